@@ -1,0 +1,40 @@
+# shellcheck shell=bash
+# Sourced by the recipes: ROOT, PATH, threads, and `train`, which never runs a finished step again.
+# BIN is the folder of the commands (python, fairseq-train, lightpaff).
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export PATH=${BIN:-$ROOT/.venv/bin}:$PATH
+export OMP_NUM_THREADS="${THREADS:-1}" # small models: runs side by side beat threads
+say() { printf '  %-26s %s\n' "$1" "$2"; }
+
+# train NAME FLAG...: fairseq-train in OUT/NAME, then its best checkpoint, stripped, as OUT/NAME.pt
+train() {
+  local name=$1 log=$OUT/logs/$1.log lock
+  shift
+  mkdir -p "$OUT/logs" "$OUT/$name"
+  same_flags "$name" "$@" || return 1
+  if [[ -f $OUT/$name.pt ]]; then say "$name" "finished before, reused"; return; fi
+  exec {lock}>"$OUT/$name/lock"
+  flock --nonblock "$lock" || { say "$name" "error: is being trained already" >&2; return 1; }
+  if [[ -f $OUT/$name/checkpoint_last.pt ]]; then say "$name" "was interrupted, continues"; fi
+  fairseq-train "$@" --save-dir "$OUT/$name" --no-epoch-checkpoints --num-workers 0 \
+    --user-dir "$ROOT/lightpaff_fairseq" --log-format json --log-interval 50 \
+    --required-batch-size-multiple 1 --update-epoch-batch-itr True 2>&1 |
+    python "$ROOT/examples/progress.py" "$name" "$log" || {
+    say "$name" "failed; the end of $log:" >&2
+    tail -n 3 "$log" >&2
+    return 1
+  }
+  lightpaff strip --path "$OUT/$name/checkpoint_best.pt" --out "$OUT/$name.pt" >>"$log" 2>&1
+  exec {lock}>&-
+}
+
+# same_flags NAME FLAG...: a model made with other flags is neither reused nor continued.
+same_flags() {
+  local file=$OUT/$1/flags flags="${*//$OUT/OUT}"
+  if [[ -f $file && $(<"$file") != "$flags" ]]; then
+    say "$1" "error: was made with other flags; remove $OUT/$1 and $OUT/$1.pt, or set OUT" >&2
+    diff <(tr ' ' '\n' <"$file") <(tr ' ' '\n' <<<"$flags") | grep '^[<>]' >&2
+    return 1
+  fi
+  echo "$flags" >"$file"
+}

@@ -1,0 +1,66 @@
+"""Reads fairseq's output (--log-format json), keeps all of it in a log, prints one line an epoch.
+
+fairseq-train ... --log-format json 2>&1 | progress.py NAME LOG
+"""
+
+import json
+import re
+import sys
+import time
+from typing import Optional
+
+JSON_LINE = re.compile(r"\| (train|valid) \| (\{.*\})\s*$")
+
+
+def minutes(seconds: float) -> str:
+    """Seconds as `m:ss`."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+class Progress:
+    """Turns log lines into progress lines.
+
+    Args:
+        name: the step's name, printed in front.
+        start: time of the start, in seconds.
+    """
+
+    def __init__(self, name: str, start: float):
+        self.name, self.start = name, start
+        self.updates: Optional[str] = None
+
+    def line(self, text: str, now: float) -> Optional[str]:
+        """The line to print for one line of the log, or None."""
+        flag = re.search(r"'max_update': (\d+)", text)
+        if flag and self.updates is None:
+            self.updates = flag.group(1)
+        found = JSON_LINE.search(text)
+        if not found or found.group(1) != "valid":
+            return None
+        values = json.loads(found.group(2))
+        return (
+            f"  {self.name:<26} epoch {values['epoch']:>2}"
+            f"  update {values['valid_num_updates']:>5} of {self.updates or '?'}"
+            f"  valid ppl {float(values['valid_ppl']):7.2f}"
+            f"  {minutes(now - self.start):>5} min"
+        )
+
+
+def main() -> None:
+    """Copies standard input to the log and prints progress."""
+    name, path = sys.argv[1:]
+    progress = Progress(name, time.time())
+    with open(path, "a", encoding="utf-8") as log:
+        for text in sys.stdin:
+            log.write(text)
+            log.flush()
+            line = progress.line(text, time.time())
+            if line:
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

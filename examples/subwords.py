@@ -1,0 +1,70 @@
+"""SentencePiece for the recipes: one joint model, fairseq's dict.txt with the mask symbol, encoding.
+
+subwords.py train --vocab 4000 --model OUT/spm TEXT...     writes OUT/spm.model, OUT/spm.dict.txt
+subwords.py encode --model OUT/spm.model < TEXT > PIECES
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import sentencepiece as spm
+
+MASK = "<mask>"
+SPECIAL = 3  # SentencePiece's <unk> <s> </s>: fairseq has its own
+
+
+def write_dictionary(model: spm.SentencePieceProcessor, path: Path) -> None:
+    """The pieces in the model's order, then `<mask>`, as `symbol count` lines.
+
+    The counts are all 1: fairseq keeps the order of the lines and uses the counts for nothing here.
+    """
+    pieces = [model.id_to_piece(i) for i in range(SPECIAL, model.get_piece_size())]
+    if MASK in pieces:
+        raise ValueError(f"the text holds {MASK} as a piece, which is the mask symbol")
+    path.write_text("".join(f"{p} 1\n" for p in [*pieces, MASK]), encoding="utf-8")
+
+
+def train(args: argparse.Namespace) -> None:
+    """Trains the model under a temporary name, writes the dictionary, renames the model last."""
+    spm.SentencePieceTrainer.train(
+        input=args.text,
+        model_prefix=f"{args.model}.part",
+        vocab_size=args.vocab,
+        model_type="unigram",
+        character_coverage=1.0,
+        minloglevel=1,
+    )
+    part = Path(f"{args.model}.part.model")
+    model = spm.SentencePieceProcessor(model_file=str(part))
+    write_dictionary(model, Path(f"{args.model}.dict.txt"))
+    Path(f"{args.model}.part.vocab").unlink()
+    os.replace(part, f"{args.model}.model")
+
+
+def encode(args: argparse.Namespace) -> None:
+    """Text on standard input to pieces on standard output, line by line."""
+    model = spm.SentencePieceProcessor(model_file=args.model)
+    for line in sys.stdin:
+        print(" ".join(model.encode(line.rstrip("\n"), out_type=str)))
+
+
+def main() -> None:
+    """Parses the command line and runs one of the two commands."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True)
+    sub = commands.add_parser("train", help="train a joint model and write its dict.txt")
+    sub.add_argument("--vocab", type=int, required=True, help="number of pieces")
+    sub.add_argument("--model", required=True, help="path of the model, without .model")
+    sub.add_argument("text", nargs="+", help="text files, one sentence a line")
+    sub.set_defaults(func=train)
+    sub = commands.add_parser("encode", help="standard input to pieces on standard output")
+    sub.add_argument("--model", required=True, help="path of the model, with .model")
+    sub.set_defaults(func=encode)
+    args = parser.parse_args()
+    args.func(args)
+
+
+if __name__ == "__main__":
+    main()

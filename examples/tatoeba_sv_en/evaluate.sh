@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# The table: teacher and every finished student on the test set; also OUT/results.json.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
+REPEATS=${REPEATS:-3} # runs of fairseq-generate a model; speed is their median
+names=() paths=()
+add() {
+  if [[ -f $OUT/$1.pt ]]; then names+=("$2") paths+=("$OUT/$1.pt"); fi
+}
+add teacher "teacher"
+add student_plain_plain "student, no KD"
+add student_kd_plain "student, pre-training KD"
+add student_plain_kd "student, fine-tuning KD"
+add student_kd_kd "student, two-stage KD"
+
+compare=()
+if [[ " ${names[*]} " == *" student, no KD "*" student, two-stage KD "* ]]; then
+  compare=(--compare "student, no KD" "student, two-stage KD")
+fi
+
+# evaluated before, and no model is newer: the table is shown again
+if [[ -n $(find "${paths[@]}" -newer "$OUT/table.txt" 2>&1) ]]; then
+  say evaluate "translating the test set $REPEATS times with ${#names[@]} models"
+  lightpaff evaluate "$OUT/data" --path "${paths[@]}" --name "${names[@]}" --repeats "$REPEATS" \
+    --references "$OUT/text/test.en" --out "$OUT/results.json" "${compare[@]}" >"$OUT/table.tmp"
+  mv "$OUT/table.tmp" "$OUT/table.txt"
+fi
+cat "$OUT/table.txt"

@@ -1,0 +1,13 @@
+"""Knowledge distillation for fairseq: hand this folder to `--user-dir`.
+
+Importing it registers names with fairseq and repairs what fairseq 0.12 needs on current Python and
+PyTorch (`compat`); it computes nothing.
+"""
+
+from . import compat
+
+compat.apply()
+
+from . import criterions, models, tasks  # noqa: E402, F401
+
+__version__ = "0.1.0"

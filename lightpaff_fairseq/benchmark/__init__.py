@@ -1,0 +1,1 @@
+"""Measurements: variants of one computation, interleaved, compared by medians of ratios."""

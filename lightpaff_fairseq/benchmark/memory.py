@@ -1,0 +1,73 @@
+"""Peak memory that a computation takes on top of its inputs."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+
+STATUS = Path("/proc/self/status")
+CLEAR = Path("/proc/self/clear_refs")
+RESET_PEAK = "5"  # proc(5): resets the peak resident set size to the current one
+
+# (settings, name, small) -> a computation without arguments, its inputs already there. `small`
+# asks for one of negligible size that loads the same code.
+Factory = Callable[[Any, str, bool], Callable[[], Any]]
+
+
+def peak_extra_bytes(make: Factory, settings: Any, name: str, device: str) -> Optional[int]:
+    """Peak memory of one computation above what its inputs take.
+
+    On the CPU it runs in a fresh process, since freed memory of earlier work would hide the peak.
+
+    Args:
+        make: a function of a module (it is sent to another process).
+        settings: what `make` takes first.
+        name: what `make` takes second.
+        device: `cpu` or `cuda`.
+    Returns:
+        bytes, or None where the system does not tell (a CPU without Linux's /proc).
+    """
+    if device == "cuda":
+        return _peak_on_gpu(make, settings, name)
+    if not CLEAR.exists():
+        return None
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context) as pool:
+        arguments = make, settings, name, torch.get_num_threads()
+        return pool.submit(_peak_in_this_process, *arguments).result()
+
+
+def _peak_on_gpu(make: Factory, settings: Any, name: str) -> int:
+    make(settings, name, True)()
+    run = make(settings, name, False)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    run()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() - before
+
+
+def _peak_in_this_process(make: Factory, settings: Any, name: str, threads: int) -> Optional[int]:
+    torch.set_num_threads(threads)
+    make(settings, name, True)()
+    run = make(settings, name, False)
+    try:
+        CLEAR.write_text(RESET_PEAK)
+    except OSError:
+        return None
+    before = _status_bytes("VmRSS")
+    run()
+    return max(0, _status_bytes("VmHWM") - before)
+
+
+def _status_bytes(key: str) -> int:
+    """An entry of /proc/self/status, which counts in kB."""
+    for line in STATUS.read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"{STATUS} of process {os.getpid()} has no line {key}")

@@ -1,0 +1,1 @@
+"""The `lightpaff` command: `main` parses, one module a sub-command."""

@@ -1,0 +1,42 @@
+"""`lightpaff`: the part of the plug-in that is not training."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+from . import benchmark, evaluate, strip, user_dir
+
+COMMANDS = (user_dir, strip, evaluate, benchmark)
+BAD_INPUT = 2  # argparse's own exit code for a wrong command line
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the command with every sub-command; each sets `func`, `(args) -> int`."""
+    parser = argparse.ArgumentParser(
+        prog="lightpaff", description="Tools around knowledge distillation with fairseq."
+    )
+    subparsers = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    for command in COMMANDS:
+        command.add_parser(subparsers)
+    return parser
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Runs one sub-command.
+
+    Args:
+        argv: the arguments after `lightpaff`; None takes those of the process.
+    Returns:
+        the exit code: 0, or 2 after bad input, which is printed in one line without a traceback.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        return args.func(args)
+    except ValueError as error:
+        print(f"lightpaff {args.command}: error: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

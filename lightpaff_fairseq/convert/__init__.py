@@ -1,0 +1,1 @@
+"""File to file: read a checkpoint, write an ordinary fairseq checkpoint, verify it."""

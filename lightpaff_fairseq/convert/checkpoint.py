@@ -1,0 +1,126 @@
+"""Reading and writing fairseq checkpoints: clear errors going in, no half files coming out."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import checkpoint_utils
+from torch import Tensor
+
+UNREADABLE = (RuntimeError, EOFError, OSError, pickle.UnpicklingError, UnicodeDecodeError)
+
+
+def read_checkpoint(path: Path, flag: str) -> dict[str, Any]:
+    """Loads a fairseq checkpoint to the CPU, brought up to date as fairseq does it.
+
+    Only classes that the plug-in allow-lists are unpickled (`compat`).
+
+    Args:
+        path: a file that fairseq-train wrote.
+        flag: the flag that named it, for the error messages.
+    Returns:
+        the checkpoint; `model` is a state dict and `cfg` a DictConfig.
+    Raises:
+        ValueError: no such file, damaged, or not a fairseq checkpoint.
+    """
+    if not path.is_file():
+        raise ValueError(f"{flag} {path}: no such file (expected a fairseq checkpoint)")
+    try:
+        state: dict[str, Any] = checkpoint_utils.load_checkpoint_to_cpu(str(path))
+    except UNREADABLE as error:
+        raise ValueError(
+            f"{flag} {path}: expected a fairseq checkpoint, found a damaged or foreign file: "
+            f"{_first_line(error)}"
+        ) from error
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"{flag} {path}: expected a fairseq checkpoint, found a PyTorch file without {error}"
+        ) from error
+    model = state.get("model")
+    if not isinstance(model, dict) or not all(isinstance(x, Tensor) for x in model.values()):
+        raise ValueError(f"{flag} {path}: expected a fairseq checkpoint, found no model in it")
+    if state.get("cfg") is None:
+        raise ValueError(
+            f"{flag} {path}: expected a fairseq checkpoint, found one that does not say which "
+            "model it holds (neither cfg nor args)"
+        )
+    return state
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def check_output(path: Path, flag: str, overwrite: bool) -> None:
+    """Refuses a place that cannot be written, before any work is done.
+
+    Raises:
+        ValueError: the folder does not exist, `path` is a folder, or it exists and `overwrite` is
+            not set.
+    """
+    if not path.parent.is_dir():
+        raise ValueError(f"{flag} {path}: the folder {path.parent} does not exist")
+    if path.is_dir():
+        raise ValueError(f"{flag} {path}: expected a file name, found a folder")
+    if path.exists() and not overwrite:
+        raise ValueError(f"{flag} {path}: exists already; --force overwrites it")
+
+
+def write_checkpoint(
+    state: dict[str, Any], path: Path, verify: Callable[[dict[str, Any]], None]
+) -> None:
+    """Writes under a temporary name, reads that back, and renames it into place.
+
+    Args:
+        state: what to store: tensors and plain Python values.
+        path: where to.
+        verify: sees what was read back, and raises where it is not what it should be.
+    Raises:
+        ValueError: the file needs classes that plain `torch.load` refuses; or from `verify`.
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        torch.save(state, temporary)
+        verify(_load_as_stranger(temporary))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _load_as_stranger(path: Path) -> dict[str, Any]:
+    """Loads as a process would that has allow-listed nothing."""
+    allowed = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"the file cannot be loaded safely: {_first_line(error)}") from error
+    finally:
+        torch.serialization.add_safe_globals(allowed)
+    return state
+
+
+def check_equal_tensors(expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+    """Compares two state dicts bit by bit (a NaN equals itself).
+
+    Raises:
+        ValueError: names all differing tensors.
+    """
+    wrong = expected.keys() ^ found.keys()
+    for name in expected.keys() & found.keys():
+        if not _same_bits(expected[name], found[name]):
+            wrong.add(name)
+    if wrong:
+        raise ValueError(f"the written file differs from its source in: {', '.join(sorted(wrong))}")
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    return torch.equal(_bytes(a), _bytes(b))
+
+
+def _bytes(x: Tensor) -> Tensor:
+    return x.detach().contiguous().reshape(-1).view(torch.uint8)

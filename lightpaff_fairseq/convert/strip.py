@@ -1,0 +1,167 @@
+"""A checkpoint without what only training needs, for unmodified fairseq."""
+
+import argparse
+import enum
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fairseq.criterions as criterions
+import fairseq.models as models
+import fairseq.tasks as tasks
+import numpy as np
+from omegaconf import OmegaConf
+
+from .checkpoint import check_equal_tensors, check_output, read_checkpoint, write_checkpoint
+
+PRIVATE_PREFIX = "kd_"  # flags of our criterions: unknown to stock fairseq, useless to it
+
+
+def strip_checkpoint(source: Path, out: Path, overwrite: bool = False) -> list[str]:
+    """Writes the model of a checkpoint with plain configuration and no optimizer state.
+
+    fairseq loads the result with nothing allow-listed. Every tensor is compared before the file
+    appears under its name.
+
+    Args:
+        source: a fairseq checkpoint.
+        out: the file to write; its folder exists.
+        overwrite: replace `out` if it exists.
+    Returns:
+        what in it stock fairseq does not know, see `plugin_parts`.
+    Raises:
+        ValueError: `source` is missing or unusable, or `out` cannot be written.
+    """
+    check_output(out, "--out", overwrite)
+    if out.exists() and source.exists() and out.samefile(source):
+        raise ValueError(f"--out {out}: is the file of --path; choose another name")
+    state = read_checkpoint(source, "--path")
+    stripped = stripped_state(state)
+    write_checkpoint(stripped, out, partial(_verify, stripped))
+    return plugin_parts(stripped["cfg"])
+
+
+def _verify(expected: dict[str, Any], found: dict[str, Any]) -> None:
+    check_equal_tensors(expected["model"], found["model"])
+    if found["cfg"] != expected["cfg"]:
+        raise ValueError("the configuration was not read back as it was written")
+
+
+def stripped_state(state: dict[str, Any]) -> dict[str, Any]:
+    """What remains of a checkpoint: all that loading, fine-tuning and teaching read.
+
+    The trainer wants `optimizer_history` (its last entry: number of updates) and `extra_state`
+    (position 0 of epoch 1); without `last_optimizer_state` it leaves the optimizer alone.
+    """
+    last = state["optimizer_history"][-1]
+    history = {
+        "criterion_name": last.get("criterion_name"),
+        "optimizer_name": last.get("optimizer_name"),
+        "lr_scheduler_state": {},
+        "num_updates": int(last.get("num_updates", 0)),
+    }
+    position = {"version": 2, "epoch": 1, "iterations_in_epoch": 0, "shuffle": True}
+    return {
+        "args": None,
+        "cfg": stock_config(plain(state["cfg"], "cfg")),
+        "model": state["model"],
+        "criterion": None,
+        "optimizer_history": [history],
+        "task_state": plain(state.get("task_state") or {}, "task_state"),
+        "extra_state": {"train_iterator": position},
+    }
+
+
+def plain(value: Any, name: str) -> Any:
+    """Dicts, lists and scalars instead of Namespace, OmegaConf, Enum, Path and numpy values.
+
+    Raises:
+        ValueError: something else is in there; `name` says where.
+    """
+    if OmegaConf.is_config(value):
+        value = OmegaConf.to_container(value, resolve=True, enum_to_str=True)
+    if isinstance(value, argparse.Namespace):
+        value = vars(value)
+    if isinstance(value, dict):
+        return {key: plain(item, f"{name}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, bool | int | float | str):  # a subclass, as fairseq's string choices
+        return next(kind(value) for kind in (bool, int, float, str) if isinstance(value, kind))
+    raise ValueError(f"{name} is a {type(value).__name__}, which no plain configuration can hold")
+
+
+def stock_config(cfg: dict[str, Any]) -> dict[str, Any]:
+    """A plain configuration in which fairseq alone finds everything that it looks up.
+
+    A criterion of this plug-in becomes the stock criterion that it extends (and equals in
+    validation); an architecture of any plug-in on a stock model becomes the model (its values are
+    all spelled out); flags of distillation and `user_dir` go.
+    """
+    cfg = _without_private(cfg)
+    name = (cfg.get("criterion") or {}).get("_name")
+    stock = stock_criterion(name)
+    if stock != name:
+        known = criterions.CRITERION_DATACLASS_REGISTRY[stock].__dataclass_fields__
+        cfg["criterion"] = {k: v for k, v in cfg["criterion"].items() if k in known}
+        cfg["criterion"]["_name"] = stock
+    model = cfg["model"]
+    arch = model.get("_name") or model.get("arch")
+    model["_name"] = stock_architecture(arch)
+    for section in cfg.values():  # legacy sections hold the whole command line
+        if isinstance(section, dict) and section.get("criterion") == name and name:
+            section["criterion"] = stock
+        if isinstance(section, dict) and "arch" in section:
+            section["arch"] = model["_name"]
+    return cfg
+
+
+def _without_private(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: None if key == "user_dir" else _without_private(item)
+        for key, item in value.items()
+        if not str(key).startswith(PRIVATE_PREFIX)
+    }
+
+
+def stock_criterion(name: str | None) -> str | None:
+    """The criterion of fairseq that criterion `name` is or extends; `name` where there is none."""
+    registry = criterions.CRITERION_REGISTRY
+    for base in getattr(registry.get(name), "__mro__", ()):
+        if _is_stock(base):
+            names = [key for key, value in registry.items() if value is base]
+            return names[0] if names and name not in names else name
+    return name
+
+
+def stock_architecture(arch: str) -> str:
+    """`arch`, or the name of fairseq's model if a plug-in defines that architecture of it."""
+    fill = models.ARCH_CONFIG_REGISTRY.get(arch)
+    if fill is None or _is_stock(fill) or not _is_stock(models.ARCH_MODEL_REGISTRY[arch]):
+        return arch
+    return str(models.ARCH_MODEL_NAME_REGISTRY[arch])
+
+
+def _is_stock(thing: Any) -> bool:
+    return str(getattr(thing, "__module__", "")).split(".")[0] == "fairseq"
+
+
+def plugin_parts(cfg: dict[str, Any]) -> list[str]:
+    """What in a plain configuration stock fairseq does not know: `["task masked_seq2seq", ...]`.
+
+    Parts that the running process does not know either count too.
+    """
+    model, task = cfg["model"]["_name"], cfg["task"].get("_name") or cfg["task"].get("task")
+    model_class = models.ARCH_MODEL_REGISTRY.get(model) or models.MODEL_REGISTRY.get(model)
+    found = {f"model {model}": model_class, f"task {task}": tasks.TASK_REGISTRY.get(task)}
+    return [name for name, thing in found.items() if not _is_stock(thing)]

@@ -1,0 +1,1 @@
+"""The mechanism of distillation: losses and read-outs that know nothing of training loops."""

@@ -1,0 +1,102 @@
+"""Losses in plain PyTorch, one value a position: the reference for `fused.py` and its fallback.
+
+Every function computes in float32 (float64 stays float64) and leaves masking and summing to its
+caller. Shape letters: N positions, V vocabulary (or classes).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """What the distillation loss is made of.
+
+    Attributes:
+        kd_lambda: weight of the soft term, in [0, 1]; the label term gets `1 - kd_lambda`.
+        temperature: divides the logits of both models in the soft term, > 0.
+        label_smoothing: epsilon of the label term, as fairseq defines it, in [0, 1).
+        chunk_tokens: positions a chunk of the fused loss, >= 1.
+    """
+
+    kd_lambda: float
+    temperature: float = 1.0
+    label_smoothing: float = 0.0
+    chunk_tokens: int = 256
+
+
+class LossTerms(NamedTuple):
+    """Sums over positions, in nats; only `loss` carries a gradient.
+
+    Attributes:
+        loss: `(1 - lambda) * label loss + lambda * soft loss`, a scalar.
+        nll_loss: `-log p_s(label)`, without label smoothing, a scalar.
+        kd_loss: the soft loss before its weight lambda, a scalar.
+        n_correct: how many labels are the student's most probable symbol, an integer scalar.
+    """
+
+    loss: Tensor
+    nll_loss: Tensor
+    kd_loss: Tensor
+    n_correct: Tensor
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """`x` in float32, or untouched when it is float64."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def forward_kl(logits_s: Tensor, logits_t: Tensor, temperature: float) -> Tensor:
+    """KL(teacher || student) per position, in nats, times temperature squared.
+
+    Args:
+        logits_s, logits_t: `(..., V)`, any float dtype; computed in fp32.
+        temperature: divides both logits.
+    Returns:
+        `(...)`, one non-negative value a position; the caller masks and sums.
+    Source: LightPAFF's soft loss (T = 1 there); temperature as in Hinton et al. 2015.
+    """
+    lprobs_s = F.log_softmax(at_least_float32(logits_s) / temperature, dim=-1)
+    lprobs_t = F.log_softmax(at_least_float32(logits_t) / temperature, dim=-1)
+    return (lprobs_t.exp() * (lprobs_t - lprobs_s)).sum(-1) * temperature**2
+
+
+def label_smoothed_nll(logits_s: Tensor, target: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Label-smoothed cross entropy as fairseq defines it, and the plain one, per position.
+
+    Args:
+        logits_s: `(N, V)`, any float dtype; computed in fp32.
+        target: `(N,)` symbol indices, no padding among them.
+        epsilon: mass taken from the label and spread over the other V - 1 symbols.
+    Returns:
+        two `(N,)` tensors in nats: the smoothed loss and `-log p(target)`.
+    """
+    lprobs = F.log_softmax(at_least_float32(logits_s), dim=-1)
+    nll = -lprobs.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    if epsilon == 0:
+        return nll, nll
+    eps_i = epsilon / (lprobs.size(-1) - 1)
+    return (1 - epsilon - eps_i) * nll - eps_i * lprobs.sum(-1), nll
+
+
+def dense_distillation_loss(
+    logits_s: Tensor, logits_t: Tensor, target: Tensor, settings: LossSettings
+) -> LossTerms:
+    """The distillation loss from complete logits; the gradient is autograd's.
+
+    Args:
+        logits_s, logits_t: `(N, V)`, any float dtype; computed in fp32.
+        target: `(N,)` symbol indices, no padding among them.
+        settings: weights, temperature and label smoothing (`chunk_tokens` is not used).
+    Returns:
+        `LossTerms`, sums over the N positions.
+    """
+    label_loss, nll = label_smoothed_nll(logits_s, target, settings.label_smoothing)
+    kd = forward_kl(logits_s, logits_t, settings.temperature)
+    loss = (1 - settings.kd_lambda) * label_loss.sum() + settings.kd_lambda * kd.sum()
+    n_correct = logits_s.detach().argmax(-1).eq(target).sum()
+    return LossTerms(loss, nll.detach().sum(), kd.detach().sum(), n_correct)

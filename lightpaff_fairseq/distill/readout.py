@@ -1,0 +1,113 @@
+"""From a fairseq model to what the loss needs: `(N, C)` hidden states and the output layer.
+
+A readout is one model's prediction at N selected positions. `LinearReadout` keeps hidden states
+and head apart, so that the fused loss never makes all logits; `LogitsReadout` holds complete
+logits, for every model whose head cannot be taken apart. Shape letters: B batch, T target length,
+N selected positions, C width, V vocabulary.
+"""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any, Optional, Union
+
+from fairseq.models import FairseqLanguageModel
+from fairseq.models.transformer import TransformerDecoderBase
+from torch import Tensor, nn
+
+ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class LinearReadout:
+    """Hidden states `(N, C)` in front of a linear output layer `(V, C)` with optional bias."""
+
+    hidden: Tensor
+    weight: Tensor
+    bias: Optional[Tensor] = None
+
+    @property
+    def vocab_size(self) -> int:
+        return self.weight.size(0)
+
+    def logits(self, rows: slice = ALL) -> Tensor:
+        """`(n, V)` in the dtype of the hidden states, for a slice of the N positions."""
+        return nn.functional.linear(self.hidden[rows], self.weight, self.bias)
+
+
+@dataclass(frozen=True)
+class LogitsReadout:
+    """Complete logits (or log-probabilities: the same up to softmax), `(N, V)`."""
+
+    values: Tensor
+
+    @property
+    def vocab_size(self) -> int:
+        return self.values.size(-1)
+
+    def logits(self, rows: slice = ALL) -> Tensor:
+        """`(n, V)`, for a slice of the N positions."""
+        return self.values[rows]
+
+
+Readout = Union[LinearReadout, LogitsReadout]
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The fairseq model inside data-parallel wrappers."""
+    while isinstance(inner := getattr(model, "module", None), nn.Module):
+        model = inner
+    return model
+
+
+def decoder_readout(model: nn.Module, net_input: dict[str, Any], positions: Tensor) -> Readout:
+    """Runs an encoder-decoder or a decoder-only model and reads out the chosen positions.
+
+    Args:
+        model: a fairseq model, possibly wrapped for data-parallel training; it is called once,
+            through its wrapper.
+        net_input: keyword arguments of the model.
+        positions: `(B, T)` bool, N of them true.
+    Returns:
+        a `LinearReadout` where `separable_head` finds one, else a `LogitsReadout`.
+    """
+    head = separable_head(model)
+    if head is None:
+        net_output = model(**net_input)
+        normalise: Any = unwrapped(model).get_normalized_probs
+        lprobs = normalise(net_output, log_probs=True)
+        return LogitsReadout(lprobs[positions])
+    features = model(**net_input, features_only=True)[0]
+    return LinearReadout(features[positions], head.weight, head.bias)
+
+
+def separable_head(model: nn.Module) -> Optional[nn.Linear]:
+    """The output layer, if hidden states followed by it are exactly the model's logits.
+
+    None for adaptive softmax, decoders with an output layer of their own, FSDP-sharded models, and
+    an untied head under `--find-unused-parameters` (DistributedDataParallel raises when such a
+    head is used outside the wrapped forward).
+    """
+    inner = unwrapped(model)
+    decoder = getattr(inner, "decoder", None)
+    if not isinstance(decoder, TransformerDecoderBase) or "FullyShardedDataParallel" in {
+        type(m).__name__ for m in (model, getattr(model, "module", None))
+    }:
+        return None
+    head = decoder.output_projection
+    if type(decoder).output_layer is not TransformerDecoderBase.output_layer:
+        return None
+    if type(head) is not nn.Linear or not _takes_features_only(inner):
+        return None
+    tied = head.weight is decoder.embed_tokens.weight
+    if not tied and _finds_unused_parameters(model):
+        return None
+    return head
+
+
+def _takes_features_only(model: nn.Module) -> bool:
+    callee = model.decoder if isinstance(model, FairseqLanguageModel) else model
+    return "features_only" in inspect.signature(callee.forward).parameters
+
+
+def _finds_unused_parameters(model: nn.Module) -> bool:
+    return any(getattr(m, "find_unused_parameters", False) for m in model.modules())

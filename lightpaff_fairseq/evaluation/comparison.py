@@ -1,0 +1,56 @@
+"""One honest sentence about two models: the difference, and whether it may be chance."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sacrebleu.metrics import BLEU
+from sacrebleu.significance import PairedTest
+
+SAMPLES = 1000
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A model's name, scores (0 to 100) and hypotheses."""
+
+    name: str
+    bleu: float
+    chrf: float
+    hypotheses: Sequence[str]
+
+
+def p_value(baseline: Scored, other: Scored, references: Sequence[str]) -> float:
+    """Paired bootstrap of BLEU over test sentences: how often chance gives such a difference.
+
+    It knows nothing of the noise between training runs, which is usually larger.
+    """
+    logging.getLogger("sacrebleu").setLevel(logging.ERROR)
+    systems = [("baseline", list(baseline.hypotheses)), ("other", list(other.hypotheses))]
+    test = PairedTest(systems, {"BLEU": BLEU()}, [list(references)], "bs", SAMPLES)
+    results = test()[1]["BLEU"]
+    return float(results[1].p_value)
+
+
+def compare(baseline: Scored, other: Scored, teacher: Scored, p: float) -> str:
+    """What `other` gained over `baseline`, in one sentence that does not flatter.
+
+    Args:
+        baseline, other: for example the student without and with distillation.
+        teacher: the upper end of the gap, if it is better than `baseline`.
+        p: see `p_value`.
+    """
+    gain, gain_chrf = other.bleu - baseline.bleu, other.chrf - baseline.chrf
+    verb = "gained" if gain > 0 else "lost" if gain < 0 else "changed nothing:"
+    text = f"{other.name} {verb} {abs(gain):.1f} BLEU ({gain_chrf:+.1f} chrF) over {baseline.name}"
+    gap = teacher.bleu - baseline.bleu
+    if gain > 0 and gap > 0:
+        text += f", {100 * gain / gap:.0f} % of the gap to {teacher.name}"
+    elif gap <= 0:
+        text += f"; {teacher.name} itself is not better than {baseline.name}"
+    chance = "unlikely to be" if p < LEVEL else "may well be"
+    return (
+        f"{text} (one training run each, {len(other.hypotheses)} sentences; {chance} chance over "
+        f"sentences: paired bootstrap p = {p:.3f})."
+    )

@@ -1,0 +1,148 @@
+"""Translation: `fairseq-generate` as a user runs it, then BLEU and chrF of what came back."""
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sacrebleu.metrics import BLEU, CHRF
+
+from .results import ModelFile, Row, add_ratios, describe_file
+from .table import RATIOS, SIZE, Column, decimals
+
+COLUMNS = (
+    *SIZE,
+    Column("BLEU", "bleu", decimals(1)),
+    Column("chrF", "chrf", decimals(1)),
+    Column("sentences/s", "sentences_per_s", decimals(0)),
+    *RATIOS,
+)
+HYPOTHESIS = re.compile(r"^D-(\d+)\t[^\t]*\t(.*)$")  # D: detokenised; H would be before that
+SPEED = re.compile(r"Translated .*\(([\d.]+) sentences/s")
+LAST_LINES = 5  # of a failed run, shown in the error
+
+
+@dataclass(frozen=True)
+class TranslationSettings:
+    """What is translated and how.
+
+    Args:
+        data: binarised data, the folder that fairseq-generate gets.
+        references: raw text, one sentence a line, in the order of the split.
+        subset: name of the split.
+        flags: everything else for fairseq-generate.
+    """
+
+    data: Path
+    references: Path
+    subset: str
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One run's detokenised hypotheses, in the order of the split, and sentences a second."""
+
+    hypotheses: list[str]
+    sentences_per_s: float
+
+
+def evaluate_translation(
+    models: Sequence[ModelFile], settings: TranslationSettings, repeats: int
+) -> tuple[list[Row], list[list[str]]]:
+    """Translates with every model and scores it; speed is the median of runs taken in turn.
+
+    Args:
+        models: ratios are relative to the first.
+        settings: what is translated and how.
+        repeats: runs a model; machines change speed, so the models' runs alternate.
+    Returns:
+        one row a model, and every model's hypotheses in the order of the references.
+    Raises:
+        ValueError: a file is missing or unusable, fairseq-generate failed, or it returned another
+            number of sentences than there are references.
+    """
+    references = read_references(settings.references)
+    rows = [describe_file(model) for model in models]
+    runs = [[translate(m.path, settings, len(references)) for m in models] for _ in range(repeats)]
+    hypotheses = [output.hypotheses for output in runs[0]]
+    for i, row in enumerate(rows):
+        speeds = [run[i].sentences_per_s for run in runs]
+        row.update(score(hypotheses[i], references))
+        row["sentences"] = len(references)
+        row["sentences_per_s"] = round(statistics.median(speeds), 2)
+        row["sentences_per_s_runs"] = speeds
+    add_ratios(rows, "sentences_per_s")
+    return rows, hypotheses
+
+
+def read_references(path: Path) -> list[str]:
+    """The lines of a raw text file.
+
+    Raises:
+        ValueError: the file is missing or empty.
+    """
+    if not path.is_file():
+        raise ValueError(f"--references {path}: expected a text file, found none")
+    text = path.read_text(encoding="utf-8")
+    if not text:
+        raise ValueError(f"--references {path}: expected one sentence a line, found an empty file")
+    return text.removesuffix("\n").split("\n")  # splitlines() would split at rare separators too
+
+
+def translate(path: Path, settings: TranslationSettings, expected: int) -> Output:
+    """Runs fairseq-generate with one checkpoint.
+
+    Args:
+        path: the checkpoint.
+        settings: what is translated and how.
+        expected: number of sentences that must come back.
+    Raises:
+        ValueError: it failed, or returned another number of sentences.
+    """
+    # 1: fairseq drops the last sentences unless the batch is a multiple of its default 8
+    command = [sys.executable, "-m", "fairseq_cli.generate", str(settings.data)]
+    command += ["--path", str(path), "--gen-subset", settings.subset]
+    command += ["--required-batch-size-multiple", "1", *settings.flags]
+    environment = {**os.environ, "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", env=environment, check=False
+    )
+    speed = SPEED.search(done.stdout + done.stderr)
+    if done.returncode != 0 or speed is None:
+        last = "\n".join(done.stderr.strip().splitlines()[-LAST_LINES:])
+        raise ValueError(
+            f"--path {path}: fairseq-generate ended with exit code {done.returncode}; its last "
+            f"lines:\n{last}"
+        )
+    hypotheses = parse_hypotheses(done.stdout)
+    if sorted(hypotheses) != list(range(expected)):
+        raise ValueError(
+            f"--path {path}: expected a translation for each of the {expected} lines of "
+            f"{settings.references}, fairseq-generate returned {len(hypotheses)} of split "
+            f"{settings.subset!r}"
+        )
+    return Output([hypotheses[i] for i in range(expected)], float(speed.group(1)))
+
+
+def parse_hypotheses(output: str) -> dict[int, str]:
+    """Sentence number -> best detokenised hypothesis, from the output of fairseq-generate."""
+    found: dict[int, str] = {}
+    for line in output.split("\n"):
+        match = HYPOTHESIS.match(line)
+        if match:
+            found.setdefault(int(match.group(1)), match.group(2))  # with --nbest: best first
+    return found
+
+
+def score(hypotheses: list[str], references: list[str]) -> Row:
+    """Corpus BLEU and chrF (0 to 100) of detokenised text, with sacrebleu's signatures."""
+    row: Row = {}
+    for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
+        row[name] = round(metric.corpus_score(hypotheses, [references]).score, 2)
+        row[f"{name}_signature"] = str(metric.get_signature())
+    return row

@@ -1,0 +1,3 @@
+"""The MASS model and the presets of both stages; importing this registers them with fairseq."""
+
+from . import mass, students  # noqa: F401

@@ -1,0 +1,138 @@
+"""The model `mass`: a transformer whose decoder can be told the positions of its tokens."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Optional
+
+import torch
+from fairseq.data import Dictionary
+from fairseq.models import register_model, register_model_architecture
+from fairseq.models.transformer import TransformerConfig, TransformerDecoderBase, TransformerModel
+from fairseq.modules import LearnedPositionalEmbedding
+from torch import Tensor, nn
+
+from .students import PRESETS, Preset, fill
+
+
+class ExplicitPositions(LearnedPositionalEmbedding):
+    """Learned positions that are counted from the tokens, or given from outside."""
+
+    explicit: Optional[Tensor] = None
+
+    @classmethod
+    def around(cls, stock: LearnedPositionalEmbedding) -> "ExplicitPositions":
+        """The same table, as this class; draws no random number."""
+        with torch.device("meta"):
+            table = cls(stock.num_embeddings, stock.embedding_dim, stock.padding_idx)
+        table.weight = stock.weight
+        return table
+
+    @contextmanager
+    def given(self, positions: Optional[Tensor]) -> Iterator[None]:
+        """Inside, `positions` `(B, T)` are looked up instead of counted; None = counted."""
+        self.explicit = positions
+        try:
+            yield
+        finally:
+            self.explicit = None
+
+    def forward(
+        self, input: Tensor, incremental_state: Any = None, positions: Optional[Tensor] = None
+    ) -> Tensor:
+        """`(B, T, C)` embeddings for tokens `(B, T)`."""
+        if self.explicit is None:
+            return super().forward(input, incremental_state, positions)
+        if self.explicit.shape != input.shape:
+            raise ValueError(
+                f"positions: expected the shape of prev_output_tokens {tuple(input.shape)}, "
+                f"found {tuple(self.explicit.shape)}"
+            )
+        return nn.Embedding.forward(self, self.explicit)
+
+
+class MassDecoder(TransformerDecoderBase):
+    """The stock decoder with one more argument, `positions`."""
+
+    embed_positions: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not isinstance(self.embed_positions, LearnedPositionalEmbedding):
+            found = type(self.embed_positions).__name__
+            raise ValueError(
+                "--arch mass...: the decoder needs a table of learned positions "
+                "(--decoder-learned-pos, without --no-token-positional-embeddings); "
+                f"found {'none' if self.embed_positions is None else found}"
+            )
+        self.embed_positions = ExplicitPositions.around(self.embed_positions)
+
+    def forward(
+        self,
+        prev_output_tokens: Tensor,
+        *args: Any,
+        positions: Optional[Tensor] = None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """The stock forward; `positions` `(B, T)` are rows of the position table, or None."""
+        with self.embed_positions.given(positions):
+            return super().forward(prev_output_tokens, *args, **kwargs)
+
+
+@register_model("mass")
+class MassModel(TransformerModel):
+    """Encoder-decoder for MASS pre-training, with the parameter names of the stock transformer.
+
+    Where no `positions` are given it is the stock transformer bit for bit.
+    Source: MASS, arXiv 1905.02450.
+    """
+
+    @classmethod
+    def build_decoder(
+        cls, args: Any, tgt_dict: Dictionary, embed_tokens: nn.Embedding
+    ) -> nn.Module:
+        cfg = TransformerConfig.from_namespace(args)
+        return MassDecoder(cfg, tgt_dict, embed_tokens, no_encoder_attn=cfg.no_cross_attention)
+
+    def forward(  # noqa: PLR0913  the stock signature and one more
+        self,
+        src_tokens: Tensor,
+        src_lengths: Tensor,
+        prev_output_tokens: Tensor,
+        return_all_hiddens: bool = True,
+        features_only: bool = False,
+        alignment_layer: Optional[int] = None,
+        alignment_heads: Optional[int] = None,
+        positions: Optional[Tensor] = None,
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """The stock forward with positions for the decoder.
+
+        Args:
+            src_tokens: `(B, S)`; `src_lengths`: `(B,)`; `prev_output_tokens`: `(B, T)`.
+            features_only: returns hidden states `(B, T, C)` instead of logits `(B, T, V)`.
+            positions: `(B, T)` rows of the decoder's position table (the padding index + 1 + a
+                token's position, the padding index for padding); None: counted from the tokens.
+        """
+        encoder_out = self.encoder(
+            src_tokens, src_lengths=src_lengths, return_all_hiddens=return_all_hiddens
+        )
+        return self.decoder(
+            prev_output_tokens,
+            encoder_out=encoder_out,
+            features_only=features_only,
+            alignment_layer=alignment_layer,
+            alignment_heads=alignment_heads,
+            src_lengths=src_lengths,
+            return_all_hiddens=return_all_hiddens,
+            positions=positions,
+        )
+
+
+def _pre_training(preset: Preset) -> Callable[[Any], None]:
+    def architecture(args: Any) -> None:
+        fill(args, preset)
+
+    return architecture
+
+
+for _name, _preset in PRESETS.items():
+    register_model_architecture("mass", f"mass_{_name}")(_pre_training(_preset))

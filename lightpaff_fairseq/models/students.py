@@ -1,0 +1,88 @@
+"""Presets of both stages, and the stock-transformer architectures of the second.
+
+`--arch transformer_mass_X` is fairseq's own model with the values of `--arch mass_X`: weights
+carry over, and the checkpoint says `transformer` with every value spelled out, so that it loads
+where this plug-in is not installed.
+
+`base` and `middle` are the sizes of the published MASS models. `student` is reconstructed, not
+published: the paper says "nearly 5x smaller", and 4+4 layers of width 384 with a table for the
+encoder and one for the decoder's input and output fit about 67 M parameters: exactly 63,433,728
+with a vocabulary of 60,000 symbols and 67,043,328 with 64,700. `small` and `tiny` are for CPUs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fairseq.models import register_model_architecture
+from fairseq.models.transformer.transformer_legacy import base_architecture
+
+POSITIONS = 1024
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Sizes of an encoder and a decoder that are alike.
+
+    Attributes:
+        layers: of each; `width`, `heads`, `ffn`: of every layer.
+        share_all: one table for encoder, decoder and output; else the encoder has its own and
+            the decoder's input and output share one.
+    """
+
+    layers: int
+    width: int
+    heads: int
+    ffn: int
+    share_all: bool = True
+
+
+PRESETS = {
+    "base": Preset(layers=6, width=768, heads=12, ffn=3072),
+    "middle": Preset(layers=6, width=1024, heads=16, ffn=4096),
+    "student": Preset(layers=4, width=384, heads=6, ffn=1536, share_all=False),
+    "small": Preset(layers=3, width=256, heads=4, ffn=1024),
+    "tiny": Preset(layers=2, width=96, heads=4, ffn=384),
+}
+
+
+def fill(args: Any, preset: Preset) -> None:
+    """Gives every model value that the user did not set the preset's, or else the stock value.
+
+    Args:
+        args: a Namespace or an open DictConfig with flat names; changed in place. The decoder's
+            width and FFN follow the encoder's where only those were set, as in fairseq.
+    """
+    sizes = {"layers": preset.layers, "attention_heads": preset.heads, "learned_pos": True}
+    values: dict[str, Any] = {
+        f"{side}_{key}": value for side in ("encoder", "decoder") for key, value in sizes.items()
+    }
+    values.update(
+        encoder_embed_dim=preset.width,
+        encoder_ffn_embed_dim=preset.ffn,
+        share_all_embeddings=preset.share_all,
+        share_decoder_input_output_embed=True,
+        layernorm_embedding=True,
+        activation_fn="gelu",
+        dropout=0.1,
+        attention_dropout=0.1,
+        max_source_positions=POSITIONS,
+        max_target_positions=POSITIONS,
+    )
+    for name, value in values.items():
+        setattr(args, name, getattr(args, name, value))
+    base_architecture(args)
+
+
+def _fine_tuning(preset: Preset) -> Callable[[Any], None]:
+    def architecture(args: Any) -> None:
+        fill(args, preset)
+        args.arch = "transformer"  # what a checkpoint records: fairseq alone can build it
+        if "_name" in args:
+            args._name = "transformer"
+
+    return architecture
+
+
+for _name, _preset in PRESETS.items():
+    register_model_architecture("transformer", f"transformer_mass_{_name}")(_fine_tuning(_preset))

@@ -1,0 +1,148 @@
+"""Bad input stops with one clear error before the first update, and leaves no checkpoint."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+import torch
+import toy
+from cases import CASES
+from fairseq import tasks
+
+MSSM, SS = (next(c for c in CASES if c.name == n) for n in ("kd_mssm", "kd_ss"))
+RUN = ("--lr", 0.01, "--max-tokens", 100, "--max-update", 1)
+
+
+def save_teacher(case, folder: Path, data: Path) -> Path:
+    cfg = toy.parse(*case.argv(data, *RUN, teacher=True))
+    return toy.save_model(
+        folder / "teacher.pt", cfg, tasks.setup_task(cfg.task).build_model(cfg.model)
+    )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    data = SS.data(folder / "data")
+    return folder, data, save_teacher(SS, folder, data)
+
+
+def error_of(case, data, save_dir, *flags) -> str:
+    """The message with which training stops; checks that nothing was written."""
+    argv = case.argv(data, "--criterion", case.name, *RUN, "--save-dir", save_dir, *flags)
+    with pytest.raises(ValueError) as caught:
+        toy.train(*argv)
+    assert not list(Path(save_dir).glob("*"))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "flags,words",
+    [
+        (("--kd-lambda", 1.5), ("--kd-lambda 1.5", "from 0 (off) to 1")),
+        (("--kd-lambda", -0.1), ("--kd-lambda -0.1",)),
+        (("--kd-lambda", "nan"), ("--kd-lambda nan",)),
+        (("--kd-temperature", 0), ("--kd-temperature 0.0", "above 0")),
+        (("--kd-temperature", "inf"), ("--kd-temperature inf",)),
+        (("--kd-chunk-tokens", 0), ("--kd-chunk-tokens 0",)),
+        (("--kd-lambda", 2, "--kd-temperature", -1), ("--kd-lambda 2", "--kd-temperature -1")),
+    ],
+    ids=str,
+)
+def test_values_out_of_range(world, tmp_path, flags, words):
+    message = error_of(SS, world[1], tmp_path, "--kd-teacher", world[2], *flags)
+    assert all(word in message for word in words), message
+
+
+def test_no_teacher(world, tmp_path):
+    assert "--kd-teacher is missing" in error_of(SS, world[1], tmp_path)
+
+
+def test_teacher_file_missing(world, tmp_path):
+    message = error_of(SS, world[1], tmp_path, "--kd-teacher", "/no/such.pt")
+    assert "--kd-teacher /no/such.pt: no such file" in message
+
+
+def test_teacher_is_not_a_checkpoint(world, tmp_path):
+    text, other = tmp_path / "text.pt", tmp_path / "other.pt"
+    text.write_text("not a checkpoint\n")
+    torch.save({"weights": torch.zeros(3)}, other)
+    for path in (text, other):
+        message = error_of(SS, world[1], tmp_path / "save", "--kd-teacher", path)
+        assert f"--kd-teacher {path}" in message and "fairseq checkpoint" in message
+
+
+def test_teacher_is_truncated(world, tmp_path):
+    cut = tmp_path / "cut.pt"
+    cut.write_bytes(world[2].read_bytes()[:5000])
+    message = error_of(SS, world[1], tmp_path / "save", "--kd-teacher", cut)
+    assert f"--kd-teacher {cut}" in message
+
+
+def test_teacher_pickle_that_would_run_code_is_refused(world, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (exec, (f"open({str(tmp_path / 'ran')!r}, 'w')",))
+
+    path = tmp_path / "evil.pt"
+    torch.save({"model": {}, "cfg": Evil(), "args": argparse.Namespace()}, path)
+    message = error_of(SS, world[1], tmp_path / "save", "--kd-teacher", path)
+    assert f"--kd-teacher {path}" in message
+    assert not (tmp_path / "ran").exists()
+
+
+def test_teacher_with_another_vocabulary(tmp_path):
+    for words, expected in (
+        (toy.WORDS - 3, "symbol 27 is '<mask>' in the teacher's and 'w23' in the student's"),
+        (toy.WORDS + 2, "symbol 30 is 'w26' in the teacher's and '<mask>' in the student's"),
+    ):
+        folder = tmp_path / str(words)
+        teacher = save_teacher(SS, folder, SS.data(folder / "theirs", words))
+        message = error_of(SS, SS.data(folder / "ours"), folder / "s", "--kd-teacher", teacher)
+        assert expected in message and "source dictionaries differ" in message
+
+
+def test_dictionaries_of_one_size_but_other_symbols(tmp_path):
+    data, theirs = SS.data(tmp_path / "ours"), SS.data(tmp_path / "theirs")
+    for lang in ("sv", "en"):
+        path = theirs / f"dict.{lang}.txt"
+        path.write_text(path.read_text().replace("w7 ", "W7 "))
+    teacher = save_teacher(SS, tmp_path, theirs)
+    message = error_of(SS, data, tmp_path / "s", "--kd-teacher", teacher)
+    assert "symbol 11 is 'W7' in the teacher's and 'w7' in the student's" in message
+
+
+def test_vocabulary_sizes_are_compared_when_the_dictionary_is_gone(tmp_path):
+    theirs = SS.data(tmp_path / "theirs", toy.WORDS + 2)
+    teacher = save_teacher(SS, tmp_path, theirs)
+    theirs.rename(tmp_path / "moved")
+    data = SS.data(tmp_path / "ours")
+    message = error_of(SS, data, tmp_path / "s", "--kd-teacher", teacher)
+    assert "another vocabulary" in message and "embed_tokens.weight is (33, 16)" in message
+    found = ("--kd-teacher", teacher, "--kd-teacher-data", tmp_path / "moved")
+    assert "symbol 30 is 'w26'" in error_of(SS, data, tmp_path / "s", *found)
+    (tmp_path / "empty").mkdir()
+    for folder, word in (("nowhere", "no such folder"), ("empty", "are not there")):
+        flags = ("--kd-teacher", teacher, "--kd-teacher-data", tmp_path / folder)
+        assert word in error_of(SS, data, tmp_path / "s", *flags)
+
+
+def test_teacher_of_the_wrong_kind(world, tmp_path):
+    folder = tmp_path / "mono"
+    message = error_of(MSSM, MSSM.data(folder), tmp_path / "s", "--kd-teacher", world[2])
+    assert "kd_mssm needs a teacher" in message and "TransformerModel" in message
+
+
+def test_student_that_cannot_load_the_pretrained_one(world, tmp_path):
+    argv = SS.argv(world[1], *RUN, "--criterion", "kd_ss", "--kd-teacher", world[2])
+    flags = ("--save-dir", tmp_path / "s", "--finetune-from-model", world[2])
+    with pytest.raises(ValueError) as caught:
+        toy.train(*argv, *flags)
+    assert "encoder.embed_tokens.weight is (31, 16) in the checkpoint, (31, 8) here" in str(
+        caught.value
+    )
+
+
+def test_restore_file_that_does_not_exist(world, tmp_path):
+    flags = ("--kd-teacher", world[2], "--restore-file", tmp_path / "nothing.pt")
+    assert "--restore-file" in error_of(SS, world[1], tmp_path / "s", *flags)

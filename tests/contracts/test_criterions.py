@@ -1,0 +1,206 @@
+"""What every distillation criterion promises, checked against naive references."""
+
+import copy
+
+import pytest
+import torch
+import toy
+from cases import CASES, Case
+from fairseq import tasks
+from fairseq.criterions import CRITERION_REGISTRY
+
+from lightpaff_fairseq.criterions.distillation import DistillationMixin
+
+BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+
+
+class Setting:
+    """Task, teacher and student of a case, built once; the criterion for any flags."""
+
+    def __init__(self, case: Case, folder):
+        self.case = case
+        self.data = case.data(folder / "data")
+        cfg = toy.parse(*case.argv(self.data, "--max-tokens", 500, "--seed", 7, teacher=True))
+        teacher = tasks.setup_task(cfg.task)
+        torch.manual_seed(7)
+        self.teacher = teacher.build_model(cfg.model)
+        self.path = toy.save_model(folder / "teacher.pt", cfg, self.teacher)
+        self.task, self.student, _ = toy.build(*case.argv(self.data))
+
+    def criterion(self, *flags):
+        argv = self.case.argv(self.data, "--criterion", self.case.name, "--kd-teacher", self.path)
+        cfg = toy.parse(*argv, *flags, "--max-tokens", 500)
+        return self.task.build_criterion(cfg.criterion).train()
+
+    def stock(self, *flags):
+        argv = self.case.argv(self.data, "--criterion", self.case.stock)
+        cfg = toy.parse(*argv, *flags, "--max-tokens", 500)
+        return self.task.build_criterion(cfg.criterion).train()
+
+    def run(self, criterion, sample, model=None):
+        """(loss, {parameter: gradient}, logging output) of one training step."""
+        model = model or self.student
+        model.train().zero_grad()
+        loss, _, log = criterion(model, sample)
+        loss.backward()
+        grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        return loss.detach(), grads, log
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    built = {}
+
+    def get(case: Case) -> Setting:
+        if case.name not in built:
+            built[case.name] = Setting(case, tmp_path_factory.mktemp(case.name))
+        return built[case.name]
+
+    return get
+
+
+def naive_loss(setting: Setting, sample, lam, temperature, epsilon):
+    """The loss from complete float64 logits, with nothing fused, chunked or selected early."""
+    student, teacher = (copy.deepcopy(m).double() for m in (setting.student, setting.teacher))
+    logits_s = student(**sample["net_input"])[0]
+    with torch.no_grad():
+        logits_t = teacher.eval()(**sample["net_input"])[0]
+    q = (logits_t / temperature).softmax(-1)
+    kl = (q * (q.log() - (logits_s / temperature).log_softmax(-1))).sum(-1) * temperature**2
+    lprobs = logits_s.log_softmax(-1)
+    nll = -lprobs.gather(-1, sample["target"].unsqueeze(-1)).squeeze(-1)
+    eps_i = epsilon / (lprobs.size(-1) - 1)
+    label = (1 - epsilon - eps_i) * nll - eps_i * lprobs.sum(-1)
+    real = sample["target"].ne(setting.task.target_dictionary.pad())
+    loss = ((1 - lam) * label + lam * kl)[real].sum()
+    loss.backward()
+    grads = {n: p.grad for n, p in student.named_parameters() if p.grad is not None}
+    return loss.detach(), grads, nll[real].sum().item(), kl[real].sum().item()
+
+
+def assert_same(got, want, tolerance):
+    assert got[0].item() == pytest.approx(want[0].item(), rel=tolerance)
+    assert got[1].keys() == want[1].keys()
+    largest = max(g.abs().max().item() for g in want[1].values())
+    for name, grad in want[1].items():
+        assert (got[1][name].double() - grad).abs().max() <= tolerance * largest, name
+
+
+def test_every_distillation_criterion_has_a_case():
+    registered = {n for n, c in CRITERION_REGISTRY.items() if issubclass(c, DistillationMixin)}
+    assert registered == {case.name for case in CASES}
+    assert len(registered) == 2
+
+
+@BY_NAME
+@pytest.mark.parametrize("lam", [0.3, 1.0])
+@pytest.mark.parametrize("temperature,epsilon", [(1.0, 0.0), (1.0, 0.1), (2.0, 0.1)])
+def test_loss_and_every_gradient_equal_a_naive_reference(settings, case, lam, temperature, epsilon):
+    setting = settings(case)
+    criterion = setting.criterion(
+        *("--kd-lambda", lam, "--kd-temperature", temperature, "--label-smoothing", epsilon),
+        *("--kd-chunk-tokens", 7),
+    )
+    sample = toy.batch(setting.task, range(12))
+    assert sample["target"].eq(setting.task.target_dictionary.pad()).any()  # padding is in play
+    got = setting.run(criterion, sample)
+    want = naive_loss(setting, sample, lam, temperature, epsilon)
+    assert_same(got, want, 1e-5)
+    assert got[2]["nll_loss"].item() == pytest.approx(want[2], rel=1e-5)
+    assert got[2]["kd_loss"].item() == pytest.approx(want[3], rel=1e-5)
+
+
+@BY_NAME
+def test_bfloat16_follows_float32(settings, case):
+    setting = settings(case)
+    sample = toy.batch(setting.task, range(12))
+    full = setting.run(setting.criterion(), sample)
+    half = setting.run(setting.criterion(), sample, copy.deepcopy(setting.student).bfloat16())
+    assert half[0].item() == pytest.approx(full[0].item(), rel=0.02)
+    for name, grad in full[1].items():
+        if grad.norm() > 1e-3 * max(g.norm() for g in full[1].values()):
+            cosine = torch.cosine_similarity(half[1][name].float().flatten(), grad.flatten(), 0)
+            assert cosine > 0.97, name
+
+
+@BY_NAME
+@pytest.mark.parametrize("epsilon", [0.0, 0.1])
+def test_teacher_equal_to_student_leaves_the_stock_loss(settings, case, epsilon, tmp_path):
+    setting = settings(case)
+    cfg = toy.parse(*case.argv(setting.data, "--max-tokens", 500))
+    path = toy.save_model(tmp_path / "same.pt", cfg, setting.student)
+    flags = ("--label-smoothing", epsilon)
+    criterion = setting.criterion(*flags, "--kd-lambda", 0.4, "--kd-teacher", path)
+    sample = toy.batch(setting.task, range(12))
+    got, want = setting.run(criterion, sample), setting.run(setting.stock(*flags), sample)
+    assert got[2]["kd_loss"].item() == pytest.approx(0, abs=1e-3)
+    assert_same(got, (0.6 * want[0], {n: 0.6 * g for n, g in want[1].items()}), 1e-5)
+    for key, value in want[2].items():
+        if key != "loss":
+            assert float(got[2][key]) == pytest.approx(float(value), rel=1e-5), key
+
+
+@BY_NAME
+def test_padding_and_batch_split_change_nothing(settings, case):
+    setting = settings(case)
+    criterion = setting.criterion("--label-smoothing", 0.1)
+    whole = setting.run(criterion, toy.batch(setting.task, range(12)))
+    parts = [setting.run(criterion, toy.batch(setting.task, [i])) for i in range(12)]
+    loss = torch.stack([p[0] for p in parts]).sum()
+    grads = {n: sum(p[1][n] for p in parts) for n in whole[1]}
+    assert_same((loss, grads), whole, 1e-5)
+
+
+@BY_NAME
+@pytest.mark.parametrize("mode", ["lambda 0", "validation"])
+def test_lambda_zero_and_validation_are_the_stock_criterion_bit_for_bit(settings, case, mode):
+    setting = settings(case)
+    flags = ("--label-smoothing", 0.1, "--report-accuracy")
+    off = ("--kd-lambda", 0, "--kd-teacher", "/no/such/teacher.pt") if mode == "lambda 0" else ()
+    criterion, stock = setting.criterion(*flags, *off), setting.stock(*flags)
+    sample = toy.batch(setting.task, range(12))
+    if mode == "validation":
+        criterion.eval(), stock.eval()
+        assert criterion._teacher is None
+    got, want = setting.run(criterion, sample), setting.run(stock, sample)
+    assert torch.equal(got[0], want[0])
+    assert all(torch.equal(got[1][n], g) for n, g in want[1].items())
+    assert {k: float(v) for k, v in got[2].items()} == {k: float(v) for k, v in want[2].items()}
+    assert criterion._teacher is None
+
+
+@BY_NAME
+def test_divisor_prefix_and_accuracy_follow_the_stock_criterion(settings, case):
+    setting = settings(case)
+    sample = toy.batch(setting.task, range(12))
+    flags = ("--sentence-avg", "--ignore-prefix-size", 2, "--report-accuracy")
+    got = setting.run(setting.criterion(*flags), sample)[2]
+    want = setting.run(setting.stock(*flags), sample)[2]
+    for key in ("sample_size", "ntokens", "nsentences", "n_correct", "total"):
+        assert float(got[key]) == float(want[key]), key
+    assert float(got["nll_loss"]) == pytest.approx(float(want["nll_loss"]), rel=1e-5)
+
+
+@BY_NAME
+def test_the_teacher_is_no_part_of_criterion_or_optimizer(settings, case):
+    setting = settings(case)
+    criterion = setting.criterion()
+    setting.run(criterion, toy.batch(setting.task, range(4)))
+    assert criterion._teacher is not None
+    assert not list(criterion.parameters()) and not criterion.state_dict()
+    teacher = criterion._teacher.model
+    assert not teacher.training and all(p.grad is None for p in teacher.parameters())
+    assert not any(p.requires_grad for p in teacher.parameters())
+
+
+@BY_NAME
+def test_the_dense_path_gives_the_same_numbers(settings, case, monkeypatch):
+    setting = settings(case)
+    sample = toy.batch(setting.task, range(12))
+    fused = setting.run(setting.criterion("--label-smoothing", 0.1), sample)
+    monkeypatch.setattr("lightpaff_fairseq.distill.readout.separable_head", lambda model: None)
+    dense = setting.run(setting.criterion("--label-smoothing", 0.1), sample)
+    assert_same(dense, fused, 1e-5)
+    for key in ("nll_loss", "kd_loss", "n_correct"):
+        if key in fused[2]:
+            assert float(dense[2][key]) == pytest.approx(float(fused[2][key]), rel=1e-5)

@@ -1,0 +1,73 @@
+"""Whole runs of fairseq-train on toy data: checkpoints, resuming, validation."""
+
+import pytest
+import torch
+import toy
+from cases import CASES
+from fairseq import tasks
+
+BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+OPTIMISER = ("--lr", 0.01, "--max-tokens", 60, "--update-epoch-batch-itr", True, "--seed", 3)
+DROPOUT = ("--dropout", 0.3)  # resuming has to restore the random state, too
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Data and a random teacher a case."""
+    folders = {}
+    for case in CASES:
+        folder = tmp_path_factory.mktemp(case.name)
+        cfg = toy.parse(*case.argv(case.data(folder / "data"), *OPTIMISER, teacher=True))
+        torch.manual_seed(5)
+        model = tasks.setup_task(cfg.task).build_model(cfg.model)
+        folders[case.name] = folder, toy.save_model(folder / "teacher.pt", cfg, model)
+    return folders
+
+
+def train(case, prepared, save_dir, *flags):
+    folder, teacher = prepared[case.name]
+    argv = case.argv(folder / "data", "--criterion", case.name, "--kd-teacher", teacher, *OPTIMISER)
+    toy.train(*argv, *DROPOUT, "--save-dir", save_dir, *flags)
+    return toy.checkpoint(save_dir / "checkpoint_last.pt")
+
+
+@BY_NAME
+def test_resuming_inside_an_epoch_gives_the_bit_equal_next_update(prepared, case, tmp_path):
+    straight = train(case, prepared, tmp_path / "a", "--max-update", 7)
+    train(case, prepared, tmp_path / "b", "--max-update", 3, "--save-interval-updates", 3)
+    resumed = train(case, prepared, tmp_path / "b", "--max-update", 7)
+    assert straight["optimizer_history"][-1]["num_updates"] == 7
+    for name, value in straight["model"].items():
+        assert torch.equal(value, resumed["model"][name]), name
+
+
+@BY_NAME
+def test_no_teacher_tensor_reaches_a_checkpoint(prepared, case, tmp_path):
+    state = train(case, prepared, tmp_path, "--max-update", 2)
+    folder, teacher = prepared[case.name]
+    teacher_model = toy.checkpoint(teacher)["model"]
+    assert state["criterion"] is None
+    moments = [t for s in state["last_optimizer_state"]["state"].values() for t in s.values()]
+    tensors = [*state["model"].values(), *(t for t in moments if isinstance(t, torch.Tensor))]
+    weights = [t for t in teacher_model.values() if t.numel() > 64 and t.std() > 0]
+    assert weights
+    for tensor in tensors:
+        assert not any(t.shape == tensor.shape and torch.equal(t, tensor) for t in weights)
+
+
+def test_validation_bleu_is_the_students(prepared, tmp_path, monkeypatch):
+    """Trap: a teacher built by the task would take over the generator of --eval-bleu."""
+    from fairseq.tasks.translation import TranslationTask
+
+    case = next(c for c in CASES if c.name == "kd_ss")
+    decoders = []
+    original = TranslationTask._inference_with_bleu
+
+    def spy(self, generator, sample, model):
+        decoders.append((generator.model.models[0], model))
+        return original(self, generator, sample, model)
+
+    monkeypatch.setattr(TranslationTask, "_inference_with_bleu", spy)
+    bleu = ("--eval-bleu", "--eval-bleu-args", '{"beam": 1, "max_len_b": 10}')
+    train(case, prepared, tmp_path, "--max-update", 2, *bleu)
+    assert decoders and all(used is student for used, student in decoders)

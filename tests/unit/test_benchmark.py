@@ -1,0 +1,120 @@
+"""The measuring tools measure what they say; the loss benchmark compares equal results."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lightpaff_fairseq.benchmark import loss
+from lightpaff_fairseq.benchmark.memory import peak_extra_bytes
+from lightpaff_fairseq.benchmark.timing import interleaved_times, median_ratio
+from lightpaff_fairseq.cli.main import main
+
+PROBLEM = loss.LossProblem(
+    tokens=10,
+    vocab=23,
+    student_dim=4,
+    teacher_dim=8,
+    chunk_tokens=3,
+    dtype="float64",
+    device="cpu",
+)
+BLOCK = 64 * 2**20
+
+
+def test_rounds_rotate_and_warm_up():
+    calls = []
+    variants = {name: lambda name=name: calls.append(name) for name in "abc"}
+    times = interleaved_times(variants, repeats=3, warmups=1)
+    assert {name: len(seconds) for name, seconds in times.items()} == {"a": 3, "b": 3, "c": 3}
+    rounds = ["".join(calls[i : i + 3]) for i in range(0, len(calls), 3)]
+    assert rounds == ["cab", "abc", "bca", "cab"]
+
+
+def test_ratios_belong_to_one_round():
+    # The machine halves its speed in the second round: the ratio does not notice.
+    assert median_ratio([2.0, 4.0, 2.2], [1.0, 2.0, 1.0]) == 2.0
+    with pytest.raises(ValueError):
+        median_ratio([1.0], [1.0, 2.0])
+
+
+def blocks(count, name, small):
+    """A `memory.Factory`: holds `count` blocks at once, after `count` others were freed."""
+    size = 1 if small else BLOCK
+
+    def run():
+        for _ in range(2):
+            held = [torch.ones(size, dtype=torch.uint8) for _ in range(count)]
+        return len(held)
+
+    return run
+
+
+def test_peak_memory():
+    found = peak_extra_bytes(blocks, 3, "any", "cpu")
+    if found is None:
+        pytest.skip("this system does not tell peak memory")
+    # The second list grows while the first is still held: 2 x 3 blocks at the peak.
+    assert found == pytest.approx(6 * BLOCK, rel=0.05)
+
+
+def test_floor_computes_the_products_of_all_chunks():
+    inputs = loss.make_inputs(PROBLEM)
+    floor = loss.Floor(inputs)
+    floor()
+    student = inputs.student
+    logits = (student.hidden @ student.weight.t()).detach()
+    assert torch.allclose(floor.grad_hidden, logits @ student.weight)
+    assert torch.allclose(floor.grad_weight, logits.t() @ student.hidden / PROBLEM.tokens)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_fused_and_dense_are_compared(dtype):
+    inputs = loss.make_inputs(replace(PROBLEM, dtype=dtype))
+    assert set(loss.check_agreement(inputs)) == {"loss", "grad_hidden", "grad_weight"}
+
+
+def test_a_wrong_loss_is_not_timed(monkeypatch):
+    right = loss.fused
+
+    def wrong(inputs):
+        value, *gradients = right(inputs)
+        return [value, gradients[0] * 1.01, gradients[1]]
+
+    monkeypatch.setattr(loss, "fused", wrong)
+    with pytest.raises(ValueError, match="disagree"):
+        loss.check_agreement(loss.make_inputs(PROBLEM))
+
+
+def command(**changes):
+    sizes = {"tokens": 10, "vocab": 23, "student-dim": 4, "teacher-dim": 8, "repeats": 2}
+    return ["benchmark", "loss", *(f"--{k}={v}" for k, v in {**sizes, **changes}.items())]
+
+
+def test_report(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(loss, "peak_extra_bytes", lambda *_: 3 * 2**20)
+    path = tmp_path / "loss.json"
+    assert main(command(json=path)) == 0
+    report = json.loads(path.read_text())
+    assert [row["name"] for row in report["rows"]] == ["floor", "fused", "dense"]
+    assert all(len(row["all_seconds"]) == 2 and row["extra_mb"] == 3 for row in report["rows"])
+    assert report["rows"][0]["ratio_to_floor"] == 1
+    assert report["vocab"] == 23 and report["threads"] == torch.get_num_threads()
+    printed = capsys.readouterr().out
+    assert all(f"\n{name} " in printed for name in ("floor", "fused", "dense"))
+    assert [p.name for p in tmp_path.iterdir()] == ["loss.json"]
+
+
+@pytest.mark.parametrize("flag", ["tokens", "vocab", "teacher-dim", "threads", "repeats"])
+def test_sizes_below_one_are_refused(flag, capsys):
+    assert main(command(**{flag: 0})) == 2
+    assert f"--{flag}: expected 1 or more, found 0" in capsys.readouterr().err
+
+
+def test_all_bad_sizes_are_listed(capsys, tmp_path):
+    assert main(command(tokens=0, vocab=-1)) == 2
+    error = capsys.readouterr().err
+    assert "--tokens" in error and "--vocab" in error
+    assert main(command(json=tmp_path / "no" / "x.json")) == 2
+    assert "--json" in capsys.readouterr().err

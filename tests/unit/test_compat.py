@@ -1,0 +1,113 @@
+"""Each repair does its job, is idempotent, and leaves a healthy fairseq alone."""
+
+import argparse
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from fairseq.data import data_utils
+from fairseq.dataclass.configs import FairseqConfig
+from fairseq.distributed import utils as distributed_utils
+from fairseq.trainer import Trainer
+from omegaconf import OmegaConf
+
+from lightpaff_fairseq import compat
+
+
+def test_applying_twice_changes_nothing():
+    def state():
+        patched = data_utils.batch_by_size, distributed_utils.call_main, Trainer.load_checkpoint
+        return patched, len(warnings.filters)  # pytest resets the filters before every test
+
+    compat.apply()
+    before = state()
+    compat.apply()
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        argparse.Namespace(arch="transformer", layers=2),
+        np.array([1, 2, 3]),
+        np.array([0.5], dtype=np.float32),
+        np.float64(3.0),
+        np.int64(3),
+        OmegaConf.create({"a": [1, {"b": "x"}], "c": None, "d": 0.5}),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_checkpoints_of_fairseqs_own_classes_load_safely(value, tmp_path):
+    torch.save({"x": value}, tmp_path / "x.pt")
+    found = torch.load(tmp_path / "x.pt", weights_only=True)["x"]
+    assert np.array_equal(found, value) if isinstance(value, np.ndarray) else found == value
+
+
+def test_other_classes_stay_refused(tmp_path):
+    torch.save({"x": compat.logger}, tmp_path / "x.pt")
+    with pytest.raises(Exception, match="logging"):
+        torch.load(tmp_path / "x.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 30, 37])
+@pytest.mark.parametrize("multiple", [1, 8])
+def test_every_sentence_is_in_exactly_one_batch(count, multiple):
+    sizes = np.random.default_rng(count).integers(1, 20, count)
+    order = np.argsort(sizes, kind="stable")
+    limits = {"max_tokens": 100, "max_sentences": 16, "required_batch_size_multiple": multiple}
+    vector = data_utils.batch_by_size(order, lambda i: sizes[i], sizes[order], **limits)
+    function = data_utils.batch_by_size(order.tolist(), lambda i: sizes[i], **limits)
+    for batches in (vector, function):
+        assert np.concatenate([*batches]).tolist() == order.tolist()
+        assert all(len(b) * sizes[b].max() <= 100 and len(b) <= 16 for b in batches)
+
+
+def test_batches_are_untouched_where_nothing_is_dropped():
+    order, sizes = np.arange(16), np.full(16, 5)
+    original = data_utils.batch_by_size.__wrapped__
+    args = (order, lambda i: 5, sizes, 1000, 8, 8)
+    ours, theirs = data_utils.batch_by_size(*args), original(*args)
+    assert [b.tolist() for b in ours] == [b.tolist() for b in theirs]
+
+
+def launch(world=1, bf16=False):
+    cfg = OmegaConf.structured(FairseqConfig)
+    cfg.distributed_training.distributed_world_size = world
+    cfg.common.cpu, cfg.common.bf16, cfg.common.tpu = True, bf16, bf16
+    return cfg
+
+
+def test_launches_that_would_train_nothing_are_refused(monkeypatch):
+    calls = []
+    with pytest.raises(ValueError, match="--distributed-world-size 2 without a GPU"):
+        distributed_utils.call_main(launch(world=2), calls.append)
+    with pytest.raises(ValueError, match="--bf16"):
+        distributed_utils.call_main(launch(bf16=True), calls.append)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="WORLD_SIZE=2"):
+        distributed_utils.call_main(launch(), calls.append)
+    assert not calls
+
+
+def test_an_ordinary_launch_runs_main(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    calls = []
+    distributed_utils.call_main(launch(), calls.append)
+    assert len(calls) == 1
+
+
+def test_buckets_equal_fairseqs_on_this_numpy():
+    sizes = np.random.default_rng(0).integers(1, 100, 500)
+    assert np.array_equal(compat._get_buckets(sizes, 8), data_utils.get_buckets(sizes, 8))
+
+
+def test_resuming_with_other_batches_is_said(caplog):
+    cfg = OmegaConf.create({"dataset": {"update_epoch_batch_itr": False}})
+    compat._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
+    assert "--update-epoch-batch-itr True" in caplog.text
+    caplog.clear()
+    compat._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 1}})
+    cfg.dataset.update_epoch_batch_itr = True
+    compat._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
+    assert not caplog.text
