@@ -35,13 +35,12 @@ def allow_checkpoint_classes() -> None:
     Namespace: every argparse-configured model. numpy: meters of `--eval-bleu`. omegaconf and the
     containers: the state that several resuming processes broadcast.
     """
-    core = importlib.import_module(
-        f"numpy.{'_core' if hasattr(np, '_core') else 'core'}.multiarray"
-    )
+    own_core = "_core" if hasattr(np, "_core") else "core"
+    multiarray = importlib.import_module(f"numpy.{own_core}.multiarray")
     numpy_functions = [
-        (getattr(core, name), f"numpy.{package}.multiarray.{name}")
+        (getattr(multiarray, name), f"numpy.{core}.multiarray.{name}")
         for name in ("_reconstruct", "scalar")
-        for package in ("core", "_core")
+        for core in ("core", "_core")
     ]
     dtypes = {type(np.dtype(code)) for code in "? b B h H i I l L q Q e f d".split()}
     nodes = [c for c in vars(omegaconf.nodes).values() if isinstance(c, type)]
@@ -193,7 +192,7 @@ def check_before_training() -> None:
 
 
 def _explain(error: Exception, filename: str, model: Any) -> None:
-    """Says which parameter does not fit where fairseq says "ensure that the architectures match"."""
+    """Says which parameter does not fit where fairseq only asks for matching architectures."""
     if "architectures match" not in str(error):
         return
     state = torch.load(filename, map_location="cpu")
