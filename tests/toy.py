@@ -60,6 +60,24 @@ def write_monolingual(folder: Path, count: int = 37, words: int = WORDS) -> Path
     return folder
 
 
+def write_labelled(folder: Path, count: int = 37, words: int = WORDS, classes: int = 3) -> Path:
+    """Data of --task sentence_prediction: sentences, class labels, and regression targets."""
+    write_dictionary(folder / "input0" / "dict.txt", words)
+    labels = Dictionary()
+    for label in range(classes):
+        labels.add_symbol(str(label), n=100 - label)
+    (folder / "label").mkdir(parents=True, exist_ok=True)
+    labels.save(str(folder / "label" / "dict.txt"))
+    for seed, split in enumerate(("train", "valid")):
+        texts = sentences(count, seed, words)
+        write_split(folder / "input0" / split, texts)
+        write_split(
+            folder / "label" / split, [[labels.nspecial + t[0] % classes, 2] for t in texts]
+        )
+        (folder / "label" / f"{split}.label").write_text("".join(f"{len(t)}\n" for t in texts))
+    return folder
+
+
 def parse(*argv: Any) -> Any:
     """fairseq-train's configuration for a command line (--user-dir is added)."""
     parser = options.get_training_parser()

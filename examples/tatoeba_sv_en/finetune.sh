@@ -6,7 +6,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
 KD_LAMBDA=${KD_LAMBDA:-0.5}    # 0: without distillation
 PRETRAINED=${PRETRAINED:-kd}   # kd or plain: OUT/student_pretrained_$PRETRAINED.pt
-UPDATES=${STUDENT_FINETUNE_UPDATES:-3500}
+UPDATES=${STUDENT_FINETUNE_UPDATES:-4000}
 LR=${STUDENT_LR:-2e-3}
 DROPOUT=${STUDENT_DROPOUT:-0.1}
 length "$UPDATES"

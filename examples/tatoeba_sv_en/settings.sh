@@ -3,9 +3,9 @@
 #   OUT=/some/folder STUDENT="tiny --encoder-layers 6 --decoder-layers 1" bash pretrain.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 OUT=${OUT:-$ROOT/outputs/tatoeba_sv_en}
-VOCAB=${VOCAB:-2000}       # SentencePiece pieces, of both languages together
-POSITIONS=${POSITIONS:-128} # longest sentence, in pieces
-MAX_TOKENS=${MAX_TOKENS:-1500}
+VOCAB=${VOCAB:-4000}           # SentencePiece pieces, of both languages together
+POSITIONS=${POSITIONS:-128}    # longest sentence, in pieces
+MAX_TOKENS=${MAX_TOKENS:-1000} # a batch: small batches learn more from little data
 # a size of mass_* / transformer_mass_*, and flags that change it
 read -ra TEACHER <<<"${TEACHER:-small}"
 read -ra STUDENT <<<"${STUDENT:-tiny --encoder-layers 4 --decoder-layers 1}"

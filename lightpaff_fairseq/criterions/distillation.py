@@ -11,8 +11,9 @@ summed over the vocabulary and over positions (fairseq divides once, by `sample_
 import logging
 import math
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
+from fairseq import utils
 from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from ..distill.fused import fused_distillation_loss
 from ..distill.losses import LossSettings, LossTerms, dense_distillation_loss
 from ..distill.readout import LinearReadout, Readout, decoder_readout
-from ..teachers.checkpoint import load_teacher
+from ..teachers.checkpoint import check_lengths, load_teacher
 from ..teachers.online import OnlineTeacher
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,8 @@ class DistillationMixin:
     which must stay the stock one.
     """
 
+    stock_has_nll: ClassVar[bool] = True  # whether the stock criterion logs `nll_loss`
+
     kd: DistillationConfig
     _teacher: Optional[OnlineTeacher]
 
@@ -115,9 +118,17 @@ class DistillationMixin:
     def check_teacher(self, model: nn.Module) -> None:
         """Raises ValueError if a model of this kind cannot teach under this criterion."""
 
+    def expect(self, model: nn.Module, kind: type, words: str) -> None:
+        """Raises ValueError unless the teacher is a `kind`, which is `words` to a user."""
+        if not isinstance(model, kind):
+            raise ValueError(
+                f"--kd-teacher {self.kd.kd_teacher}: {self.kd._name} needs {words} as its teacher, "
+                f"found {type(model).__name__}"
+            )
+
     # the mechanism
 
-    def before_training(self) -> None:
+    def before_training(self, student: nn.Module) -> None:
         """Loads and checks the teacher (`compat` calls this before the first update).
 
         Raises:
@@ -132,6 +143,7 @@ class DistillationMixin:
             )
         model = load_teacher(self.kd.kd_teacher, self.task, self.kd.kd_teacher_data)  # type: ignore[attr-defined]
         self.check_teacher(model)
+        check_lengths(self.kd.kd_teacher, model, student, self.task)  # type: ignore[attr-defined]
         size = sum(p.numel() for p in model.parameters())
         logger.info(f"teacher: {type(model).__name__}, {size:,} parameters, {self.kd.kd_teacher}")
         self._teacher = OnlineTeacher(model, self.read_out)
@@ -140,7 +152,11 @@ class DistillationMixin:
         """Loss (nats, summed), divisor and logging output, as every fairseq criterion."""
         if not self.training or self.kd.kd_lambda == 0:  # type: ignore[attr-defined]
             return super().forward(model, sample, reduce=reduce)  # type: ignore[misc]
-        self.before_training()
+        self.before_training(model)
+        return self.distil(model, sample)
+
+    def distil(self, model: nn.Module, sample: dict[str, Any]) -> Any:
+        """`forward` of a training step, for models that predict symbols at positions."""
         assert self._teacher is not None
         positions = self.label_positions(sample)
         teacher = self._teacher.soft_targets(model, sample, positions)
@@ -169,7 +185,7 @@ class DistillationMixin:
             "kd_loss": terms.kd_loss,
             "kd_positions": positions.sum(),
             "ntokens": sample["ntokens"],
-            "nsentences": sample["target"].size(0),
+            "nsentences": sample["nsentences"],
             "sample_size": sample_size,
         }
         if getattr(self, "report_accuracy", False):
@@ -179,9 +195,18 @@ class DistillationMixin:
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
-        """The stock metrics, plus `kd_loss`: bits a predicted position, before its weight."""
+        """The stock metrics, plus `kd_loss`: bits a predicted position, before its weight.
+
+        Where the stock criterion has no `nll_loss` of its own, that of the labels is added and
+        `ppl` is taken from it (the stock one would be that of the mixed loss).
+        """
         super().reduce_metrics(logging_outputs)  # type: ignore[misc]
         positions = sum(log.get("kd_positions", 0) for log in logging_outputs)
-        if positions > 0:
-            kd_loss = sum(log.get("kd_loss", 0) for log in logging_outputs)
-            metrics.log_scalar("kd_loss", kd_loss / positions / math.log(2), positions, round=3)
+        if positions == 0:
+            return
+        names = ("kd_loss",) if cls.stock_has_nll else ("kd_loss", "nll_loss")
+        for name in names:
+            total = sum(log.get(name, 0) for log in logging_outputs)
+            metrics.log_scalar(name, total / positions / math.log(2), positions, round=3)
+        if not cls.stock_has_nll:
+            metrics.log_derived("ppl", lambda m: utils.get_perplexity(m["nll_loss"].avg))

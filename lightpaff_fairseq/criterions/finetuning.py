@@ -1,16 +1,96 @@
 """Criterions of the second stage, fine-tuning with distillation."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from fairseq.criterions import register_criterion
+from fairseq.criterions.cross_entropy import CrossEntropyCriterion, CrossEntropyCriterionConfig
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterion,
     LabelSmoothedCrossEntropyCriterionConfig,
 )
-from fairseq.models import FairseqEncoderDecoderModel
-from torch import nn
+from fairseq.criterions.sentence_prediction import (
+    SentencePredictionConfig,
+    SentencePredictionCriterion,
+)
+from fairseq.models import FairseqEncoderDecoderModel, FairseqLanguageModel
+from torch import Tensor, nn
 
+from ..distill.losses import forward_kl
+from ..distill.readout import LogitsReadout, Readout, recorded_output
 from .distillation import DistillationConfig, DistillationMixin
+
+
+@dataclass
+class KdLuConfig(DistillationConfig, SentencePredictionConfig):
+    """Flags of `kd_lu`."""
+
+
+@register_criterion("kd_lu", dataclass=KdLuConfig)
+class KdLu(DistillationMixin, SentencePredictionCriterion):
+    """Language understanding (classification, regression): every sentence, over its classes.
+
+    The soft loss of a classifier is `T^2 * KL(teacher || student)`, summed over classes; that of a
+    regression is the squared difference of the two predictions (temperature has no meaning there).
+    Source: LightPAFF, the LU row of its two losses.
+    """
+
+    def read_out(self, model: nn.Module, sample: dict[str, Any], positions: Tensor) -> Readout:
+        """Class logits `(B, V)`; all sentences count, `positions` is not used."""
+        name = self.classification_head_name
+        logits = model(**sample["net_input"], features_only=True, classification_head_name=name)[0]
+        return LogitsReadout(logits)
+
+    def distil(self, model: nn.Module, sample: dict[str, Any]) -> Any:
+        """The stock forward, and the soft loss from the logits that it computed."""
+        assert self._teacher is not None
+        logits_t = self._teacher.soft_targets(model, sample, sample["target"]).logits()
+        with recorded_output(model) as outputs:
+            label_loss, sample_size, log = super(DistillationMixin, self).forward(model, sample)
+        kd_loss = self._soft_loss(outputs[0][0], logits_t)
+        loss = (1 - self.kd.kd_lambda) * label_loss + self.kd.kd_lambda * kd_loss
+        log.update(
+            loss=loss.data,
+            label_loss=label_loss.data,
+            kd_loss=kd_loss.data,
+            kd_positions=sample_size,
+        )
+        return loss, sample_size, log
+
+    def _soft_loss(self, logits_s: Tensor, logits_t: Tensor) -> Tensor:
+        """Sum over sentences, in nats (classes) or squared units (regression)."""
+        if self.regression_target:
+            return (logits_s.float() - logits_t.float()).square().sum()
+        return forward_kl(logits_s, logits_t, self.kd.kd_temperature).sum()
+
+    def check_teacher(self, model: nn.Module) -> None:
+        name, classes = self.classification_head_name, self.task.cfg.num_classes
+        heads = getattr(model, "classification_heads", {})
+        found = {key: head.out_proj.out_features for key, head in heads.items()}
+        if found.get(name) != classes:
+            raise ValueError(
+                f"--kd-teacher {self.kd.kd_teacher}: kd_lu needs a teacher with classification "
+                f"head {name!r} of --num-classes {classes}; found "
+                + (", ".join(f"{k!r} of {n}" for k, n in found.items()) or "no head")
+            )
+
+
+@dataclass
+class KdLmConfig(DistillationConfig, CrossEntropyCriterionConfig):
+    """Flags of `kd_lm`."""
+
+
+@register_criterion("kd_lm", dataclass=KdLmConfig)
+class KdLm(DistillationMixin, CrossEntropyCriterion):
+    """Language modelling in a domain: every position, over the vocabulary.
+
+    Source: LightPAFF, the LM row of its two losses.
+    """
+
+    stock_has_nll = False
+
+    def check_teacher(self, model: nn.Module) -> None:
+        self.expect(model, FairseqLanguageModel, "a language model (transformer_lm)")
 
 
 @dataclass
@@ -26,8 +106,4 @@ class KdSs(DistillationMixin, LabelSmoothedCrossEntropyCriterion):
     """
 
     def check_teacher(self, model: nn.Module) -> None:
-        if not isinstance(model, FairseqEncoderDecoderModel):
-            raise ValueError(
-                f"--kd-teacher {self.kd.kd_teacher}: kd_ss needs an encoder-decoder teacher, "
-                f"found {type(model).__name__}"
-            )
+        self.expect(model, FairseqEncoderDecoderModel, "an encoder-decoder")

@@ -1,16 +1,64 @@
 """Criterions of the first stage, pre-training with distillation."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from fairseq.criterions import register_criterion
+from fairseq.criterions.cross_entropy import CrossEntropyCriterion, CrossEntropyCriterionConfig
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterion,
     LabelSmoothedCrossEntropyCriterionConfig,
 )
-from torch import nn
+from fairseq.criterions.masked_lm import MaskedLmConfig, MaskedLmLoss
+from fairseq.models import FairseqEncoderModel, FairseqLanguageModel
+from torch import Tensor, nn
 
+from ..distill.readout import Readout, encoder_readout
 from ..models.mass import MassModel
 from .distillation import DistillationConfig, DistillationMixin
+
+
+@dataclass
+class KdMlmConfig(DistillationConfig, MaskedLmConfig):
+    """Flags of `kd_mlm`."""
+
+
+@register_criterion("kd_mlm", dataclass=KdMlmConfig)
+class KdMlm(DistillationMixin, MaskedLmLoss):
+    """Masked language modelling (BERT): the masked tokens, over the vocabulary.
+
+    Only masked positions go through the two heads. The teacher sees the student's masked input.
+    Source: LightPAFF, the MLM row of its two losses.
+    """
+
+    stock_has_nll = False
+
+    def read_out(self, model: nn.Module, sample: dict[str, Any], positions: Tensor) -> Readout:
+        return encoder_readout(model, sample["net_input"], positions)
+
+    def sample_size(self, sample: dict[str, Any]) -> Any:
+        return self.label_positions(sample).sum()
+
+    def check_teacher(self, model: nn.Module) -> None:
+        self.expect(model, FairseqEncoderModel, "an encoder (BERT, RoBERTa, XLM-R)")
+
+
+@dataclass
+class KdClmConfig(DistillationConfig, CrossEntropyCriterionConfig):
+    """Flags of `kd_clm`."""
+
+
+@register_criterion("kd_clm", dataclass=KdClmConfig)
+class KdClm(DistillationMixin, CrossEntropyCriterion):
+    """Causal language modelling (GPT-2): every position, over the vocabulary.
+
+    Source: LightPAFF, the CLM row of its two losses.
+    """
+
+    stock_has_nll = False
+
+    def check_teacher(self, model: nn.Module) -> None:
+        self.expect(model, FairseqLanguageModel, "a language model (transformer_lm)")
 
 
 @dataclass
@@ -26,9 +74,7 @@ class KdMssm(DistillationMixin, LabelSmoothedCrossEntropyCriterion):
     """
 
     def check_teacher(self, model: nn.Module) -> None:
-        if not isinstance(model, MassModel):
-            raise ValueError(
-                f"--kd-teacher {self.kd.kd_teacher}: kd_mssm needs a teacher that was pre-trained "
-                "with --task masked_seq2seq and --arch mass_... (its decoder takes positions); "
-                f"found {type(model).__name__}"
-            )
+        wanted = (
+            "a model of --task masked_seq2seq and --arch mass_... (its decoder takes positions)"
+        )
+        self.expect(model, MassModel, wanted)

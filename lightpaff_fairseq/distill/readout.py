@@ -7,10 +7,13 @@ N selected positions, C width, V vocabulary.
 """
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from fairseq.models import FairseqLanguageModel
+from fairseq.models.roberta.model import RobertaEncoder, RobertaLMHead
 from fairseq.models.transformer import TransformerDecoderBase
 from torch import Tensor, nn
 
@@ -80,6 +83,43 @@ def decoder_readout(model: nn.Module, net_input: dict[str, Any], positions: Tens
     return LinearReadout(features[positions], head.weight, head.bias)
 
 
+def encoder_readout(model: nn.Module, net_input: dict[str, Any], positions: Tensor) -> Readout:
+    """Runs an encoder with a masked-LM head and reads out the chosen positions, and only those.
+
+    Args:
+        model: a fairseq model, possibly wrapped for data-parallel training; it is called once,
+            through its wrapper.
+        net_input: keyword arguments of the model.
+        positions: `(B, T)` bool, N of them true.
+    Returns:
+        a `LinearReadout` behind dense layer, activation and LayerNorm of RoBERTa's head; for
+        other heads a `LogitsReadout`.
+    """
+    encoder: Any = getattr(unwrapped(model), "encoder", None)
+    head: Any = getattr(encoder, "lm_head", None)
+    if (
+        type(head) is not RobertaLMHead
+        or type(encoder).output_layer is not RobertaEncoder.output_layer
+        or _is_sharded(model)
+        or _finds_unused_parameters(model)
+    ):
+        return LogitsReadout(model(**net_input, masked_tokens=positions)[0])
+    features = model(**net_input, features_only=True)[0][positions]
+    hidden = head.layer_norm(head.activation_fn(head.dense(features)))
+    return LinearReadout(hidden, head.weight, head.bias)
+
+
+@contextmanager
+def recorded_output(model: nn.Module) -> Iterator[list[Any]]:
+    """Inside, every call of `model` appends what it returns to the list."""
+    outputs: list[Any] = []
+    handle = model.register_forward_hook(lambda _module, _args, output: outputs.append(output))
+    try:
+        yield outputs
+    finally:
+        handle.remove()
+
+
 def separable_head(model: nn.Module) -> Optional[nn.Linear]:
     """The output layer, if hidden states followed by it are exactly the model's logits.
 
@@ -89,9 +129,7 @@ def separable_head(model: nn.Module) -> Optional[nn.Linear]:
     """
     inner = unwrapped(model)
     decoder = getattr(inner, "decoder", None)
-    if not isinstance(decoder, TransformerDecoderBase) or "FullyShardedDataParallel" in {
-        type(m).__name__ for m in (model, getattr(model, "module", None))
-    }:
+    if not isinstance(decoder, TransformerDecoderBase) or _is_sharded(model):
         return None
     head = decoder.output_projection
     if type(decoder).output_layer is not TransformerDecoderBase.output_layer:
@@ -107,6 +145,10 @@ def separable_head(model: nn.Module) -> Optional[nn.Linear]:
 def _takes_features_only(model: nn.Module) -> bool:
     callee = model.decoder if isinstance(model, FairseqLanguageModel) else model
     return "features_only" in inspect.signature(callee.forward).parameters
+
+
+def _is_sharded(model: nn.Module) -> bool:
+    return any(type(m).__name__ == "FullyShardedDataParallel" for m in model.modules())
 
 
 def _finds_unused_parameters(model: nn.Module) -> bool:

@@ -1,14 +1,15 @@
 """A frozen teacher model from a fairseq checkpoint, checked before any training is done."""
 
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Optional
 
-from fairseq import models, tasks
+from fairseq import models, tasks, utils
 from fairseq.data import Dictionary
 from fairseq.models import BaseFairseqModel
 from fairseq.tasks import FairseqTask
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
 from torch import nn
 
 from ..convert.checkpoint import read_checkpoint
@@ -38,6 +39,8 @@ def load_teacher(path: str, task: FairseqTask, data: Optional[str] = None) -> nn
     state = read_checkpoint(Path(path), "--kd-teacher")
     cfg = state["cfg"]
     _compare_dictionaries(path, cfg.task, task, data)
+    if any(name.startswith("classification_heads.") for name in state["model"]):
+        _keep_classification_heads(cfg.model)
     model: BaseFairseqModel = models.build_model(cfg.model, task)
     mismatch = first_mismatch(state["model"], model)
     if mismatch and "embed_tokens" in mismatch:
@@ -61,6 +64,27 @@ def first_mismatch(state: dict[str, Any], model: nn.Module) -> Optional[str]:
         if given is not None and tuple(given.shape) != tuple(own.shape):
             return f"{name} is {tuple(given.shape)} in the checkpoint, {tuple(own.shape)} here"
     return None
+
+
+def _keep_classification_heads(model_cfg: Any) -> None:
+    """RoBERTa and BART drop classification heads while loading unless they are told not to."""
+    with open_dict(model_cfg) if OmegaConf.is_config(model_cfg) else nullcontext():
+        model_cfg.load_checkpoint_heads = True
+
+
+def check_lengths(path: str, teacher: Any, student: Any, task: FairseqTask) -> None:
+    """Refuses a teacher that takes shorter samples than the student may be given.
+
+    Raises:
+        ValueError: with both limits, in tokens (source and target where there are two).
+    """
+    limit = utils.resolve_max_positions(task.max_positions(), student.max_positions())
+    if utils.resolve_max_positions(teacher.max_positions(), limit) != limit:
+        raise ValueError(
+            f"--kd-teacher {path}: the teacher takes at most {teacher.max_positions()} positions, "
+            f"but samples may have {limit}: lower --tokens-per-sample, or --max-source-positions "
+            "and --max-target-positions (--max-positions for sentence_prediction)"
+        )
 
 
 def _compare_dictionaries(

@@ -130,7 +130,10 @@ def test_vocabulary_sizes_are_compared_when_the_dictionary_is_gone(tmp_path):
 def test_teacher_of_the_wrong_kind(world, tmp_path):
     folder = tmp_path / "mono"
     message = error_of(MSSM, MSSM.data(folder), tmp_path / "s", "--kd-teacher", world[2])
-    assert "kd_mssm needs a teacher" in message and "TransformerModel" in message
+    assert (
+        "kd_mssm needs a model of --task masked_seq2seq" in message
+        and "TransformerModel" in message
+    )
 
 
 def test_student_that_cannot_load_the_pretrained_one(world, tmp_path):

@@ -9,6 +9,7 @@ from cases import CASES, Case
 from fairseq import tasks
 from fairseq.criterions import CRITERION_REGISTRY
 
+from lightpaff_fairseq.criterions import distillation
 from lightpaff_fairseq.criterions.distillation import DistillationMixin
 
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
@@ -62,20 +63,24 @@ def settings(tmp_path_factory):
 def naive_loss(setting: Setting, sample, lam, temperature, epsilon):
     """The loss from complete float64 logits, with nothing fused, chunked or selected early."""
     student, teacher = (copy.deepcopy(m).double() for m in (setting.student, setting.teacher))
-    logits_s = student(**sample["net_input"])[0]
+    logits_s, target = setting.case.predict(student, sample)
     with torch.no_grad():
-        logits_t = teacher.eval()(**sample["net_input"])[0]
+        logits_t = setting.case.predict(teacher.eval(), sample)[0]
     q = (logits_t / temperature).softmax(-1)
     kl = (q * (q.log() - (logits_s / temperature).log_softmax(-1))).sum(-1) * temperature**2
     lprobs = logits_s.log_softmax(-1)
-    nll = -lprobs.gather(-1, sample["target"].unsqueeze(-1)).squeeze(-1)
+    nll = -lprobs.gather(-1, target.unsqueeze(-1)).squeeze(-1)
     eps_i = epsilon / (lprobs.size(-1) - 1)
     label = (1 - epsilon - eps_i) * nll - eps_i * lprobs.sum(-1)
-    real = sample["target"].ne(setting.task.target_dictionary.pad())
+    real = setting.case.positions(target, setting.task.source_dictionary.pad())
     loss = ((1 - lam) * label + lam * kl)[real].sum()
     loss.backward()
     grads = {n: p.grad for n, p in student.named_parameters() if p.grad is not None}
     return loss.detach(), grads, nll[real].sum().item(), kl[real].sum().item()
+
+
+def plain(log):
+    return {k: v.item() if isinstance(v, torch.Tensor) else v for k, v in log.items()}
 
 
 def assert_same(got, want, tolerance):
@@ -89,7 +94,7 @@ def assert_same(got, want, tolerance):
 def test_every_distillation_criterion_has_a_case():
     registered = {n for n, c in CRITERION_REGISTRY.items() if issubclass(c, DistillationMixin)}
     assert registered == {case.name for case in CASES}
-    assert len(registered) == 2
+    assert len(registered) == 6
 
 
 @BY_NAME
@@ -97,16 +102,17 @@ def test_every_distillation_criterion_has_a_case():
 @pytest.mark.parametrize("temperature,epsilon", [(1.0, 0.0), (1.0, 0.1), (2.0, 0.1)])
 def test_loss_and_every_gradient_equal_a_naive_reference(settings, case, lam, temperature, epsilon):
     setting = settings(case)
-    criterion = setting.criterion(
-        *("--kd-lambda", lam, "--kd-temperature", temperature, "--label-smoothing", epsilon),
-        *("--kd-chunk-tokens", 7),
-    )
+    smoothing = ("--label-smoothing", epsilon) if case.has_smoothing else ()
+    epsilon = epsilon if smoothing else 0.0
+    flags = ("--kd-lambda", lam, "--kd-temperature", temperature, "--kd-chunk-tokens", 7)
+    criterion = setting.criterion(*flags, *smoothing)
     sample = toy.batch(setting.task, range(12))
-    assert sample["target"].eq(setting.task.target_dictionary.pad()).any()  # padding is in play
+    tokens = sample["net_input"]["src_tokens"]
+    assert tokens.eq(setting.task.source_dictionary.pad()).any()  # padding is in play
     got = setting.run(criterion, sample)
     want = naive_loss(setting, sample, lam, temperature, epsilon)
     assert_same(got, want, 1e-5)
-    assert got[2]["nll_loss"].item() == pytest.approx(want[2], rel=1e-5)
+    assert got[2][case.nll].item() == pytest.approx(want[2], rel=1e-5)
     assert got[2]["kd_loss"].item() == pytest.approx(want[3], rel=1e-5)
 
 
@@ -124,15 +130,13 @@ def test_bfloat16_follows_float32(settings, case):
 
 
 @BY_NAME
-@pytest.mark.parametrize("epsilon", [0.0, 0.1])
-def test_teacher_equal_to_student_leaves_the_stock_loss(settings, case, epsilon, tmp_path):
+def test_teacher_equal_to_student_leaves_the_stock_loss(settings, case, tmp_path):
     setting = settings(case)
     cfg = toy.parse(*case.argv(setting.data, "--max-tokens", 500))
     path = toy.save_model(tmp_path / "same.pt", cfg, setting.student)
-    flags = ("--label-smoothing", epsilon)
-    criterion = setting.criterion(*flags, "--kd-lambda", 0.4, "--kd-teacher", path)
+    criterion = setting.criterion(*case.extra, "--kd-lambda", 0.4, "--kd-teacher", path)
     sample = toy.batch(setting.task, range(12))
-    got, want = setting.run(criterion, sample), setting.run(setting.stock(*flags), sample)
+    got, want = setting.run(criterion, sample), setting.run(setting.stock(*case.extra), sample)
     assert got[2]["kd_loss"].item() == pytest.approx(0, abs=1e-3)
     assert_same(got, (0.6 * want[0], {n: 0.6 * g for n, g in want[1].items()}), 1e-5)
     for key, value in want[2].items():
@@ -143,7 +147,7 @@ def test_teacher_equal_to_student_leaves_the_stock_loss(settings, case, epsilon,
 @BY_NAME
 def test_padding_and_batch_split_change_nothing(settings, case):
     setting = settings(case)
-    criterion = setting.criterion("--label-smoothing", 0.1)
+    criterion = setting.criterion()
     whole = setting.run(criterion, toy.batch(setting.task, range(12)))
     parts = [setting.run(criterion, toy.batch(setting.task, [i])) for i in range(12)]
     loss = torch.stack([p[0] for p in parts]).sum()
@@ -155,7 +159,7 @@ def test_padding_and_batch_split_change_nothing(settings, case):
 @pytest.mark.parametrize("mode", ["lambda 0", "validation"])
 def test_lambda_zero_and_validation_are_the_stock_criterion_bit_for_bit(settings, case, mode):
     setting = settings(case)
-    flags = ("--label-smoothing", 0.1, "--report-accuracy")
+    flags = case.extra
     off = ("--kd-lambda", 0, "--kd-teacher", "/no/such/teacher.pt") if mode == "lambda 0" else ()
     criterion, stock = setting.criterion(*flags, *off), setting.stock(*flags)
     sample = toy.batch(setting.task, range(12))
@@ -165,7 +169,7 @@ def test_lambda_zero_and_validation_are_the_stock_criterion_bit_for_bit(settings
     got, want = setting.run(criterion, sample), setting.run(stock, sample)
     assert torch.equal(got[0], want[0])
     assert all(torch.equal(got[1][n], g) for n, g in want[1].items())
-    assert {k: float(v) for k, v in got[2].items()} == {k: float(v) for k, v in want[2].items()}
+    assert plain(got[2]) == plain(want[2])
     assert criterion._teacher is None
 
 
@@ -173,12 +177,13 @@ def test_lambda_zero_and_validation_are_the_stock_criterion_bit_for_bit(settings
 def test_divisor_prefix_and_accuracy_follow_the_stock_criterion(settings, case):
     setting = settings(case)
     sample = toy.batch(setting.task, range(12))
-    flags = ("--sentence-avg", "--ignore-prefix-size", 2, "--report-accuracy")
-    got = setting.run(setting.criterion(*flags), sample)[2]
-    want = setting.run(setting.stock(*flags), sample)[2]
-    for key in ("sample_size", "ntokens", "nsentences", "n_correct", "total"):
-        assert float(got[key]) == float(want[key]), key
-    assert float(got["nll_loss"]) == pytest.approx(float(want["nll_loss"]), rel=1e-5)
+    got = plain(setting.run(setting.criterion(*case.extra), sample)[2])
+    want = plain(setting.run(setting.stock(*case.extra), sample)[2])
+    assert want.keys() <= got.keys()
+    for key in want.keys() - {"loss", "nll_loss"}:
+        assert got[key] == want[key], key
+    label_loss = want["nll_loss"] if "nll_loss" in want else want["loss"]
+    assert got[case.nll] == pytest.approx(label_loss, rel=1e-5)
 
 
 @BY_NAME
@@ -197,10 +202,9 @@ def test_the_teacher_is_no_part_of_criterion_or_optimizer(settings, case):
 def test_the_dense_path_gives_the_same_numbers(settings, case, monkeypatch):
     setting = settings(case)
     sample = toy.batch(setting.task, range(12))
-    fused = setting.run(setting.criterion("--label-smoothing", 0.1), sample)
-    monkeypatch.setattr("lightpaff_fairseq.distill.readout.separable_head", lambda model: None)
-    dense = setting.run(setting.criterion("--label-smoothing", 0.1), sample)
+    fused = setting.run(setting.criterion(*case.extra), sample)
+    monkeypatch.setattr("lightpaff_fairseq.distill.readout._is_sharded", lambda model: True)
+    monkeypatch.setattr(distillation, "fused_distillation_loss", None)  # must not be called
+    dense = setting.run(setting.criterion(*case.extra), sample)
     assert_same(dense, fused, 1e-5)
-    for key in ("nll_loss", "kd_loss", "n_correct"):
-        if key in fused[2]:
-            assert float(dense[2][key]) == pytest.approx(float(fused[2][key]), rel=1e-5)
+    assert plain(dense[2]) == pytest.approx(plain(fused[2]), rel=1e-5)
