@@ -1,4 +1,4 @@
-"""SentencePiece for the recipes: one joint model, fairseq's dict.txt with the mask symbol, encoding.
+"""SentencePiece for the recipes: a joint model, fairseq's dict.txt with the mask symbol, encoding.
 
 subwords.py train --vocab 4000 --model OUT/spm TEXT...     writes OUT/spm.model, OUT/spm.dict.txt
 subwords.py encode --model OUT/spm.model < TEXT > PIECES

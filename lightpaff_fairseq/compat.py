@@ -206,8 +206,9 @@ def _warn_of_other_batches(cfg: Any, extra_state: Any) -> None:
     position = (extra_state or {}).get("train_iterator", {})
     if position.get("epoch", 1) > 1 and not cfg.dataset.update_epoch_batch_itr:
         logger.warning(
-            "resuming after epoch 1: fairseq groups sentences into other batches than the "
-            "undisturbed run did, unless both runs have --update-epoch-batch-itr True"
+            "resuming after epoch 1: tasks that keep their batches across epochs (translation) now "
+            "group sentences otherwise than the undisturbed run, unless both runs have "
+            "--update-epoch-batch-itr True"
         )
 
 

@@ -79,9 +79,9 @@ def write_labelled(folder: Path, count: int = 37, words: int = WORDS, classes: i
 
 
 def parse(*argv: Any) -> Any:
-    """fairseq-train's configuration for a command line (--user-dir is added)."""
+    """fairseq-train's configuration for a command line (adam and --user-dir are added)."""
     parser = options.get_training_parser()
-    words = [str(a) for a in (*argv, "--user-dir", USER_DIR, "--optimizer", "adam")]
+    words = [str(a) for a in ("--optimizer", "adam", *argv, "--user-dir", USER_DIR)]
     return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, words))
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ..convert.checkpoint import read_checkpoint
 
 MEGABYTE = 10**6
@@ -27,9 +29,10 @@ def count_parameters(state: dict[str, Any]) -> int:
     """Number of trained values in a state dict; a matrix that appears twice (tied) counts once.
 
     Tied means the same memory or, since a file written on a GPU holds copies, the same shape and
-    bits. Vectors are not compared: two fresh biases are equal by chance, and only matrices are tied.
+    bits. Vectors are not compared: only matrices are tied, and fresh biases are equal by chance.
     """
-    total, seen = 0, []
+    total = 0
+    seen: list[Tensor] = []
     for name, value in state.items():
         if name.endswith(BUFFERS):
             continue

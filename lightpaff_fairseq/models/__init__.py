@@ -1,3 +1,3 @@
-"""The MASS model and the presets of both stages; importing this registers them with fairseq."""
+"""The MASS model and the presets of all families; importing this registers them with fairseq."""
 
-from . import mass, students  # noqa: F401
+from . import bert, gpt2, mass, students  # noqa: F401

@@ -4,18 +4,21 @@
 carry over, and the checkpoint says `transformer` with every value spelled out, so that it loads
 where this plug-in is not installed.
 
-`base` and `middle` are the sizes of the published MASS models. `student` is reconstructed, not
-published: the paper says "nearly 5x smaller", and 4+4 layers of width 384 with a table for the
-encoder and one for the decoder's input and output fit about 67 M parameters: exactly 63,433,728
-with a vocabulary of 60,000 symbols and 67,043,328 with 64,700. `small` and `tiny` are for CPUs.
+`base` and `middle` are the sizes of the published MASS models (one table for all embeddings).
+`teacher` and `student` are LightPAFF's pair for MASS, reconstructed from parameter counts, not read
+in the paper, which says "nearly 5x smaller": with one table for the encoder and one for the
+decoder's input and output, 6+6 layers of width 1024 count 301,342,720 parameters at a vocabulary of
+60,000 symbols and 4+4 layers of width 384 count 63,433,728 (at 64,700: 310,968,320 and
+67,043,328). `small` and `tiny` are for CPUs.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from fairseq.models import register_model_architecture
 from fairseq.models.transformer.transformer_legacy import base_architecture
+
+from .architectures import register_on_stock_model, set_defaults
 
 POSITIONS = 1024
 
@@ -40,6 +43,7 @@ class Preset:
 PRESETS = {
     "base": Preset(layers=6, width=768, heads=12, ffn=3072),
     "middle": Preset(layers=6, width=1024, heads=16, ffn=4096),
+    "teacher": Preset(layers=6, width=1024, heads=16, ffn=4096, share_all=False),
     "student": Preset(layers=4, width=384, heads=6, ffn=1536, share_all=False),
     "small": Preset(layers=3, width=256, heads=4, ffn=1024),
     "tiny": Preset(layers=2, width=96, heads=4, ffn=384),
@@ -69,20 +73,11 @@ def fill(args: Any, preset: Preset) -> None:
         max_source_positions=POSITIONS,
         max_target_positions=POSITIONS,
     )
-    for name, value in values.items():
-        setattr(args, name, getattr(args, name, value))
+    set_defaults(args, values)
     base_architecture(args)
 
 
-def _fine_tuning(preset: Preset) -> Callable[[Any], None]:
-    def architecture(args: Any) -> None:
-        fill(args, preset)
-        args.arch = "transformer"  # what a checkpoint records: fairseq alone can build it
-        if "_name" in args:
-            args._name = "transformer"
-
-    return architecture
-
-
 for _name, _preset in PRESETS.items():
-    register_model_architecture("transformer", f"transformer_mass_{_name}")(_fine_tuning(_preset))
+    register_on_stock_model(
+        "transformer", f"transformer_mass_{_name}", partial(fill, preset=_preset)
+    )

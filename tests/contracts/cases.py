@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import toy
 import torch
 from torch import Tensor
+
+import toy
 
 LARGE = {"embed-dim": 16, "ffn-embed-dim": 32, "attention-heads": 2, "layers": 2}
 SMALL = {"embed-dim": 8, "ffn-embed-dim": 16, "attention-heads": 2, "layers": 1}

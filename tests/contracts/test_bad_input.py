@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from fairseq import tasks
+
 import toy
 from cases import CASES
-from fairseq import tasks
 
 MSSM, SS = (next(c for c in CASES if c.name == n) for n in ("kd_mssm", "kd_ss"))
 RUN = ("--lr", 0.01, "--max-tokens", 100, "--max-update", 1)
@@ -134,6 +135,42 @@ def test_teacher_of_the_wrong_kind(world, tmp_path):
         "kd_mssm needs a model of --task masked_seq2seq" in message
         and "TransformerModel" in message
     )
+
+
+@pytest.mark.parametrize("name", ["kd_mlm", "kd_clm", "kd_lm", "kd_ss"])
+def test_teacher_of_another_family(name, tmp_path):
+    """Each criterion refuses a teacher that reads the same dictionary but is another model."""
+    case = next(c for c in CASES if c.name == name)
+    other = next(
+        c for c in CASES if c.name == ("kd_clm" if name in ("kd_mlm", "kd_ss") else "kd_mlm")
+    )
+    data = case.data(tmp_path / "data")
+    theirs = other.data(tmp_path / "theirs")
+    teacher = save_teacher(other, tmp_path, theirs)
+    message = error_of(case, data, tmp_path / "s", "--kd-teacher", teacher)
+    assert f"{name} needs" in message and "found" in message
+
+
+def test_teacher_without_the_classification_head(tmp_path):
+    lu = next(c for c in CASES if c.name == "kd_lu")
+    data = lu.data(tmp_path / "data")
+    argv = lu.argv(data, *RUN, "--classification-head-name", "polarity", teacher=True)
+    cfg = toy.parse(*argv)
+    model = tasks.setup_task(cfg.task).build_model(cfg.model)
+    teacher = toy.save_model(tmp_path / "t.pt", cfg, model)
+    message = error_of(lu, data, tmp_path / "s", "--kd-teacher", teacher)
+    assert "'sentence_classification_head' of --num-classes 3; found 'polarity' of 3" in message
+    flags = ("--classification-head-name", "polarity", "--num-classes", 2)
+    message = error_of(lu, data, tmp_path / "s", "--kd-teacher", teacher, *flags)
+    assert "'polarity' of --num-classes 2; found 'polarity' of 3" in message
+
+
+def test_teacher_that_takes_shorter_samples(world, tmp_path):
+    cfg = toy.parse(*SS.argv(world[1], *RUN, "--max-target-positions", 16, teacher=True))
+    model = tasks.setup_task(cfg.task).build_model(cfg.model)
+    teacher = toy.save_model(tmp_path / "t.pt", cfg, model)
+    message = error_of(SS, world[1], tmp_path / "s", "--kd-teacher", teacher)
+    assert "takes at most (64, 16) positions" in message and "(64, 64)" in message
 
 
 def test_student_that_cannot_load_the_pretrained_one(world, tmp_path):

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from fairseq import tasks
+
 import toy
 from cases import CASES
-from fairseq import tasks
 
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 OPTIMISER = ("--lr", 0.01, "--max-tokens", 60, "--update-epoch-batch-itr", True, "--seed", 3)

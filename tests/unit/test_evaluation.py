@@ -15,6 +15,7 @@ from lightpaff_fairseq.evaluation import translation
 from lightpaff_fairseq.evaluation.comparison import Scored, compare, p_value
 from lightpaff_fairseq.evaluation.results import ModelFile, add_ratios, count_parameters, write_json
 from lightpaff_fairseq.evaluation.table import SIZE, format_table
+from toy import build, write_parallel
 
 REFERENCES = ["The cat sat on the mat.", "I do not know.", "Where is it now?", "She left early."]
 
@@ -94,10 +95,8 @@ def test_tied_matrices_count_once_and_buffers_not_at_all():
     assert count_parameters(state) == 21 + 5 + 5 + 21
 
 
-def test_parameters_of_a_tied_transformer_are_those_of_the_module():
-    from toy import build, write_parallel
-
-    folder = write_parallel(Path(pytest.importorskip("tempfile").mkdtemp()) / "data")
+def test_parameters_of_a_tied_transformer_are_those_of_the_module(tmp_path):
+    folder = write_parallel(tmp_path / "data")
     small = ("--encoder-embed-dim", 8, "--encoder-ffn-embed-dim", 8, "--encoder-layers", 1)
     flags = ("--decoder-embed-dim", 8, "--decoder-ffn-embed-dim", 8, "--decoder-layers", 1)
     tied = ("--share-decoder-input-output-embed", "--encoder-attention-heads", 2)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import toy
 from fairseq import tasks, utils
 from fairseq.data import Dictionary, FairseqDataset
 from fairseq.tasks import TASK_REGISTRY
 
+import toy
 from lightpaff_fairseq.data.masked_seq2seq_dataset import (
     MaskedSeq2SeqDataset,
     MaskPolicy,

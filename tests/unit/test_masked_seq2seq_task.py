@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import toy
 from fairseq import tasks
+
+import toy
 
 BATCHES = {"max_tokens": 60, "max_positions": (64, 64), "seed": 7}
 

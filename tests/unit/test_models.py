@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import toy
 from fairseq import models, tasks, utils
 from fairseq.data import Dictionary
 from fairseq.models.transformer import TransformerModel
 from omegaconf import OmegaConf
 
+import toy
 from lightpaff_fairseq.models import students
 from lightpaff_fairseq.models.mass import MassModel
 from lightpaff_fairseq.models.students import PRESETS
@@ -58,7 +58,7 @@ def test_registries_hold_our_classes_and_import_by_fairseq_changes_nothing():
     folder = Path(students.__file__).parent
     models.import_models(str(folder), "lightpaff_fairseq.models")  # as --user-dir does
     assert models.MODEL_REGISTRY["mass"] is MassModel
-    assert len(PRESETS) == 5
+    assert len(PRESETS) == 6
     for name in PRESETS:
         assert models.ARCH_MODEL_REGISTRY[f"mass_{name}"] is MassModel
         assert models.ARCH_MODEL_REGISTRY[f"transformer_mass_{name}"] is TransformerModel
@@ -81,6 +81,7 @@ def expected_parameters(vocabulary: int, layers: int, width: int, ffn: int, tabl
     [
         ("base", 6, 768, 3072, 12, 1),
         ("middle", 6, 1024, 4096, 16, 1),
+        ("teacher", 6, 1024, 4096, 16, 2),
         ("student", 4, 384, 1536, 6, 2),
         ("small", 3, 256, 1024, 4, 1),
         ("tiny", 2, 96, 384, 4, 1),
@@ -97,10 +98,11 @@ def test_parameters_of_every_preset(prefix, name, layers, width, ffn, heads, tab
         assert not any(layer.normalize_before for layer in stack.layers)
 
 
-def test_student_counts_are_those_its_documentation_states():
-    for vocabulary, count in ((60_000, 63_433_728), (64_700, 67_043_328)):
-        assert expected_parameters(vocabulary, 4, 384, 1536, 2) == count
-        assert f"{count:,}" in students.__doc__ and f"{vocabulary:,}" in students.__doc__
+@pytest.mark.parametrize("vocabulary", [60_000, 64_700])
+@pytest.mark.parametrize("sizes", [(6, 1024, 4096), (4, 384, 1536)], ids=["teacher", "student"])
+def test_reconstructed_sizes_are_those_the_documentation_states(vocabulary, sizes):
+    count = expected_parameters(vocabulary, *sizes, tables=2)
+    assert f"{count:,}" in students.__doc__ and f"{vocabulary:,}" in students.__doc__
 
 
 def test_same_seed_gives_the_stock_initialisation(pair):

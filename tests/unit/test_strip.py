@@ -11,10 +11,10 @@ import fairseq.models as models
 import numpy as np
 import pytest
 import torch
-import toy
 from fairseq import checkpoint_utils
 from omegaconf import OmegaConf
 
+import toy
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.convert import checkpoint as files
 from lightpaff_fairseq.convert.strip import (

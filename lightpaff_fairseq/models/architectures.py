@@ -1,0 +1,32 @@
+"""Architectures whose checkpoints need no plug-in.
+
+An architecture of a stock model that this plug-in registers writes all its values and the stock
+model's name into `args`. That is what a checkpoint records, so fairseq alone can build the model.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fairseq.models import register_model_architecture
+
+
+def set_defaults(args: Any, values: Mapping[str, Any]) -> None:
+    """Gives `args` (a Namespace or an open DictConfig, changed in place) the values it lacks."""
+    for name, value in values.items():
+        setattr(args, name, getattr(args, name, value))
+
+
+def register_on_stock_model(model: str, arch: str, fill: Callable[[Any], None]) -> None:
+    """Registers `--arch ARCH`, recorded as fairseq's own `model`.
+
+    Args:
+        fill: gives `args` every value of the model that the user did not set.
+    """
+
+    def architecture(args: Any) -> None:
+        fill(args)
+        args.arch = model  # what a checkpoint records: fairseq alone can build it
+        if "_name" in args:
+            args._name = model
+
+    register_model_architecture(model, arch)(architecture)

@@ -1,0 +1,51 @@
+"""Two processes take the same steps as one process with --update-freq 2."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+from fairseq import tasks
+
+import toy
+from cases import CASES
+
+RUN = ("--lr", 0.05, "--batch-size", 4, "--max-update", 3, "--disable-validation", "--seed", 2)
+QUIET = ("--cpu", "--num-workers", 0, "--no-progress-bar", "--update-epoch-batch-itr", True)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.mark.parametrize("name", ["kd_ss", "kd_lm", "kd_mlm"])  # tied, untied, head with layers
+def test_two_processes_equal_one(name, tmp_path):
+    case = next(c for c in CASES if c.name == name)
+    data = case.data(tmp_path / "data")
+    cfg = toy.parse(*case.argv(data, *RUN, teacher=True))
+    torch.manual_seed(5)
+    teacher = tasks.setup_task(cfg.task).build_model(cfg.model)
+    path = toy.save_model(tmp_path / "teacher.pt", cfg, teacher)
+    kd = ("--criterion", name, "--kd-teacher", path)
+    argv = case.argv(data, *RUN, *kd, "--optimizer", "sgd")
+    toy.train(*argv, *QUIET[3:], "--update-freq", 2, "--save-dir", tmp_path / "one")
+
+    launch = ("--distributed-world-size", 2, "--distributed-no-spawn", "--distributed-backend")
+    launch += ("gloo", "--ddp-backend", "legacy_ddp", "--distributed-init-method")
+    launch += (f"tcp://127.0.0.1:{free_port()}", "--user-dir", toy.USER_DIR)
+    command = [sys.executable, "-m", "fairseq_cli.train", *argv, *QUIET, *launch]
+    command += ["--save-dir", tmp_path / "two", "--distributed-rank"]
+    ranks = [subprocess.Popen([str(c) for c in (*command, rank)]) for rank in (0, 1)]
+    assert [rank.wait(timeout=300) for rank in ranks] == [0, 0]
+
+    one, two = (toy.checkpoint(tmp_path / x / "checkpoint_last.pt") for x in ("one", "two"))
+    assert one["optimizer_history"][-1]["num_updates"] == 3
+    assert two["optimizer_history"][-1]["num_updates"] == 3
+    moved = 0
+    for key, value in one["model"].items():
+        torch.testing.assert_close(two["model"][key], value, rtol=1e-4, atol=1e-6)
+        moved += value.is_floating_point() and "embed" not in key
+    assert moved
