@@ -16,7 +16,7 @@ train() {
   exec {lock}>"$OUT/$name/lock"
   flock --nonblock "$lock" || { say "$name" "error: is being trained already" >&2; return 1; }
   if [[ -f $OUT/$name/checkpoint_last.pt ]]; then say "$name" "was interrupted, continues"; fi
-  fairseq-train "$@" --save-dir "$OUT/$name" --no-epoch-checkpoints --num-workers 0 \
+  fairseq-train "$@" --save-dir "$OUT/$name" --no-epoch-checkpoints --num-workers "${WORKERS:-0}" \
     --user-dir "$ROOT/lightpaff_fairseq" --log-format json --log-interval 50 \
     --required-batch-size-multiple 1 --update-epoch-batch-itr True 2>&1 |
     python "$ROOT/examples/progress.py" "$name" "$log" || {

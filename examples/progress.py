@@ -10,6 +10,7 @@ import time
 from typing import Optional
 
 JSON_LINE = re.compile(r"\| (train|valid) \| (\{.*\})\s*$")
+QUALITY = ("accuracy", "ppl", "loss")  # the first that a criterion reports is printed
 
 
 def minutes(seconds: float) -> str:
@@ -38,10 +39,11 @@ class Progress:
         if not found or found.group(1) != "valid":
             return None
         values = json.loads(found.group(2))
+        what = next(key for key in QUALITY if f"valid_{key}" in values)
         return (
             f"  {self.name:<26} epoch {values['epoch']:>2}"
             f"  update {values['valid_num_updates']:>5} of {self.updates or '?'}"
-            f"  valid ppl {float(values['valid_ppl']):7.2f}"
+            f"  valid {what} {float(values[f'valid_{what}']):7.2f}"
             f"  {minutes(now - self.start):>5} min"
         )
 

@@ -15,5 +15,4 @@ export STUDENT_FINETUNE_UPDATES=${STUDENT_FINETUNE_UPDATES:-700}
 
 if [[ ! -x $BIN/lightpaff ]]; then bash "$ROOT/scripts/setup.sh"; fi
 echo "Two-stage distillation on Tatoeba Swedish-English (about 8 minutes; logs in $OUT/logs)"
-bash "$ROOT/examples/tatoeba_sv_en/run.sh"
-echo "Rows as JSON: $OUT/results.json. The full recipe: examples/tatoeba_sv_en/README.md"
+exec bash "$ROOT/examples/tatoeba_sv_en/run.sh"

@@ -26,3 +26,4 @@ if [[ -n $(find "${paths[@]}" -newer "$OUT/table.txt" 2>&1) ]]; then
   mv "$OUT/table.tmp" "$OUT/table.txt"
 fi
 cat "$OUT/table.txt"
+echo "The same as JSON: $OUT/results.json"

@@ -24,7 +24,7 @@ lanes=()
 lane() { "$@" </dev/null & lanes+=("$!"); }
 end_lanes() { for id in "${lanes[@]}"; do kill -- "-$id" 2>/dev/null || true; done; }
 trap end_lanes EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 bash "$HERE/prepare.sh"
 THREADS=$TEACHER_THREADS lane bash "$HERE/teacher.sh"
 wait -n

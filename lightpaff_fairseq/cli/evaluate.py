@@ -23,21 +23,49 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="compare checkpoints: BLEU, chrF, parameters, file size, speed",
         description="Runs fairseq-generate with each checkpoint and prints one table. Ratios are "
         "relative to the first checkpoint (the teacher).",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
     add("data", type=Path, metavar="DATA", help="binarised data, as for fairseq-generate")
     add("--path", nargs="+", required=True, type=Path, metavar="FILE", help="fairseq checkpoints")
     add("--name", nargs="+", metavar="NAME", help="names of the rows (default: the files' names)")
-    add("--references", required=True, type=Path, metavar="FILE", help="raw text, line by line")
+    add(
+        "--references", required=True, type=Path, metavar="FILE", help="raw text, a line a sentence"
+    )
     add("--out", type=Path, metavar="FILE", help="also write the rows as JSON here")
-    add("--task", default="translation", choices=("translation",), help="kind of the models")
-    add("--gen-subset", default="test", metavar="SPLIT", help="split to translate")
-    add("--beam", type=int, default=5, metavar="N", help="beam size")
-    add("--max-tokens", type=int, default=4000, metavar="N", help="source tokens a batch")
-    add("--remove-bpe", default="sentencepiece", metavar="KIND", help="as fairseq's; none = off")
+    add(
+        "--task",
+        default="translation",
+        choices=("translation",),
+        help="kind of the models (default: %(default)s)",
+    )
+    add(
+        "--gen-subset",
+        default="test",
+        metavar="SPLIT",
+        help="split to translate (default: %(default)s)",
+    )
+    add("--beam", type=int, default=5, metavar="N", help="beam size (default: %(default)s)")
+    add(
+        "--max-tokens",
+        type=int,
+        default=4000,
+        metavar="N",
+        help="source tokens a batch (default: %(default)s)",
+    )
+    add(
+        "--remove-bpe",
+        default="sentencepiece",
+        metavar="KIND",
+        help="as fairseq's (default: %(default)s); none = off",
+    )
     add("--generate-flags", default="", metavar="TEXT", help='more, as "--lenpen 0.6 --cpu"')
-    add("--repeats", type=int, default=3, metavar="N", help="runs a model, speed is their median")
+    add(
+        "--repeats",
+        type=int,
+        default=3,
+        metavar="N",
+        help="runs a model (default: %(default)s); speed is the median",
+    )
     add("--compare", nargs=2, metavar="NAME", help="say what the second gained over the first")
     parser.set_defaults(func=run)
 

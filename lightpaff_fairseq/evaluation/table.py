@@ -32,8 +32,8 @@ SIZE = (
     Column("file", "size_mb", decimals(1, " MB")),
 )
 RATIOS = (
-    Column("smaller", "times_smaller", decimals(1, "x")),
-    Column("faster", "times_faster", decimals(1, "x")),
+    Column("times smaller", "times_smaller", decimals(1, "x")),
+    Column("times faster", "times_faster", decimals(1, "x")),
 )
 
 

@@ -70,6 +70,6 @@ def finished(recipe):
 
 
 @pytest.fixture(scope="module")
-def recorded_run(tmp_path_factory):
+def complete(tmp_path_factory):
     """A finished run to look at: the tests of a module share it."""
     return finish(stubbed_recipe(tmp_path_factory.mktemp("recipe")))

@@ -39,8 +39,8 @@ def test_scripts_are_short_strict_and_runnable_from_anywhere(script):
     assert not stat.S_IMODE(script.stat().st_mode) & stat.S_IWOTH
 
 
-def test_all_flags_parse_and_fit_together(recorded_run):
-    found = trainings(recorded_run.recorded)
+def test_all_flags_parse_and_fit_together(complete):
+    found = trainings(complete.recorded)
     pretrained = ("teacher_pretrained", "student_pretrained_plain", "student_pretrained_kd")
     students = [f"student_{name}" for name in STUDENTS]
     assert sorted(found) == sorted([*pretrained, "teacher", *students])
@@ -50,24 +50,20 @@ def test_all_flags_parse_and_fit_together(recorded_run):
         distilled = name.endswith("_kd")
         assert cfg.criterion.kd_lambda == (0.5 if distilled else 0)
         teacher = "teacher_pretrained" if name in pretrained else "teacher"
-        assert cfg.criterion.kd_teacher == (
-            f"{recorded_run.out}/{teacher}.pt" if distilled else None
-        )
+        assert cfg.criterion.kd_teacher == (f"{complete.out}/{teacher}.pt" if distilled else None)
         assert cfg.dataset.required_batch_size_multiple == 1  # T1
         assert cfg.dataset.update_epoch_batch_itr is True  # T3
         assert cfg.optimization.max_update == cfg.lr_scheduler.total_num_update
     for first in ("plain", "kd"):
         for second in ("plain", "kd"):
             start = found[f"student_{first}_{second}"].checkpoint.finetune_from_model
-            assert start == f"{recorded_run.out}/student_pretrained_{first}.pt"
+            assert start == f"{complete.out}/student_pretrained_{first}.pt"
 
 
-def test_students_differ_in_distillation_only(recorded_run):
+def test_students_differ_in_distillation_only(complete):
     def rest(name):
         argv = next(
-            a
-            for a in of(recorded_run.recorded, "fairseq-train")
-            if f"{recorded_run.out}/{name}" in a
+            a for a in of(complete.recorded, "fairseq-train") if f"{complete.out}/{name}" in a
         )
         for flag in ("--kd-lambda", "--kd-teacher", "--finetune-from-model", "--save-dir"):
             if flag in argv:
@@ -79,9 +75,9 @@ def test_students_differ_in_distillation_only(recorded_run):
     assert rest("student_pretrained_kd") == rest("student_pretrained_plain")
 
 
-def test_a_student_fits_its_pretraining_and_is_five_times_smaller(recorded_run, tmp_path):
+def test_a_student_fits_its_pretraining_and_is_five_times_smaller(complete, tmp_path):
     """4002 symbols: the recipe's vocabulary with fairseq's specials."""
-    found = trainings(recorded_run.recorded)
+    found = trainings(complete.recorded)
     parallel = write_parallel(tmp_path / "p", count=8, words=3997)
     mono = write_monolingual(tmp_path / "m", count=8, words=3997)
     assert len(Dictionary.load(str(mono / "dict.txt"))) == 4002
@@ -91,11 +87,11 @@ def test_a_student_fits_its_pretraining_and_is_five_times_smaller(recorded_run, 
     assert parameters(found["teacher_pretrained"], mono) == teacher
 
 
-def test_preprocessing_gives_both_stages_one_dictionary_with_the_mask(recorded_run):
+def test_preprocessing_gives_both_stages_one_dictionary_with_the_mask(complete):
     parser = options.get_preprocessing_parser()
-    parsed = [parser.parse_args(argv) for argv in of(recorded_run.recorded, "fairseq-preprocess")]
+    parsed = [parser.parse_args(argv) for argv in of(complete.recorded, "fairseq-preprocess")]
     dictionaries = {path for args in parsed for path in (args.srcdict, args.tgtdict) if path}
-    assert len(parsed) == 2 and dictionaries == {f"{recorded_run.out}/spm.dict.txt"}
+    assert len(parsed) == 2 and dictionaries == {f"{complete.out}/spm.dict.txt"}
     assert sorted(args.only_source for args in parsed) == [False, True]
     dictionary = Dictionary.load(dictionaries.pop())
     assert dictionary.symbols[-1] == "<mask>" and len(dictionary) == int(VOCAB) - 3 + 4 + 1
@@ -108,8 +104,8 @@ def test_preprocessing_gives_both_stages_one_dictionary_with_the_mask(recorded_r
                 assert pieces and not any(dictionary.index(p) == dictionary.unk() for p in pieces)
 
 
-def test_evaluation_compares_all_models(recorded_run):
-    (argv,) = of(recorded_run.recorded, "lightpaff", "evaluate")
+def test_evaluation_compares_all_models(complete):
+    (argv,) = of(complete.recorded, "lightpaff", "evaluate")
     args = build_parser().parse_args(["evaluate", *argv])
     stems = [path.stem for path in args.path]
     assert stems == [
@@ -123,18 +119,15 @@ def test_evaluation_compares_all_models(recorded_run):
     with gzip.open(RECIPE / "data" / "train.tsv.gz", "rt", encoding="utf-8") as whole:
         english = [line.split("\t")[0] for line in itertools.islice(whole, 10)]
     assert args.references.read_text(encoding="utf-8").splitlines() == english
-    for argv in of(recorded_run.recorded, "lightpaff", "strip"):
+    for argv in of(complete.recorded, "lightpaff", "strip"):
         build_parser().parse_args(["strip", *argv])
-    assert "the table" in recorded_run.output
+    assert "the table" in complete.output
 
 
-def test_progress_is_for_people(recorded_run):
-    lines = [
-        line for line in recorded_run.output.splitlines() if line.strip().startswith("teacher ")
-    ]
-    assert (
-        len(lines) == 1 and "epoch  2" in lines[0] and "60 of 60" in lines[0] and "9.50" in lines[0]
-    )
+def test_progress_is_for_people(complete):
+    lines = [line for line in complete.output.splitlines() if line.strip().startswith("teacher ")]
+    assert len(lines) == 1
+    assert all(words in lines[0] for words in ("epoch  2", "60 of 60", "9.50"))
 
 
 def test_the_demo_is_the_recipe_at_a_smaller_scale(recipe, tmp_path):

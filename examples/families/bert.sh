@@ -1,0 +1,37 @@
+# shellcheck shell=bash disable=SC2034,SC2153,SC2154
+# BERT: masked_lm with kd_mlm on text, then sentence_prediction with kd_lu on labelled sentences.
+# The recipe sets LABELS (the classes in the order of their numbers; empty: regression).
+TRAIN=(--optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-6 --weight-decay 0.01
+  --clip-norm 1.0 --dropout 0.1 --attention-dropout 0.1 --max-positions "$POSITIONS")
+read -ra PRETRAIN_BATCH <<<"$PRETRAIN_BATCH"
+read -ra FINETUNE_BATCH <<<"$FINETUNE_BATCH"
+read -ra CLASSES <<<"$LABELS"
+PRETRAIN_ARCH=roberta_ FINETUNE_ARCH=roberta_
+PRETRAIN=("$OUT/mono" --task masked_lm --criterion kd_mlm --sample-break-mode complete
+  --tokens-per-sample "$POSITIONS" "${TRAIN[@]}" "${PRETRAIN_BATCH[@]}")
+FINETUNE=("$OUT/data" --task sentence_prediction --criterion kd_lu --init-token 0
+  --separator-token 2 --shorten-method truncate "${TRAIN[@]}" "${FINETUNE_BATCH[@]}")
+if [[ -n $LABELS ]]; then
+  FINETUNE+=(--num-classes "${#CLASSES[@]}" --best-checkpoint-metric accuracy
+    --maximize-best-checkpoint-metric)
+else
+  FINETUNE+=(--num-classes 1 --regression-target)
+fi
+source "$(dirname "${BASH_SOURCE[0]}")/../corpus.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../steps.sh"
+
+# labelled INPUT...: text/{INPUT,label}.{train,valid,test} -> data/, as sentence_prediction wants it
+labelled() {
+  local input split texts=("$OUT/text/label".{train,valid,test})
+  for input in "$@"; do binarise "$OUT/data/$input" "$input" train valid test; done
+  mkdir -p "$OUT/data/label"
+  for split in train valid test; do cp "$OUT/text/label.$split" "$OUT/data/label/$split.label"; done
+  if [[ -z $LABELS ]]; then return; fi
+  if grep -vxhF "$(printf '%s\n' "${CLASSES[@]}")" "${texts[@]}" | sort | uniq -c | head >&2; then
+    say prepare "error: the above labels (and how often) are none of: $LABELS" >&2 && return 1
+  fi
+  printf '%s 1\n' "${CLASSES[@]}" >"$OUT/text/label.dict.txt"
+  fairseq-preprocess --only-source --srcdict "$OUT/text/label.dict.txt" --destdir "$OUT/data/label" \
+    --trainpref "${texts[0]}" --validpref "${texts[1]}" --testpref "${texts[2]}" \
+    >>"$OUT/logs/prepare.log" 2>&1
+}
