@@ -30,7 +30,8 @@ def folder(tmp_path_factory):
         toy.train(*argv, "--save-dir", out / name, "--no-epoch-checkpoints")
         return out / name / "checkpoint_last.pt"
 
-    pre, fine = (
+    pre = (mono, MASS, "mass_tiny")
+    fine = (data, ("--task", "translation"), "transformer_mass_tiny")
         (mono, MASS, "mass_tiny"),
         (data, ("--task", "translation"), "transformer_mass_tiny"),
     )
