@@ -1,75 +1,30 @@
-"""What every distillation criterion shares: the --kd-* flags and the one place they take effect.
+"""What every distillation criterion shares: the one place where --kd-* flags take effect.
 
-A criterion is a stock criterion behind `DistillationMixin`. In validation, or with
-`--kd-lambda 0`, the stock criterion runs untouched. In training the loss is
+A criterion is a stock criterion behind `DistillationMixin`. In validation, or with every weight 0,
+the stock criterion runs untouched. In training the loss is
 
-    (1 - lambda) * label loss + lambda * T^2 * KL(teacher^(1/T) || student^(1/T))
+    (1 - lambda) * label loss + lambda * T^2 * KL(teacher^(1/T) || student^(1/T)) + knowledge terms
 
 summed over the vocabulary and over positions (fairseq divides once, by `sample_size`).
 """
 
 import logging
 import math
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Optional
 
 from fairseq import utils
-from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor, nn
 
 from ..distill.fused import fused_distillation_loss
+from ..distill.knowledge import KINDS, Knowledge, Masks
 from ..distill.losses import LossSettings, LossTerms, dense_distillation_loss
 from ..distill.readout import LinearReadout, Readout, decoder_readout
 from ..teachers.checkpoint import check_lengths, load_teacher
 from ..teachers.online import OnlineTeacher
+from .flags import DistillationConfig, check_config, knowledge_settings, knowledge_weights
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class DistillationConfig(FairseqDataclass):
-    """The --kd-* flags, the same for every criterion."""
-
-    kd_teacher: Optional[str] = field(
-        default=None,
-        metadata={"help": "fairseq checkpoint of the teacher; needed while --kd-lambda is above 0"},
-    )
-    kd_teacher_data: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "folder with the teacher's dictionaries, to compare them with the student's "
-            "(default: the folder the teacher was trained on)"
-        },
-    )
-    kd_lambda: float = field(
-        default=0.5,
-        metadata={"help": "weight of the soft loss, 0 to 1; 0 = off, 1 = labels are not used"},
-    )
-    kd_temperature: float = field(
-        default=1.0,
-        metadata={"help": "divides the logits of both models in the soft loss, > 0; 1 = off"},
-    )
-    kd_chunk_tokens: int = field(
-        default=256,
-        metadata={
-            "help": "predicted positions that the fused loss handles at a time: memory grows "
-            "with it, the result does not change"
-        },
-    )
-
-
-def check_config(cfg: DistillationConfig) -> None:
-    """Raises one ValueError that lists every --kd-* value out of range."""
-    problems = []
-    if not 0 <= cfg.kd_lambda <= 1:
-        problems.append(f"--kd-lambda {cfg.kd_lambda}: expected a number from 0 (off) to 1")
-    if not (cfg.kd_temperature > 0 and math.isfinite(cfg.kd_temperature)):
-        problems.append(f"--kd-temperature {cfg.kd_temperature}: expected a number above 0")
-    if cfg.kd_chunk_tokens < 1:
-        problems.append(f"--kd-chunk-tokens {cfg.kd_chunk_tokens}: expected 1 or more positions")
-    if problems:
-        raise ValueError("; ".join(problems))
 
 
 class DistillationMixin:
@@ -82,6 +37,8 @@ class DistillationMixin:
     stock_has_nll: ClassVar[bool] = True  # whether the stock criterion logs `nll_loss`
 
     kd: DistillationConfig
+    kd_weights: dict[str, float]
+    knowledge: Optional[Knowledge]
     _teacher: Optional[OnlineTeacher]
 
     @classmethod
@@ -94,6 +51,8 @@ class DistillationMixin:
         check_config(cfg)
         criterion = super().build_criterion(cfg, task)  # type: ignore[misc]
         criterion.kd = cfg
+        criterion.kd_weights = knowledge_weights(cfg)
+        criterion.knowledge = None
         criterion._teacher = None
         return criterion
 
@@ -115,6 +74,10 @@ class DistillationMixin:
         """fairseq's divisor of loss and gradient: sentences or tokens."""
         return sample["target"].size(0) if self.sentence_avg else sample["ntokens"]  # type: ignore[attr-defined]
 
+    def labels_per_sentence(self, sample: dict[str, Any]) -> Tensor:
+        """`(B,)`: how often a sentence's knowledge terms count."""
+        return self.label_positions(sample).sum(1)
+
     def check_teacher(self, model: nn.Module) -> None:
         """Raises ValueError if a model of this kind cannot teach under this criterion."""
 
@@ -134,26 +97,67 @@ class DistillationMixin:
         Raises:
             ValueError: there is no teacher, or it cannot be used.
         """
-        if self.kd.kd_lambda == 0 or self._teacher is not None:
+        if not self.distils or self._teacher is not None:
             return
         if self.kd.kd_teacher is None:
             raise ValueError(
                 f"--kd-teacher is missing: --kd-lambda {self.kd.kd_lambda} needs a teacher "
-                "checkpoint (--kd-lambda 0 trains without one)"
+                "checkpoint (--kd-lambda 0 trains without one, where no --kd-...-weight is set)"
             )
         model = load_teacher(self.kd.kd_teacher, self.task, self.kd.kd_teacher_data)  # type: ignore[attr-defined]
         self.check_teacher(model)
         check_lengths(self.kd.kd_teacher, model, student, self.task)  # type: ignore[attr-defined]
+        if self.kd_weights:
+            settings = knowledge_settings(self.kd, student, model)
+            self.knowledge = Knowledge(settings, student, model).to(next(student.parameters()))
         size = sum(p.numel() for p in model.parameters())
         logger.info(f"teacher: {type(model).__name__}, {size:,} parameters, {self.kd.kd_teacher}")
         self._teacher = OnlineTeacher(model, self.read_out)
 
     def forward(self, model: nn.Module, sample: dict[str, Any], reduce: bool = True) -> Any:
         """Loss (nats, summed), divisor and logging output, as every fairseq criterion."""
-        if not self.training or self.kd.kd_lambda == 0:  # type: ignore[attr-defined]
+        if not self.training or not self.distils:  # type: ignore[attr-defined]
             return super().forward(model, sample, reduce=reduce)  # type: ignore[misc]
         self.before_training(model)
-        return self.distil(model, sample)
+        assert self._teacher is not None
+        if self.knowledge is None:
+            return self.distil(model, sample)
+        with (
+            self.knowledge.tap(model) as student,
+            self.knowledge.tap(self._teacher.model) as teacher,
+        ):
+            loss, sample_size, log = self.distil(model, sample)
+        labels = self.labels_per_sentence(sample)
+        terms = self.knowledge(student, teacher, self._masks(sample["net_input"]), labels)
+        for kind, value in terms.items():
+            loss = loss + self.kd_weights[kind] * value
+            log[f"kd_{kind}"] = value.data
+        log["loss"] = loss.data
+        return loss, sample_size, log
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True) -> Any:
+        """Loads the projections of a checkpoint that has the same ones.
+
+        fairseq also hands over the state of another stage (`--finetune-from-model`), which has
+        none, or others: then those of this run stay as they are.
+        """
+        if (state_dict or {}).keys() != self.state_dict().keys():  # type: ignore[attr-defined]
+            logger.info("the checkpoint holds no projections of these terms: they start afresh")
+            return None
+        return super().load_state_dict(state_dict, strict)  # type: ignore[misc]
+
+    @property
+    def distils(self) -> bool:
+        """Whether anything is distilled at all."""
+        return self.kd.kd_lambda > 0 or bool(self.kd_weights)
+
+    def _masks(self, net_input: dict[str, Tensor]) -> Masks:
+        """Which tokens are real, on the sides that a model's input has."""
+        source = net_input["src_tokens"].ne(self.padding_idx)  # type: ignore[attr-defined]
+        if "prev_output_tokens" in net_input:
+            target = net_input["prev_output_tokens"].ne(self.padding_idx)  # type: ignore[attr-defined]
+            return Masks(encoder=source, decoder=target)
+        return Masks(encoder=source, decoder=source)  # one side only, whichever it is
 
     def distil(self, model: nn.Module, sample: dict[str, Any]) -> Any:
         """`forward` of a training step, for models that predict symbols at positions."""
@@ -195,7 +199,8 @@ class DistillationMixin:
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
-        """The stock metrics, plus `kd_loss`: bits a predicted position, before its weight.
+        """The stock metrics, plus `kd_loss`: bits a predicted position, before its weight; and a
+        scalar `kd_<kind>` for every kind of knowledge, a label, before its weight.
 
         Where the stock criterion has no `nll_loss` of its own, that of the labels is added and
         `ppl` is taken from it (the stock one would be that of the mixed loss).
@@ -208,5 +213,9 @@ class DistillationMixin:
         for name in names:
             total = sum(log.get(name, 0) for log in logging_outputs)
             metrics.log_scalar(name, total / positions / math.log(2), positions, round=3)
+        for kind in KINDS:
+            if f"kd_{kind}" in logging_outputs[0]:
+                total = sum(log[f"kd_{kind}"] for log in logging_outputs)
+                metrics.log_scalar(f"kd_{kind}", total / positions, positions, round=4)
         if not cls.stock_has_nll:
             metrics.log_derived("ppl", lambda m: utils.get_perplexity(m["nll_loss"].avg))

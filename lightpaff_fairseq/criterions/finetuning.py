@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from ..distill.losses import forward_kl
 from ..distill.readout import LogitsReadout, Readout, recorded_output
-from .distillation import DistillationConfig, DistillationMixin
+from .distillation import DistillationMixin
+from .flags import DistillationConfig
 
 
 @dataclass
@@ -40,6 +41,9 @@ class KdLu(DistillationMixin, SentencePredictionCriterion):
         name = self.classification_head_name
         logits = model(**sample["net_input"], features_only=True, classification_head_name=name)[0]
         return LogitsReadout(logits)
+
+    def labels_per_sentence(self, sample: dict[str, Any]) -> Tensor:
+        return sample["target"].new_ones(sample["net_input"]["src_tokens"].size(0))
 
     def distil(self, model: nn.Module, sample: dict[str, Any]) -> Any:
         """The stock forward, and the soft loss from the logits that it computed."""

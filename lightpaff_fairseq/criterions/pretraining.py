@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from ..distill.readout import Readout, encoder_readout
 from ..models.mass import MassModel
-from .distillation import DistillationConfig, DistillationMixin
+from .distillation import DistillationMixin
+from .flags import DistillationConfig
 
 
 @dataclass

@@ -42,6 +42,31 @@ def test_resuming_inside_an_epoch_gives_the_bit_equal_next_update(prepared, case
         assert torch.equal(value, resumed["model"][name]), name
 
 
+def test_projections_are_trained_saved_and_resumed_but_not_the_students(prepared, tmp_path):
+    case = next(c for c in CASES if c.name == "kd_ss")
+    terms = ("--kd-hidden-weight", 1, "--kd-embedding-weight", 1, "--kd-relation-weight", 1)
+    straight = train(case, prepared, tmp_path / "a", "--max-update", 5, *terms)
+    first = train(case, prepared, tmp_path / "b", "--max-update", 2, *terms)
+    resumed = train(case, prepared, tmp_path / "b", "--max-update", 5, *terms)
+    assert len(straight["criterion"]) == 8  # weight and bias; a layer and a table; on two sides
+    for part in ("model", "criterion"):
+        for name, value in straight[part].items():
+            assert torch.equal(value, resumed[part][name]), name
+    assert all(not torch.equal(first["criterion"][n], v) for n, v in straight["criterion"].items())
+    teacher = toy.checkpoint(prepared["kd_ss"][1])["model"]
+    assert straight["model"].keys() == {name for name in teacher if ".layers.1." not in name}
+
+
+def test_a_stage_with_knowledge_starts_from_one_without_and_back(prepared, tmp_path):
+    case = next(c for c in CASES if c.name == "kd_ss")
+    terms = ("--kd-hidden-weight", 1)
+    train(case, prepared, tmp_path / "plain", "--max-update", 2)
+    start = ("--finetune-from-model", tmp_path / "plain" / "checkpoint_last.pt", "--max-update", 2)
+    assert train(case, prepared, tmp_path / "with", *start, *terms)["criterion"]
+    start = ("--finetune-from-model", tmp_path / "with" / "checkpoint_last.pt", "--max-update", 2)
+    assert train(case, prepared, tmp_path / "again", *start)["criterion"] is None
+
+
 @BY_NAME
 def test_no_teacher_tensor_reaches_a_checkpoint(prepared, case, tmp_path):
     state = train(case, prepared, tmp_path, "--max-update", 2)

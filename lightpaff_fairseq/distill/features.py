@@ -1,0 +1,143 @@
+"""Distances between what a student and its teacher compute on their way, one value a sentence.
+
+Each is a mean over the sentence's own valid positions, so that padding and the composition of a
+batch change nothing. All compute in float32. Shape letters: B batch, T queries, S keys, C width,
+H heads, D width of a head; `_s` student, `_t` teacher. `mask` is true where a position is real.
+
+Source: the knowledge types of Lu et al., arXiv 2206.14366, as their code (OFA-Compress) and
+TextBrewer define them; query, key and value relations as in MiniLM.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .losses import at_least_float32
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """`(B,)` mean of `values` `(B, ...)` where `mask` (same shape) is true; 0 where it never is."""
+    dims = tuple(range(1, values.dim()))
+    total = torch.where(mask, values, 0).sum(dims)
+    return total / mask.sum(dims).clamp(min=1)
+
+
+def hidden_mse(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared difference of two `(B, T, C)`, over C and valid positions; `(B,)`."""
+    gap = at_least_float32(hidden_s) - at_least_float32(hidden_t)
+    return masked_mean(gap.square().mean(-1), mask)
+
+
+def hidden_cosine(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
+    """`1 - cosine` of two `(B, T, C)`, over valid positions; `(B,)`, 0 to 2."""
+    similarity = F.cosine_similarity(at_least_float32(hidden_s), at_least_float32(hidden_t), dim=-1)
+    return masked_mean(1 - similarity, mask)
+
+
+def hidden_pkd(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared difference of the first valid token's states, each of length one; `(B,)`.
+
+    Source: patient knowledge distillation (Sun et al. 2019), with a mean over C as in TextBrewer.
+    """
+    rows = torch.arange(mask.size(0), device=mask.device)
+    first = mask.int().argmax(1)
+    state_s, state_t = (
+        F.normalize(at_least_float32(x[rows, first]), dim=-1) for x in (hidden_s, hidden_t)
+    )
+    return (state_s - state_t).square().mean(-1)
+
+
+def attention_mse(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared difference of scores `(B, H, T, S)`, over heads and valid pairs; `(B,)`."""
+    gap = at_least_float32(scores_s) - at_least_float32(scores_t)
+    return masked_mean(gap.square().mean(1), mask)
+
+
+def attention_mse_sum(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
+    """As `attention_mse`, of scores summed over heads: head counts may differ."""
+    summed_s, summed_t = (at_least_float32(x).sum(1, keepdim=True) for x in (scores_s, scores_t))
+    return attention_mse(summed_s, summed_t, mask)
+
+
+def attention_ce(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
+    """Cross entropy of attention probabilities, teacher's to student's, in nats; `(B,)`.
+
+    Summed over valid keys, a mean over heads and valid queries. Its minimum, where the student's
+    probabilities are the teacher's, is their entropy.
+    """
+    lprobs_s, lprobs_t = (_log_softmax(x, mask) for x in (scores_s, scores_t))
+    entropy = -torch.where(mask.unsqueeze(1), lprobs_t.exp() * lprobs_s, 0).sum(-1)
+    return masked_mean(entropy.mean(1), mask.any(-1))
+
+
+def attention_ce_mean(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
+    """As `attention_ce`, of scores averaged over heads: head counts may differ."""
+    mean_s, mean_t = (at_least_float32(x).mean(1, keepdim=True) for x in (scores_s, scores_t))
+    return attention_ce(mean_s, mean_t, mask)
+
+
+def token_relation(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared difference of `X X^T / C`, over valid pairs; `(B,)`; widths may differ."""
+    gram_s, gram_t = (
+        x @ x.transpose(1, 2) / x.size(-1)
+        for x in (at_least_float32(hidden_s), at_least_float32(hidden_t))
+    )
+    return masked_mean((gram_s - gram_t).square(), pair_mask(mask, mask))
+
+
+def channel_relation(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared difference of `X^T X / length` (C, C), over channel pairs; `(B,)`."""
+    length = mask.sum(1).clamp(min=1).view(-1, 1, 1)
+    gram_s, gram_t = (
+        x.transpose(1, 2) @ x / length
+        for x in (
+            torch.where(mask.unsqueeze(-1), at_least_float32(x), 0) for x in (hidden_s, hidden_t)
+        )
+    )
+    return (gram_s - gram_t).square().mean((1, 2))
+
+
+def head_relation(heads_s: Tensor, heads_t: Tensor, mask: Tensor) -> Tensor:
+    """KL(teacher || student) of `softmax(X X^T / sqrt D)`, a mean over heads and queries; `(B,)`.
+
+    Args:
+        heads_s, heads_t: `(B, R, T, D)` queries, keys or values of R relation heads; D may differ.
+        mask: `(B, T)`.
+    Source: MiniLM, arXiv 2002.10957.
+    """
+    pairs = pair_mask(mask, mask)
+    lprobs_s, lprobs_t = (
+        _log_softmax(x @ x.transpose(-1, -2) / x.size(-1) ** 0.5, pairs)
+        for x in (at_least_float32(heads_s), at_least_float32(heads_t))
+    )
+    gap = torch.where(pairs.unsqueeze(1), lprobs_t.exp() * (lprobs_t - lprobs_s), 0).sum(-1)
+    return masked_mean(gap.mean(1), mask)
+
+
+def pair_mask(queries: Tensor, keys: Tensor) -> Tensor:
+    """`(B, T, S)`: true where both a query `(B, T)` and a key `(B, S)` are real."""
+    return queries.unsqueeze(2) & keys.unsqueeze(1)
+
+
+def regrouped(heads: Tensor, count: int) -> Tensor:
+    """`(B, H, T, D)` heads, concatenated and split again: `(B, count, T, H D / count)`."""
+    batch, _, length, _ = heads.shape
+    return heads.transpose(1, 2).reshape(batch, length, count, -1).transpose(1, 2)
+
+
+def _log_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Over the last dimension of `(B, H, T, S)`, where `mask` `(B, T, S)` is true."""
+    scores = at_least_float32(scores)
+    lowest = torch.finfo(scores.dtype).min / 2
+    return F.log_softmax(scores.masked_fill(~mask.unsqueeze(1), lowest), dim=-1)
+
+
+HIDDEN = {"mse": hidden_mse, "cosine": hidden_cosine, "pkd": hidden_pkd}
+ATTENTION = {
+    "mse": attention_mse,
+    "mse_sum": attention_mse_sum,
+    "ce": attention_ce,
+    "ce_mean": attention_ce_mean,
+}
+PER_HEAD = ("mse", "ce")  # attention distances that need equal numbers of heads
+RELATIONS = ("query", "key", "value", "token", "channel")

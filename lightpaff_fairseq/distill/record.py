@@ -1,0 +1,156 @@
+"""What a model computes on its way: embeddings, hidden states, inputs of its attentions.
+
+Hooks exist only inside `with Tap(model)`, and nothing is left on the model. All tensors of a trace
+are batch-first. Shape letters: B batch, T length of a side, S length of the keys, C width, H heads.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fairseq.modules import LayerDropModuleList
+from torch import Tensor, nn
+
+from .readout import unwrapped
+
+SIDES = ("encoder", "decoder", "cross")
+
+
+@dataclass(frozen=True)
+class AttentionInput:
+    """An attention module and what it was given: queries `(B, T, C)`, keys `(B, S, C_k)`."""
+
+    module: Any
+    query: Tensor
+    key: Tensor
+
+    def heads(self, which: str) -> Tensor:
+        """`(B, H, T or S, C / H)`: the projected `query`, `key` or `value`, before any scaling."""
+        source = self.query if which == "query" else self.key
+        projected: Tensor = getattr(self.module, f"{which[0]}_proj")(source)
+        batch, length, _ = projected.shape
+        return projected.view(batch, length, self.module.num_heads, -1).transpose(1, 2)
+
+    def scores(self) -> Tensor:
+        """`(B, H, T, S)`: scaled dot products before masking and softmax."""
+        scaling: float = self.module.scaling
+        return self.heads("query") @ self.heads("key").transpose(-1, -2) * scaling
+
+
+@dataclass
+class SideTrace:
+    """One stack of layers: its input, the output of every layer, the input of every attention.
+
+    `hidden[i]` is `(B, T, C)`, what layer i hands on (in pre-norm models before any final
+    LayerNorm). The side `cross` has attentions only.
+    """
+
+    embedding: Tensor | None = None
+    hidden: list[Tensor] = field(default_factory=list)
+    attention: list[AttentionInput] = field(default_factory=list)
+
+
+class Stack(NamedTuple):
+    """The layers of a side, and its sizes."""
+
+    layers: nn.ModuleList
+    width: int
+    heads: int
+
+
+def stacks(model: nn.Module) -> dict[str, Stack]:
+    """The sides that a fairseq transformer has: `encoder`, `decoder`, and `cross` attention.
+
+    Raises:
+        ValueError: the model has no stack of fairseq's transformer layers.
+    """
+    inner = unwrapped(model)
+    encoder: Any = getattr(inner, "encoder", None)
+    encoder = getattr(encoder, "sentence_encoder", encoder)  # RoBERTa keeps it one level deeper
+    found = {}
+    for side, owner in (("encoder", encoder), ("decoder", getattr(inner, "decoder", None))):
+        layers = getattr(owner, "layers", None)
+        if isinstance(layers, nn.ModuleList) and all(hasattr(x, "self_attn") for x in layers):
+            attention: Any = layers[0].self_attn
+            found[side] = Stack(layers, attention.embed_dim, attention.num_heads)
+    if "decoder" in found and getattr(found["decoder"].layers[0], "encoder_attn", None) is not None:
+        cross: Any = found["decoder"].layers[0].encoder_attn
+        found["cross"] = Stack(found["decoder"].layers, cross.embed_dim, cross.num_heads)
+    if not found:
+        raise ValueError(
+            f"{type(inner).__name__} has no layers of fairseq's transformer: only --kd-lambda can "
+            "distil it, every other --kd-...-weight must be 0"
+        )
+    return found
+
+
+def check_recordable(model: nn.Module, with_attention: bool) -> None:
+    """Refuses students whose layers do not run once, in order, with a gradient.
+
+    Raises:
+        ValueError: LayerDrop, or activation checkpointing where inputs of attentions are wanted.
+    """
+    for side, stack in stacks(model).items():
+        if isinstance(stack.layers, LayerDropModuleList) and stack.layers.p > 0:
+            raise ValueError(
+                f"--{side}-layerdrop {stack.layers.p}: layers that are skipped at random cannot be "
+                "matched with the teacher's; set it to 0, or every --kd-...-weight"
+            )
+        checkpointed = any("forward" in vars(layer) for layer in stack.layers)
+        if with_attention and checkpointed:
+            raise ValueError(
+                "--checkpoint-activations: attentions are computed again in backward, so their "
+                "inputs cannot be matched; leave it out, or set --kd-attention-weight and "
+                "--kd-relation-weight to 0"
+            )
+
+
+class Tap:
+    """Records one forward pass of a model, inside a `with` block.
+
+    Args:
+        model: a fairseq transformer, possibly wrapped for data-parallel training.
+        sides: which sides to record.
+        with_attention: whether to record the inputs of attentions too.
+    """
+
+    def __init__(self, model: nn.Module, sides: tuple[str, ...], with_attention: bool) -> None:
+        self._model = model
+        self._sides = sides
+        self._with_attention = with_attention
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> dict[str, SideTrace]:
+        """A trace for every side; it fills while the model runs."""
+        trace = {side: SideTrace() for side in self._sides}
+        found = stacks(self._model)
+        for side, record in trace.items():
+            if side != "cross":
+                self._record_states(found[side].layers, record)
+            if self._with_attention:
+                name = "encoder_attn" if side == "cross" else "self_attn"
+                for layer in found[side].layers:
+                    self._record_attention(getattr(layer, name), record)
+        return trace
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def _record_states(self, layers: nn.ModuleList, record: SideTrace) -> None:
+        def before(_module: nn.Module, args: tuple[Any, ...]) -> None:
+            record.embedding = args[0].transpose(0, 1)  # (T, B, C) -> (B, T, C)
+
+        def after(_module: nn.Module, _args: Any, output: Any) -> None:
+            hidden = output[0] if isinstance(output, tuple) else output
+            record.hidden.append(hidden.transpose(0, 1))  # (T, B, C) -> (B, T, C)
+
+        self._handles.append(layers[0].register_forward_pre_hook(before))
+        self._handles += [layer.register_forward_hook(after) for layer in layers]
+
+    def _record_attention(self, module: nn.Module, record: SideTrace) -> None:
+        def before(module: nn.Module, _args: Any, kwargs: dict[str, Any]) -> None:
+            query, key = (kwargs[name].transpose(0, 1) for name in ("query", "key"))
+            record.attention.append(AttentionInput(module, query, key))
+
+        self._handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
