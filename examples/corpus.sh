@@ -31,3 +31,11 @@ binarise() {
     "${flags[@]}" >>"$OUT/logs/prepare.log" 2>&1
 }
 finish() { touch "$OUT/prepared" && say prepare "$(wc -l <"$OUT/spm.dict.txt") symbols, $1"; }
+# general_text: the first CORPUS_LINES lines of CORPUS_DIR/{train,valid}.txt[.gz] -> text/general.*
+general_text() {
+  local split
+  for split in train valid; do
+    plain "${CORPUS_DIR:?the folder with train.txt and valid.txt, see README.md}/$split.txt"* |
+      awk -v n="${CORPUS_LINES:-0}" '!n || NR <= n' >"$OUT/text/general.$split"
+  done
+}

@@ -1,6 +1,7 @@
 """SentencePiece for the recipes: a joint model, fairseq's dict.txt with the mask symbol, encoding.
 
 subwords.py train --vocab 4000 --model OUT/spm TEXT...     writes OUT/spm.model, OUT/spm.dict.txt
+    --lossless: every text can be written in the pieces and read back (for perplexity per word)
 subwords.py encode --model OUT/spm.model < TEXT > PIECES
 """
 
@@ -34,6 +35,8 @@ def train(args: argparse.Namespace) -> None:
         vocab_size=args.vocab,
         model_type="unigram",
         character_coverage=1.0,
+        byte_fallback=args.lossless,
+        normalization_rule_name="identity" if args.lossless else "nmt_nfkc",
         minloglevel=1,
     )
     part = Path(f"{args.model}.part.model")
@@ -57,6 +60,11 @@ def main() -> None:
     sub = commands.add_parser("train", help="train a joint model and write its dict.txt")
     sub.add_argument("--vocab", type=int, required=True, help="number of pieces")
     sub.add_argument("--model", required=True, help="path of the model, without .model")
+    sub.add_argument(
+        "--lossless",
+        action="store_true",
+        help="no normalisation, and bytes for characters that no piece holds (default: neither)",
+    )
     sub.add_argument("text", nargs="+", help="text files, one sentence a line")
     sub.set_defaults(func=train)
     sub = commands.add_parser("encode", help="standard input to pieces on standard output")

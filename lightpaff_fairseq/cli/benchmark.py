@@ -2,20 +2,27 @@
 
 import argparse
 import json
+import logging
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..benchmark.loss import DTYPES, LossProblem, Row, benchmark_loss
+from ..benchmark.step import FAMILIES, StepProblem, StepReport, benchmark_step
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Registers the sub-command and what it can measure."""
     parser = subparsers.add_parser("benchmark", help="measure speed and memory on this machine")
     kinds = parser.add_subparsers(metavar="WHAT", dest="what", required=True)
+    _add_loss(kinds)
+    _add_step(kinds)
+
+
+def _add_loss(kinds: Any) -> None:
     loss = kinds.add_parser(
         "loss",
         help="the fused loss, the dense one, and their matrix products alone",
@@ -30,20 +37,55 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--vocab": (32000, "symbols of the vocabulary"),
         "--student-dim": (512, "width of the student's last layer"),
         "--teacher-dim": (1024, "width of the teacher's last layer"),
-        "--chunk-tokens": (256, "positions a chunk, as --kd-chunk-tokens"),
-        "--repeats": (5, "rounds of timing"),
     }
-    for flag, (default, text) in sizes.items():
-        loss.add_argument(flag, type=int, default=default, metavar="N", help=text)
-    loss.add_argument("--threads", type=int, metavar="N", help="CPU threads (None: PyTorch's)")
     loss.add_argument("--dtype", default=DTYPES[0], choices=DTYPES, help="of states and weights")
-    loss.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to run")
-    loss.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    _add_common(loss, sizes)
     loss.set_defaults(func=run_loss)
 
 
-def run_loss(args: argparse.Namespace) -> int:
-    """Measures, prints the table and writes the JSON file.
+def _add_step(kinds: Any) -> None:
+    step = kinds.add_parser(
+        "step",
+        help="a training update with distillation, a plain one, and the teacher alone",
+        description="Times a whole update of fairseq's trainer on random text: the student's plain "
+        "one (stock criterion), the teacher's forward pass alone, and the update with "
+        "distillation; interleaved in one run, since machines change speed. Prints medians of the "
+        "times and of kd / (plain + teacher) within a round. The default sizes take one to three "
+        "minutes on one core.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    step.add_argument("--family", required=True, choices=FAMILIES, help="kind of model")
+    for side in ("student", "teacher"):
+        step.add_argument(
+            f"--{side}",
+            metavar="FLAGS",
+            help=f"fairseq-train's model flags, as one word: '--arch ...' (None: a {side} of "
+            "moderate size, the teacher 5 to 7 times larger)",
+        )
+    sizes = {
+        "--vocab": (8192, "symbols of the vocabulary"),
+        "--sentences": (16, "sentences of the batch"),
+        "--length": (64, "tokens of a sentence"),
+    }
+    _add_common(step, sizes)
+    step.set_defaults(func=run_step)
+
+
+def _add_common(parser: argparse.ArgumentParser, sizes: dict[str, tuple[int, str]]) -> None:
+    """Flags of every measurement, after the sizes that are its own."""
+    common = {
+        "--chunk-tokens": (256, "positions a chunk, as --kd-chunk-tokens"),
+        "--repeats": (5, "rounds of timing"),
+    }
+    for flag, (default, text) in {**sizes, **common}.items():
+        parser.add_argument(flag, type=int, default=default, metavar="N", help=text)
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (None: PyTorch's)")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to run")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    """Checks the flags of every measurement and sets the number of threads.
 
     Raises:
         ValueError: a flag's value cannot be used.
@@ -56,21 +98,57 @@ def run_loss(args: argparse.Namespace) -> int:
         raise ValueError(f"--repeats: expected 1 or more, found {args.repeats}")
     if args.threads:
         torch.set_num_threads(args.threads)
-    problem = LossProblem(**{name: getattr(args, name) for name in LossProblem.__annotations__})
-    rows, agreement = benchmark_loss(problem, args.repeats)
-    report = {
-        **asdict(problem),
+
+
+def _machine() -> dict[str, Any]:
+    return {
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "machine": platform.machine(),
-        "fused_minus_dense": agreement,
-        "rows": [asdict(row) for row in rows],
     }
-    print(table(report, rows))
-    if args.json:
-        temporary = args.json.with_name(f"{args.json.name}.tmp")
+
+
+def _write(report: dict[str, Any], path: Path | None) -> None:
+    if path:
+        temporary = path.with_name(f"{path.name}.tmp")
         temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(args.json)
+        temporary.replace(path)
+
+
+def run_loss(args: argparse.Namespace) -> int:
+    """Measures, prints the table and writes the JSON file.
+
+    Raises:
+        ValueError: a flag's value cannot be used.
+    """
+    _prepare(args)
+    problem = LossProblem(**{name: getattr(args, name) for name in LossProblem.__annotations__})
+    rows, agreement = benchmark_loss(problem, args.repeats)
+    results = {"fused_minus_dense": agreement, "rows": [asdict(row) for row in rows]}
+    report = {**asdict(problem), **_machine(), **results}
+    print(table(report, rows))
+    _write(report, args.json)
+    return 0
+
+
+def run_step(args: argparse.Namespace) -> int:
+    """Measures, prints the table and writes the JSON file.
+
+    Raises:
+        ValueError: a flag's value cannot be used.
+    """
+    _prepare(args)
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
+    for side in ("student", "teacher"):
+        if getattr(args, side) is None:
+            setattr(args, side, getattr(FAMILIES[args.family], side))
+    problem = StepProblem(
+        **{field.name: getattr(args, field.name) for field in fields(StepProblem)}
+    )
+    result = benchmark_step(problem, args.repeats)
+    report = {**asdict(problem), **_machine(), **asdict(result)}
+    print(step_table(report, result))
+    _write(report, args.json)
     return 0
 
 
@@ -89,5 +167,28 @@ def table(report: dict[str, Any], rows: list[Row]) -> str:
         f"seconds, x floor: forward and backward, medians of {len(rows[0].all_seconds)} rounds",
         "extra MB: peak memory above the inputs, gradients included",
         f"fused and dense agree to {worst:.1e} (relative difference of loss and gradients)",
+    ]
+    return "\n".join(lines)
+
+
+def step_table(report: dict[str, Any], result: StepReport) -> str:
+    """The results as text: what was measured, a line a variant, and the two ratios."""
+    names = {
+        "plain": "student update, stock criterion",
+        "teacher": "teacher forward, no gradient",
+        "kd": "student update with distillation",
+    }
+    lines = [
+        "{family}: {sentences} x {length} tokens, {vocab} symbols, {device}, {threads} threads"
+    ]
+    lines += [
+        f"{side} {report[side]}: {count:,} parameters" for side, count in result.parameters.items()
+    ]
+    lines[0] = lines[0].format(**report) + f", {result.positions} predicted positions"
+    lines += [f"{name:8} {result.seconds[name]:8.3f} s  {text}" for name, text in names.items()]
+    lines += [
+        f"kd / (plain + teacher)  {result.kd_to_parts:.3f}",
+        f"teacher / plain         {result.teacher_to_plain:.3f}",
+        f"medians of {len(result.all_seconds['kd'])} rounds; ratios are taken within a round",
     ]
     return "\n".join(lines)

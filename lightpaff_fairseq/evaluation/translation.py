@@ -1,4 +1,4 @@
-"""Translation: `fairseq-generate` as a user runs it, then BLEU and chrF of what came back."""
+"""Translation and summarisation: `fairseq-generate` as a user runs it, and what came back."""
 
 import os
 import re
@@ -9,18 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sacrebleu.metrics import BLEU, CHRF
-
 from .results import ModelFile, Row, add_ratios, describe_file
+from .scores import METRICS, check_metrics, score
 from .table import RATIOS, SIZE, Column, decimals
 
-COLUMNS = (
-    *SIZE,
-    Column("BLEU", "bleu", decimals(1)),
-    Column("chrF", "chrf", decimals(1)),
-    Column("sentences/s", "sentences_per_s", decimals(0)),
-    *RATIOS,
-)
+SPEED_COLUMN = Column("sentences/s", "sentences_per_s", decimals(0))
 HYPOTHESIS = re.compile(r"^D-(\d+)\t[^\t]*\t(.*)$")  # D: detokenised; H would be before that
 SPEED = re.compile(r"Translated .*\(([\d.]+) sentences/s")
 LAST_LINES = 5  # of a failed run, shown in the error
@@ -32,15 +25,17 @@ class TranslationSettings:
 
     Args:
         data: binarised data, the folder that fairseq-generate gets.
-        references: raw text, one sentence a line, in the order of the split.
+        references: raw texts, one sentence a line, in the order of the split.
         subset: name of the split.
         flags: everything else for fairseq-generate.
+        metrics: see `scores.METRICS`.
     """
 
     data: Path
-    references: Path
+    references: tuple[Path, ...]
     subset: str
     flags: tuple[str, ...]
+    metrics: tuple[str, ...] = ("bleu", "chrf")
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,12 @@ class Output:
 
     hypotheses: list[str]
     sentences_per_s: float
+
+
+def columns(metrics: Sequence[str]) -> tuple[Column, ...]:
+    """The table's columns with these metrics."""
+    scores = [Column(METRICS[name], name, decimals(1)) for name in metrics]
+    return (*SIZE, *scores, SPEED_COLUMN, *RATIOS)
 
 
 def evaluate_translation(
@@ -63,17 +64,24 @@ def evaluate_translation(
     Returns:
         one row a model, and every model's hypotheses in the order of the references.
     Raises:
-        ValueError: a file is missing or unusable, fairseq-generate failed, or it returned another
-            number of sentences than there are references.
+        ValueError: a file is missing or unusable, a metric's package is not installed,
+            fairseq-generate failed, or it returned another number of sentences than there are
+            references.
     """
-    references = read_references(settings.references)
+    check_metrics(settings.metrics)
+    references = [read_references(path) for path in settings.references]
+    count = len(references[0])
+    if any(len(texts) != count for texts in references):
+        raise ValueError(
+            f"--references: expected equally long files, found {[len(r) for r in references]} lines"
+        )
     rows = [describe_file(model) for model in models]
-    runs = [[translate(m.path, settings, len(references)) for m in models] for _ in range(repeats)]
+    runs = [[translate(m.path, settings, count) for m in models] for _ in range(repeats)]
     hypotheses = [output.hypotheses for output in runs[0]]
     for i, row in enumerate(rows):
         speeds = [run[i].sentences_per_s for run in runs]
-        row.update(score(hypotheses[i], references))
-        row["sentences"] = len(references)
+        row.update(score(hypotheses[i], references, settings.metrics))
+        row["sentences"] = count
         row["sentences_per_s"] = round(statistics.median(speeds), 2)
         row["sentences_per_s_runs"] = speeds
     add_ratios(rows, "sentences_per_s")
@@ -123,7 +131,7 @@ def translate(path: Path, settings: TranslationSettings, expected: int) -> Outpu
     if sorted(hypotheses) != list(range(expected)):
         raise ValueError(
             f"--path {path}: expected a translation for each of the {expected} lines of "
-            f"{settings.references}, fairseq-generate returned {len(hypotheses)} of split "
+            f"{settings.references[0]}, fairseq-generate returned {len(hypotheses)} of split "
             f"{settings.subset!r}"
         )
     return Output([hypotheses[i] for i in range(expected)], float(speed.group(1)))
@@ -137,12 +145,3 @@ def parse_hypotheses(output: str) -> dict[int, str]:
         if match:
             found.setdefault(int(match.group(1)), match.group(2))  # with --nbest: best first
     return found
-
-
-def score(hypotheses: list[str], references: list[str]) -> Row:
-    """Corpus BLEU and chrF (0 to 100) of detokenised text, with sacrebleu's signatures."""
-    row: Row = {}
-    for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
-        row[name] = round(metric.corpus_score(hypotheses, [references]).score, 2)
-        row[f"{name}_signature"] = str(metric.get_signature())
-    return row

@@ -32,9 +32,6 @@ def folder(tmp_path_factory):
 
     pre = (mono, MASS, "mass_tiny")
     fine = (data, ("--task", "translation"), "transformer_mass_tiny")
-        (mono, MASS, "mass_tiny"),
-        (data, ("--task", "translation"), "transformer_mass_tiny"),
-    )
     off, on = ("--kd-lambda", 0), ("--kd-teacher",)
     t0 = train("teacher0", *pre, *TEACHER, "--criterion", "kd_mssm", *off)
     t1 = train(

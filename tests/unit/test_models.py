@@ -157,8 +157,7 @@ def test_features_only_gives_the_input_of_the_output_layer(pair):
 
 
 def test_positions_are_forgotten_after_a_call_and_after_an_error(pair):
-    mass, stock = pair
-    net_input = example()
+    (mass, stock), net_input = pair, example()
     mass(**net_input, positions=torch.full((2, 4), 40))
     assert torch.equal(mass(**net_input)[0], stock(**net_input)[0])
     with pytest.raises(ValueError, match=r"positions: expected .* \(2, 4\), found \(2, 3\)"):

@@ -1,0 +1,241 @@
+"""`lightpaff benchmark step`: an update with distillation against its two unavoidable parts."""
+
+import math
+import shlex
+import statistics
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from fairseq import options, tasks, utils
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.trainer import Trainer
+from torch import nn
+
+from ..convert.strip import stripped_state
+from ..teachers.checkpoint import load_teacher
+from .synthetic import SPLIT, write_corpus
+from .timing import interleaved_times, median_ratio
+
+PLAIN, TEACHER, KD = "plain", "teacher", "kd"
+SMALLEST_VOCAB = 16
+RUN = (
+    "--sample-break-mode eos --optimizer adam --lr 1e-4 --lr-scheduler fixed --clip-norm 1 "
+    "--max-tokens 1000000 --seed 1"
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """How models of one kind are pre-trained.
+
+    Attributes:
+        task, stock, kd: names of the task, of its criterion, and of that with distillation.
+        student, teacher: default model flags; the teacher is 5 to 7 times larger at 8,192 symbols.
+    """
+
+    task: str
+    stock: str
+    kd: str
+    student: str
+    teacher: str
+
+
+FAMILIES = {
+    "mass": Family(
+        task="masked_seq2seq",
+        stock="label_smoothed_cross_entropy",
+        kd="kd_mssm",
+        student="--arch mass_small",
+        teacher="--arch mass_base --encoder-embed-dim 512 --encoder-ffn-embed-dim 2048 "
+        "--encoder-attention-heads 8 --decoder-attention-heads 8",
+    ),
+    "bert": Family(
+        task="masked_lm",
+        stock="masked_lm",
+        kd="kd_mlm",
+        student="--arch roberta_6x256",
+        teacher="--arch roberta_10x512",
+    ),
+    "gpt2": Family(
+        task="language_modeling",
+        stock="cross_entropy",
+        kd="kd_clm",
+        student="--arch transformer_lm_gpt2_mini",
+        teacher="--arch transformer_lm_gpt2_student",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class StepProblem:
+    """One update: a batch of `sentences` of `length` tokens each, `vocab` symbols, two models."""
+
+    family: str
+    vocab: int
+    sentences: int
+    length: int
+    chunk_tokens: int
+    student: str
+    teacher: str
+    device: str
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Times in seconds, a value a round; ratios are medians over the rounds.
+
+    Attributes:
+        kd_to_parts: distillation update / (plain update + teacher forward); 1 = nothing is lost.
+        teacher_to_plain: teacher forward / plain update.
+        parameters: of `student` and `teacher`.
+        positions: predicted positions of the batch.
+    """
+
+    seconds: dict[str, float]
+    all_seconds: dict[str, list[float]]
+    kd_to_parts: float
+    teacher_to_plain: float
+    parameters: dict[str, int]
+    positions: int
+
+
+def check_problem(problem: StepProblem) -> None:
+    """Checks the command line.
+
+    Raises:
+        ValueError: names all sizes out of range, or a device that is not there.
+    """
+    least = {"vocab": SMALLEST_VOCAB, "sentences": 1, "length": 2, "chunk_tokens": 1}
+    sizes = {name: getattr(problem, name) for name in least}
+    wrong = [
+        f"--{name.replace('_', '-')}: expected {least[name]} or more, found {value}"
+        for name, value in sizes.items()
+        if value < least[name]
+    ]
+    if problem.device == "cuda" and not torch.cuda.is_available():
+        wrong.append("--device cuda: PyTorch finds no GPU here")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+
+
+class Bench:
+    """Everything that is timed, made beforehand from fairseq-train's own flags."""
+
+    def __init__(self, problem: StepProblem, folder: Path) -> None:
+        family = FAMILIES[problem.family]
+        self.problem, self.family, self.folder = problem, family, folder
+        write_corpus(folder, problem.vocab, problem.sentences, problem.length)
+        plain = f"--criterion {family.stock}"
+        teacher = self._trainer("--teacher", f"{problem.teacher} {plain}")
+        path = folder / "teacher.pt"
+        history: list[dict[str, Any]] = [{}]
+        state = {"cfg": teacher.cfg, "model": teacher.model.state_dict()}
+        torch.save(stripped_state({**state, "optimizer_history": history}), path)
+        self.plain = self._trainer("--student", f"{problem.student} {plain}")
+        self.kd = self._trainer(
+            "--student",
+            f"{problem.student} --criterion {family.kd} --kd-chunk-tokens {problem.chunk_tokens} "
+            f"--kd-teacher {shlex.quote(str(path))}",
+        )
+        self.kd.criterion.before_training(self.kd.model)
+        self.teacher: nn.Module = load_teacher(str(path), self.plain.task).to(teacher.device)
+        self.sample = self._batch(self.plain.task)
+
+    def _trainer(self, flag: str, words: str) -> Any:
+        """fairseq's trainer for model flags that came with `flag`."""
+        length = self.problem.length + 1  # BERT's samples start with one more symbol
+        argv = [str(self.folder), "--task", self.family.task, *shlex.split(f"{RUN} {words}")]
+        argv += ["--tokens-per-sample", str(length), "--save-dir", str(self.folder)]
+        argv += ["--cpu"] if self.problem.device == "cpu" else []
+        try:
+            args = options.parse_args_and_arch(options.get_training_parser(), argv)
+        except SystemExit as error:
+            raise ValueError(
+                f"{flag}: fairseq-train does not take {words!r} (see above)"
+            ) from error
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # hydra's, of fairseq
+            cfg = convert_namespace_to_omegaconf(args)
+        task = tasks.setup_task(cfg.task)
+        torch.manual_seed(cfg.common.seed)
+        model = task.build_model(cfg.model)
+        limit = utils.resolve_max_positions(model.max_positions())
+        shortest = min(limit) if isinstance(limit, tuple) else limit
+        if length > shortest:
+            raise ValueError(
+                f"--length {self.problem.length}: the model of {flag} takes {shortest - 1} at most"
+            )
+        trainer = Trainer(cfg, task, model, task.build_criterion(cfg.criterion))
+        trainer.begin_epoch(1)
+        return trainer
+
+    def _batch(self, task: Any) -> dict[str, Any]:
+        task.load_dataset(SPLIT)
+        dataset = task.dataset(SPLIT)
+        if hasattr(dataset, "set_epoch"):
+            dataset.set_epoch(1)
+        sample = dataset.collater([dataset[i] for i in range(self.problem.sentences)])
+        self.plain.reset_dummy_batch(sample)
+        self.kd.reset_dummy_batch(sample)
+        return dict(sample)
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """`(B, T)` bool: the positions that are predicted."""
+        return self.sample["target"].ne(self.plain.task.source_dictionary.pad())
+
+    def update(self, trainer: Any) -> dict[str, Any]:
+        """One update of fairseq's trainer: forward, backward, clipping, Adam; its log."""
+        log = trainer.train_step([self.sample])
+        if not log or not math.isfinite(log["loss"]):
+            raise ValueError(f"the update failed: {log}")
+        return dict(log)
+
+    @torch.no_grad()
+    def teach(self) -> torch.Tensor:
+        """The teacher's logits at the predicted positions, as the stock criterion asks for them."""
+        sample = utils.move_to_cuda(self.sample) if self.problem.device == "cuda" else self.sample
+        extra = {}
+        if self.problem.family == "bert":
+            extra["masked_tokens"] = self.positions.to(sample["target"].device)
+        logits: torch.Tensor = self.teacher(**sample["net_input"], **extra)[0]
+        return logits
+
+    def variants(self) -> dict[str, Callable[[], Any]]:
+        """What is timed, by name."""
+        return {
+            PLAIN: partial(self.update, self.plain),
+            TEACHER: self.teach,
+            KD: partial(self.update, self.kd),
+        }
+
+
+def benchmark_step(problem: StepProblem, repeats: int) -> StepReport:
+    """Measures all variants in one run, interleaved.
+
+    Args:
+        problem: batch and models.
+        repeats: rounds of timing, >= 1.
+    Raises:
+        ValueError: see `check_problem`; or model flags that fairseq does not take, or a length
+            that a model does not take.
+    """
+    check_problem(problem)
+    with TemporaryDirectory() as folder:
+        bench = Bench(problem, Path(folder))
+        times = interleaved_times(bench.variants(), repeats)
+    parts = [a + b for a, b in zip(times[PLAIN], times[TEACHER], strict=True)]
+    models = {"student": bench.plain.model, "teacher": bench.teacher}
+    return StepReport(
+        seconds={name: statistics.median(seconds) for name, seconds in times.items()},
+        all_seconds=times,
+        kd_to_parts=median_ratio(times[KD], parts),
+        teacher_to_plain=median_ratio(times[TEACHER], times[PLAIN]),
+        parameters={k: sum(p.numel() for p in m.parameters()) for k, m in models.items()},
+        positions=int(bench.positions.sum()),
+    )

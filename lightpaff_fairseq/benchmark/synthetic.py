@@ -1,0 +1,34 @@
+"""Random text in fairseq's binary format, for measurements that no real text would change."""
+
+from pathlib import Path
+
+import torch
+from fairseq.data import Dictionary, indexed_dataset
+
+SPLIT = "train"
+
+
+def write_corpus(folder: Path, vocab: int, sentences: int, length: int) -> Path:
+    """Writes a dictionary and one split of sentences that are all equally long.
+
+    Args:
+        folder: exists; gets dict.txt, train.bin and train.idx.
+        vocab: symbols of the dictionary, with fairseq's four and `<mask>`, which is the last.
+        sentences: number of sentences; `length`: tokens of each, end of sentence included.
+    Returns:
+        `folder`.
+    """
+    dictionary = Dictionary()
+    first = dictionary.nspecial
+    for i in range(vocab - first - 1):
+        dictionary.add_symbol(f"w{i}")
+    dictionary.add_symbol("<mask>")
+    dictionary.save(str(folder / "dict.txt"))
+    generator = torch.Generator().manual_seed(1)
+    prefix = folder / SPLIT
+    builder = indexed_dataset.make_builder(f"{prefix}.bin", impl="mmap", vocab_size=vocab)
+    for _ in range(sentences):
+        words = torch.randint(first, vocab - 1, (length - 1,), generator=generator)
+        builder.add_item(torch.cat([words, torch.tensor([dictionary.eos()])]))
+    builder.finalize(f"{prefix}.idx")
+    return folder

@@ -1,0 +1,23 @@
+"""`lightpaff flags`: all flags and architectures of the plug-in."""
+
+import argparse
+import logging
+
+from ..documentation.flags import flags_page
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Registers the sub-command."""
+    parser = subparsers.add_parser(
+        "flags",
+        help="print all flags and architectures as Markdown",
+        description="Prints docs/flags.md: what fairseq-train --help does not show.",
+    )
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the page."""
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
+    print(flags_page(), end="")
+    return 0

@@ -1,0 +1,99 @@
+"""`lightpaff init-student`: a student's first checkpoint, cut out of its teacher."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from ..convert.importance import MEASURES, Sample
+from ..convert.student_init import StudentInit, init_student
+
+DESCRIPTION = (
+    "Writes a checkpoint in which a student starts from its teacher's weights: some layers of "
+    "encoder and decoder, all embeddings and heads and, if it is narrower, some of the dimensions, "
+    "the same ones through the whole residual stream. Every other flag is one of fairseq-train for "
+    "the student's model (--encoder-layers 2, --max-positions 512, ...): give here the --arch and "
+    "the flags that the training will have. The teacher must be of the same family "
+    "(transformer or mass, roberta, transformer_lm) and have the same dictionary. Train with "
+    "--finetune-from-model OUT."
+)
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Registers the sub-command; what it does not know, it keeps for fairseq's parser."""
+    parser = subparsers.add_parser(
+        "init-student",
+        help="start a student from its teacher's weights",
+        description=DESCRIPTION,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,  # or --decoder-layers would mean --decoder-layers-map
+    )
+    add = parser.add_argument
+    add("--teacher", required=True, type=Path, metavar="FILE", help="fairseq checkpoint to read")
+    add("--arch", required=True, metavar="ARCH", help="the student's, as for fairseq-train")
+    add("--out", required=True, type=Path, metavar="FILE", help="checkpoint to write")
+    add(
+        "--layers",
+        default="uniform",
+        metavar="MAP",
+        help="teacher layers to copy: uniform (at equal distances, with the top one where the "
+        "numbers divide), first, last, or as many as the student has, counted from 1, as 2,4,6",
+    )
+    add("--decoder-layers-map", metavar="MAP", help="the decoder's (None: as --layers)")
+    add(
+        "--width-by",
+        default=MEASURES[0],
+        choices=MEASURES,
+        help="which dimensions a narrower student keeps: the largest weights, those with the "
+        "largest effect on the loss of some batches (weight times gradient), or the first ones",
+    )
+    add("--data", metavar="DATA", help="the teacher's data folder (None: where it was trained)")
+    batches = Sample()
+    add("--importance-batches", type=int, default=batches.batches, metavar="N", help="to measure")
+    add(
+        "--importance-max-tokens",
+        type=int,
+        default=batches.max_tokens,
+        metavar="N",
+        help="tokens in each of them",
+    )
+    add("--importance-split", default=batches.split, metavar="SPLIT", help="where they are from")
+    add("--force", action="store_true", help="overwrite --out (default: refuse)")
+    parser.set_defaults(func=run)
+    _keep_unknown(parser)
+
+
+def _keep_unknown(parser: Any) -> None:
+    """Makes a parser put the arguments that it does not know into `args.flags`."""
+    parse_known = parser.parse_known_args
+
+    def keep(
+        args: Optional[Sequence[str]] = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        found, unknown = parse_known(args, namespace)
+        found.flags = tuple(unknown)
+        return found, []
+
+    parser.parse_known_args = keep
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes one student and prints what it is made of.
+
+    Raises:
+        ValueError: see `init_student`.
+    """
+    wanted = StudentInit(
+        teacher=args.teacher,
+        out=args.out,
+        arch=args.arch,
+        flags=args.flags,
+        layers=args.layers,
+        decoder_layers=args.decoder_layers_map,
+        width_by=args.width_by,
+        data=args.data,
+        sample=Sample(args.importance_batches, args.importance_max_tokens, args.importance_split),
+        overwrite=args.force,
+    )
+    print("\n".join(init_student(wanted)))
+    return 0

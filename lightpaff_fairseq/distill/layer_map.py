@@ -1,0 +1,80 @@
+"""Which layer of the student is matched with which layer of the teacher.
+
+Users count layers from 1, in every flag and in every error message; the code counts from 0.
+"""
+
+import re
+
+Pairs = tuple[tuple[int, int], ...]
+
+HELP = (
+    "first (1:1, 2:2, ...), last (both counted from the top), uniform (at equal distances, the top "
+    "layers matched), firstK or lastK (only the K lowest or highest layers of both, as last2), or "
+    "pairs STUDENT:TEACHER as 1:3,2:6; layers are counted from 1"
+)
+_KNOWN = "expected first, last, uniform, firstK, lastK or pairs as 1:3,2:6 (counted from 1)"
+
+
+def layer_pairs(spec: str, n_student: int, n_teacher: int, flag: str = "--kd-layer-map") -> Pairs:
+    """The pairs of layers that a map selects.
+
+    Args:
+        spec: see `HELP`. With L_S and L_T layers, counted from 0: `first` i <-> i, `last`
+            i <-> i + L_T - L_S, `uniform` i <-> (i + 1) * floor(L_T / L_S) - 1, for each i of the
+            student's; `firstK` i <-> i and `lastK` L_S - K + i <-> L_T - K + i for each i < K.
+            Pairs are written counted from 1.
+        n_student, n_teacher: numbers of layers, L_S and L_T.
+        flag: named in the errors.
+    Returns:
+        (student, teacher) counted from 0, ascending on both sides.
+    Raises:
+        ValueError: an unknown word, a layer that does not exist, pairs that do not ascend, or more
+            student than teacher layers where every student layer needs one of its own.
+    Source: the maps of KD Revisited (arXiv 2206.14366), the last K in ascending order.
+    """
+    name = f"{flag} {spec!r}"
+    if top := re.fullmatch(r"(first|last)(\d+)", spec):
+        return _ends(name, top[1], int(top[2]), (n_student, n_teacher))
+    if re.fullmatch(r"\d+:\d+(,\d+:\d+)*", spec):
+        return _explicit(name, spec, (n_student, n_teacher))
+    if spec not in ("first", "last", "uniform"):
+        raise ValueError(f"{name}: {_KNOWN}")
+    if n_student > n_teacher:
+        raise ValueError(
+            f"{name}: expected at most as many student as teacher layers, found {n_student} "
+            f"student layers and {n_teacher} teacher layers"
+        )
+    if spec == "uniform":
+        step = n_teacher // max(n_student, 1)
+        return tuple((i, (i + 1) * step - 1) for i in range(n_student))
+    shift = n_teacher - n_student if spec == "last" else 0
+    return tuple((i, i + shift) for i in range(n_student))
+
+
+def _ends(name: str, end: str, count: int, layers: tuple[int, int]) -> Pairs:
+    if not 1 <= count <= min(layers):
+        raise ValueError(
+            f"{name}: expected a number from 1 to {min(layers)}, found {count} (the student has "
+            f"{layers[0]} layers, the teacher {layers[1]})"
+        )
+    student, teacher = (n - count if end == "last" else 0 for n in layers)
+    return tuple((student + i, teacher + i) for i in range(count))
+
+
+def _explicit(name: str, spec: str, layers: tuple[int, int]) -> Pairs:
+    pairs = [(int(s), int(t)) for s, t in (pair.split(":") for pair in spec.split(","))]
+    problems = [
+        f"{who} layer {pair[side]} does not exist (the {who} has {layers[side]} layers)"
+        for pair in pairs
+        for side, who in enumerate(("student", "teacher"))
+        if not 1 <= pair[side] <= layers[side]
+    ]
+    for before, after in zip(pairs, pairs[1:], strict=False):
+        if before[0] >= after[0] or before[1] >= after[1]:
+            problems.append(
+                f"expected layers that ascend on both sides, found {before[0]}:{before[1]} before "
+                f"{after[0]}:{after[1]}"
+            )
+    if problems:
+        raise ValueError(f"{name}, counted from 1: {'; '.join(problems)}")
+    return tuple((s - 1, t - 1) for s, t in pairs)

@@ -1,0 +1,117 @@
+"""Weights as functions of the update number, temperatures as functions of the logits.
+
+Neither keeps anything between two calls, so that a resumed run continues exactly.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .losses import at_least_float32
+
+WEIGHT_SCHEDULES: Mapping[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "linear_growth": lambda progress: progress,
+    "linear_decay": lambda progress: 1.0 - progress,
+    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
+}
+"""Share of the full weight at a progress from 0 (start) to 1 (end); cosine decays from 1 to 0."""
+
+TEMPERATURE_SCHEDULES = ("constant", "flsw", "cwsm")
+COLDEST = 0.1  # of the base temperature: a dynamic temperature never falls below
+
+
+@dataclass(frozen=True)
+class WeightSchedule:
+    """A weight that changes over the first updates of a run and then stays.
+
+    Attributes:
+        weight: the full weight (of a term, or lambda).
+        name: key of `WEIGHT_SCHEDULES`.
+        updates: how many updates the change takes; not used by `constant`.
+    """
+
+    weight: float
+    name: str = "constant"
+    updates: int = 0
+
+    def __call__(self, update: int) -> float:
+        """The weight at an update number, counted from 0.
+
+        Update 0 has progress 0 and update `updates`, like all after it, progress 1.
+        """
+        progress = min(update / self.updates, 1.0) if self.updates else 0.0
+        return self.weight * WEIGHT_SCHEDULES[self.name](progress)
+
+
+def check_weight_schedule(schedule: WeightSchedule, flag: str, updates_flag: str) -> None:
+    """Refuses a schedule that is unknown or has no length.
+
+    Args:
+        flag: the flag of the schedule's name; `updates_flag`: that of its number of updates.
+    Raises:
+        ValueError: names the flag, what was expected and what was found.
+    """
+    check_name(schedule.name, WEIGHT_SCHEDULES, flag)
+    if schedule.name != "constant" and schedule.updates < 1:
+        raise ValueError(
+            f"{updates_flag}: {flag} {schedule.name} needs a number of updates of 1 or more, "
+            f"found {schedule.updates}"
+        )
+
+
+def check_name(name: str, known: Mapping[str, object] | tuple[str, ...], flag: str) -> None:
+    """Raises a ValueError that lists the known names if `name` is none of them."""
+    if name not in known:
+        raise ValueError(f"{flag}: expected one of {', '.join(known)}, found {name!r}")
+
+
+def flsw_hardness(logits_s: Tensor, logits_t: Tensor, gamma: float) -> Tensor:
+    """(1 - cos(student logits, teacher logits)) ** gamma: large where the student is far off.
+
+    "Focal-loss-style weights". Without gradient, for `dynamic_temperature`.
+
+    Args:
+        logits_s, logits_t: `(..., V)`, any float dtype; computed in fp32.
+        gamma: above 0; the larger, the more only the hardest positions count.
+    Returns:
+        `(...)`, from 0 to 2 ** gamma; a position of zero logits counts as orthogonal.
+    Source: arXiv 1911.07471, in the form of TextBrewer's temperature scheduler `flsw`.
+    """
+    s, t = (at_least_float32(x.detach()) for x in (logits_s, logits_t))
+    cosine = torch.nn.functional.cosine_similarity(s, t, dim=-1)
+    return (1.0 - cosine).clamp_min(0.0) ** gamma
+
+
+def cwsm_hardness(logits_s: Tensor) -> Tensor:
+    """1 / (largest probability of the student + 0.001): large where the student is unsure.
+
+    "Confidence weighted by student max". Without gradient, for `dynamic_temperature`.
+
+    Args:
+        logits_s: `(..., V)`, any float dtype; computed in fp32.
+    Returns:
+        `(...)`, from 0.999 (sure) to at most V (undecided).
+    Source: arXiv 1911.07471, in the form of TextBrewer's temperature scheduler `cwsm`.
+    """
+    largest = at_least_float32(logits_s.detach()).softmax(-1).amax(-1)
+    return 1.0 / (largest + 1e-3)
+
+
+def dynamic_temperature(hardness: Tensor, base: float, beta: float) -> Tensor:
+    """base + beta * (mean hardness - hardness): harder than average is taught sharper.
+
+    Args:
+        hardness: `(N,)`, of all positions of a batch: the mean is over them. It is the one thing
+            that depends on how positions are batched.
+        base: the temperature of an average position; the mean over the batch, unless limited.
+        beta: strength; 0 gives the constant temperature `base`.
+    Returns:
+        `(N,)`, at least `COLDEST * base`. The sources have no such limit, and their temperature may
+        become negative; this is ours.
+    Source: arXiv 1911.07471, in the form of TextBrewer's temperature schedulers.
+    """
+    return (base + beta * (hardness.mean() - hardness)).clamp_min(COLDEST * base)

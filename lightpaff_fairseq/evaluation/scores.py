@@ -1,0 +1,63 @@
+"""Scores of generated text against one or several references."""
+
+import importlib.util
+import statistics
+from collections.abc import Sequence
+
+from sacrebleu.metrics import BLEU, CHRF
+
+from .results import Row
+
+METRICS = {  # name: title
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+}
+
+
+def check_metrics(metrics: Sequence[str]) -> None:
+    """Raises ValueError if the package of a metric is not installed."""
+    if any(name.startswith("rouge") for name in metrics) and not importlib.util.find_spec(
+        "rouge_score"
+    ):
+        raise ValueError(
+            f"--metrics {' '.join(metrics)}: ROUGE needs the package rouge-score, which is not "
+            "installed (pip install rouge-score)"
+        )
+
+
+def score(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], metrics: Sequence[str]
+) -> Row:
+    """Scores (0 to 100) of detokenised text.
+
+    Args:
+        hypotheses: N texts.
+        references: of each reference set its N texts.
+        metrics: names of `METRICS`. BLEU and chrF are sacrebleu's, with its signatures. ROUGE is
+            the F-measure of rouge-score with stemming, the mean over texts and over references.
+    """
+    row: Row = {}
+    for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
+        if name in metrics:
+            row[name] = round(metric.corpus_score(hypotheses, references).score, 2)
+            row[f"{name}_signature"] = str(metric.get_signature())
+    rouge = [name for name in metrics if name.startswith("rouge")]
+    if rouge:
+        row.update(_rouge(hypotheses, references, rouge))
+    return row
+
+
+def _rouge(hypotheses: Sequence[str], references: Sequence[Sequence[str]], names: list[str]) -> Row:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(names, use_stemmer=True)
+    pairs = [(ref, hyp) for texts in references for ref, hyp in zip(texts, hypotheses, strict=True)]
+    scores = [scorer.score(reference, hypothesis) for reference, hypothesis in pairs]
+    row: Row = {
+        name: round(100 * statistics.mean(s[name].fmeasure for s in scores), 2) for name in names
+    }
+    row["rouge_signature"] = f"f-measure|stemmer:yes|refs:{len(references)}:mean|rouge-score"
+    return row

@@ -1,0 +1,137 @@
+"""`lightpaff benchmark step` times complete, correct updates on models of its flags."""
+
+import copy
+import json
+import shlex
+
+import pytest
+import torch
+from fairseq import tasks
+from fairseq.data import Dictionary, data_utils
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+import toy
+from lightpaff_fairseq.benchmark import step
+from lightpaff_fairseq.benchmark.synthetic import write_corpus
+from lightpaff_fairseq.cli.main import main
+
+STUDENT = {
+    "mass": "--arch mass_tiny",
+    "bert": "--arch roberta_tiny",
+    "gpt2": "--arch transformer_lm_gpt2_micro",
+}
+TEACHER = {**STUDENT, "bert": "--arch roberta_tiny --encoder-layers 3"}
+
+
+def problem(family):
+    models = {"student": STUDENT[family], "teacher": TEACHER[family]}
+    sizes = {"vocab": 40, "sentences": 3, "length": 9, "chunk_tokens": 8}
+    return step.StepProblem(family=family, device="cpu", **models, **sizes)
+
+
+def test_synthetic_text(tmp_path):
+    write_corpus(tmp_path, vocab=40, sentences=5, length=9)
+    dictionary = Dictionary.load(str(tmp_path / "dict.txt"))
+    assert len(dictionary) == 40 and dictionary.index("<mask>") == 39
+    text = data_utils.load_indexed_dataset(str(tmp_path / "train"), dictionary, "mmap")
+    assert [len(s) for s in text] == [9] * 5
+    words = torch.stack([s[:-1] for s in text])
+    assert words.min() >= dictionary.nspecial and words.max() < 39
+    assert all(s[-1] == dictionary.eos() for s in text)
+
+
+@pytest.mark.parametrize("family", step.FAMILIES)
+def test_what_is_timed(family, tmp_path):
+    """Each variant does all of its work, both students do the same but for the teacher."""
+    bench = step.Bench(problem(family), tmp_path)
+    students = [bench.plain.model.state_dict(), bench.kd.model.state_dict()]
+    before = copy.deepcopy(students)
+    assert all(torch.equal(before[0][name], before[1][name]) for name in before[0])
+    target = bench.sample["target"]
+    positions = bench.positions
+    teacher = copy.deepcopy(bench.teacher.state_dict())
+    expected = len(target[positions]) if family == "bert" else target.numel()
+    logits = bench.teach()
+    assert logits.shape[-1] == 40 and logits.numel() == expected * 40 and not logits.requires_grad
+    plain, kd = bench.update(bench.plain), bench.update(bench.kd)
+    assert "kd_loss" in kd and "kd_loss" not in plain
+    for state, old in zip(students, before, strict=True):
+        moved = sum(not torch.equal(state[name], old[name]) for name in old)
+        assert moved > 0.8 * len(old)
+    assert bench.plain.get_num_updates() == bench.kd.get_num_updates() == 1
+    assert all(
+        torch.equal(value, teacher[name]) for name, value in bench.teacher.state_dict().items()
+    )
+    assert all(
+        torch.equal(value, teacher[name])
+        for name, value in bench.kd.criterion._teacher.model.state_dict().items()
+    )
+    assert bench.teacher.training is False
+
+
+def test_ratios_belong_to_one_round(monkeypatch):
+    times = {"plain": [1.0, 2.0, 1.0], "teacher": [3.0, 6.0, 1.0], "kd": [4.0, 16.0, 3.0]}
+    monkeypatch.setattr(step, "interleaved_times", lambda variants, repeats: times)
+    report = step.benchmark_step(problem("gpt2"), 3)
+    assert report.kd_to_parts == 1.5  # of 1, 2 and 1.5
+    assert report.teacher_to_plain == 3 and report.seconds["kd"] == 4
+    assert report.positions == 3 * 9
+    assert report.parameters["student"] == report.parameters["teacher"]
+
+
+def command(**changes):
+    flags = {"family": "bert", "student": STUDENT["bert"], "teacher": TEACHER["bert"]}
+    flags |= {"vocab": 40, "sentences": 2, "length": 6, "repeats": 2, **changes}
+    return ["benchmark", "step", *(f"--{k.replace('_', '-')}={v}" for k, v in flags.items())]
+
+
+def test_report(tmp_path, capsys):
+    path = tmp_path / "step.json"
+    assert main(command(json=path)) == 0
+    report = json.loads(path.read_text())
+    assert set(report["all_seconds"]) == {"plain", "teacher", "kd"}
+    assert all(len(seconds) == 2 for seconds in report["all_seconds"].values())
+    assert report["vocab"] == 40 and report["threads"] == torch.get_num_threads()
+    assert report["parameters"]["teacher"] > report["parameters"]["student"] > 0
+    printed = capsys.readouterr().out
+    assert f"kd / (plain + teacher)  {report['kd_to_parts']:.3f}" in printed
+    assert [p.name for p in tmp_path.iterdir()] == ["step.json"]
+
+
+@pytest.mark.parametrize("family", step.FAMILIES)
+def test_default_teachers_are_five_to_seven_times_larger(family, tmp_path):
+    toy.write_dictionary(tmp_path / "dict.txt", words=8192 - 5)
+    sizes = []
+    for side in ("teacher", "student"):
+        words = shlex.split(getattr(step.FAMILIES[family], side))
+        cfg = toy.parse(tmp_path, "--task", step.FAMILIES[family].task, *words)
+        with FakeTensorMode():  # shapes without memory
+            model = tasks.setup_task(cfg.task).build_model(cfg.model)
+        sizes.append(sum(p.numel() for p in model.parameters()))
+    assert 5 <= sizes[0] / sizes[1] <= 7
+
+
+@pytest.mark.parametrize("name", ["vocab", "sentences", "length", "chunk_tokens", "repeats"])
+def test_sizes_out_of_range_are_refused(name, capsys):
+    assert main(command(**{name: 0})) == 2
+    flag = f"--{name.replace('_', '-')}"
+    assert flag in capsys.readouterr().err
+
+
+def test_all_bad_sizes_are_listed(capsys):
+    assert main(command(vocab=3, length=1)) == 2
+    error = capsys.readouterr().err
+    assert "--vocab: expected 16 or more, found 3" in error and "--length" in error
+
+
+@pytest.mark.parametrize(
+    "changes,words",
+    [
+        ({"length": 512}, "--length 512: the model of --teacher takes 511 at most"),
+        ({"student": "--arch no_such"}, "--student: fairseq-train does not take"),
+        ({"teacher": "--arch roberta_tiny --no-such 1"}, "--teacher: fairseq-train does not take"),
+    ],
+)
+def test_models_that_cannot_be_built(changes, words, capsys):
+    assert main(command(**changes)) == 2
+    assert words in capsys.readouterr().err
