@@ -4,7 +4,12 @@ Importing it registers names with fairseq and repairs what fairseq 0.12 needs on
 PyTorch (`compat`); it computes nothing.
 """
 
-from . import compat
+import logging
+
+# fairseq's import sets the root logger to DEBUG, and one of its tasks asks for tensorboardX
+logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
+
+from . import compat  # noqa: E402
 
 compat.apply()
 

@@ -175,7 +175,7 @@ def check_before_training() -> None:
     def load_checkpoint(self: Any, filename: str, *args: Any, **kwargs: Any) -> Any:
         prepare = getattr(self.get_criterion(), "before_training", None)
         if prepare is not None:
-            prepare(self.model)
+            prepare(self.model, self.get_num_updates)
         default = Path(self.cfg.checkpoint.save_dir, "checkpoint_last.pt")
         if not Path(filename).is_file() and not Path(filename).name.startswith(default.stem):
             raise ValueError(f"--restore-file {filename}: no such file")

@@ -10,6 +10,8 @@ summed over the vocabulary and over positions (fairseq divides once, by `sample_
 
 import logging
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar, Optional
 
 from fairseq import utils
@@ -20,9 +22,16 @@ from ..distill.fused import fused_distillation_loss
 from ..distill.knowledge import KINDS, Knowledge, Masks
 from ..distill.losses import LossSettings, LossTerms, dense_distillation_loss
 from ..distill.readout import LinearReadout, Readout, decoder_readout
+from ..distill.schedule import (
+    WeightSchedule,
+    cwsm_hardness,
+    dynamic_temperature,
+    flsw_hardness,
+)
 from ..teachers.checkpoint import check_lengths, load_teacher
 from ..teachers.online import OnlineTeacher
-from .flags import DistillationConfig, check_config, knowledge_settings, knowledge_weights
+from .flags import DistillationConfig, check_config, weight_schedules
+from .matching import knowledge_settings
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +46,8 @@ class DistillationMixin:
     stock_has_nll: ClassVar[bool] = True  # whether the stock criterion logs `nll_loss`
 
     kd: DistillationConfig
-    kd_weights: dict[str, float]
+    kd_weights: dict[str, WeightSchedule]  # of `lambda` and of every kind of knowledge
+    num_updates: Callable[[], int]
     knowledge: Optional[Knowledge]
     _teacher: Optional[OnlineTeacher]
 
@@ -51,7 +61,8 @@ class DistillationMixin:
         check_config(cfg)
         criterion = super().build_criterion(cfg, task)  # type: ignore[misc]
         criterion.kd = cfg
-        criterion.kd_weights = knowledge_weights(cfg)
+        criterion.kd_weights = weight_schedules(cfg)
+        criterion.num_updates = lambda: 0
         criterion.knowledge = None
         criterion._teacher = None
         return criterion
@@ -91,14 +102,18 @@ class DistillationMixin:
 
     # the mechanism
 
-    def before_training(self, student: nn.Module) -> None:
+    def before_training(self, student: nn.Module, num_updates: Callable[[], int]) -> None:
         """Loads and checks the teacher (`compat` calls this before the first update).
 
+        Args:
+            student: the model in training.
+            num_updates: tells how many updates are done, for weights that change.
         Raises:
             ValueError: there is no teacher, or it cannot be used.
         """
         if not self.distils or self._teacher is not None:
             return
+        self.num_updates = num_updates
         if self.kd.kd_teacher is None:
             raise ValueError(
                 f"--kd-teacher is missing: --kd-lambda {self.kd.kd_lambda} needs a teacher "
@@ -107,7 +122,7 @@ class DistillationMixin:
         model = load_teacher(self.kd.kd_teacher, self.task, self.kd.kd_teacher_data)  # type: ignore[attr-defined]
         self.check_teacher(model)
         check_lengths(self.kd.kd_teacher, model, student, self.task)  # type: ignore[attr-defined]
-        if self.kd_weights:
+        if len(self.kd_weights) > 1:
             settings = knowledge_settings(self.kd, student, model)
             self.knowledge = Knowledge(settings, student, model).to(next(student.parameters()))
         size = sum(p.numel() for p in model.parameters())
@@ -118,7 +133,7 @@ class DistillationMixin:
         """Loss (nats, summed), divisor and logging output, as every fairseq criterion."""
         if not self.training or not self.distils:  # type: ignore[attr-defined]
             return super().forward(model, sample, reduce=reduce)  # type: ignore[misc]
-        self.before_training(model)
+        self.before_training(model, self.num_updates)
         assert self._teacher is not None
         if self.knowledge is None:
             return self.distil(model, sample)
@@ -130,7 +145,7 @@ class DistillationMixin:
         labels = self.labels_per_sentence(sample)
         terms = self.knowledge(student, teacher, self._masks(sample["net_input"]), labels)
         for kind, value in terms.items():
-            loss = loss + self.kd_weights[kind] * value
+            loss = loss + self.weight(kind) * value
             log[f"kd_{kind}"] = value.data
         log["loss"] = loss.data
         return loss, sample_size, log
@@ -149,7 +164,22 @@ class DistillationMixin:
     @property
     def distils(self) -> bool:
         """Whether anything is distilled at all."""
-        return self.kd.kd_lambda > 0 or bool(self.kd_weights)
+        return self.kd.kd_lambda > 0 or len(self.kd_weights) > 1
+
+    def weight(self, name: str) -> float:
+        """`lambda`, or the weight of a kind of knowledge, at the present update."""
+        return self.kd_weights[name](self.num_updates())
+
+    def temperature(self, logits_s: Tensor, logits_t: Tensor) -> float | Tensor:
+        """By --kd-temperature-schedule a number, or `(N,)` from `(N, V)` logits."""
+        base, beta = self.kd.kd_temperature, self.kd.kd_temperature_beta
+        if self.kd.kd_temperature_schedule == "constant":
+            return base
+        if self.kd.kd_temperature_schedule == "flsw":
+            hardness = flsw_hardness(logits_s, logits_t, self.kd.kd_temperature_gamma)
+        else:
+            hardness = cwsm_hardness(logits_s)
+        return dynamic_temperature(hardness, base, beta)
 
     def _masks(self, net_input: dict[str, Tensor]) -> Masks:
         """Which tokens are real, on the sides that a model's input has."""
@@ -171,14 +201,16 @@ class DistillationMixin:
 
     def _loss(self, student: Readout, teacher: Readout, target: Tensor) -> LossTerms:
         settings = LossSettings(
-            self.kd.kd_lambda,
+            self.weight("lambda"),
             self.kd.kd_temperature,
             getattr(self, "eps", 0.0),
             self.kd.kd_chunk_tokens,
         )
-        if isinstance(student, LinearReadout):
+        if isinstance(student, LinearReadout) and self.kd.kd_temperature_schedule == "constant":
             return fused_distillation_loss(student, teacher, target, settings)
-        return dense_distillation_loss(student.logits(), teacher.logits(), target, settings)
+        logits_s, logits_t = student.logits(), teacher.logits()
+        settings = replace(settings, temperature=self.temperature(logits_s, logits_t))
+        return dense_distillation_loss(logits_s, logits_t, target, settings)
 
     def _logging_output(
         self, sample: dict[str, Any], sample_size: Any, terms: LossTerms, positions: Tensor

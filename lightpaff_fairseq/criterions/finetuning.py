@@ -52,7 +52,8 @@ class KdLu(DistillationMixin, SentencePredictionCriterion):
         with recorded_output(model) as outputs:
             label_loss, sample_size, log = super(DistillationMixin, self).forward(model, sample)
         kd_loss = self._soft_loss(outputs[0][0], logits_t)
-        loss = (1 - self.kd.kd_lambda) * label_loss + self.kd.kd_lambda * kd_loss
+        weight = self.weight("lambda")
+        loss = (1 - weight) * label_loss + weight * kd_loss
         log.update(
             loss=loss.data,
             label_loss=label_loss.data,
@@ -65,7 +66,7 @@ class KdLu(DistillationMixin, SentencePredictionCriterion):
         """Sum over sentences, in nats (classes) or squared units (regression)."""
         if self.regression_target:
             return (logits_s.float() - logits_t.float()).square().sum()
-        return forward_kl(logits_s, logits_t, self.kd.kd_temperature).sum()
+        return forward_kl(logits_s, logits_t, self.temperature(logits_s, logits_t)).sum()
 
     def check_teacher(self, model: nn.Module) -> None:
         name, classes = self.classification_head_name, self.task.cfg.num_classes

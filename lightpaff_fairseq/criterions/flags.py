@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Optional
 
 from fairseq.dataclass import FairseqDataclass
-from torch import nn
 
-from ..distill import features
-from ..distill.knowledge import KINDS, KnowledgeSettings
-from ..distill.layer_map import layer_pairs
-from ..distill.record import SIDES, Stack, check_recordable, stacks
+from ..distill import features, layer_map
+from ..distill.knowledge import KINDS
+from ..distill.record import SIDES
+from ..distill.schedule import TEMPERATURE_SCHEDULES, WeightSchedule, check_weight_schedule
 
 
 @dataclass
@@ -94,15 +93,61 @@ class DistillationConfig(FairseqDataclass):
     )
     kd_layer_map: str = field(
         default="uniform",
-        metadata={
-            "help": "matched layers: first, last, uniform, firstK, lastK, or pairs student:teacher "
-            "as 1:3,2:6"
-        },
+        metadata={"help": f"matched layers: {layer_map.HELP}"},
     )
     kd_decoder_layer_map: Optional[str] = field(
         default=None,
         metadata={"help": "as --kd-layer-map, for the decoder of a model that has both sides"},
     )
+    kd_schedule: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "weights that change with the updates, as lambda:linear_decay,hidden:cosine; "
+            "names: lambda and the kinds of knowledge; schedules: constant, linear_growth, "
+            "linear_decay, cosine (which decays); default: all constant"
+        },
+    )
+    kd_schedule_updates: int = field(
+        default=0,
+        metadata={"help": "updates that the changes of --kd-schedule take, from the first one"},
+    )
+    kd_temperature_schedule: str = field(
+        default="constant",
+        metadata={
+            "help": "constant; or a temperature a position, lower where it is harder: flsw "
+            "(student and teacher disagree), cwsm (the student is unsure); these take the dense "
+            "loss"
+        },
+    )
+    kd_temperature_beta: float = field(
+        default=1.0, metadata={"help": "strength of flsw and cwsm, 0 or more; 0 = constant"}
+    )
+    kd_temperature_gamma: float = field(default=1.0, metadata={"help": "exponent of flsw, above 0"})
+
+
+def weight_schedules(cfg: DistillationConfig) -> Dict[str, WeightSchedule]:
+    """`lambda` and every kind of knowledge, as functions of the update number.
+
+    Raises:
+        ValueError: --kd-schedule or --kd-schedule-updates is malformed.
+    """
+    named = {}
+    for part in names(cfg.kd_schedule):
+        name, colon, schedule = part.partition(":")
+        if name not in ("lambda", *KINDS) or not colon:
+            raise ValueError(
+                f"--kd-schedule {part}: expected NAME:SCHEDULE, NAME one of lambda, "
+                f"{', '.join(KINDS)}"
+            )
+        named[name] = schedule
+    full = {"lambda": float(cfg.kd_lambda), **knowledge_weights(cfg)}
+    found = {
+        name: WeightSchedule(weight, named.get(name, "constant"), cfg.kd_schedule_updates)
+        for name, weight in full.items()
+    }
+    for weight in found.values():
+        check_weight_schedule(weight, "--kd-schedule", "--kd-schedule-updates")
+    return found
 
 
 def knowledge_weights(cfg: DistillationConfig) -> Dict[str, float]:
@@ -133,6 +178,12 @@ def check_config(cfg: DistillationConfig) -> None:
         weight = getattr(cfg, f"kd_{kind}_weight")
         if not (weight >= 0 and math.isfinite(weight)):
             problems.append(f"--kd-{kind}-weight {weight}: expected 0 (off) or more")
+    if not (cfg.kd_temperature_beta >= 0 and math.isfinite(cfg.kd_temperature_beta)):
+        problems.append(f"--kd-temperature-beta {cfg.kd_temperature_beta}: expected 0 or more")
+    if not (cfg.kd_temperature_gamma > 0 and math.isfinite(cfg.kd_temperature_gamma)):
+        problems.append(f"--kd-temperature-gamma {cfg.kd_temperature_gamma}: expected above 0")
+    temperatures = [cfg.kd_temperature_schedule]
+    problems += _unknown("--kd-temperature-schedule", temperatures, TEMPERATURE_SCHEDULES)
     problems += _unknown("--kd-hidden-loss", [cfg.kd_hidden_loss], features.HIDDEN)
     problems += _unknown("--kd-attention-loss", [cfg.kd_attention_loss], features.ATTENTION)
     problems += _unknown("--kd-relation", names(cfg.kd_relation), features.RELATIONS)
@@ -147,66 +198,3 @@ def _unknown(flag: str, found: List[str], known: Collection[str]) -> List[str]:
     if not found and flag != "--kd-sides":  # no side named means every side
         return [f"{flag}: {expected}; found nothing"]
     return [f"{flag} {wrong}: unknown, {expected}"] if wrong else []
-
-
-def knowledge_settings(
-    cfg: DistillationConfig, student: nn.Module, teacher: nn.Module
-) -> KnowledgeSettings:
-    """What the flags mean for two models.
-
-    Raises:
-        ValueError: lists every flag that does not fit the models.
-    """
-    ours, theirs = stacks(student), stacks(teacher)
-    sides = names(cfg.kd_sides) or list(ours)
-    has = f"the student has only {', '.join(ours)}, the teacher {', '.join(theirs)}"
-    problems = [
-        f"--kd-sides {side}: {has}" for side in sides if side not in ours or side not in theirs
-    ]
-    if cfg.kd_decoder_layer_map and set(ours) != set(SIDES):
-        problems.append(
-            f"--kd-decoder-layer-map {cfg.kd_decoder_layer_map}: only for a model with encoder and "
-            f"decoder; this one has {', '.join(ours)}"
-        )
-    if problems:
-        raise ValueError("; ".join(problems))
-    settings = KnowledgeSettings(
-        weights=knowledge_weights(cfg),
-        hidden_loss=cfg.kd_hidden_loss,
-        attention_loss=cfg.kd_attention_loss,
-        relations=tuple(names(cfg.kd_relation)),
-        relation_heads=cfg.kd_relation_heads,
-        pairs={side: _pairs(cfg, side, ours[side], theirs[side]) for side in sides},
-    )
-    problems = [
-        x for side in sides for x in _head_problems(settings, side, ours[side], theirs[side])
-    ]
-    if problems:
-        raise ValueError("; ".join(problems))
-    check_recordable(student, settings.with_attention)
-    return settings
-
-
-def _pairs(cfg: DistillationConfig, side: str, student: Stack, teacher: Stack) -> tuple:
-    own = side != "encoder" and cfg.kd_decoder_layer_map is not None
-    flag = "--kd-decoder-layer-map" if own else "--kd-layer-map"
-    spec = cfg.kd_decoder_layer_map if own else cfg.kd_layer_map
-    return layer_pairs(str(spec), len(student.layers), len(teacher.layers), flag)
-
-
-def _head_problems(
-    settings: KnowledgeSettings, side: str, student: Stack, teacher: Stack
-) -> List[str]:
-    problems = []
-    heads = f"{side}: the student has {student.heads} heads, the teacher {teacher.heads}"
-    per_head = settings.attention_loss in features.PER_HEAD
-    if "attention" in settings.weights and per_head and student.heads != teacher.heads:
-        problems.append(
-            f"--kd-attention-loss {settings.attention_loss} compares head by head; {heads}; "
-            "use mse_sum or ce_mean"
-        )
-    count = settings.relation_heads
-    wrong = [width for width in (student.width, teacher.width) if count and width % count]
-    if "relation" in settings.weights and wrong:
-        problems.append(f"--kd-relation-heads {count}: does not divide {side} width {wrong[0]}")
-    return problems

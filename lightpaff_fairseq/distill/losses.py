@@ -18,13 +18,14 @@ class LossSettings:
 
     Attributes:
         kd_lambda: weight of the soft term, in [0, 1]; the label term gets `1 - kd_lambda`.
-        temperature: divides the logits of both models in the soft term, > 0.
+        temperature: divides the logits of both models in the soft term, > 0; the dense loss
+            also takes one a position, `(N,)`.
         label_smoothing: epsilon of the label term, as fairseq defines it, in [0, 1).
         chunk_tokens: positions a chunk of the fused loss, >= 1.
     """
 
     kd_lambda: float
-    temperature: float = 1.0
+    temperature: float | Tensor = 1.0
     label_smoothing: float = 0.0
     chunk_tokens: int = 256
 
@@ -50,18 +51,19 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def forward_kl(logits_s: Tensor, logits_t: Tensor, temperature: float) -> Tensor:
+def forward_kl(logits_s: Tensor, logits_t: Tensor, temperature: float | Tensor) -> Tensor:
     """KL(teacher || student) per position, in nats, times temperature squared.
 
     Args:
         logits_s, logits_t: `(..., V)`, any float dtype; computed in fp32.
-        temperature: divides both logits.
+        temperature: divides both logits; a number, or `(...)`, one a position.
     Returns:
         `(...)`, one non-negative value a position; the caller masks and sums.
     Source: LightPAFF's soft loss (T = 1 there); temperature as in Hinton et al. 2015.
     """
-    lprobs_s = F.log_softmax(at_least_float32(logits_s) / temperature, dim=-1)
-    lprobs_t = F.log_softmax(at_least_float32(logits_t) / temperature, dim=-1)
+    divisor = temperature.unsqueeze(-1) if isinstance(temperature, Tensor) else temperature
+    lprobs_s = F.log_softmax(at_least_float32(logits_s) / divisor, dim=-1)
+    lprobs_t = F.log_softmax(at_least_float32(logits_t) / divisor, dim=-1)
     return (lprobs_t.exp() * (lprobs_t - lprobs_s)).sum(-1) * temperature**2
 
 
