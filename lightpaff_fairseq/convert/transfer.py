@@ -10,7 +10,6 @@ of a mean and variance over fewer dimensions cannot be repaired.
 
 import re
 from collections.abc import Mapping
-
 import torch
 from fairseq.modules import SinusoidalPositionalEmbedding
 from torch import Tensor, nn
