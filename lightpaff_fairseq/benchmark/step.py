@@ -22,7 +22,7 @@ from ..teachers.checkpoint import load_teacher
 from .synthetic import SPLIT, write_corpus
 from .timing import interleaved_times, median_ratio
 
-PLAIN, TEACHER, KD = "plain", "teacher", "kd"
+PLAIN, TEACHER, KD, MORE = "plain", "teacher", "kd", "more"
 SMALLEST_VOCAB = 16
 RUN = (
     "--sample-break-mode eos --optimizer adam --lr 1e-4 --lr-scheduler fixed --clip-norm 1 "
@@ -74,7 +74,11 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class StepProblem:
-    """One update: a batch of `sentences` of `length` tokens each, `vocab` symbols, two models."""
+    """One update: a batch of `sentences` of `length` tokens each, `vocab` symbols, two models.
+
+    Attributes:
+        more: --kd-... flags of one more variant, to be compared with plain distillation; or none.
+    """
 
     family: str
     vocab: int
@@ -84,6 +88,7 @@ class StepProblem:
     student: str
     teacher: str
     device: str
+    more: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ class StepReport:
     Attributes:
         kd_to_parts: distillation update / (plain update + teacher forward); 1 = nothing is lost.
         teacher_to_plain: teacher forward / plain update.
+        more_to_kd: distillation update with more knowledge / without; None where none was asked.
         parameters: of `student` and `teacher`.
         positions: predicted positions of the batch.
     """
@@ -101,6 +107,7 @@ class StepReport:
     all_seconds: dict[str, list[float]]
     kd_to_parts: float
     teacher_to_plain: float
+    more_to_kd: float | None
     parameters: dict[str, int]
     positions: int
 
@@ -138,14 +145,20 @@ class Bench:
         state = {"cfg": teacher.cfg, "model": teacher.model.state_dict()}
         torch.save(stripped_state({**state, "optimizer_history": history}), path)
         self.plain = self._trainer("--student", f"{problem.student} {plain}")
-        self.kd = self._trainer(
-            "--student",
+        kd = (
             f"{problem.student} --criterion {family.kd} --kd-chunk-tokens {problem.chunk_tokens} "
-            f"--kd-teacher {shlex.quote(str(path))}",
+            f"--kd-teacher {shlex.quote(str(path))}"
         )
-        self.kd.criterion.before_training(self.kd.model)
+        self.kd = self._distilling("--student", kd)
+        self.more = self._distilling("--more", f"{kd} {problem.more}") if problem.more else None
         self.teacher: nn.Module = load_teacher(str(path), self.plain.task).to(teacher.device)
         self.sample = self._batch(self.plain.task)
+
+    def _distilling(self, flag: str, words: str) -> Any:
+        """A trainer whose teacher is loaded."""
+        trainer = self._trainer(flag, words)
+        trainer.get_criterion().before_training(trainer.model, trainer.get_num_updates)
+        return trainer
 
     def _trainer(self, flag: str, words: str) -> Any:
         """fairseq's trainer for model flags that came with `flag`."""
@@ -180,8 +193,8 @@ class Bench:
         if hasattr(dataset, "set_epoch"):
             dataset.set_epoch(1)
         sample = dataset.collater([dataset[i] for i in range(self.problem.sentences)])
-        self.plain.reset_dummy_batch(sample)
-        self.kd.reset_dummy_batch(sample)
+        for trainer in filter(None, (self.plain, self.kd, self.more)):
+            trainer.reset_dummy_batch(sample)
         return dict(sample)
 
     @property
@@ -208,11 +221,14 @@ class Bench:
 
     def variants(self) -> dict[str, Callable[[], Any]]:
         """What is timed, by name."""
-        return {
+        found: dict[str, Callable[[], Any]] = {
             PLAIN: partial(self.update, self.plain),
             TEACHER: self.teach,
             KD: partial(self.update, self.kd),
         }
+        if self.more:
+            found[MORE] = partial(self.update, self.more)
+        return found
 
 
 def benchmark_step(problem: StepProblem, repeats: int) -> StepReport:
@@ -236,6 +252,7 @@ def benchmark_step(problem: StepProblem, repeats: int) -> StepReport:
         all_seconds=times,
         kd_to_parts=median_ratio(times[KD], parts),
         teacher_to_plain=median_ratio(times[TEACHER], times[PLAIN]),
+        more_to_kd=median_ratio(times[MORE], times[KD]) if MORE in times else None,
         parameters={k: sum(p.numel() for p in m.parameters()) for k, m in models.items()},
         positions=int(bench.positions.sum()),
     )

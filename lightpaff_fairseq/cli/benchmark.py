@@ -62,6 +62,12 @@ def _add_step(kinds: Any) -> None:
             help=f"fairseq-train's model flags, as one word: '--arch ...' (None: a {side} of "
             "moderate size, the teacher 5 to 7 times larger)",
         )
+    step.add_argument(
+        "--more",
+        default="",
+        metavar="FLAGS",
+        help="as one word, --kd-... flags of one more variant, to compare with plain distillation",
+    )
     sizes = {
         "--vocab": (8192, "symbols of the vocabulary"),
         "--sentences": (16, "sentences of the batch"),
@@ -177,7 +183,9 @@ def step_table(report: dict[str, Any], result: StepReport) -> str:
         "plain": "student update, stock criterion",
         "teacher": "teacher forward, no gradient",
         "kd": "student update with distillation",
+        "more": f"the same with {report['more']}",
     }
+    names = {name: text for name, text in names.items() if name in result.seconds}
     lines = [
         "{family}: {sentences} x {length} tokens, {vocab} symbols, {device}, {threads} threads"
     ]
@@ -189,6 +197,7 @@ def step_table(report: dict[str, Any], result: StepReport) -> str:
     lines += [
         f"kd / (plain + teacher)  {result.kd_to_parts:.3f}",
         f"teacher / plain         {result.teacher_to_plain:.3f}",
+        *([f"more / kd               {result.more_to_kd:.3f}"] if result.more_to_kd else []),
         f"medians of {len(result.all_seconds['kd'])} rounds; ratios are taken within a round",
     ]
     return "\n".join(lines)

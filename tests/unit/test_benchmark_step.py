@@ -1,6 +1,7 @@
 """`lightpaff benchmark step` times complete, correct updates on models of its flags."""
 
 import copy
+import dataclasses
 import json
 import shlex
 
@@ -67,6 +68,15 @@ def test_what_is_timed(family, tmp_path):
         for name, value in bench.kd.criterion._teacher.model.state_dict().items()
     )
     assert bench.teacher.training is False
+
+
+def test_more_knowledge_is_timed_beside_plain_distillation(tmp_path):
+    more = "--kd-hidden-weight 1 --kd-attention-weight 1 --kd-attention-loss ce_mean"
+    bench = step.Bench(dataclasses.replace(problem("bert"), more=more), tmp_path)
+    assert list(bench.variants()) == ["plain", "teacher", "kd", "more"]
+    log = bench.update(bench.more)
+    assert log["kd_hidden"] > 0 and log["kd_attention"] > 0
+    assert "kd_hidden" not in bench.update(bench.kd)
 
 
 def test_ratios_belong_to_one_round(monkeypatch):
