@@ -1,6 +1,7 @@
 """`lightpaff init-student`: a student's first checkpoint, cut out of its teacher."""
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -36,8 +37,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--layers",
         default="uniform",
         metavar="MAP",
-        help="teacher layers to copy: uniform (at equal distances, with the top one where the "
-        "numbers divide), first, last, or as many as the student has, counted from 1, as 2,4,6",
+        help="teacher layers to copy: uniform (every n-th, n = teacher / student layers, rounded "
+        "down), first, last, or as many as the student has, counted from 1, as 2,4,6",
     )
     add("--decoder-layers-map", metavar="MAP", help="the decoder's (None: as --layers)")
     add(
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: see `init_student`.
     """
+    logging.getLogger("hydra").setLevel(logging.INFO)  # fairseq shows even debugging messages
     wanted = StudentInit(
         teacher=args.teacher,
         out=args.out,

@@ -1,73 +1,35 @@
 """What `init-student` is asked for: the student's configuration, compared with the teacher's."""
 
 import difflib
-import re
+import warnings
 from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn, Optional
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
+import fairseq.criterions as criterions
 import fairseq.models as models
 from fairseq import options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-from ..distill.layer_map import Pairs, layer_pairs
+from .layout import value_of
+from .strip import stock_criterion
 
-FAMILIES = {"transformer": "transformer", "mass": "transformer"}
-FAMILIES |= {name: name for name in ("roberta", "transformer_lm")}
-SIDES = {"transformer": ("encoder", "decoder"), "roberta": ("encoder",)}
-SIDES |= {"transformer_lm": ("decoder",)}
-
-_TABLES = {"embed_tokens": "decoder_input_dim", "output_projection": "decoder_output_dim"}
-
-# What a layer computes with given weights: equal in both, or copied weights mean something else.
-FUNCTION = (
-    "activation_fn encoder_normalize_before decoder_normalize_before no_decoder_final_norm "
-    "layernorm_embedding no_scale_embedding no_token_positional_embeddings no_cross_attention "
-    "cross_self_attention pooler_activation_fn"
-).split()
+# Models between which weights carry over have the same entry; it names their sides.
+FAMILIES = {
+    "transformer": ("encoder", "decoder"),
+    "mass": ("encoder", "decoder"),
+    "roberta": ("encoder",),
+    "transformer_lm": ("decoder",),
+}
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """An encoder or a decoder: layers, and of every layer width, heads and FFN units."""
-
-    layers: int
-    width: int
-    heads: int
-    ffn: int
-
-    @property
-    def head_dim(self) -> int:
-        return self.width // self.heads
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a student lies inside its teacher; the keys are the sides that the family has.
-
-    Attributes:
-        teacher, student: sizes a side.
-        layers: (student, teacher) layers a side, counted from 0, one pair a student layer.
-        shared: encoder and decoder share their embeddings, so their hidden dimension is one.
-        scales: embedding scale of the teacher / that of the student, a side (1 if not scaled).
-        projected: decoder modules of a width of their own, with a projection to or from the hidden
-            dimension (`transformer_lm --decoder-input-dim`); it stays as it is.
-    """
-
-    teacher: Mapping[str, Sizes]
-    student: Mapping[str, Sizes]
-    layers: Mapping[str, Pairs]
-    shared: bool
-    scales: Mapping[str, float]
-    projected: frozenset[str] = frozenset()
-
-
-def check_arch(arch: str, teacher: Any) -> None:
+def check_arch(arch: str, teacher: Any) -> tuple[str, ...]:
     """Refuses an architecture that fairseq does not know or that is of another family.
 
     Args:
         arch: `--arch`; `teacher`: the model section of the teacher's configuration.
+    Returns:
+        the sides of the family: encoder, decoder or both.
     Raises:
         ValueError: names what comes close, or the families.
     """
@@ -75,7 +37,7 @@ def check_arch(arch: str, teacher: Any) -> None:
         close = difflib.get_close_matches(arch, models.ARCH_MODEL_REGISTRY, n=4, cutoff=0.5)
         hint = f"; close to it: {', '.join(close)}" if close else ""
         raise ValueError(f"--arch {arch}: fairseq knows no architecture of this name{hint}")
-    name = str(_value(teacher, "_name") or _value(teacher, "arch"))
+    name = str(value_of(teacher, "_name") or value_of(teacher, "arch"))
     model = models.ARCH_MODEL_NAME_REGISTRY.get(name, name)
     if model not in FAMILIES:
         raise ValueError(f"--teacher: expected a model of {', '.join(FAMILIES)}, found {model}")
@@ -85,158 +47,45 @@ def check_arch(arch: str, teacher: Any) -> None:
             f"--arch {arch}: expected an architecture of the teacher's model family {model}, "
             f"found one of {mine}"
         )
+    return FAMILIES[model]
 
 
-def parse_student(arch: str, flags: Sequence[str], teacher_task: Any, data: str) -> Any:
+def parse_student(arch: str, flags: Sequence[str], teacher: Any, data: str) -> Any:
     """The configuration of `fairseq-train DATA --arch ARCH FLAGS` on the teacher's task.
 
     Args:
         flags: any flag of fairseq-train.
-        teacher_task: the task section of the teacher's configuration; its values are defaults.
+        teacher: the teacher's configuration; the values of its task and criterion are defaults.
         data: the folder of binarised data.
     Raises:
         ValueError: a flag that fairseq does not know, or a value that it refuses.
     """
-    name = str(_value(teacher_task, "_name") or _value(teacher_task, "task"))
-    own = ArgumentParser(add_help=False)
-    tasks.TASK_REGISTRY[name].add_args(own)
-    present = {a.dest: _value(teacher_task, a.dest) for a in own._actions if a.dest != "data"}
-    defaults = {key: value for key, value in present.items() if value is not None}
+    task = str(value_of(teacher.task, "_name") or value_of(teacher.task, "task"))
+    if task not in tasks.TASK_REGISTRY:
+        raise ValueError(f"--teacher: neither fairseq nor this plug-in knows its task {task}")
+    defaults = _stored(tasks.TASK_REGISTRY[task], teacher.task)
+    argv = [data, *flags, "--arch", arch, "--task", task]
+    criterion = stock_criterion(value_of(teacher.criterion, "_name"))
+    if criterion in criterions.CRITERION_REGISTRY:  # a task may refer to it
+        defaults |= _stored(criterions.CRITERION_REGISTRY[criterion], teacher.criterion)
+        argv += ["--criterion", str(criterion)]
     parser = options.get_training_parser()
 
     def refuse(message: str) -> NoReturn:
         raise ValueError(f"--arch {arch}: fairseq's parser says: {message}")
 
     parser.error = refuse
-    argv = [data, *flags, "--arch", arch, "--task", name]
     args = options.parse_args_and_arch(
         parser, argv, modify_parser=lambda p: p.set_defaults(**defaults)
     )
-    return convert_namespace_to_omegaconf(args)
+    with warnings.catch_warnings():  # hydra's, about fairseq's use of it
+        warnings.simplefilter("ignore", UserWarning)
+        return convert_namespace_to_omegaconf(args)
 
 
-def plan_layout(teacher: Any, student: Any, maps: Mapping[str, tuple[str, str]]) -> Layout:
-    """Compares two model sections.
-
-    Args:
-        teacher, student: model sections of one family, the architecture's defaults filled in.
-        maps: (flag, map) of layers, a side.
-    Raises:
-        ValueError: all at once: the student is wider or deeper than the teacher, its heads do not
-            divide, its layers compute something else, or a map does not fit.
-    """
-    model = _value(student, "_name") or _value(student, "arch")
-    sides = SIDES[FAMILIES[models.ARCH_MODEL_NAME_REGISTRY.get(model, model)]]
-    sizes_t, sizes_s = ({side: _sizes(cfg, side) for side in sides} for cfg in (teacher, student))
-    problems = [p for side in sides for p in _size_problems(side, sizes_t[side], sizes_s[side])]
-    problems += _function_problems(teacher, student)
-    if "decoder" in sides:
-        problems += _table_problems(teacher, student)
-    layers = {}
-    for side in sides:
-        try:
-            layers[side] = _pairs(*maps[side], sizes_s[side].layers, sizes_t[side].layers)
-        except ValueError as error:
-            problems.append(str(error))
-    if problems:
-        raise ValueError("; ".join(dict.fromkeys(problems)))
-    scaled = not _value(teacher, "no_scale_embedding")
-    scales = {
-        side: (sizes_t[side].width / sizes_s[side].width) ** 0.5 if scaled else 1.0
-        for side in sides
-    }
-    shared = any(_value(cfg, "share_all_embeddings") for cfg in (teacher, student))
-    projected = frozenset(
-        m for m, key in _TABLES.items() if "decoder" in sides and _own(teacher, key)
-    )
-    return Layout(sizes_t, sizes_s, layers, bool(shared), scales, projected)
-
-
-def _value(cfg: Any, name: str) -> Any:
-    return getattr(cfg, name, None)
-
-
-def _sizes(cfg: Any, side: str) -> Sizes:
-    names = ("layers", "embed_dim", "attention_heads", "ffn_embed_dim")
-    return Sizes(*(int(_value(cfg, f"{side}_{name}")) for name in names))
-
-
-def _size_problems(side: str, teacher: Sizes, student: Sizes) -> list[str]:
-    limits = {
-        "layers": (teacher.layers, student.layers),
-        "embed-dim": (teacher.width, student.width),
-        "attention-heads": (teacher.heads, student.heads),
-        "ffn-embed-dim": (teacher.ffn, student.ffn),
-    }
-    problems = [
-        f"--{side}-{name}: expected from 1 to the teacher's {most}, found {found}"
-        for name, (most, found) in limits.items()
-        if not 1 <= found <= most
-    ]
-    if problems:
-        return problems
-    flag = f"--{side}-attention-heads"
-    if student.width % student.heads:
-        return [f"{flag}: expected a divisor of the width {student.width}, found {student.heads}"]
-    if student.head_dim > teacher.head_dim:
-        return [
-            f"{flag}: expected heads of at most the teacher's {teacher.head_dim} dimensions, found "
-            f"{student.heads} heads of {student.head_dim}"
-        ]
-    return []
-
-
-def _own(cfg: Any, key: str) -> Optional[int]:
-    """The decoder's width in front of or behind its layers; None where it is that of the layers."""
-    width = int(_value(cfg, key) or _value(cfg, "decoder_embed_dim"))
-    return None if width == int(_value(cfg, "decoder_embed_dim")) else width
-
-
-def _table_problems(teacher: Any, student: Any) -> list[str]:
-    return [
-        f"--{key.replace('_', '-')}: expected "
-        f"{_own(teacher, key) or _value(student, 'decoder_embed_dim')}, as the teacher's is "
-        f"{'a width of its own' if _own(teacher, key) else 'that of its layers'}, "
-        f"found {_value(student, key)}"
-        for key in _TABLES.values()
-        if _own(teacher, key) != _own(student, key)
-    ]
-
-
-def _function_problems(teacher: Any, student: Any) -> list[str]:
-    values = {name: (_value(teacher, name), _value(student, name)) for name in FUNCTION}
-    problems = [
-        f"--{name.replace('_', '-')}: expected the teacher's {theirs}, found {ours}"
-        for name, (theirs, ours) in values.items()
-        if (theirs or False) != (ours or False)
-    ]
-    for side in ("encoder", "decoder"):
-        if _value(teacher, f"{side}_learned_pos") and not _value(student, f"{side}_learned_pos"):
-            problems.append(f"--{side}-learned-pos: expected: the teacher's positions are learned")
-        if _value(student, f"{side}_layers_to_keep"):
-            problems.append(f"--{side}-layers-to-keep: expected none; --layers chooses the layers")
-    return problems
-
-
-def _pairs(flag: str, spec: str, n_student: int, n_teacher: int) -> Pairs:
-    """`layer_pairs` of every student layer, for which teacher layers alone (`1,3,5`) do."""
-    if re.fullmatch(r"\d+(,\d+)*", spec):
-        chosen = spec.split(",")
-        if len(chosen) != n_student:
-            raise ValueError(
-                f"{flag} {spec!r}: expected {n_student} teacher layers, one a student layer, "
-                f"found {len(chosen)}"
-            )
-        pairs = ",".join(f"{i}:{layer}" for i, layer in enumerate(chosen, start=1))
-        return layer_pairs(pairs, n_student, n_teacher, flag)
-    if spec not in ("first", "last", "uniform"):
-        raise ValueError(
-            f"{flag} {spec!r}: expected first, last, uniform or teacher layers as 1,3,5 (counted "
-            "from 1)"
-        )
-    return layer_pairs(spec, n_student, n_teacher, flag)
-
-
-def data_folder(data: Optional[str], teacher_task: Any) -> str:
-    """The folder with the dictionaries: `--data`, or where the checkpoint says it was trained."""
-    return data or str(_value(teacher_task, "data"))
+def _stored(part: Any, section: Any) -> dict[str, Any]:
+    """What a section of a configuration says about the flags of a task or criterion."""
+    own = ArgumentParser(add_help=False)
+    part.add_args(own)
+    values = {action.dest: value_of(section, action.dest) for action in own._actions}
+    return {key: value for key, value in values.items() if value is not None and key != "data"}

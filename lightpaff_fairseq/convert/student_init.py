@@ -17,8 +17,9 @@ from torch import Tensor
 from ..teachers.checkpoint import first_mismatch
 from .checkpoint import check_equal_tensors, check_output, read_checkpoint, write_checkpoint
 from .importance import MEASURES, Sample, importances, magnitudes, nothing
+from .layout import Layout, plan_layout, value_of
 from .strip import plain, stripped_state
-from .student_config import Layout, check_arch, data_folder, parse_student, plan_layout
+from .student_config import check_arch, parse_student
 from .transfer import teacher_tensors, transfer
 
 
@@ -45,12 +46,18 @@ class StudentInit:
     sample: Sample = field(default_factory=Sample)
     overwrite: bool = False
 
-    @property
-    def maps(self) -> dict[str, tuple[str, str]]:
-        """(flag, map) of layers, a side."""
-        decoder = self.decoder_layers
-        flag = "--layers" if decoder is None else "--decoder-layers-map"
-        return {"encoder": ("--layers", self.layers), "decoder": (flag, decoder or self.layers)}
+    def maps(self, sides: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+        """(flag, map) of layers, for each side that the model has.
+
+        Raises:
+            ValueError: there is a map for a decoder and no decoder.
+        """
+        found = dict.fromkeys(sides, ("--layers", self.layers))
+        if self.decoder_layers is not None:
+            if "decoder" not in found:
+                raise ValueError("--decoder-layers-map: the teacher has no decoder")
+            found["decoder"] = ("--decoder-layers-map", self.decoder_layers)
+        return found
 
 
 def init_student(wanted: StudentInit) -> list[str]:
@@ -69,11 +76,11 @@ def init_student(wanted: StudentInit) -> list[str]:
     _check_request(wanted)
     state = read_checkpoint(wanted.teacher, "--teacher")
     cfg = state["cfg"]
-    check_arch(wanted.arch, cfg.model)
+    sides = check_arch(wanted.arch, cfg.model)
     _fill_in(cfg.model)
-    folder = data_folder(wanted.data, cfg.task)
-    ours = parse_student(wanted.arch, wanted.flags, cfg.task, folder)
-    layout = plan_layout(cfg.model, ours.model, wanted.maps)
+    folder = wanted.data or str(value_of(cfg.task, "data"))
+    ours = parse_student(wanted.arch, wanted.flags, cfg, folder)
+    layout = plan_layout(cfg.model, ours.model, wanted.maps(sides))
     task = _set_up(ours.task, folder, wanted.data is not None)
     teacher = _load(wanted.teacher, state, task)
     heads = narrower_heads(heads_in(teacher.state_dict()), layout)
@@ -107,7 +114,7 @@ def _check_request(wanted: StudentInit) -> None:
 
 def _fill_in(model_cfg: Any) -> None:
     """Gives a model section the defaults of its architecture, as building the model does."""
-    name = getattr(model_cfg, "_name", None) or getattr(model_cfg, "arch", None)
+    name = value_of(model_cfg, "_name") or value_of(model_cfg, "arch")
     if name in models.ARCH_CONFIG_REGISTRY and name not in models.MODEL_DATACLASS_REGISTRY:
         with _writable(model_cfg):
             models.ARCH_CONFIG_REGISTRY[name](model_cfg)

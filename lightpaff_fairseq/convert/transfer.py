@@ -10,11 +10,12 @@ of a mean and variance over fewer dimensions cannot be repaired.
 
 import re
 from collections.abc import Mapping
+
 import torch
 from fairseq.modules import SinusoidalPositionalEmbedding
 from torch import Tensor, nn
 
-from .student_config import Layout
+from .layout import Layout
 from .width import group_scores, groups_of, narrowed, select
 
 _LAYER = re.compile(r"((?:encoder|decoder)\.(?:sentence_encoder\.)?layers\.)(\d+)(\..+)")
@@ -69,7 +70,7 @@ def transfer(
     problems += [
         f"{theirs}: the student has no place for it"
         for theirs in tensors
-        if theirs not in used and not _LAYER.fullmatch(theirs)
+        if theirs not in used and not _is_dropped(theirs, layout)
     ]
     if problems:
         raise ValueError(_listed(problems))
@@ -83,6 +84,13 @@ def transfer(
     if problems:
         raise ValueError(_listed(problems))
     return _rescaled(_check_ties(found, own), own, layout)
+
+
+def _is_dropped(name: str, layout: Layout) -> bool:
+    """Whether a teacher's parameter belongs to a layer that the student does not take."""
+    found = _LAYER.fullmatch(name)
+    taken = layout.layers[name.split(".")[0]] if found else ()
+    return found is not None and int(found[2]) not in {theirs for _, theirs in taken}
 
 
 def _listed(problems: list[str]) -> str:

@@ -8,9 +8,10 @@ import re
 Pairs = tuple[tuple[int, int], ...]
 
 HELP = (
-    "first (1:1, 2:2, ...), last (both counted from the top), uniform (at equal distances, the top "
-    "layers matched), firstK or lastK (only the K lowest or highest layers of both, as last2), or "
-    "pairs STUDENT:TEACHER as 1:3,2:6; layers are counted from 1"
+    "first (1:1, 2:2, ...), last (both counted from the top), uniform (every n-th teacher layer, n "
+    "= teacher layers / student layers, rounded down), firstK or lastK (only the K lowest or "
+    "highest layers of both, as last2), or pairs STUDENT:TEACHER as 1:3,2:6; layers are counted "
+    "from 1"
 )
 _KNOWN = "expected first, last, uniform, firstK, lastK or pairs as 1:3,2:6 (counted from 1)"
 

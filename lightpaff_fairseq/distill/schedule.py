@@ -12,13 +12,13 @@ from torch import Tensor
 
 from .losses import at_least_float32
 
+# Share of the full weight at a progress from 0 to 1; cosine falls from 1 to 0.
 WEIGHT_SCHEDULES: Mapping[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
     "linear_growth": lambda progress: progress,
     "linear_decay": lambda progress: 1.0 - progress,
     "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
 }
-"""Share of the full weight at a progress from 0 (start) to 1 (end); cosine decays from 1 to 0."""
 
 TEMPERATURE_SCHEDULES = ("constant", "flsw", "cwsm")
 COLDEST = 0.1  # of the base temperature: a dynamic temperature never falls below

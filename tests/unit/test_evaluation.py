@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lightpaff_fairseq.cli import evaluate
-from lightpaff_fairseq.cli.main import main
+from lightpaff_fairseq.cli.main import build_parser, main
 from lightpaff_fairseq.evaluation import translation
 from lightpaff_fairseq.evaluation.comparison import Scored, compare, p_value
 from lightpaff_fairseq.evaluation.results import ModelFile, add_ratios, count_parameters, write_json
@@ -244,7 +244,6 @@ def test_p_value_tells_chance_from_difference():
 
 def test_names_default_to_the_files(tmp_path):
     (tmp_path / "x.pt").touch()
-    args = Namespace(
-        name=None, path=[tmp_path / "x.pt"], beam=1, repeats=1, compare=None, data=tmp_path
-    )
+    argv = ["evaluate", str(tmp_path), "--path", str(tmp_path / "x.pt"), "--references", "y"]
+    args = build_parser().parse_args(argv)
     assert evaluate.check(args) == [ModelFile("x", tmp_path / "x.pt")]

@@ -1,189 +1,137 @@
 """`lightpaff init-student`: the teacher's function, its layers, and what narrowing keeps of it."""
 
-from dataclasses import dataclass
-from functools import cache
+import copy
+from dataclasses import replace
 
 import pytest
 import torch
-from fairseq import checkpoint_utils, tasks
+from fairseq.modules import LearnedPositionalEmbedding, SinusoidalPositionalEmbedding
+from student_cases import FAMILIES, make_teacher
 
 import toy
-from lightpaff_fairseq.cli.main import main
+from lightpaff_fairseq.convert import checkpoint as files
+from lightpaff_fairseq.convert.importance import Sample, importances
 
-BLOCKS = ("--sample-break-mode", "eos", "--tokens-per-sample", 32)
-MASS = (*BLOCKS, "--task", "masked_seq2seq", "--max-source-positions", 40)
-MASS += ("--max-target-positions", 40)
-PAIRS = ("--task", "translation", "--max-source-positions", 40, "--max-target-positions", 40)
-CLASSES = ("--task", "sentence_prediction", "--num-classes", 3, "--init-token", 0)
-LEARNED = ("--encoder-learned-pos", "--decoder-learned-pos")
-PRE_NORM = ("--encoder-normalize-before", "--decoder-normalize-before")
-
-
-@dataclass(frozen=True)
-class Family:
-    """Data, task and model flags (but for sizes) of a teacher, and the student's --arch."""
-
-    write: object
-    task: tuple
-    arch: tuple
-    sides: tuple = ("encoder", "decoder")
-    student: str = ""
-    head: str = ""
-
-    def sizes(self, layers=4, width=16, heads=4, ffn=24):
-        values = {"layers": layers, "embed-dim": width, "attention-heads": heads}
-        values["ffn-embed-dim"] = ffn
-        return [x for side in self.sides for k, v in values.items() for x in (f"--{side}-{k}", v)]
-
-
-BOTH = ("encoder", "decoder")
-FAMILIES = {
-    "mass": Family(toy.write_monolingual, MASS, ("--arch", "mass_tiny"), BOTH),
-    "mass, stock student": Family(
-        toy.write_monolingual, MASS, ("--arch", "mass_student"), BOTH, "transformer_mass_student"
-    ),
-    "transformer": Family(toy.write_parallel, PAIRS, ("--arch", "transformer", *LEARNED)),
-    "transformer, pre-norm": Family(
-        toy.write_parallel,
-        PAIRS,
-        ("--arch", "transformer", *LEARNED, *PRE_NORM, "--share-decoder-input-output-embed"),
-    ),
-    "roberta": Family(
-        toy.write_monolingual,
-        (*BLOCKS, "--task", "masked_lm", "--mask-prob", 0.3),
-        ("--arch", "roberta", "--max-positions", 40),
-        ("encoder",),
-    ),
-    "roberta, pre-norm": Family(
-        toy.write_monolingual,
-        (*BLOCKS, "--task", "masked_lm"),
-        ("--arch", "roberta_prenorm", "--max-positions", 40, "--untie-weights-roberta"),
-        ("encoder",),
-    ),
-    "roberta, classes": Family(
-        toy.write_labelled,
-        (*CLASSES, "--max-positions", 40),
-        ("--arch", "roberta"),
-        ("encoder",),
-        head="sentence_classification_head",
-    ),
-    "transformer_lm": Family(
-        toy.write_monolingual,
-        (*BLOCKS, "--task", "language_modeling"),
-        ("--arch", "transformer_lm", "--decoder-learned-pos"),
-        ("decoder",),
-    ),
-    "transformer_lm, gpt2": Family(
-        toy.write_monolingual,
-        (*BLOCKS, "--task", "language_modeling"),
-        ("--arch", "transformer_lm_gpt2_micro"),
-        ("decoder",),
-    ),
-    "transformer_lm, tied": Family(
-        toy.write_monolingual,
-        (*BLOCKS, "--task", "language_modeling"),
-        ("--arch", "transformer_lm", "--decoder-learned-pos", "--decoder-normalize-before")
-        + ("--share-decoder-input-output-embed",),
-        ("decoder",),
-    ),
-}
+NARROW = {"width": 8, "heads": 2, "ffn": 12}
 
 
 @pytest.fixture(scope="module")
-def teachers(tmp_path_factory):
-    """(family's name, sizes) -> (path, model, task), all values random."""
-
-    @cache
-    def make(name, sizes=()):
-        family, folder = FAMILIES[name], tmp_path_factory.mktemp("teacher")
-        data = family.write(folder / "data", count=20)
-        argv = (data, *family.task, *family.arch, *family.sizes(**dict(sizes)))
-        criterion = "sentence_prediction" if family.head else "cross_entropy"
-        criterion = "masked_lm" if "masked_lm" in family.task else criterion
-        cfg = toy.parse(*argv, "--criterion", criterion, "--max-tokens", 500)
-        task = tasks.setup_task(cfg.task)
-        torch.manual_seed(5)
-        model = task.build_model(cfg.model).eval()
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(torch.randn_like(parameter) * 0.2)
-        task.load_dataset("train")
-        return toy.save_model(folder / "t.pt", cfg, model), model, task, cfg
-
-    return make
-
-
-def run(name, teacher, out, *flags, **sizes):
-    family = FAMILIES[name]
-    arch = ("--arch", family.student, *family.arch[2:]) if family.student else family.arch
-    argv = ["init-student", "--teacher", teacher, "--out", out, *arch, *family.sizes(**sizes)]
-    return main([str(x) for x in (*argv, *flags)])
-
-
-def load(path):
-    (model,), _, _ = checkpoint_utils.load_model_ensemble_and_task([str(path)])
-    return model.eval()
-
-
-@torch.no_grad()
-def outputs(name, model, task):
-    """What a model predicts for a batch: logits of every position, and of every class."""
-    net_input = dict(toy.batch(task, range(9))["net_input"])
-    if "positions" in net_input:  # the stock student has no such argument
-        net_input.pop("positions")
-    found = [model(**net_input)[0]]
-    if FAMILIES[name].head:
-        head = {"features_only": True, "classification_head_name": FAMILIES[name].head}
-        found.append(model(**net_input, **head)[0])
-    return found
-
-
-def assert_same_function(name, a, b, task, tolerance):
-    for x, y in zip(outputs(name, a, task), outputs(name, b, task), strict=True):
-        assert x.shape == y.shape and y.std() > 0.01
-        assert (x - y).abs().max() <= tolerance * y.abs().max()
+def teacher(tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp() / "teachers"
+    return lambda name: make_teacher(name, folder)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_equal_sizes_give_the_teachers_function(name, teachers, tmp_path, capsys):
-    path, teacher, task, _ = teachers(name)
-    out = tmp_path / "student.pt"
-    assert run(name, path, out) == 0, capsys.readouterr().err
-    assert_same_function(name, load(out), teacher, task, 1e-6)
-    want = toy.checkpoint(path)["model"]
-    found = toy.checkpoint(out)["model"]
-    assert found.keys() == want.keys() and all(torch.equal(found[k], want[k]) for k in want)
+def test_equal_sizes_give_the_teachers_function(name, teacher, tmp_path):
+    out, source = tmp_path / "student.pt", teacher(name)
+    assert source.start(out) == 0
+    source.assert_function(out, 1e-6)
+    files.check_equal_tensors(dict(source.model.state_dict()), toy.checkpoint(out)["model"])
     assert [file.name for file in tmp_path.iterdir()] == ["student.pt"]
 
 
-@pytest.mark.parametrize("name", ["mass, stock student", "roberta, classes", "transformer_lm"])
-@pytest.mark.parametrize(
-    ("layers", "chosen"), [("uniform", (1, 3)), ("first", (0, 1)), ("last", (2, 3)), ("1,4", (0, 3))]
-)
-def test_fewer_layers_are_the_teachers_bit_by_bit(name, layers, chosen, teachers, tmp_path):
-    path, teacher, _, _ = teachers(name)
-    out = tmp_path / "student.pt"
-    assert run(name, path, out, "--layers", layers, layers=2) == 0
-    found, want = toy.checkpoint(out)["model"], teacher.state_dict()
-    seen = set()
-    for key, value in found.items():
-        before, _, after = key.partition(".layers.")
-        if after:
-            number, rest = after.split(".", 1)
-            seen.add(int(number))
-            key = f"{before}.layers.{chosen[int(number)]}.{rest}"
-        assert torch.equal(value, want[key]), key
-    assert seen == {0, 1}
-    assert {k for k in want if ".layers." not in k} == {k for k in found if ".layers." not in k}
+@pytest.mark.parametrize("name", FAMILIES)
+def test_dimensions_that_the_teacher_does_not_use_are_left_out(name, teacher, tmp_path):
+    out, source = tmp_path / "student.pt", teacher(name)
+    assert source.start(out, **NARROW) == 0
+    student = source.assert_function(out, 1e-4)
+    counts = [sum(p.numel() for p in model.parameters()) for model in (student, source.model)]
+    assert counts[0] < 0.55 * counts[1]
 
 
-def test_the_decoder_may_take_other_layers(teachers, tmp_path):
-    path, teacher, _, _ = teachers("transformer")
-    out = tmp_path / "student.pt"
+@pytest.mark.parametrize(("layers", "chosen"), [("uniform", (1, 3)), ("1,4", (0, 3))])
+def test_fewer_layers_are_the_teachers_bit_by_bit(layers, chosen, teacher, tmp_path):
+    out, source = tmp_path / "student.pt", teacher("roberta, classes")
+    assert source.start(out, "--layers", layers, layers=2) == 0
+    found, want = toy.checkpoint(out)["model"], source.model.state_dict()
+    for ours, theirs in enumerate(chosen):
+        layer, taken = (f"encoder.sentence_encoder.layers.{i}." for i in (ours, theirs))
+        want = {k.replace(taken, f"new.{layer}"): x for k, x in want.items()}
+    want = {
+        k.removeprefix("new."): x for k, x in want.items() if ".layers." not in k or "new." in k
+    }
+    files.check_equal_tensors(want, found)
+
+
+def test_the_decoder_may_take_other_layers(teacher, tmp_path, capsys):
+    out, source = tmp_path / "student.pt", teacher("transformer")
     flags = ("--layers", "first", "--decoder-layers-map", "2,4")
-    assert run("transformer", path, out, *flags, layers=2) == 0
-    found, want = toy.checkpoint(out)["model"], teacher.state_dict()
-    for side, pairs in (("encoder", {0: 0, 1: 1}), ("decoder", {0: 1, 1: 3})):
-        for ours, theirs in pairs.items():
+    assert source.start(out, *flags, layers=2) == 0
+    found, want = toy.checkpoint(out)["model"], source.model.state_dict()
+    for side, chosen in (("encoder", (0, 1)), ("decoder", (1, 3))):
+        for ours, theirs in enumerate(chosen):
             key = f"{side}.layers.%d.fc1.weight"
             assert torch.equal(found[key % ours], want[key % theirs])
+    printed = capsys.readouterr().out
+    assert "encoder: layers 1,2 of 4" in printed and "decoder: layers 2,4 of 4" in printed
+
+
+def test_the_first_dimensions(teacher, tmp_path):
+    source = teacher("transformer, pre-norm")
+    out = tmp_path / "student.pt"
+    assert source.start(out, "--width-by", "first", **NARROW) == 0
+    found, want = toy.checkpoint(out)["model"], source.model.state_dict()
+    for name, rows, columns in (("fc1", 12, 8), ("fc2", 8, 12), ("encoder_attn.v_proj", 8, 8)):
+        name = f"decoder.layers.1.{name}.weight"
+        assert torch.equal(found[name], want[name][:rows, :columns])
+
+
+def test_sinusoidal_positions_become_a_table(teacher, tmp_path, monkeypatch):
+    learned = teacher("transformer")
+    for flag in ("encoder_learned_pos", "decoder_learned_pos"):
+        monkeypatch.setattr(learned.cfg.model, flag, False)
+    model = learned.task.build_model(learned.cfg.model).eval()
+    path = toy.save_model(tmp_path / "teacher.pt", learned.cfg, model)
+    source = replace(learned, path=path, model=model)
+    assert isinstance(model.decoder.embed_positions, SinusoidalPositionalEmbedding)
+    assert source.start(tmp_path / "student.pt") == 0
+    student = source.assert_function(tmp_path / "student.pt", 1e-6)
+    assert isinstance(student.decoder.embed_positions, LearnedPositionalEmbedding)
+
+
+def naive_importance(source, sample):
+    """|weight * gradient| of the mean loss of each of a few batches, in another way."""
+    total = {}
+    batches = source.task.get_batch_iterator(
+        source.task.dataset("train"),
+        max_tokens=sample.max_tokens,
+        seed=1,
+        required_batch_size_multiple=1,
+    ).next_epoch_itr(shuffle=True)
+    for batch, _ in zip(batches, range(sample.batches)):
+        logits, target = source.model(**batch["net_input"])[0], batch["target"]
+        real = target != source.task.target_dictionary.pad()
+        loss = torch.nn.functional.cross_entropy(logits[real], target[real])
+        names, parameters = zip(*source.model.named_parameters())
+        for name, p, g in zip(names, parameters, torch.autograd.grad(loss, parameters)):
+            total[name] = total.get(name, 0) + (p * g).abs().detach()
+    return total
+
+
+def test_importance_is_weight_times_gradient(teacher):
+    source, sample = teacher("transformer"), Sample(batches=3, max_tokens=40)
+    found = importances(source.model, source.task, source.cfg, sample)
+    want = naive_importance(source, sample)
+    assert found.keys() == want.keys() and any(x.max() > 0 for x in want.values())
+    for name in want:
+        torch.testing.assert_close(found[name], want[name])
+    assert all(p.grad is None for p in source.model.parameters())
+    with pytest.raises(ValueError, match="--importance-batches: expected 99 batches .* found "):
+        importances(source.model, source.task, source.cfg, Sample(99, 40))
+
+
+def test_importance_leaves_out_what_has_no_effect(teacher, tmp_path):
+    """Units of large weights that are never active: only magnitude keeps them."""
+    source = teacher("transformer")
+    model = copy.deepcopy(source.model)
+    layer = model.encoder.layers[0]
+    with torch.no_grad():
+        silent = layer.fc1.weight.abs().sum(1) == 0
+        layer.fc1.bias[silent] = -1e4
+    path = toy.save_model(tmp_path / "teacher.pt", source.cfg, model)
+    changed, out = replace(source, path=path, model=model), tmp_path / "student.pt"
+    sample = ("--importance-batches", 2, "--importance-max-tokens", 60)
+    assert changed.start(out, "--width-by", "importance", *sample, ffn=12) == 0
+    changed.assert_function(out, 1e-4)
+    assert changed.start(out, "--force", ffn=12) == 0
+    assert (toy.checkpoint(out)["model"]["encoder.layers.0.fc1.bias"] == -1e4).all()
