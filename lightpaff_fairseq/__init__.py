@@ -6,7 +6,7 @@ PyTorch (`compat`); it computes nothing.
 
 import logging
 
-# fairseq's import sets the root logger to DEBUG, and one of its tasks asks for tensorboardX
+# `lightpaff` commands: one of fairseq's tasks asks for tensorboardX while it is imported
 logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
 
 from . import compat  # noqa: E402

@@ -14,7 +14,6 @@ import os
 import types
 import typing
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ import omegaconf
 import torch
 from fairseq.data import data_utils
 from fairseq.distributed import utils as distributed_utils
+from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 
 from .teachers.checkpoint import first_mismatch
@@ -80,6 +80,8 @@ def keep_the_last_batch() -> None:
     def batch_by_size(indices: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(indices, np.ndarray):
             indices = np.fromiter(indices, dtype=np.int64, count=-1)
+        if len(indices) == 0:
+            return []  # fairseq then says that the dataset is empty, here it would crash
         batches = original(indices, *args, **kwargs)
         fixed_shapes = kwargs.get("fixed_shapes") or (args[5] if len(args) > 5 else None)
         covered = sum(len(batch) for batch in batches)
@@ -111,7 +113,8 @@ def check_launch() -> None:
 
     `--distributed-world-size 2` without a GPU spawns no process; torchrun without
     `--distributed-world-size` trains independent models into one folder; `--bf16` of the argparse
-    commands means TPU (fairseq #4696).
+    commands means TPU (fairseq #4696). `fairseq-hydra-train` launches before it imports a plug-in:
+    there the first of these goes unnoticed, the others are met in `check_before_training`.
     """
     original = distributed_utils.call_main
     if getattr(original, "checks_launch", False):
@@ -119,13 +122,18 @@ def check_launch() -> None:
 
     @functools.wraps(original)
     def call_main(cfg: Any, main: Any, **kwargs: Any) -> None:
-        problem = _launch_problem(cfg)
-        if problem:
-            raise ValueError(problem)
+        if getattr(main, "__module__", None) in ("fairseq_cli.train", "__main__"):
+            _check_launch_of(cfg)
         original(cfg, main, **kwargs)
 
     call_main.checks_launch = True  # type: ignore[attr-defined]
     distributed_utils.call_main = call_main
+
+
+def _check_launch_of(cfg: Any) -> None:
+    problem = _launch_problem(cfg)
+    if problem:
+        raise ValueError(problem)
 
 
 def _launch_problem(cfg: Any) -> str | None:
@@ -138,11 +146,11 @@ def _launch_problem(cfg: Any) -> str | None:
             "process would train a model of its own. Add --distributed-world-size, "
             "--distributed-rank $RANK, --distributed-no-spawn, --distributed-init-method env://"
         )
-    if world > 1 and not on_gpu and not launch.distributed_no_spawn:
+    if world > 1 and not (on_gpu or cfg.common.tpu or launch.distributed_no_spawn):
         return (
-            f"--distributed-world-size {world} without a GPU trains nothing: start one process a "
-            "rank yourself, with --distributed-no-spawn, --distributed-rank and "
-            "--distributed-init-method"
+            f"--distributed-world-size {world} without a GPU trains nothing: give "
+            "--distributed-world-size 1, or start one process a rank yourself, with "
+            "--distributed-no-spawn, --distributed-rank and --distributed-init-method"
         )
     if cfg.common.tpu and cfg.common.bf16 and not _has_tpu():
         return (
@@ -172,29 +180,43 @@ def check_before_training() -> None:
         return
 
     @functools.wraps(original)
-    def load_checkpoint(self: Any, filename: str, *args: Any, **kwargs: Any) -> Any:
+    def load_checkpoint(
+        self: Any, filename: str, reset_optimizer: bool = False, *args: Any, **kwargs: Any
+    ) -> Any:
+        _check_launch_of(self.cfg)
+        _check_restore_file(self.cfg.checkpoint, filename)
         prepare = getattr(self.get_criterion(), "before_training", None)
         if prepare is not None:
-            prepare(self.model, self.get_num_updates)
-        default = Path(self.cfg.checkpoint.save_dir, "checkpoint_last.pt")
-        if not Path(filename).is_file() and not Path(filename).name.startswith(default.stem):
-            raise ValueError(f"--restore-file {filename}: no such file")
+            prepare(self.model, self.get_num_updates, reset_optimizer)
         try:
-            extra_state = original(self, filename, *args, **kwargs)
+            extra_state = original(self, filename, reset_optimizer, *args, **kwargs)
         except Exception as error:
             _explain(error, filename, self.model)
             raise
-        _warn_of_other_batches(self.cfg, extra_state)
+        if not (reset_optimizer or self.cfg.checkpoint.reset_dataloader):
+            _warn_of_other_batches(self.cfg, extra_state)
         return extra_state
 
     load_checkpoint.checks_before_training = True  # type: ignore[attr-defined]
     Trainer.load_checkpoint = load_checkpoint
 
 
+def _check_restore_file(checkpoint: Any, filename: str) -> None:
+    """Raises ValueError if a file that the user asked for is not there."""
+    if PathManager.isfile(filename):
+        return
+    if filename == getattr(checkpoint, "continue_once", None):
+        raise ValueError(f"--continue-once {filename}: no such file")
+    if checkpoint.restore_file != "checkpoint_last.pt":  # the default: nothing to resume yet
+        raise ValueError(f"--restore-file {checkpoint.restore_file}: no such file")
+
+
 def _explain(error: Exception, filename: str, model: Any) -> None:
     """Says which parameter does not fit where fairseq only asks for matching architectures."""
     if "architectures match" not in str(error):
         return
+    if isinstance(error.__context__, ValueError):
+        raise error.__context__ from None
     state = torch.load(filename, map_location="cpu")
     mismatch = first_mismatch(state["model"], model)
     if mismatch:
@@ -214,17 +236,15 @@ def _warn_of_other_batches(cfg: Any, extra_state: Any) -> None:
 
 def filter_known_warnings() -> None:
     """Silences messages about fairseq's own code that a user can do nothing about."""
-    known = [
+    by_message = [
         (r".*torch\.cuda\.amp\.autocast.*", FutureWarning),
         (r".*'pin_memory' argument is set as true.*", UserWarning),
         (r".*mismatched key_padding_mask and attn_mask.*", UserWarning),
-        (r".*key_padding_mask and attn_mask.*deprecated.*", UserWarning),
-        (r".*In 1\.[12], .*hydra.*", UserWarning),
-        (r".*Future Hydra versions will no longer change working directory.*", UserWarning),
-        (r".*pkg_resources is deprecated.*", UserWarning),
+        (r"\s*'config' is validated against ConfigStore", UserWarning),
     ]
-    for message, category in known:
+    for message, category in by_message:
         warnings.filterwarnings("ignore", message=message, category=category)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"hydra\.")  # its deprecations
 
 
 def apply() -> None:

@@ -35,8 +35,9 @@ def read_checkpoint(path: Path, flag: str) -> dict[str, Any]:
             f"{_first_line(error)}"
         ) from error
     except (KeyError, TypeError, AttributeError, IndexError) as error:
+        lack = f" without {error}" if isinstance(error, KeyError) else ""
         raise ValueError(
-            f"{flag} {path}: expected a fairseq checkpoint, found a PyTorch file without {error}"
+            f"{flag} {path}: expected a fairseq checkpoint, found another PyTorch file{lack}"
         ) from error
     model = state.get("model")
     if not isinstance(model, dict) or not all(isinstance(x, Tensor) for x in model.values()):

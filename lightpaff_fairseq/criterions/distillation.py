@@ -9,29 +9,28 @@ summed over the vocabulary and over positions (fairseq divides once, by `sample_
 """
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, Optional
 
-from fairseq import utils
-from fairseq.logging import metrics
 from torch import Tensor, nn
 
 from ..distill.fused import fused_distillation_loss
-from ..distill.knowledge import KINDS, Knowledge, Masks
+from ..distill.knowledge import Knowledge, Masks
 from ..distill.losses import LossSettings, LossTerms, dense_distillation_loss
-from ..distill.readout import LinearReadout, Readout, decoder_readout
-from ..distill.schedule import (
-    WeightSchedule,
-    cwsm_hardness,
-    dynamic_temperature,
-    flsw_hardness,
+from ..distill.readout import (
+    LinearReadout,
+    Readout,
+    decoder_readout,
+    has_raw_logits,
+    is_separable,
 )
+from ..distill.schedule import TemperatureSchedule, WeightSchedule
 from ..teachers.checkpoint import check_lengths, load_teacher
 from ..teachers.online import OnlineTeacher
 from .flags import DistillationConfig, check_config, weight_schedules
 from .matching import knowledge_settings
+from .shown import show
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +42,15 @@ class DistillationMixin:
     which must stay the stock one.
     """
 
-    stock_has_nll: ClassVar[bool] = True  # whether the stock criterion logs `nll_loss`
+    # metrics beside the stock ones, in nats a label in the log and bits when shown
+    extra_metrics: ClassVar[tuple[str, ...]] = ("kd_loss",)
+    # whether the stock criterion takes `loss` for that of the labels, and `ppl` from it
+    stock_ppl_is_of_loss: ClassVar[bool] = False
 
     kd: DistillationConfig
     kd_weights: dict[str, WeightSchedule]  # of `lambda` and of every kind of knowledge
     num_updates: Callable[[], int]
+    starts_afresh: bool
     knowledge: Optional[Knowledge]
     _teacher: Optional[OnlineTeacher]
 
@@ -63,6 +66,7 @@ class DistillationMixin:
         criterion.kd = cfg
         criterion.kd_weights = weight_schedules(cfg)
         criterion.num_updates = lambda: 0
+        criterion.starts_afresh = False
         criterion.knowledge = None
         criterion._teacher = None
         return criterion
@@ -102,18 +106,21 @@ class DistillationMixin:
 
     # the mechanism
 
-    def before_training(self, student: nn.Module, num_updates: Callable[[], int]) -> None:
+    def before_training(
+        self, student: nn.Module, num_updates: Callable[[], int], starts_afresh: bool = False
+    ) -> None:
         """Loads and checks the teacher (`compat` calls this before the first update).
 
         Args:
             student: the model in training.
             num_updates: tells how many updates are done, for weights that change.
+            starts_afresh: whether the optimizer starts anew, so that projections may too.
         Raises:
             ValueError: there is no teacher, or it cannot be used.
         """
         if not self.distils or self._teacher is not None:
             return
-        self.num_updates = num_updates
+        self.num_updates, self.starts_afresh = num_updates, starts_afresh
         if self.kd.kd_teacher is None:
             raise ValueError(
                 f"--kd-teacher is missing: --kd-lambda {self.kd.kd_lambda} needs a teacher "
@@ -122,12 +129,28 @@ class DistillationMixin:
         model = load_teacher(self.kd.kd_teacher, self.task, self.kd.kd_teacher_data)  # type: ignore[attr-defined]
         self.check_teacher(model)
         check_lengths(self.kd.kd_teacher, model, student, self.task)  # type: ignore[attr-defined]
+        self._check_logits(student, model)
         if len(self.kd_weights) > 1:
             settings = knowledge_settings(self.kd, student, model)
             self.knowledge = Knowledge(settings, student, model).to(next(student.parameters()))
         size = sum(p.numel() for p in model.parameters())
         logger.info(f"teacher: {type(model).__name__}, {size:,} parameters, {self.kd.kd_teacher}")
         self._teacher = OnlineTeacher(model, self.read_out)
+
+    def _check_logits(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Refuses flsw where there are no raw logits; says where the dense loss is taken."""
+        if self.kd.kd_temperature_schedule == "flsw":
+            for who, model in (("student", student), ("teacher", teacher)):
+                if not has_raw_logits(model):
+                    raise ValueError(
+                        f"--kd-temperature-schedule flsw compares logits, but the {who} has only "
+                        "probabilities (adaptive softmax); use cwsm or constant"
+                    )
+        if not is_separable(student):
+            logger.info(
+                f"dense distillation loss: {type(student).__name__} has no output layer that can "
+                "be applied chunk by chunk, so all logits are kept"
+            )
 
     def forward(self, model: nn.Module, sample: dict[str, Any], reduce: bool = True) -> Any:
         """Loss (nats, summed), divisor and logging output, as every fairseq criterion."""
@@ -151,15 +174,25 @@ class DistillationMixin:
         return loss, sample_size, log
 
     def load_state_dict(self, state_dict: Any, strict: bool = True) -> Any:
-        """Loads the projections of a checkpoint that has the same ones.
+        """Loads the projections of a run that is resumed.
 
-        fairseq also hands over the state of another stage (`--finetune-from-model`), which has
-        none, or others: then those of this run stay as they are.
+        fairseq also hands over the state of the stage before (`--finetune-from-model`), which may
+        hold none, or others: then those of this run start afresh.
+
+        Raises:
+            ValueError: a resumed run had other terms, or another teacher.
         """
-        if (state_dict or {}).keys() != self.state_dict().keys():  # type: ignore[attr-defined]
+        given = {name: tuple(x.shape) for name, x in (state_dict or {}).items()}
+        own = {name: tuple(x.shape) for name, x in self.state_dict().items()}  # type: ignore[attr-defined]
+        if given == own:
+            return super().load_state_dict(state_dict, strict)  # type: ignore[misc]
+        if self.starts_afresh:
             logger.info("the checkpoint holds no projections of these terms: they start afresh")
             return None
-        return super().load_state_dict(state_dict, strict)  # type: ignore[misc]
+        raise ValueError(
+            f"resuming with other --kd-... terms or another teacher: the checkpoint has "
+            f"projections {given}, this run {own}; resume with the same flags, or --reset-optimizer"
+        )
 
     @property
     def distils(self) -> bool:
@@ -172,14 +205,14 @@ class DistillationMixin:
 
     def temperature(self, logits_s: Tensor, logits_t: Tensor) -> float | Tensor:
         """By --kd-temperature-schedule a number, or `(N,)` from `(N, V)` logits."""
-        base, beta = self.kd.kd_temperature, self.kd.kd_temperature_beta
-        if self.kd.kd_temperature_schedule == "constant":
-            return base
-        if self.kd.kd_temperature_schedule == "flsw":
-            hardness = flsw_hardness(logits_s, logits_t, self.kd.kd_temperature_gamma)
-        else:
-            hardness = cwsm_hardness(logits_s)
-        return dynamic_temperature(hardness, base, beta)
+        kd = self.kd
+        schedule = TemperatureSchedule(
+            kd.kd_temperature_schedule,
+            kd.kd_temperature,
+            kd.kd_temperature_beta,
+            kd.kd_temperature_gamma,
+        )
+        return schedule(logits_s, logits_t)
 
     def _masks(self, net_input: dict[str, Tensor]) -> Masks:
         """Which tokens are real, on the sides that a model's input has."""
@@ -234,20 +267,8 @@ class DistillationMixin:
         """The stock metrics, plus `kd_loss`: bits a predicted position, before its weight; and a
         scalar `kd_<kind>` for every kind of knowledge, a label, before its weight.
 
-        Where the stock criterion has no `nll_loss` of its own, that of the labels is added and
-        `ppl` is taken from it (the stock one would be that of the mixed loss).
+        Where the stock criterion would take `ppl` from the mixed loss, `nll_loss` of the labels is
+        logged and `ppl` taken from it.
         """
-        super().reduce_metrics(logging_outputs)  # type: ignore[misc]
-        positions = sum(log.get("kd_positions", 0) for log in logging_outputs)
-        if positions == 0:
-            return
-        names = ("kd_loss",) if cls.stock_has_nll else ("kd_loss", "nll_loss")
-        for name in names:
-            total = sum(log.get(name, 0) for log in logging_outputs)
-            metrics.log_scalar(name, total / positions / math.log(2), positions, round=3)
-        for kind in KINDS:
-            if f"kd_{kind}" in logging_outputs[0]:
-                total = sum(log[f"kd_{kind}"] for log in logging_outputs)
-                metrics.log_scalar(f"kd_{kind}", total / positions, positions, round=4)
-        if not cls.stock_has_nll:
-            metrics.log_derived("ppl", lambda m: utils.get_perplexity(m["nll_loss"].avg))
+
+        show(cls, super().reduce_metrics, logging_outputs)  # type: ignore[misc]

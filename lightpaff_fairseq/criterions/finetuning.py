@@ -36,6 +36,8 @@ class KdLu(DistillationMixin, SentencePredictionCriterion):
     Source: LightPAFF, the LU row of its two losses.
     """
 
+    extra_metrics = ("kd_loss", "label_loss")
+
     def read_out(self, model: nn.Module, sample: dict[str, Any], positions: Tensor) -> Readout:
         """Class logits `(B, V)`; all sentences count, `positions` is not used."""
         name = self.classification_head_name
@@ -92,7 +94,8 @@ class KdLm(DistillationMixin, CrossEntropyCriterion):
     Source: LightPAFF, the LM row of its two losses.
     """
 
-    stock_has_nll = False
+    extra_metrics = ("kd_loss", "nll_loss")
+    stock_ppl_is_of_loss = True
 
     def check_teacher(self, model: nn.Module) -> None:
         self.expect(model, FairseqLanguageModel, "a language model (transformer_lm)")

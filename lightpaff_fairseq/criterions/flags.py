@@ -145,8 +145,13 @@ def weight_schedules(cfg: DistillationConfig) -> Dict[str, WeightSchedule]:
         name: WeightSchedule(weight, named.get(name, "constant"), cfg.kd_schedule_updates)
         for name, weight in full.items()
     }
+    for name, schedule in named.items():
+        if not full.get(name):
+            raise ValueError(f"--kd-schedule {name}:{schedule}: the weight of {name} is 0")
     for weight in found.values():
         check_weight_schedule(weight, "--kd-schedule", "--kd-schedule-updates")
+    if cfg.kd_schedule_updates and not named:
+        raise ValueError(f"--kd-schedule-updates {cfg.kd_schedule_updates}: no --kd-schedule given")
     return found
 
 

@@ -29,6 +29,11 @@ def knowledge_settings(
             f"--kd-decoder-layer-map {cfg.kd_decoder_layer_map}: only for a model with encoder and "
             f"decoder; this one has {', '.join(ours)}"
         )
+    others = [kind for kind in knowledge_weights(cfg) if kind != "attention"]
+    if others and set(sides) == {"cross"}:
+        problems.append(
+            f"--kd-sides cross: has attentions only, nothing for --kd-{others[0]}-weight"
+        )
     if problems:
         raise ValueError("; ".join(problems))
     settings = KnowledgeSettings(

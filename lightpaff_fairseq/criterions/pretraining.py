@@ -32,7 +32,8 @@ class KdMlm(DistillationMixin, MaskedLmLoss):
     Source: LightPAFF, the MLM row of its two losses.
     """
 
-    stock_has_nll = False
+    extra_metrics = ("kd_loss", "nll_loss")
+    stock_ppl_is_of_loss = True
 
     def read_out(self, model: nn.Module, sample: dict[str, Any], positions: Tensor) -> Readout:
         return encoder_readout(model, sample["net_input"], positions)
@@ -56,7 +57,8 @@ class KdClm(DistillationMixin, CrossEntropyCriterion):
     Source: LightPAFF, the CLM row of its two losses.
     """
 
-    stock_has_nll = False
+    extra_metrics = ("kd_loss", "nll_loss")
+    stock_ppl_is_of_loss = True
 
     def check_teacher(self, model: nn.Module) -> None:
         self.expect(model, FairseqLanguageModel, "a language model (transformer_lm)")

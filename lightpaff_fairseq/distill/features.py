@@ -8,6 +8,9 @@ Source: the knowledge types of Lu et al., arXiv 2206.14366, as their code (OFA-C
 TextBrewer define them; query, key and value relations as in MiniLM.
 """
 
+import functools
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -76,6 +79,18 @@ def attention_ce_mean(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tenso
     return attention_ce(mean_s, mean_t, mask)
 
 
+def full_precision(distance: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Keeps autocast (`--amp`) out of a distance whose products could overflow in half."""
+
+    @functools.wraps(distance)
+    def call(first: Tensor, *args: Tensor) -> Tensor:
+        with torch.autocast(first.device.type, enabled=False):
+            return distance(first, *args)
+
+    return call
+
+
+@full_precision
 def token_relation(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
     """Mean squared difference of `X X^T / C`, over valid pairs; `(B,)`; widths may differ."""
     gram_s, gram_t = (
@@ -85,11 +100,12 @@ def token_relation(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
     return masked_mean((gram_s - gram_t).square(), pair_mask(mask, mask))
 
 
+@full_precision
 def channel_relation(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
     """Mean squared difference of `X^T X / length` (C, C), over channel pairs; `(B,)`."""
     length = mask.sum(1).clamp(min=1).view(-1, 1, 1)
     gram_s, gram_t = (
-        x.transpose(1, 2) @ x / length
+        x.transpose(1, 2) @ (x / length)
         for x in (
             torch.where(mask.unsqueeze(-1), at_least_float32(x), 0) for x in (hidden_s, hidden_t)
         )
@@ -97,6 +113,7 @@ def channel_relation(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor
     return (gram_s - gram_t).square().mean((1, 2))
 
 
+@full_precision
 def head_relation(heads_s: Tensor, heads_t: Tensor, mask: Tensor) -> Tensor:
     """KL(teacher || student) of `softmax(X X^T / sqrt D)`, a mean over heads and queries; `(B,)`.
 

@@ -209,19 +209,20 @@ class _Gradients:
         self.bias: Optional[Tensor] = None
         if student.bias is not None and needed[2]:
             self.bias = torch.zeros_like(student.bias, dtype=dtype)
+        half = student.hidden.dtype == torch.float16
+        self._head = student.weight.float() if half else student.weight
 
     def add(self, rows: slice, grad_logits: Tensor) -> None:
         """Multiplies `(n, V)` d loss / d logits of `rows` into the three gradients."""
-        student = self.student
-        weight, hidden = student.weight, student.hidden[rows]
+        hidden = self.student.hidden[rows]
         if self.bias is not None:
             self.bias += grad_logits.sum(0)
         if hidden.dtype == torch.bfloat16:
             grad_logits = grad_logits.bfloat16()
         elif hidden.dtype == torch.float16:
-            weight, hidden = weight.float(), hidden.float()
+            hidden = hidden.float()
         if self.hidden is not None:
-            self.hidden[rows] = grad_logits @ weight
+            self.hidden[rows] = grad_logits @ self._head
         if self.weight is not None:
             if grad_logits.dtype == self.weight.dtype:
                 self.weight.addmm_(grad_logits.t(), hidden)

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
-from fairseq.models import FairseqLanguageModel
+import torch
+from fairseq.models import FairseqDecoder, FairseqLanguageModel
 from fairseq.models.roberta.model import RobertaEncoder, RobertaLMHead
 from fairseq.models.transformer import TransformerDecoderBase
 from torch import Tensor, nn
@@ -74,13 +75,42 @@ def decoder_readout(model: nn.Module, net_input: dict[str, Any], positions: Tens
         a `LinearReadout` where `separable_head` finds one, else a `LogitsReadout`.
     """
     head = separable_head(model)
-    if head is None:
-        net_output = model(**net_input)
-        normalise: Any = unwrapped(model).get_normalized_probs
-        lprobs = normalise(net_output, log_probs=True)
-        return LogitsReadout(lprobs[positions])
-    features = model(**net_input, features_only=True)[0]
-    return LinearReadout(features[positions], head.weight, head.bias)
+    if head is not None:
+        features = model(**net_input, features_only=True)[0]
+        return _linear(features[positions], head.weight, head.bias)
+    net_output = model(**net_input)
+    if has_raw_logits(model):
+        return LogitsReadout(net_output[0][positions])
+    normalise: Any = unwrapped(model).get_normalized_probs
+    return LogitsReadout(normalise(net_output, log_probs=True)[positions])
+
+
+def has_raw_logits(model: nn.Module) -> bool:
+    """Whether a model's output is logits, and not something only it can turn into probabilities."""
+    inner = unwrapped(model)
+    decoder: Any = getattr(inner, "decoder", None)
+    if decoder is None:  # encoders with a masked-LM head, and classifiers
+        return True
+    stock = type(decoder).get_normalized_probs is FairseqDecoder.get_normalized_probs
+    return stock and getattr(decoder, "adaptive_softmax", None) is None
+
+
+def is_separable(model: nn.Module) -> bool:
+    """Whether a model's readout is a `LinearReadout`, or it predicts few enough classes."""
+    inner = unwrapped(model)
+    if hasattr(inner, "decoder"):
+        return separable_head(model) is not None
+    return _lm_head(model) is not None
+
+
+def _linear(hidden: Tensor, weight: Tensor, bias: Optional[Tensor]) -> LinearReadout:
+    """A readout in the dtype that autocast (`--amp`) would take for the output layer."""
+    device = hidden.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        hidden, weight = hidden.to(dtype), weight.to(dtype)
+        bias = None if bias is None else bias.to(dtype)
+    return LinearReadout(hidden, weight, bias)
 
 
 def encoder_readout(model: nn.Module, net_input: dict[str, Any], positions: Tensor) -> Readout:
@@ -95,18 +125,22 @@ def encoder_readout(model: nn.Module, net_input: dict[str, Any], positions: Tens
         a `LinearReadout` behind dense layer, activation and LayerNorm of RoBERTa's head; for
         other heads a `LogitsReadout`.
     """
-    encoder: Any = getattr(unwrapped(model), "encoder", None)
-    head: Any = getattr(encoder, "lm_head", None)
-    if (
-        type(head) is not RobertaLMHead
-        or type(encoder).output_layer is not RobertaEncoder.output_layer
-        or _is_sharded(model)
-        or _finds_unused_parameters(model)
-    ):
+    head = _lm_head(model)
+    if head is None:
         return LogitsReadout(model(**net_input, masked_tokens=positions)[0])
     features = model(**net_input, features_only=True)[0][positions]
     hidden = head.layer_norm(head.activation_fn(head.dense(features)))
-    return LinearReadout(hidden, head.weight, head.bias)
+    return _linear(hidden, head.weight, head.bias)
+
+
+def _lm_head(model: nn.Module) -> Any:
+    """RoBERTa's masked-LM head, if it can be applied outside the model's forward; else None."""
+    encoder: Any = getattr(unwrapped(model), "encoder", None)
+    head = getattr(encoder, "lm_head", None)
+    if type(head) is not RobertaLMHead or _is_sharded(model) or _finds_unused_parameters(model):
+        return None
+    stock = type(encoder).output_layer is RobertaEncoder.output_layer
+    return head if stock else None
 
 
 @contextmanager

@@ -115,3 +115,28 @@ def dynamic_temperature(hardness: Tensor, base: float, beta: float) -> Tensor:
     Source: arXiv 1911.07471, in the form of TextBrewer's temperature schedulers.
     """
     return (base + beta * (hardness.mean() - hardness)).clamp_min(COLDEST * base)
+
+
+@dataclass(frozen=True)
+class TemperatureSchedule:
+    """A temperature that is the same everywhere, or lower where a position is harder.
+
+    Attributes:
+        name: one of `TEMPERATURE_SCHEDULES`.
+        base, beta: see `dynamic_temperature`; gamma: see `flsw_hardness`.
+    """
+
+    name: str
+    base: float
+    beta: float
+    gamma: float
+
+    def __call__(self, logits_s: Tensor, logits_t: Tensor) -> float | Tensor:
+        """`base`, or `(N,)` temperatures for the `(N, V)` logits of all positions of a batch."""
+        if self.name == "constant":
+            return self.base
+        if self.name == "flsw":
+            hardness = flsw_hardness(logits_s, logits_t, self.gamma)
+        else:
+            hardness = cwsm_hardness(logits_s)
+        return dynamic_temperature(hardness, self.base, self.beta)

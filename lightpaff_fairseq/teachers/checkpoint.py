@@ -1,7 +1,7 @@
 """A frozen teacher model from a fairseq checkpoint, checked before any training is done."""
 
 import logging
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Optional
 
@@ -41,7 +41,7 @@ def load_teacher(path: str, task: FairseqTask, data: Optional[str] = None) -> nn
     _compare_dictionaries(path, cfg.task, task, data)
     if any(name.startswith("classification_heads.") for name in state["model"]):
         _keep_classification_heads(cfg.model)
-    model: BaseFairseqModel = models.build_model(cfg.model, task)
+    model = _build(path, cfg.model, task)
     mismatch = first_mismatch(state["model"], model)
     if mismatch and "embed_tokens" in mismatch:
         raise ValueError(f"--kd-teacher {path}: another vocabulary: {mismatch}; {HINT}")
@@ -57,6 +57,17 @@ def load_teacher(path: str, task: FairseqTask, data: Optional[str] = None) -> nn
     return frozen
 
 
+def _build(path: str, model_cfg: Any, task: FairseqTask) -> BaseFairseqModel:
+    """The model that a checkpoint describes, with fresh weights."""
+    name = getattr(model_cfg, "_name", None) or getattr(model_cfg, "arch", None)
+    try:
+        return models.build_model(model_cfg, task)
+    except Exception as error:  # whatever a model of any kind raises
+        raise ValueError(
+            f"--kd-teacher {path}: its model {name!r} cannot be built here: {error!r}"
+        ) from error
+
+
 def first_mismatch(state: dict[str, Any], model: nn.Module) -> Optional[str]:
     """The first parameter whose shape in `state` is not the model's, in words; else None."""
     for name, own in model.state_dict().items():
@@ -68,8 +79,16 @@ def first_mismatch(state: dict[str, Any], model: nn.Module) -> Optional[str]:
 
 def _keep_classification_heads(model_cfg: Any) -> None:
     """RoBERTa and BART drop classification heads while loading unless they are told not to."""
-    with open_dict(model_cfg) if OmegaConf.is_config(model_cfg) else nullcontext():
+    with _writable(model_cfg):
         model_cfg.load_checkpoint_heads = True
+
+
+def _writable(cfg: Any) -> AbstractContextManager[Any]:
+    """A configuration, or the Namespace of a task or model without a dataclass, may be changed."""
+    context: AbstractContextManager[Any] = (
+        open_dict(cfg) if OmegaConf.is_config(cfg) else nullcontext()
+    )
+    return context
 
 
 def check_lengths(path: str, teacher: Any, student: Any, task: FairseqTask) -> None:
@@ -99,7 +118,7 @@ def _compare_dictionaries(
             "--kd-teacher-data to have every symbol checked"
         )
         return
-    for side in ("source", "target"):
+    for side in ("source", "target", "label"):
         student, teacher = _dictionary(task, side), _dictionary(theirs, side)
         difference = first_difference(teacher, student) if student and teacher else None
         if difference:
@@ -135,7 +154,7 @@ def _teacher_task(path: str, teacher_cfg: Any, data: Optional[str]) -> Optional[
     folder = data or str(getattr(teacher_cfg, "data", None))
     if data is None and not all(Path(part).is_dir() for part in folder.split(":")):
         return None
-    with open_dict(teacher_cfg):
+    with _writable(teacher_cfg):
         teacher_cfg.data = folder
     try:
         return tasks.setup_task(teacher_cfg, from_checkpoint=True)

@@ -165,6 +165,24 @@ def test_teacher_without_the_classification_head(tmp_path):
     assert "'polarity' of --num-classes 2; found 'polarity' of 3" in message
 
 
+def test_teacher_with_its_classes_in_another_order(tmp_path):
+    lu = next(c for c in CASES if c.name == "kd_lu")
+    data, theirs = lu.data(tmp_path / "data"), lu.data(tmp_path / "theirs")
+    labels = theirs / "label" / "dict.txt"
+    labels.write_text("".join(reversed(labels.read_text().splitlines(keepends=True))))
+    teacher = save_teacher(lu, tmp_path, theirs)
+    message = error_of(lu, data, tmp_path / "s", "--kd-teacher", teacher)
+    assert "label dictionaries differ: symbol 4 is '2' in the teacher's" in message
+
+
+def test_teacher_of_an_unknown_architecture(world, tmp_path):
+    state = toy.checkpoint(world[2])
+    state["cfg"]["model"]._name = state["cfg"]["model"].arch = "transformer_of_tomorrow"
+    torch.save(state, tmp_path / "t.pt")
+    message = error_of(SS, world[1], tmp_path / "s", "--kd-teacher", tmp_path / "t.pt")
+    assert "model 'transformer_of_tomorrow' cannot be built here" in message
+
+
 def test_teacher_that_takes_shorter_samples(world, tmp_path):
     cfg = toy.parse(*SS.argv(world[1], *RUN, "--max-target-positions", 16, teacher=True))
     model = tasks.setup_task(cfg.task).build_model(cfg.model)

@@ -21,7 +21,11 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-@pytest.mark.parametrize("name", ["kd_ss", "kd_lm", "kd_mlm"])  # tied, untied, head with layers
+# tied head, with projections; untied head; head with layers of its own
+USES = {"kd_ss": ("--kd-hidden-weight", 1), "kd_lm": (), "kd_mlm": ()}
+
+
+@pytest.mark.parametrize("name", USES)
 def test_two_processes_equal_one(name, tmp_path):
     case = next(c for c in CASES if c.name == name)
     data = case.data(tmp_path / "data")
@@ -29,7 +33,7 @@ def test_two_processes_equal_one(name, tmp_path):
     torch.manual_seed(5)
     teacher = tasks.setup_task(cfg.task).build_model(cfg.model)
     path = toy.save_model(tmp_path / "teacher.pt", cfg, teacher)
-    kd = ("--criterion", name, "--kd-teacher", path)
+    kd = ("--criterion", name, "--kd-teacher", path, *USES[name])
     argv = case.argv(data, *RUN, *kd, "--optimizer", "sgd")
     toy.train(*argv, *QUIET[3:], "--update-freq", 2, "--save-dir", tmp_path / "one")
 
@@ -44,8 +48,9 @@ def test_two_processes_equal_one(name, tmp_path):
     one, two = (toy.checkpoint(tmp_path / x / "checkpoint_last.pt") for x in ("one", "two"))
     assert one["optimizer_history"][-1]["num_updates"] == 3
     assert two["optimizer_history"][-1]["num_updates"] == 3
-    moved = 0
-    for key, value in one["model"].items():
-        torch.testing.assert_close(two["model"][key], value, rtol=1e-4, atol=1e-6)
-        moved += value.is_floating_point() and "embed" not in key
-    assert moved
+    for part in ("model", "criterion"):
+        for key, value in (one[part] or {}).items():
+            torch.testing.assert_close(two[part][key], value, rtol=1e-4, atol=1e-6)
+    assert bool(one["criterion"]) == bool(USES[name])
+    start = toy.build(*case.argv(data, *RUN))[1].state_dict()
+    assert any((one["model"][key] - value).abs().max() > 1e-3 for key, value in start.items())

@@ -172,6 +172,7 @@ def test_values_out_of_range(settings, flags, words):
     "name,flags,words",
     [
         ("kd_mlm", ("--kd-sides", "decoder"), "--kd-sides decoder: the student has only encoder"),
+        ("kd_ss", ("--kd-sides", "cross"), "--kd-sides cross: has attentions only"),
         ("kd_mlm", ("--kd-decoder-layer-map", "first"), "only for a model with encoder and"),
         ("kd_ss", ("--kd-layer-map", "5:1"), "--kd-layer-map"),
         ("kd_ss", ("--kd-decoder-layer-map", "1:9"), "--kd-decoder-layer-map"),

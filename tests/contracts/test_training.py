@@ -67,6 +67,28 @@ def test_a_stage_with_knowledge_starts_from_one_without_and_back(prepared, tmp_p
     assert train(case, prepared, tmp_path / "again", *start)["criterion"] is None
 
 
+def test_a_run_is_not_resumed_with_other_terms(prepared, tmp_path):
+    case = next(c for c in CASES if c.name == "kd_ss")
+    train(case, prepared, tmp_path, "--max-update", 1, "--kd-hidden-weight", 1)
+    other = ("--kd-relation-weight", 1, "--kd-relation", "channel")
+    with pytest.raises(ValueError, match="resuming with other --kd-... terms"):
+        train(case, prepared, tmp_path, "--max-update", 2, *other)
+
+
+def test_a_stage_may_start_with_a_teacher_of_another_width(prepared, tmp_path):
+    case = next(c for c in CASES if c.name == "kd_ss")
+    terms = ("--kd-hidden-weight", 1)
+    train(case, prepared, tmp_path / "one", "--max-update", 1, *terms)
+    folder, _ = prepared["kd_ss"]
+    wide = ("--encoder-embed-dim", 24, "--decoder-embed-dim", 24)
+    cfg = toy.parse(*case.argv(folder / "data", *OPTIMISER, *wide, teacher=True))
+    model = tasks.setup_task(cfg.task).build_model(cfg.model)
+    wider = toy.save_model(tmp_path / "wider.pt", cfg, model)
+    start = ("--finetune-from-model", tmp_path / "one" / "checkpoint_last.pt", "--max-update", 1)
+    state = train(case, prepared, tmp_path / "two", *start, *terms, "--kd-teacher", wider)
+    assert all(x.size(0) == 24 for x in state["criterion"].values())
+
+
 @BY_NAME
 def test_no_teacher_tensor_reaches_a_checkpoint(prepared, case, tmp_path):
     state = train(case, prepared, tmp_path, "--max-update", 2)

@@ -3,6 +3,7 @@
 import argparse
 import warnings
 
+import fairseq_cli.train
 import numpy as np
 import pytest
 import torch
@@ -79,15 +80,42 @@ def launch(world=1, bf16=False):
 
 
 def test_launches_that_would_train_nothing_are_refused(monkeypatch):
-    calls = []
-    with pytest.raises(ValueError, match="--distributed-world-size 2 without a GPU"):
-        distributed_utils.call_main(launch(world=2), calls.append)
-    with pytest.raises(ValueError, match="--bf16"):
-        distributed_utils.call_main(launch(bf16=True), calls.append)
+    def refused(cfg, words):
+        with pytest.raises(ValueError, match=words):
+            distributed_utils.call_main(cfg, fairseq_cli.train.main)
+
+    refused(launch(world=2), "--distributed-world-size 2 without a GPU")
+    refused(launch(bf16=True), "--bf16")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="WORLD_SIZE=2"):
-        distributed_utils.call_main(launch(), calls.append)
-    assert not calls
+    refused(launch(), "WORLD_SIZE=2")
+
+
+def test_commands_that_do_not_train_run_in_any_environment(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setattr(distributed_utils, "infer_init_method", lambda cfg: None)
+    calls = []
+    distributed_utils.call_main(launch(), calls.append)
+    assert len(calls) == 1
+
+
+def test_no_sentence_at_all_makes_no_batch():
+    empty = np.array([], dtype=np.int64)
+    assert data_utils.batch_by_size(empty, lambda i: 1, max_tokens=9, max_sentences=8) == []
+
+
+@pytest.mark.parametrize(
+    "restore,once,found",
+    [
+        ("/elsewhere/checkpoint_last.pt", None, "--restore-file /elsewhere/checkpoint_last.pt"),
+        ("checkpoint_last.pt", "/elsewhere/x.pt", "--continue-once /elsewhere/x.pt"),
+    ],
+)
+def test_files_that_do_not_exist(restore, once, found):
+    cfg = OmegaConf.create({"restore_file": restore, "continue_once": once})
+    with pytest.raises(ValueError, match=found):
+        compat._check_restore_file(cfg, once or restore)
+    fresh = OmegaConf.create({"restore_file": "checkpoint_last.pt"})
+    compat._check_restore_file(fresh, "save/checkpoint_last.pt")  # nothing to resume yet
 
 
 def test_an_ordinary_launch_runs_main(monkeypatch):

@@ -1,0 +1,40 @@
+"""What a distillation criterion shows in fairseq's log."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from fairseq import utils
+from fairseq.logging import metrics
+
+from ..distill.knowledge import KINDS
+
+
+def show(
+    criterion: Any, stock: Callable[[list[dict[str, Any]]], None], logs: list[dict[str, Any]]
+) -> None:
+    """Logs the metrics of an interval.
+
+    Args:
+        criterion: class with `extra_metrics` and `stock_ppl_is_of_loss`.
+        stock: `reduce_metrics` of the stock criterion; alone in charge where nothing was distilled.
+        logs: logging outputs of all batches and processes.
+    """
+
+    def total(name: str) -> Any:
+        return sum(log.get(name, 0) for log in logs)
+
+    positions = total("kd_positions")
+    if positions == 0 or not criterion.stock_ppl_is_of_loss:
+        stock(logs)
+    if positions == 0:
+        return
+    if criterion.stock_ppl_is_of_loss:
+        size = total("sample_size")
+        metrics.log_scalar("loss", total("loss") / size / math.log(2), size, round=3)
+        metrics.log_derived("ppl", lambda m: utils.get_perplexity(m["nll_loss"].avg))
+    for name in criterion.extra_metrics:
+        metrics.log_scalar(name, total(name) / positions / math.log(2), positions, round=3)
+    for kind in KINDS:
+        if f"kd_{kind}" in logs[0]:
+            metrics.log_scalar(f"kd_{kind}", total(f"kd_{kind}") / positions, positions, round=4)
