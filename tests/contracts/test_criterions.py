@@ -54,6 +54,25 @@ def test_bfloat16_follows_float32(settings, case):
 
 
 @BY_NAME
+def test_autocast_follows_float32(settings, case):
+    """What --amp does, on the CPU: parameters stay float32, products are taken in half."""
+    setting = settings(case)
+    flags = ("--kd-hidden-weight", 1, "--kd-relation-weight", 1, "--kd-relation", "channel,value")
+    sample = toy.batch(setting.task, range(12))
+    torch.manual_seed(0)
+    full = setting.run(setting.criterion(*flags), sample)
+    torch.manual_seed(0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = setting.run(setting.criterion(*flags), sample)
+    assert half[0].item() == pytest.approx(full[0].item(), rel=0.02)
+    assert all(g.dtype == torch.float32 for g in half[1].values())
+    for name, grad in full[1].items():
+        if grad.norm() > 1e-2 * max(g.norm() for g in full[1].values()):
+            cosine = torch.cosine_similarity(half[1][name].flatten(), grad.flatten(), 0)
+            assert cosine > 0.95, name
+
+
+@BY_NAME
 def test_teacher_equal_to_student_leaves_the_stock_loss(settings, case, tmp_path):
     setting = settings(case)
     cfg = toy.parse(*case.argv(setting.data, "--max-tokens", 500))
