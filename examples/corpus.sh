@@ -1,26 +1,20 @@
 # shellcheck shell=bash disable=SC2154
-# Text to binarised data, for every family. All of a recipe's data has one dictionary, $OUT/spm.dict.txt,
+# Text to binarised data, for every family. All data of a recipe has one dictionary, OUT/spm.dict.txt,
 # which holds <mask>: weights carry over from pre-training to fine-tuning.
-prepared() { if [[ -f $OUT/prepared ]]; then say prepare "finished before, reused"; else return 1; fi; }
+source "$(dirname "${BASH_SOURCE[0]}")/inputs.sh"
+
 subwords() { python "$ROOT/examples/subwords.py" "$@"; }
-plain() { gzip -dcf "$@"; } # gzipped or not
-# need FILE...: the data that the user has to provide
-need() {
-  local file missing=()
-  for file in "$@"; do [[ -f $file ]] || missing+=("$file"); done
-  if ((${#missing[@]})); then say prepare "error: not found: ${missing[*]}; see README.md" >&2; return 1; fi
-}
 # vocabulary FLAG_OR_TEXT...: trains SentencePiece, or takes that of the pre-training
 vocabulary() {
   mkdir -p "$OUT/text" "$OUT/logs"
   rm -rf "$OUT/data" "$OUT/mono" # what an interrupted run may have left
   if [[ ${PRETRAINING:-$OUT} == "$OUT" ]]; then
-    subwords train --vocab "$VOCAB" --model "$OUT/spm" "$@"
+    subwords train --vocab "$VOCAB" --sample "${SAMPLE:-0}" --model "$OUT/spm" "$@"
   else
     cp "$PRETRAINING"/spm.{dict.txt,model} "$OUT"
   fi
 }
-# binarise DESTINATION TEXT_PREFIX SPLIT...: text/PREFIX.SPLIT -> DESTINATION/SPLIT.{bin,idx}
+# binarise DESTINATION PREFIX SPLIT...: OUT/text/PREFIX.SPLIT -> DESTINATION/SPLIT.{bin,idx}
 binarise() {
   local destination=$1 prefix=$2 split flags=()
   for split in "${@:3}"; do
@@ -30,12 +24,17 @@ binarise() {
   fairseq-preprocess --only-source --srcdict "$OUT/spm.dict.txt" --destdir "$destination" \
     "${flags[@]}" >>"$OUT/logs/prepare.log" 2>&1
 }
-finish() { touch "$OUT/prepared" && say prepare "$(wc -l <"$OUT/spm.dict.txt") symbols, $1"; }
-# general_text: the first CORPUS_LINES lines of CORPUS_DIR/{train,valid}.txt[.gz] -> text/general.*
+# general_text FILE...: the text of the pre-training -> OUT/text/general.{train,valid}: the first
+# CORPUS_LINES lines of CORPUS_DIR/train.txt[.gz] (of valid.txt a twentieth), or else FILE.{train,valid}
 general_text() {
-  local split
+  local split count=${CORPUS_LINES:-0}
   for split in train valid; do
-    plain "${CORPUS_DIR:?the folder with train.txt and valid.txt, see README.md}/$split.txt"* |
-      awk -v n="${CORPUS_LINES:-0}" '!n || NR <= n' >"$OUT/text/general.$split"
+    if [[ -n ${CORPUS_DIR:-} ]]; then
+      files "$CORPUS_DIR" "$split.txt"
+      plain "${FILES[0]}" | awk -v n="$count" '!n || NR <= n'
+    else
+      cat "${@/%/.$split}"
+    fi >"$OUT/text/general.$split"
+    count=$((count / 20))
   done
 }

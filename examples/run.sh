@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # All steps of a recipe: bash examples/run.sh sentence_polarity
-# The teacher first, then the students in two lanes of one core each (LANES=1: one after the other).
-# Stop it at any time (Ctrl-C) and start it again: it continues.
+# The teacher, then the students in two lanes of one core each (LANES=1: one after the other). Stop it
+# at any time (Ctrl-C) and start it again: it continues.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/${1:?the folder of a recipe}" && pwd)
 ABLATIONS=${ABLATIONS:-yes} # no: only the students without any and with two-stage distillation
 TEACHER_THREADS=${TEACHER_THREADS:-2}
 LANES=${LANES:-2}
 read -ra SEEDS <<<"${SEEDS:-1}" # fine-tunings of each student
+export KD_LAMBDA=${KD_LAMBDA:-0.5}
 
 student() {
-  local seed
   for seed in "${SEEDS[@]}"; do SEED=$seed KD_LAMBDA=$2 PRETRAINED=$1 bash "$HERE/finetune.sh"; done
 }
 without() {
@@ -23,14 +23,12 @@ with() {
   if [[ $ABLATIONS == yes ]]; then student kd 0; fi
   student kd "$KD_LAMBDA"
 }
-export KD_LAMBDA=${KD_LAMBDA:-0.5}
-
 set -m # every lane is a process group of its own, which can be ended as a whole
 lanes=()
 lane() { "$@" </dev/null & lanes+=("$!"); }
 end_lanes() { for id in "${lanes[@]}"; do kill -- "-$id" 2>/dev/null || true; done; }
 trap end_lanes EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 bash "$HERE/prepare.sh"
 THREADS=$TEACHER_THREADS lane bash "$HERE/teacher.sh"
 wait -n

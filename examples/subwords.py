@@ -29,6 +29,7 @@ def write_dictionary(model: spm.SentencePieceProcessor, path: Path) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Trains the model under a temporary name, writes the dictionary, renames the model last."""
+    sampling = {"input_sentence_size": args.sample, "shuffle_input_sentence": True}
     spm.SentencePieceTrainer.train(
         input=args.text,
         model_prefix=f"{args.model}.part",
@@ -36,6 +37,7 @@ def train(args: argparse.Namespace) -> None:
         model_type="unigram",
         character_coverage=1.0,
         byte_fallback=args.lossless,
+        **(sampling if args.sample else {}),
         normalization_rule_name="identity" if args.lossless else "nmt_nfkc",
         minloglevel=1,
     )
@@ -65,6 +67,8 @@ def main() -> None:
         action="store_true",
         help="no normalisation, and bytes for characters that no piece holds (default: neither)",
     )
+    text = "lines to train on, drawn at random (default: %(default)s = all)"
+    sub.add_argument("--sample", type=int, default=0, metavar="N", help=text)
     sub.add_argument("text", nargs="+", help="text files, one sentence a line")
     sub.set_defaults(func=train)
     sub = commands.add_parser("encode", help="standard input to pieces on standard output")

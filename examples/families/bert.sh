@@ -17,21 +17,5 @@ if [[ -n $LABELS ]]; then
 else
   FINETUNE+=(--num-classes 1 --regression-target)
 fi
-source "$(dirname "${BASH_SOURCE[0]}")/../corpus.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/bert_data.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/../steps.sh"
-
-# labelled INPUT...: text/{INPUT,label}.{train,valid,test} -> data/, as sentence_prediction wants it
-labelled() {
-  local input split texts=("$OUT/text/label".{train,valid,test})
-  for input in "$@"; do binarise "$OUT/data/$input" "$input" train valid test; done
-  mkdir -p "$OUT/data/label"
-  for split in train valid test; do cp "$OUT/text/label.$split" "$OUT/data/label/$split.label"; done
-  if [[ -z $LABELS ]]; then return; fi
-  if grep -vxhF "$(printf '%s\n' "${CLASSES[@]}")" "${texts[@]}" | sort | uniq -c | head >&2; then
-    say prepare "error: the above labels (and how often) are none of: $LABELS" >&2 && return 1
-  fi
-  printf '%s 1\n' "${CLASSES[@]}" >"$OUT/text/label.dict.txt"
-  fairseq-preprocess --only-source --srcdict "$OUT/text/label.dict.txt" --destdir "$OUT/data/label" \
-    --trainpref "${texts[0]}" --validpref "${texts[1]}" --testpref "${texts[2]}" \
-    >>"$OUT/logs/prepare.log" 2>&1
-}

@@ -11,16 +11,15 @@ FINETUNE=("$OUT/data" --criterion kd_lm "${TRAIN[@]}" "${FINETUNE_BATCH[@]}")
 source "$(dirname "${BASH_SOURCE[0]}")/../corpus.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/../steps.sh"
 
-# language_model TRAIN VALID TEST: files of the domain, and CORPUS_DIR/{train,valid}.txt[.gz], the
-# text of the pre-training -> OUT/data, OUT/mono. Blank lines stay: the perplexity counts them.
+# language_model TRAIN VALID TEST: files of the domain -> OUT/data; the text of the pre-training,
+# CORPUS_DIR's or else that of the domain -> OUT/mono. Blank lines stay: the perplexity counts them.
 language_model() {
   local i splits=(train valid test)
-  mkdir -p "$OUT/text"
   for i in 0 1 2; do plain "${@:i+1:1}" >"$OUT/text/domain.${splits[i]}"; done
   vocabulary --lossless "$OUT/text/domain.train"
   binarise "$OUT/data" domain train valid test
   if [[ $PRETRAINING == "$OUT" ]]; then
-    general_text
+    general_text "$OUT/text/domain"
     binarise "$OUT/mono" general train valid
   fi
   finish "$(wc -w <"$OUT/text/domain.train") words of the domain"

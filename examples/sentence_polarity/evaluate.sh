@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Accuracy of the teacher and every finished student on the test set; also OUT/results.json.
+# Accuracy, F1 and MCC on the test set of the teacher and every finished student; also OUT/results.json.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
-measure --task sentence_prediction --metrics accuracy
+measure --task sentence_prediction "$@"

@@ -1,35 +1,4 @@
 #!/usr/bin/env bash
-# All steps on two cores: the teacher on both, then the students in two lanes of one core each.
-# Stop it at any time (Ctrl-C) and start it again: it continues.
+# All steps on two cores. Stop it at any time (Ctrl-C) and start it again: it continues.
 set -euo pipefail
-HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-ABLATIONS=${ABLATIONS:-yes} # no: only the students without any and with two-stage distillation
-TEACHER_THREADS=${TEACHER_THREADS:-2}
-
-student() { KD_LAMBDA=$2 PRETRAINED=$1 bash "$HERE/finetune.sh"; }
-without() {
-  KD_LAMBDA=0 bash "$HERE/pretrain.sh"
-  student plain 0
-  if [[ $ABLATIONS == yes ]]; then student plain "$KD_LAMBDA"; fi
-}
-with() {
-  bash "$HERE/pretrain.sh"
-  if [[ $ABLATIONS == yes ]]; then student kd 0; fi
-  student kd "$KD_LAMBDA"
-}
-export KD_LAMBDA=${KD_LAMBDA:-0.5}
-
-set -m # every lane is a process group of its own, which can be ended as a whole
-lanes=()
-lane() { "$@" </dev/null & lanes+=("$!"); }
-end_lanes() { for id in "${lanes[@]}"; do kill -- "-$id" 2>/dev/null || true; done; }
-trap end_lanes EXIT
-trap 'exit 130' INT TERM HUP
-bash "$HERE/prepare.sh"
-THREADS=$TEACHER_THREADS lane bash "$HERE/teacher.sh"
-wait -n
-lane without
-lane with
-wait -n # the first that fails ends both
-wait -n
-bash "$HERE/evaluate.sh"
+exec bash "$(dirname "${BASH_SOURCE[0]}")/../run.sh" tatoeba_sv_en

@@ -6,12 +6,13 @@ OUT=${OUT:-$ROOT/outputs/tatoeba_sv_en}
 VOCAB=${VOCAB:-4000}           # SentencePiece pieces, of both languages together
 POSITIONS=${POSITIONS:-128}    # longest sentence, in pieces
 MAX_TOKENS=${MAX_TOKENS:-1000} # a batch: small batches learn more from little data
+WARMUP=${WARMUP:-200}          # updates until the peak of the learning rate
 # a size of mass_* / transformer_mass_*, and flags that change it
 read -ra TEACHER <<<"${TEACHER:-small}"
 read -ra STUDENT <<<"${STUDENT:-tiny --encoder-layers 4 --decoder-layers 1}"
 
 TRAIN=(--optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 1.0 --label-smoothing 0.1
-  --lr-scheduler polynomial_decay --warmup-updates 200 --max-tokens "$MAX_TOKENS"
+  --lr-scheduler polynomial_decay --warmup-updates "$WARMUP" --max-tokens "$MAX_TOKENS"
   --max-source-positions "$POSITIONS" --max-target-positions "$POSITIONS")
 PRETRAIN=("$OUT/mono" --task masked_seq2seq --tokens-per-sample "$POSITIONS"
   --sample-break-mode eos --criterion kd_mssm)

@@ -39,7 +39,8 @@ def stubbed_recipe(folder):
     environment.update(OUT=str(out), RECORD=str(record))
 
     def run(script, **variables):
-        command = ["bash", str(script)]
+        arguments = variables.pop("ARGUMENT", "").split()  # of the script
+        command = ["bash", str(script), *arguments]
         env = {**environment, **variables}
         return subprocess.run(command, env=env, capture_output=True, text=True, cwd="/")
 

@@ -25,7 +25,7 @@ def checkpoint(path, data, *flags):
     """An untrained model's stripped checkpoint, and the model."""
     cfg = parse(data, *flags)
     task = tasks.setup_task(cfg.task)
-    torch.manual_seed(7)
+    torch.manual_seed(4)
     model = task.build_model(cfg.model)
     for parameter in model.parameters():  # an untrained model gives every sentence one class
         torch.nn.init.normal_(parameter, std=0.8)
