@@ -7,11 +7,14 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export OUT=${OUT:-$ROOT/outputs/demo}
 export BIN=${BIN:-$ROOT/.venv/bin}
-export VOCAB=${VOCAB:-4000} ABLATIONS=no REPEATS=1 WARMUP=80
+export VOCAB=${VOCAB:-2000} ABLATIONS=no REPEATS=1 WARMUP=80
+width=(--{en,de}coder-embed-dim\ 192 --{en,de}coder-ffn-embed-dim\ 768)
+export TEACHER="small ${width[*]}" TEACHER_LR=1.5e-3 TEACHER_DROPOUT=0.1
+export STUDENT="tiny --encoder-layers 2 --decoder-layers 1"
 export TEACHER_PRETRAIN_UPDATES=${TEACHER_PRETRAIN_UPDATES:-150}
-export TEACHER_FINETUNE_UPDATES=${TEACHER_FINETUNE_UPDATES:-600}
+export TEACHER_FINETUNE_UPDATES=${TEACHER_FINETUNE_UPDATES:-900}
 export STUDENT_PRETRAIN_UPDATES=${STUDENT_PRETRAIN_UPDATES:-250}
-export STUDENT_FINETUNE_UPDATES=${STUDENT_FINETUNE_UPDATES:-700}
+export STUDENT_FINETUNE_UPDATES=${STUDENT_FINETUNE_UPDATES:-900}
 
 if [[ ! -x $BIN/lightpaff ]]; then bash "$ROOT/scripts/setup.sh"; fi
 echo "Two-stage distillation on Tatoeba Swedish-English (about 8 minutes; logs in $OUT/logs)"

@@ -14,7 +14,7 @@ add student_plain_kd "student, fine-tuning KD"
 add student_kd_kd "student, two-stage KD"
 
 compare=()
-if [[ " ${names[*]} " == *" student, no KD "*" student, two-stage KD "* ]]; then
+if [[ -f $OUT/student_plain_plain.pt && -f $OUT/student_kd_kd.pt ]]; then
   compare=(--compare "student, no KD" "student, two-stage KD")
 fi
 
