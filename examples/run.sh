@@ -24,9 +24,9 @@ with() {
   student kd "$KD_LAMBDA"
 }
 set -m # every lane is a process group of its own, which can be ended as a whole
-lanes=()
-lane() { "$@" </dev/null & lanes+=("$!"); }
-end_lanes() { for id in "${lanes[@]}"; do kill -- "-$id" 2>/dev/null || true; done; }
+lane() { "$@" </dev/null & }
+# only what still runs: the number of a finished lane may be another program's by now
+end_lanes() { for id in $(jobs -pr); do kill -- "-$id" 2>/dev/null || true; done; }
 trap end_lanes EXIT
 trap 'exit 130' INT TERM HUP
 bash "$HERE/prepare.sh"
