@@ -6,6 +6,7 @@
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export OUT=${OUT:-$ROOT/outputs/demo}
+if [[ -z ${BIN:-} ]]; then bash "$ROOT/scripts/setup.sh"; fi # at once where nothing is missing
 export BIN=${BIN:-$ROOT/.venv/bin}
 export VOCAB=${VOCAB:-2000} ABLATIONS=no REPEATS=1 WARMUP=80
 width=(--{en,de}coder-embed-dim\ 192 --{en,de}coder-ffn-embed-dim\ 768)
@@ -16,6 +17,5 @@ export TEACHER_FINETUNE_UPDATES=${TEACHER_FINETUNE_UPDATES:-900}
 export STUDENT_PRETRAIN_UPDATES=${STUDENT_PRETRAIN_UPDATES:-250}
 export STUDENT_FINETUNE_UPDATES=${STUDENT_FINETUNE_UPDATES:-900}
 
-if [[ ! -x $BIN/lightpaff ]]; then bash "$ROOT/scripts/setup.sh"; fi
 echo "Two-stage distillation on Tatoeba Swedish-English (about 8 minutes; logs in $OUT/logs)"
 exec bash "$ROOT/examples/tatoeba_sv_en/run.sh"

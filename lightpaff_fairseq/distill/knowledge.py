@@ -84,7 +84,7 @@ class Projection(nn.Module):
 
 
 class Term(nn.Module):
-    """One kind of knowledge on one side.
+    """One kind of knowledge on one side; `forward` gives `(B,)`, summed over the matched layers.
 
     Args:
         settings: of all kinds.
@@ -104,10 +104,6 @@ class Term(nn.Module):
     def projections(self, count: int) -> nn.ModuleList:
         """A projection for each of `count` uses."""
         return nn.ModuleList(Projection(*self.widths) for _ in range(count))
-
-    def forward(self, student: SideTrace, teacher: SideTrace, side: str, masks: Masks) -> Tensor:
-        """`(B,)`, summed over the matched layers."""
-        raise NotImplementedError
 
 
 class EmbeddingTerm(Term):
