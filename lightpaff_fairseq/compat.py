@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import omegaconf
 import torch
+from fairseq import checkpoint_utils
 from fairseq.data import data_utils
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
@@ -234,6 +235,26 @@ def _warn_of_other_batches(cfg: Any, extra_state: Any) -> None:
         )
 
 
+def complete_old_checkpoints() -> None:
+    """Checkpoints without the entry `criterion` (released models, written by older versions).
+
+    fairseq fails on them with KeyError, even for `--finetune-from-model`, if the criterion in
+    training has parameters, as ours has where layers are matched by projections.
+    """
+    original = checkpoint_utils._upgrade_state_dict
+    if getattr(original, "completes", False):
+        return
+
+    @functools.wraps(original)
+    def upgrade(state: dict[str, Any]) -> dict[str, Any]:
+        upgraded: dict[str, Any] = original(state)
+        upgraded.setdefault("criterion", None)
+        return upgraded
+
+    upgrade.completes = True  # type: ignore[attr-defined]
+    checkpoint_utils._upgrade_state_dict = upgrade
+
+
 def filter_known_warnings() -> None:
     """Silences messages about fairseq's own code that a user can do nothing about."""
     by_message = [
@@ -254,4 +275,5 @@ def apply() -> None:
     restore_numpy_names()
     check_launch()
     check_before_training()
+    complete_old_checkpoints()
     filter_known_warnings()

@@ -188,7 +188,7 @@ def install(environment: Environment) -> None:
     environment.announce_torch()
     environment.step(
         "3/5 torch, fairseq, tools, this project (3-5 minutes, 1 with fairseq in pip's cache)",
-        *(*pip, "--editable", ".[dev,rouge]"),
+        *(*pip, "--editable", ".[dev,rouge,plots]"),
     )
     # Its sdist holds C++ of an old Cython, which fails in an isolated build.
     environment.step(

@@ -7,6 +7,7 @@ import fairseq_cli.train
 import numpy as np
 import pytest
 import torch
+from fairseq import checkpoint_utils
 from fairseq.data import data_utils
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
@@ -19,6 +20,7 @@ from lightpaff_fairseq import compat
 def test_applying_twice_changes_nothing():
     def state():
         patched = data_utils.batch_by_size, distributed_utils.call_main, Trainer.load_checkpoint
+        patched += (checkpoint_utils._upgrade_state_dict,)
         return patched, len(warnings.filters)  # pytest resets the filters before every test
 
     compat.apply()
@@ -139,3 +141,15 @@ def test_resuming_with_other_batches_is_said(caplog):
     cfg.dataset.update_epoch_batch_itr = True
     compat._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
     assert not caplog.text
+
+
+def test_checkpoints_without_a_criterion_can_be_fine_tuned_from(tmp_path):
+    """As released models are: fairseq wants the entry where the criterion has parameters."""
+    history = [{"num_updates": 0, "optimizer_name": "x", "lr_scheduler_state": {}}]
+    old = {"args": None, "cfg": {"model": {}}, "model": {}, "optimizer_history": history}
+    old |= {"extra_state": {"train_iterator": {"epoch": 1}}, "last_optimizer_state": None}
+    torch.save(old, tmp_path / "old.pt")
+    torch.save(old | {"criterion": {"w": torch.ones(1)}}, tmp_path / "new.pt")
+    load = checkpoint_utils.load_checkpoint_to_cpu
+    assert load(str(tmp_path / "old.pt"))["criterion"] is None
+    assert load(str(tmp_path / "new.pt"))["criterion"] == {"w": torch.ones(1)}

@@ -1,0 +1,174 @@
+"""The sweep as a table a product of axes (SWEEP/table.md) and one plot (SWEEP/plot.svg).
+
+python report.py --sweep SWEEP --metric accuracy --vary knowledge "layer_map*knowledge=hidden"
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+import matplotlib
+
+matplotlib.use("svg")
+from matplotlib import pyplot as plt
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Students:
+    """The students of one point, by seed.
+
+    Attributes:
+        label: the point's values on the axes that are shown.
+        quality: seed -> the metric, mean over the splits.
+        nll: seed -> bits of a label (fairseq's loss of the stock criterion), mean over the splits.
+    """
+
+    label: str
+    parameters: int
+    quality: Mapping[int, float]
+    nll: Mapping[int, float]
+
+    @property
+    def mean(self) -> float:
+        """Of the metric over seeds."""
+        return statistics.mean(self.quality.values())
+
+
+def read(path: Path) -> list[Row]:
+    """The results.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not path.is_file() or not path.stat().st_size:
+        raise ValueError(f"--sweep: {path} is not there or empty; sweep.py makes it")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def over_splits(row: Row, names: Sequence[str]) -> float:
+    """Mean over the splits of the first of the metrics that a row has.
+
+    Raises:
+        ValueError: it has none of them.
+    """
+    for name in names:
+        values = [value for key, value in row.items() if key.endswith(f"_{name}")]
+        if values:
+            return statistics.mean(values)
+    raise ValueError(f"--metric: expected one of the results' metrics, found {', '.join(names)}")
+
+
+def students(rows: Sequence[Row], product: str, base: Row, metric: str) -> list[Students]:
+    """The points of one product of axes; the base point first."""
+    factors = [factor.partition("=") for factor in product.split("*")]
+    wanted = {axis: names.split(",") if names else None for axis, _, names in factors}
+    points = defaultdict(list)
+    for row in rows:
+        fixed = all(row[a] == base[a] for a in base if a not in wanted)
+        chosen = all(names is None or row[axis] in names for axis, names in wanted.items())
+        if fixed and chosen:
+            points[tuple(row[axis] for axis in wanted)].append(row)
+    return [_group(", ".join(values), group, metric) for values, group in points.items()]
+
+
+def _group(label: str, rows: Sequence[Row], metric: str) -> Students:
+    return Students(
+        label,
+        int(rows[0]["parameters"]),
+        {row["seed"]: over_splits(row, [metric]) for row in rows},
+        {row["seed"]: over_splits(row, ["nll_loss", "loss"]) for row in rows},
+    )
+
+
+def title(product: str) -> str:
+    """A product of axes as a heading: the values are seen below it."""
+    return product if "*" in product else product.split("=")[0]
+
+
+def table(product: str, found: Sequence[Students], base: Students, metric: str) -> str:
+    """A Markdown table, best first; the difference to the base is taken seed by seed."""
+    lines = [
+        f"| {title(product)} | params | {metric} | seeds | "
+        "difference to the base (each seed) | nll (bits) |",
+        "|---|---:|---:|---|---|---:|",
+    ]
+    for point in sorted(found, key=lambda s: -s.mean):
+        seeds = sorted(point.quality)
+        values = " ".join(f"{point.quality[s]:.1f}" for s in seeds)
+        common = [s for s in seeds if s in base.quality]
+        each = [point.quality[s] - base.quality[s] for s in common]
+        shown = "" if point.quality == base.quality else f"{statistics.mean(each):+.1f} "
+        shown += "base" if not shown else "(" + " ".join(f"{d:+.1f}" for d in each) + ")"
+        nll = statistics.mean(point.nll.values())
+        lines.append(
+            f"| {point.label} | {point.parameters / 1e6:.2f} M | {point.mean:.1f} | {values} | "
+            f"{shown} | {nll:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def plot(panels: Mapping[str, Sequence[Students]], base: Students, teacher: float) -> Any:
+    """One panel a product: a dot a seed, a bar at the mean, lines for the base and the teacher."""
+    heights = [len(found) + 0.8 for found in panels.values()]
+    figure, axes = plt.subplots(
+        len(panels),
+        figsize=(7, 0.32 * sum(heights) + 0.9 * len(panels)),
+        gridspec_kw={"height_ratios": heights},
+        squeeze=False,
+        sharex=True,
+    )
+    for axis, (product, found) in zip(axes[:, 0], panels.items(), strict=True):
+        for i, point in enumerate(sorted(found, key=lambda s: s.mean)):
+            values = list(point.quality.values())
+            axis.plot(values, [i] * len(values), "o", color="C0", alpha=0.6)
+            axis.plot([point.mean], [i], "|", color="black", markersize=14, markeredgewidth=2)
+        labels = [s.label for s in sorted(found, key=lambda s: s.mean)]
+        axis.set_yticks(range(len(found)), labels)
+        axis.set_ylim(-0.6, len(found) - 0.4)
+        axis.axvline(base.mean, color="C1", linestyle="--", label="base point, mean")
+        axis.axvline(teacher, color="C2", linestyle=":", label="teacher")
+        axis.set_title(title(product), loc="left", fontsize=9)
+        axis.grid(axis="x", alpha=0.3)
+    axes[0, 0].legend(fontsize=8, loc="lower right")
+    figure.tight_layout()
+    return figure
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Writes both files and prints the table; 2 after bad input."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sweep", type=Path, required=True)
+    parser.add_argument("--metric", required=True, help="accuracy or bleu")
+    parser.add_argument("--vary", nargs="+", required=True, help="as for sweep.py")
+    args = parser.parse_args(argv)
+    try:
+        rows = read(args.sweep / "results.jsonl")
+        first = json.loads((args.sweep / "base.json").read_text())
+        teacher_row = json.loads((args.sweep / "teacher.json").read_text())
+        teacher = over_splits(teacher_row, [args.metric])
+        base = students(rows, "knowledge=logits", first, args.metric)[0]
+        panels = {p: students(rows, p, first, args.metric) for p in args.vary}
+    except ValueError as error:
+        print(f"report.py: error: {error}", file=sys.stderr)
+        return 2
+    size = f"{teacher_row['parameters'] / 1e6:.2f} M parameters"
+    texts = [f"teacher: {args.metric} {teacher:.1f}, {size}"]
+    texts += [table(product, found, base, args.metric) for product, found in panels.items()]
+    (args.sweep / "table.md").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+    figure = plot(panels, base, teacher)
+    figure.supxlabel(f"{args.metric}: a dot a seed, a bar at the mean", fontsize=10)
+    figure.savefig(args.sweep / "plot.svg", metadata={"Date": None})
+    print("\n\n".join(texts))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

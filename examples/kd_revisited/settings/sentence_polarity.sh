@@ -1,0 +1,18 @@
+# shellcheck shell=bash disable=SC2034,SC2153,SC2154
+# BERT on sentence_polarity: models and pre-training are the recipe's, fine-tunings are shorter (about
+# one epoch). Shapes: the same number of parameters, embeddings included, within 4 %.
+DEFAULT_VARY="knowledge=logits,embedding,hidden,attention,relation,all layer_map*knowledge=hidden"
+DEFAULT_VARY+=" init*soft=0,0.5 soft=0,0.5,1,0.5_T2 shape*init=teacher_uniform"
+
+sweep_settings() {
+  source "$HERE/../sentence_polarity/settings.sh"
+  SHAPES=("2x96" "$(shape 1 112)" "$(shape 3 88)" "$(shape 4 80)")
+  SPLITS=(valid test) # neither is used in training: the last update is measured, none is chosen
+  METRIC=accuracy
+  model "$STUDENT" "${UPDATES:-250}" "$STUDENT_FINETUNE_LR" "$FINETUNE_ARCH"
+  ARCH=${MODEL[1]} TEACHER_ARCH=$FINETUNE_ARCH$TEACHER
+  FLAGS=("${FINETUNE[@]}" "${MODEL[@]:2}")
+}
+shape() { # LAYERS WIDTH
+  echo "$1x$2 --encoder-layers $1 --encoder-embed-dim $2 --encoder-ffn-embed-dim $((4 * $2))"
+}

@@ -1,0 +1,29 @@
+# shellcheck shell=bash disable=SC2034,SC2153,SC2154
+# MASS on tatoeba_sv_en: a smaller teacher and shorter trainings than the recipe's, and a student
+# that is not deeper than its teacher. Shapes: encoder + decoder layers x width, the same number of
+# parameters within 3 %.
+export VOCAB=${VOCAB:-2000} WARMUP=${WARMUP:-80} TEACHER_LR=${TEACHER_LR:-1.5e-3}
+width=(--{en,de}coder-embed-dim\ 192 --{en,de}coder-ffn-embed-dim\ 768)
+export TEACHER="small ${width[*]}" TEACHER_DROPOUT=0.1
+export STUDENT="tiny --encoder-layers 3 --decoder-layers 1"
+export TEACHER_PRETRAIN_UPDATES=${TEACHER_PRETRAIN_UPDATES:-150}
+export TEACHER_FINETUNE_UPDATES=${TEACHER_FINETUNE_UPDATES:-1500}
+export STUDENT_PRETRAIN_UPDATES=${STUDENT_PRETRAIN_UPDATES:-250}
+export STUDENT_LR=${STUDENT_LR:-2e-3}
+DEFAULT_VARY="knowledge=logits,embedding,hidden,attention,relation"
+DEFAULT_VARY+=" init=distilled,pretrained,random,teacher_uniform soft=0,0.5,1 shape*init=random"
+
+sweep_settings() {
+  source "$HERE/../tatoeba_sv_en/settings.sh"
+  SHAPES=("$(shape 3 1 96)" "$(shape 2 2 92)" "$(shape 1 1 124)")
+  SPLITS=(test) # not used in training: the last update is measured, none is chosen
+  METRIC=bleu
+  length "${UPDATES:-600}"
+  ARCH=transformer_mass_tiny TEACHER_ARCH="transformer_mass_${TEACHER[*]}"
+  FLAGS=("${FINETUNE[@]}" "${TRAIN[@]}" "${LENGTH[@]}" --lr "$STUDENT_LR" --dropout 0.1
+    --eval-bleu --eval-bleu-args '{"beam": 5}' --eval-bleu-remove-bpe sentencepiece)
+}
+shape() { # ENCODER_LAYERS DECODER_LAYERS WIDTH
+  echo "$1+$2x$3 --encoder-layers $1 --decoder-layers $2 --encoder-embed-dim $3 --decoder-embed-dim $3" \
+    "--encoder-ffn-embed-dim $((4 * $3)) --decoder-ffn-embed-dim $((4 * $3))"
+}

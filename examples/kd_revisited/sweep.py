@@ -1,0 +1,217 @@
+"""Trains every point of a grid, one after the other; run.sh says with what.
+
+    python sweep.py --recipe OUT --out SWEEP --arch ARCH --shape "2x96" --vary knowledge -- FLAGS
+
+Start it again after a stop: finished points are not run again. Start it in two terminals: both work
+on the same grid. A point's result is SWEEP/points/NAME.json, all of them are SWEEP/results.jsonl.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from grid import Point, Values, key, points, with_shapes
+from training import train
+
+import lightpaff_fairseq
+from lightpaff_fairseq.convert.student_init import StudentInit, init_student
+
+SHOWN = ("_loss", "_accuracy", "_bleu")
+USER_DIR = str(Path(lightpaff_fairseq.__file__).parent)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What all points share.
+
+    Attributes:
+        recipe: folder of the recipe whose teacher and pre-trained students are used.
+        out: where everything is written.
+        flags: of every training; the first is the folder of the data.
+        splits: what the students are measured on, after the last update.
+    """
+
+    recipe: Path
+    out: Path
+    arch: str
+    flags: tuple[str, ...]
+    splits: tuple[str, ...]
+    axes: Mapping[str, Values]
+    teacher_arch: tuple[str, ...]
+
+    @property
+    def teacher(self) -> Path:
+        """The fine-tuned teacher."""
+        return self.recipe / "teacher.pt"
+
+    def checkpoint(self, point: Point) -> tuple[Path, ...]:
+        """The file that a point starts from, made out of the teacher where needed; random: none."""
+        made = {"distilled": "kd", "pretrained": "plain"}
+        if point["init"] == "random":
+            return ()
+        if point["init"] in made:
+            return (self.recipe / f"student_pretrained_{made[point['init']]}.pt",)
+        layers = point["init"].removeprefix("teacher_")
+        path = self.out / "init" / f"{point['shape']}-{layers}.pt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path.with_suffix(".lock")):
+            if not path.exists():
+                shape = self.axes["shape"][point["shape"]]
+                flags = (*self.flags[1:], *shape)
+                init_student(StudentInit(self.teacher, path, self.arch, flags, layers))
+        return (path,)
+
+    def training(self, point: Point) -> list[str]:
+        """The flags of fairseq-train."""
+        words = [*self.flags, "--arch", self.arch, *point.flags(self.axes)]
+        words += ["--kd-teacher", str(self.teacher), "--seed", str(point.seed)]
+        for path in self.checkpoint(point):
+            words += ["--finetune-from-model", str(path)]
+        return [*words, "--user-dir", USER_DIR]
+
+    def measuring_the_teacher(self) -> list[str]:
+        """The same for the teacher: one update with learning rate 0, then what students get."""
+        words = [*self.flags, "--arch", *self.teacher_arch, "--user-dir", USER_DIR]
+        words += ["--lr", "0", "--max-update", "1", "--kd-lambda", "0"]
+        return [*words, "--finetune-from-model", str(self.teacher)]
+
+
+@contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Holds a lock that ends with the process; yields whether it was free (`wait`: True)."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def write(path: Path, text: str) -> None:
+    """Under a temporary name, then renamed; several processes may do it at once."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def finished(sweep: Sweep, point: Point) -> bool:
+    """Whether the point has a result.
+
+    Raises:
+        ValueError: it was made with other flags.
+    """
+    path = sweep.out / "points" / f"{point.name}.json"
+    if not path.exists():
+        return False
+    found = json.loads(path.read_text(encoding="utf-8"))["flags_key"]
+    wanted = key(_portable(sweep, sweep.training(point)))
+    if found != wanted:
+        raise ValueError(f"{path}: was made with other flags; remove it or choose another --out")
+    return True
+
+
+def _portable(sweep: Sweep, flags: Sequence[str]) -> list[str]:
+    """Flags without the place of the folders, which may be moved."""
+    places = {str(sweep.out): "SWEEP", str(sweep.recipe): "RECIPE", USER_DIR: "lightpaff_fairseq"}
+    for place, name in places.items():
+        flags = [word.replace(place, name) for word in flags]
+    return list(flags)
+
+
+def run(sweep: Sweep, point: Point) -> dict[str, Any]:
+    """Trains one point and writes its result."""
+    flags = sweep.training(point)
+    log = sweep.out / "logs" / f"{point.name}.log"
+    measured = train(flags, sweep.splits, log)
+    portable = _portable(sweep, flags)
+    values: dict[str, Any] = {"name": point.name, **dict(point.values), "seed": point.seed}
+    row = values | measured | {"flags_key": key(portable), "flags": portable}
+    write(sweep.out / "points" / f"{point.name}.json", json.dumps(row) + "\n")
+    files = sorted((sweep.out / "points").glob("*.json"))
+    write(sweep.out / "results.jsonl", "".join(f.read_text(encoding="utf-8") for f in files))
+    return row
+
+
+def prepare(sweep: Sweep) -> None:
+    """Makes the folders, notes the base point, and measures the teacher."""
+    for folder in ("points", "logs", "locks"):
+        (sweep.out / folder).mkdir(parents=True, exist_ok=True)
+    base = {axis: next(iter(values)) for axis, values in sweep.axes.items()}
+    write(sweep.out / "base.json", json.dumps(base) + "\n")
+    with locked(sweep.out / "locks" / "teacher"):
+        if not (sweep.out / "teacher.json").exists():
+            log = sweep.out / "logs" / "teacher.log"
+            measured = train(sweep.measuring_the_teacher(), sweep.splits, log)
+            write(sweep.out / "teacher.json", json.dumps(measured) + "\n")
+
+
+def work(sweep: Sweep, grid: Sequence[Point]) -> int:
+    """Runs what is not finished and not being run by another process; 1 if a point failed."""
+    failed = 0
+    for i, point in enumerate(grid, 1):
+        name = f"{i}/{len(grid)} {point.name}"
+        with locked(sweep.out / "locks" / point.name, wait=False) as ours:
+            if not ours or finished(sweep, point):
+                continue
+            try:
+                row = run(sweep, point)
+            except (ValueError, RuntimeError) as error:
+                failed += 1
+                print(f"{name}: failed: {error}", file=sys.stderr)
+                continue
+        shown = " ".join(f"{k} {v:g}" for k, v in row.items() if k.endswith(SHOWN))
+        print(f"{name}: {shown} ({row['seconds']:.0f} s)", flush=True)
+    return int(failed > 0)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Parses the command line and works through the grid; 2 after bad input."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--recipe", type=Path, required=True, help="folder of a recipe's finished models")
+    add("--out", type=Path, required=True, help="where the results go")
+    add("--arch", required=True, help="the students' architecture")
+    add("--teacher-arch", required=True, metavar="'ARCH FLAGS'", help="the teacher's architecture")
+    add("--shape", action="append", required=True, metavar="'NAME FLAGS'", help="sizes to compare")
+    add("--split", nargs="+", default=["valid", "test"], help="what is measured (%(default)s)")
+    add("--vary", nargs="+", required=True, metavar="AXIS[=VALUE,...][*AXIS...]")
+    add("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    add("--dry-run", action="store_true", help="print the names of the points")
+    add("flags", nargs="+", help="of fairseq-train, for every point, after --")
+    args = parser.parse_args(argv)
+    try:
+        axes = with_shapes(args.shape)
+        grid = points(args.vary, axes, args.seeds)
+        sweep = Sweep(
+            *(args.recipe, args.out, args.arch, tuple(args.flags), tuple(args.split), axes),
+            tuple(args.teacher_arch.split()),
+        )
+        check(sweep)
+        if args.dry_run:
+            print("\n".join(point.name for point in grid))
+            return 0
+        prepare(sweep)
+        return work(sweep, grid)
+    except ValueError as error:
+        print(f"sweep.py: error: {error}", file=sys.stderr)
+        return 2
+
+
+def check(sweep: Sweep) -> None:
+    """Raises ValueError unless the recipe's models are there."""
+    names = ("teacher.pt", "student_pretrained_kd.pt", "student_pretrained_plain.pt")
+    missing = [name for name in names if not (sweep.recipe / name).is_file()]
+    if missing:
+        raise ValueError(f"--recipe {sweep.recipe}: not there: {', '.join(missing)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""One training of fairseq in this process, and the numbers that its validation prints.
+
+A process a training would spend more time on starting than a short training takes.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+import fairseq_cli.train
+import torch
+from fairseq import options
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.distributed import utils as distributed_utils
+
+BEGIN = "begin validation on"
+PARAMETERS = "num. shared model params"
+
+
+@dataclass
+class Record(logging.Handler):
+    """Listens to fairseq's log (--log-format json).
+
+    Attributes:
+        splits: the validation sets whose results are wanted.
+        results: `{split}_{metric}` of the last validation of each.
+        validation_seconds: what all validations took.
+    """
+
+    splits: Sequence[str]
+    results: dict[str, float] = field(default_factory=dict)
+    parameters: Optional[int] = None
+    updates_seconds: float = 0.0
+    validation_seconds: float = 0.0
+    _began: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__init__(logging.INFO)
+
+    __hash__ = logging.Handler.__hash__  # logging keeps its handlers in sets
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Takes what is wanted out of one line of the log."""
+        text = record.getMessage()
+        if text.startswith(BEGIN):
+            self._began = time.monotonic()
+        elif text.startswith(PARAMETERS) and self.parameters is None:
+            self.parameters = int(text.split()[4].replace(",", ""))
+        elif record.name in self.splits and text.startswith("{"):
+            self.validation_seconds += time.monotonic() - self._began
+            self.results |= _numbers(json.loads(text), record.name)
+        elif record.name in ("train", "train_inner") and text.startswith("{"):
+            values = json.loads(text)
+            wall = values.get("train_wall", values.get("train_train_wall"))
+            self.updates_seconds = max(self.updates_seconds, float(wall or 0))
+
+
+def _numbers(values: dict[str, Any], split: str) -> dict[str, float]:
+    skip = {f"{split}_{name}" for name in ("num_updates", "wps", "wpb", "bsz")}
+    wanted = {k: v for k, v in values.items() if k.startswith(f"{split}_") and k not in skip}
+    return {k: float(v) for k, v in wanted.items() if v is not None}
+
+
+@contextmanager
+def logging_to(path: Path, record: Record) -> Iterator[None]:
+    """fairseq's log goes to a file and to `record`, and nowhere else."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s | %(levelname)s | %(name)s | %(message)s"))
+    root.handlers[:] = [file, record]
+    try:
+        yield
+    finally:
+        root.handlers[:] = before
+        file.close()
+
+
+def train(flags: Sequence[str], splits: Sequence[str], log: Path) -> dict[str, float]:
+    """Runs fairseq-train once, without writing a checkpoint.
+
+    Args:
+        flags: of fairseq-train. It validates on `splits` after the last update.
+        log: the file for fairseq's log.
+    Returns:
+        the metrics of the validations, `parameters`, and seconds: `seconds_updates`,
+        `seconds_validation`, and `seconds` of everything.
+    Raises:
+        ValueError: the training ended without a result.
+    """
+    start = time.monotonic()
+    never = str(10**9)
+    words = [
+        *flags,
+        *("--valid-subset", ",".join(splits), "--validate-interval", never),
+        *("--no-save", "--log-format", "json", "--log-interval", "50"),
+        *("--required-batch-size-multiple", "1", "--num-workers", "0"),
+    ]
+    record = Record(splits)
+    with logging_to(log, record):
+        parser = options.get_training_parser()
+        cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, words))
+        if not torch.cuda.is_available():
+            cfg.common.cpu = True
+        distributed_utils.call_main(cfg, fairseq_cli.train.main)
+    missing = [split for split in splits if f"{split}_loss" not in record.results]
+    if missing:
+        raise ValueError(f"the training ended without validation on {missing}, see {log}")
+    return {
+        **record.results,
+        "parameters": record.parameters or 0,
+        "seconds": round(time.monotonic() - start, 2),
+        "seconds_updates": round(record.updates_seconds, 2),
+        "seconds_validation": round(record.validation_seconds, 2),
+    }
