@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2153,SC2154
+# shellcheck shell=bash disable=SC1091,SC2034,SC2153,SC2154
 # BERT on sentence_polarity: models and pre-training are the recipe's, fine-tunings are shorter (about
 # one epoch). Shapes: the same number of parameters, embeddings included, within 4 %.
 DEFAULT_VARY="knowledge=logits,embedding,hidden,attention,relation,all layer_map*knowledge=hidden"

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2153,SC2154
+# shellcheck shell=bash disable=SC1091,SC2034,SC2153,SC2154
 # MASS on tatoeba_sv_en: a smaller teacher and shorter trainings than the recipe's, and a student
 # that is not deeper than its teacher. Shapes: encoder + decoder layers x width, the same number of
 # parameters within 3 %.
