@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from grid import Point, Values, key, points, with_shapes
-from training import train
-
 import lightpaff_fairseq
+from grid import Point, Values, key, points, with_shapes
 from lightpaff_fairseq.convert.student_init import StudentInit, init_student
+from training import train
 
 SHOWN = ("_loss", "_accuracy", "_bleu")
 USER_DIR = str(Path(lightpaff_fairseq.__file__).parent)

@@ -61,23 +61,26 @@ class Record(logging.Handler):
 
 
 def _numbers(values: dict[str, Any], split: str) -> dict[str, float]:
-    skip = {f"{split}_{name}" for name in ("num_updates", "wps", "wpb", "bsz")}
-    wanted = {k: v for k, v in values.items() if k.startswith(f"{split}_") and k not in skip}
-    return {k: float(v) for k, v in wanted.items() if v is not None}
+    """The metrics of one split; not its best ones, which fairseq takes over all trainings."""
+    wanted = {k: v for k, v in values.items() if k.startswith(f"{split}_") and v is not None}
+    skip = [f"{split}_{name}" for name in ("num_updates", "wps", "wpb", "bsz", "best_")]
+    return {k: float(v) for k, v in wanted.items() if not k.startswith(tuple(skip))}
 
 
 @contextmanager
 def logging_to(path: Path, record: Record) -> Iterator[None]:
     """fairseq's log goes to a file and to `record`, and nowhere else."""
     root = logging.getLogger()
-    before = root.handlers[:]
+    before, level = root.handlers[:], root.level
     file = logging.FileHandler(path, mode="w", encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s | %(levelname)s | %(name)s | %(message)s"))
     root.handlers[:] = [file, record]
+    root.setLevel(logging.INFO)
     try:
         yield
     finally:
         root.handlers[:] = before
+        root.setLevel(level)
         file.close()
 
 

@@ -1,5 +1,7 @@
 """Peak memory that a computation takes on top of its inputs."""
 
+import ctypes
+import gc
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -56,6 +58,7 @@ def _peak_in_this_process(make: Factory, settings: Any, name: str, threads: int)
     torch.set_num_threads(threads)
     make(settings, name, True)()
     run = make(settings, name, False)
+    _return_freed_memory()
     try:
         CLEAR.write_text(RESET_PEAK)
     except OSError:
@@ -63,6 +66,14 @@ def _peak_in_this_process(make: Factory, settings: Any, name: str, threads: int)
     before = _status_bytes("VmRSS")
     run()
     return max(0, _status_bytes("VmHWM") - before)
+
+
+def _return_freed_memory() -> None:
+    """Or what the computation takes from it would not count (glibc keeps freed memory)."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _status_bytes(key: str) -> int:

@@ -12,6 +12,7 @@ import torch
 
 from ..benchmark.loss import DTYPES, LossProblem, Row, benchmark_loss
 from ..benchmark.step import FAMILIES, StepProblem, StepReport, benchmark_step
+from ..benchmark.step_memory import step_memory
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -73,6 +74,11 @@ def _add_step(kinds: Any) -> None:
         "--sentences": (16, "sentences of the batch"),
         "--length": (64, "tokens of a sentence"),
     }
+    step.add_argument(
+        "--memory",
+        action="store_true",
+        help="also the peak memory of a first update (default: not; a fresh process a variant)",
+    )
     _add_common(step, sizes)
     step.set_defaults(func=run_step)
 
@@ -153,6 +159,7 @@ def run_step(args: argparse.Namespace) -> int:
     )
     result = benchmark_step(problem, args.repeats)
     report = {**asdict(problem), **_machine(), **asdict(result)}
+    report["extra_mb"] = step_memory(problem, result.seconds) if args.memory else {}
     print(step_table(report, result))
     _write(report, args.json)
     return 0
@@ -177,6 +184,10 @@ def table(report: dict[str, Any], rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def _megabytes(extra: float | None) -> str:
+    return "" if extra is None else f"{extra:6.0f} MB "
+
+
 def step_table(report: dict[str, Any], result: StepReport) -> str:
     """The results as text: what was measured, a line a variant, and the two ratios."""
     names = {
@@ -193,11 +204,15 @@ def step_table(report: dict[str, Any], result: StepReport) -> str:
         f"{side} {report[side]}: {count:,} parameters" for side, count in result.parameters.items()
     ]
     lines[0] = lines[0].format(**report) + f", {result.positions} predicted positions"
-    lines += [f"{name:8} {result.seconds[name]:8.3f} s  {text}" for name, text in names.items()]
+    lines += [
+        f"{name:8} {result.seconds[name]:8.3f} s {_megabytes(report['extra_mb'].get(name))} {text}"
+        for name, text in names.items()
+    ]
     lines += [
         f"kd / (plain + teacher)  {result.kd_to_parts:.3f}",
         f"teacher / plain         {result.teacher_to_plain:.3f}",
         *([f"more / kd               {result.more_to_kd:.3f}"] if result.more_to_kd else []),
         f"medians of {len(result.all_seconds['kd'])} rounds; ratios are taken within a round",
+        *(["MB: peak of a first update above models and batch"] if report["extra_mb"] else []),
     ]
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """`lightpaff evaluate`: quality, size and speed of checkpoints, side by side."""
 
 import argparse
+import logging
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: bad flags or files, see `check` and the modules of `evaluation`.
     """
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every file it reads
     models = check(args)
     result = TASKS[args.task](models, args)
     print("\n".join([format_table(result.rows, result.columns), *result.notes]))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from . import features
-from .record import AttentionInput, SideTrace, Stack, Tap, stacks
+from .record import Attention, SideTrace, Stack, Tap, stacks
 
 Pairs = tuple[tuple[int, int], ...]
 KINDS = ("embedding", "hidden", "attention", "relation")
@@ -43,7 +43,7 @@ class KnowledgeSettings:
 
     @property
     def with_attention(self) -> bool:
-        """Whether inputs of attentions have to be recorded."""
+        """Whether attentions have to be recorded."""
         heads = {"query", "key", "value"} & set(self.relations)
         return "attention" in self.weights or ("relation" in self.weights and bool(heads))
 
@@ -178,7 +178,7 @@ class RelationTerm(Term):
         )
         return features.head_relation(heads_s, heads_t, mask)
 
-    def _regrouped(self, kind: str, attention: AttentionInput) -> Tensor:
+    def _regrouped(self, kind: str, attention: Attention) -> Tensor:
         return features.regrouped(attention.heads(kind), self.count)
 
 

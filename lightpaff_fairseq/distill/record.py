@@ -1,10 +1,11 @@
-"""What a model computes on its way: embeddings, hidden states, inputs of its attentions.
+"""What a model computes on its way: embeddings, hidden states, queries, keys and values.
 
 Hooks exist only inside `with Tap(model)`, and nothing is left on the model. All tensors of a trace
 are batch-first. Shape letters: B batch, T length of a side, S length of the keys, C width, H heads.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from fairseq.modules import LayerDropModuleList
@@ -15,30 +16,28 @@ from .readout import unwrapped
 SIDES = ("encoder", "decoder", "cross")
 
 
-@dataclass(frozen=True)
-class AttentionInput:
-    """An attention module and what it was given: queries `(B, T, C)`, keys `(B, S, C_k)`."""
+@dataclass
+class Attention:
+    """An attention module and its `query` `(B, T, C)`, `key`, `value` `(B, S, C)`, projected."""
 
     module: Any
-    query: Tensor
-    key: Tensor
+    projected: dict[str, Tensor] = field(default_factory=dict)
 
     def heads(self, which: str) -> Tensor:
         """`(B, H, T or S, C / H)`: the projected `query`, `key` or `value`, before any scaling."""
-        source = self.query if which == "query" else self.key
-        projected: Tensor = getattr(self.module, f"{which[0]}_proj")(source)
+        projected = self.projected[which]
         batch, length, _ = projected.shape
-        return projected.view(batch, length, self.module.num_heads, -1).transpose(1, 2)
+        return projected.reshape(batch, length, self.module.num_heads, -1).transpose(1, 2)
 
     def scores(self) -> Tensor:
         """`(B, H, T, S)`: scaled dot products before masking and softmax."""
         scaling: float = self.module.scaling
-        return self.heads("query") @ self.heads("key").transpose(-1, -2) * scaling
+        return (self.heads("query") * scaling) @ self.heads("key").transpose(-1, -2)
 
 
 @dataclass
 class SideTrace:
-    """One stack of layers: its input, the output of every layer, the input of every attention.
+    """One stack of layers: its input, the output of every layer, every attention.
 
     `hidden[i]` is `(B, T, C)`, what layer i hands on (in pre-norm models before any final
     LayerNorm). The side `cross` has attentions only.
@@ -46,7 +45,7 @@ class SideTrace:
 
     embedding: Tensor | None = None
     hidden: list[Tensor] = field(default_factory=list)
-    attention: list[AttentionInput] = field(default_factory=list)
+    attention: list[Attention] = field(default_factory=list)
 
 
 class Stack(NamedTuple):
@@ -87,7 +86,7 @@ def check_recordable(model: nn.Module, with_attention: bool) -> None:
     """Refuses students whose layers do not run once, in order, with a gradient.
 
     Raises:
-        ValueError: LayerDrop, or activation checkpointing where inputs of attentions are wanted.
+        ValueError: LayerDrop, or activation checkpointing where attentions are wanted.
     """
     for side, stack in stacks(model).items():
         if isinstance(stack.layers, LayerDropModuleList) and stack.layers.p > 0:
@@ -98,8 +97,8 @@ def check_recordable(model: nn.Module, with_attention: bool) -> None:
         checkpointed = any("forward" in vars(layer) for layer in stack.layers)
         if with_attention and checkpointed:
             raise ValueError(
-                "--checkpoint-activations: attentions are computed again in backward, so their "
-                "inputs cannot be matched; leave it out, or set --kd-attention-weight and "
+                "--checkpoint-activations: attentions are computed again in backward, so they "
+                "cannot be matched; leave it out, or set --kd-attention-weight and "
                 "--kd-relation-weight to 0"
             )
 
@@ -110,7 +109,8 @@ class Tap:
     Args:
         model: a fairseq transformer, possibly wrapped for data-parallel training.
         sides: which sides to record.
-        with_attention: whether to record the inputs of attentions too.
+        with_attention: whether to record attentions too. They then take fairseq's own path
+            instead of `F.multi_head_attention_forward`, which shows no projection to a hook.
     """
 
     def __init__(self, model: nn.Module, sides: tuple[str, ...], with_attention: bool) -> None:
@@ -118,6 +118,7 @@ class Tap:
         self._sides = sides
         self._with_attention = with_attention
         self._handles: list[Any] = []
+        self._redirected: list[Any] = []
 
     def __enter__(self) -> dict[str, SideTrace]:
         """A trace for every side; it fills while the model runs."""
@@ -136,6 +137,9 @@ class Tap:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        for module in self._redirected:
+            module.skip_embed_dim_check = False
+        self._redirected.clear()
 
     def _record_states(self, layers: nn.ModuleList, record: SideTrace) -> None:
         def before(_module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -148,9 +152,18 @@ class Tap:
         self._handles.append(layers[0].register_forward_pre_hook(before))
         self._handles += [layer.register_forward_hook(after) for layer in layers]
 
-    def _record_attention(self, module: nn.Module, record: SideTrace) -> None:
-        def before(module: nn.Module, _args: Any, kwargs: dict[str, Any]) -> None:
-            query, key = (kwargs[name].transpose(0, 1) for name in ("query", "key"))
-            record.attention.append(AttentionInput(module, query, key))
+    def _record_attention(self, module: Any, record: SideTrace) -> None:
+        attention = Attention(module)
+        record.attention.append(attention)
+        if not module.skip_embed_dim_check:
+            module.skip_embed_dim_check = True
+            self._redirected.append(module)
 
-        self._handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+        def after(which: str, _module: nn.Module, _args: Any, output: Tensor) -> None:
+            if which == "query":
+                output = output.clone()  # fairseq scales it in place
+            attention.projected[which] = output.transpose(0, 1)  # (T, B, C) -> (B, T, C)
+
+        for which in ("query", "key", "value"):
+            projection = getattr(module, f"{which[0]}_proj")
+            self._handles.append(projection.register_forward_hook(partial(after, which)))

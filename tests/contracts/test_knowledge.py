@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from fairseq.modules import MultiheadAttention
 
 import toy
 from cases import CASES
@@ -95,7 +96,11 @@ def test_padding_and_batch_split_change_nothing(settings, case, use):
 def test_what_is_recorded_is_what_the_model_computed(settings, case):
     setting = settings(case)
     model = copy.deepcopy(setting.teacher).double().eval()
-    sides = tuple(stacks(model))
+    sides, given = tuple(stacks(model)), {}
+    for module in (m for m in model.modules() if isinstance(m, MultiheadAttention)):
+        module.register_forward_pre_hook(
+            lambda m, _, inputs: given.update({m: inputs}), with_kwargs=True
+        )
     net_input = toy.batch(setting.task, range(6))["net_input"]
     with Tap(model, sides, with_attention=True) as trace:
         if "decoder" in sides:
@@ -109,14 +114,12 @@ def test_what_is_recorded_is_what_the_model_computed(settings, case):
     for ours, theirs in zip(recorded, states):
         torch.testing.assert_close(ours, theirs.transpose(0, 1))
 
-    for side in trace.values():
-        for given in side.attention:
-            _, weights = given.module(
-                query=given.query.transpose(0, 1),
-                key=given.key.transpose(0, 1),
-                value=given.key.transpose(0, 1),
-            )
-            torch.testing.assert_close(given.scores().softmax(-1).mean(1), weights)
+    recorded = [attention for side in trace.values() for attention in side.attention]
+    assert len(recorded) == len(given) == 2 * len(sides)
+    for attention in recorded:
+        inputs = {name: given[attention.module][name] for name in ("query", "key", "value")}
+        _, weights = attention.module(**inputs)
+        torch.testing.assert_close(attention.scores().softmax(-1).mean(1), weights)
 
 
 @BY_NAME
@@ -130,6 +133,9 @@ def test_no_hook_without_knowledge_and_none_left_behind(settings, case, monkeypa
     criterion = setting.criterion(*ALL)
     run(setting, criterion)
     assert hooks() == 0
+    models = (setting.student, criterion._teacher.model)
+    attentions = [m for x in models for m in x.modules() if isinstance(m, MultiheadAttention)]
+    assert attentions and not any(m.skip_embed_dim_check for m in attentions)
     monkeypatch.setattr(knowledge, "Tap", None)  # must not be asked for
     criterion = setting.criterion()
     run(setting, criterion)

@@ -12,7 +12,7 @@ from fairseq.data import Dictionary, data_utils
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import toy
-from lightpaff_fairseq.benchmark import step
+from lightpaff_fairseq.benchmark import step, step_memory
 from lightpaff_fairseq.benchmark.synthetic import write_corpus
 from lightpaff_fairseq.cli.main import main
 
@@ -77,6 +77,21 @@ def test_more_knowledge_is_timed_beside_plain_distillation(tmp_path):
     log = bench.update(bench.more)
     assert log["kd_hidden"] > 0 and log["kd_attention"] > 0
     assert "kd_hidden" not in bench.update(bench.kd)
+
+
+def test_peak_memory_is_that_of_a_complete_first_update(monkeypatch, capsys):
+    assert "kd_loss" in step_memory.first_run(problem("mass"), "kd", False)()
+    sizes = []
+
+    def peak(make, settings, name, device):
+        sizes.append((name, make(settings, name, True)() is not None, device))
+        return None if name == "teacher" else 2_000_000
+
+    monkeypatch.setattr(step_memory, "peak_extra_bytes", peak)
+    assert main([*command(), "--memory"]) == 0
+    assert sizes == [(name, True, "cpu") for name in ("plain", "teacher", "kd")]
+    printed = capsys.readouterr().out
+    assert printed.count(" 2 MB ") == 2 and "MB: peak of a first update" in printed
 
 
 def test_ratios_belong_to_one_round(monkeypatch):

@@ -1,0 +1,28 @@
+"""Peak memory of the updates that `step.py` times."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from .memory import peak_extra_bytes
+from .step import Bench, StepProblem
+
+
+def step_memory(problem: StepProblem, names: Iterable[str]) -> dict[str, float | None]:
+    """Megabytes (10^6) that the first update takes above the models and the batch, by variant.
+
+    Gradients and Adam's state are included, the same for every update. None where the system does
+    not tell.
+    """
+    peaks = {n: peak_extra_bytes(first_run, problem, n, problem.device) for n in names}
+    return {name: None if peak is None else peak / 1e6 for name, peak in peaks.items()}
+
+
+def first_run(problem: StepProblem, name: str, small: bool) -> Callable[[], Any]:
+    """A variant that has not run yet; see `memory.Factory`."""
+    if small:
+        problem = replace(problem, sentences=1, length=2)
+    with TemporaryDirectory() as folder:
+        return Bench(problem, Path(folder)).variants()[name]
