@@ -6,7 +6,7 @@ from torch import nn
 
 from ..distill import features, layer_map
 from ..distill.knowledge import KnowledgeSettings, Pairs
-from ..distill.record import SIDES, Stack, check_recordable, stacks
+from ..distill.record import SIDES, Stack, check_attentions, check_recordable, stacks
 from .flags import DistillationConfig, knowledge_weights, names
 
 
@@ -50,6 +50,9 @@ def knowledge_settings(
     if problems:
         raise ValueError("; ".join(problems))
     check_recordable(student, settings.with_attention)
+    if settings.with_attention:
+        check_attentions(student, "--arch")
+        check_attentions(teacher, f"--kd-teacher {cfg.kd_teacher}")
     return settings
 
 

@@ -103,6 +103,22 @@ def check_recordable(model: nn.Module, with_attention: bool) -> None:
             )
 
 
+def check_attentions(model: nn.Module, flag: str) -> None:
+    """Refuses a model whose attentions would be others on the path where they are recorded.
+
+    Args:
+        flag: what names the model.
+    Raises:
+        ValueError: they are xformers'.
+    """
+    if any(getattr(module, "use_xformers", False) for module in model.modules()):
+        raise ValueError(
+            f"{flag}: attentions of xformers cannot be matched; build the model without "
+            "--encoder-xformers-att-config and --decoder-xformers-att-config, or set "
+            "--kd-attention-weight and --kd-relation-weight to 0"
+        )
+
+
 class Tap:
     """Records one forward pass of a model, inside a `with` block.
 

@@ -225,3 +225,17 @@ def test_hidden_states_match_under_activation_checkpointing(settings):
     assert got[0].item() == pytest.approx(want[0].item(), rel=1e-6)
     for name, grad in want[1].items():
         torch.testing.assert_close(got[1][name], grad, rtol=1e-4, atol=1e-5)
+
+
+def test_attentions_of_xformers_are_refused(settings):
+    """The package is not needed: fairseq marks its modules."""
+    setting = settings(next(case for case in CASES if case.name == "kd_clm"))
+    criterion = setting.criterion("--kd-relation-weight", 1)
+    attention = setting.student.decoder.layers[1].self_attn
+    attention.use_xformers = True
+    try:
+        with pytest.raises(ValueError, match="--arch: attentions of xformers cannot be matched"):
+            criterion.before_training(setting.student, lambda: 0)
+        setting.criterion("--kd-hidden-weight", 1).before_training(setting.student, lambda: 0)
+    finally:
+        attention.use_xformers = False
