@@ -231,7 +231,7 @@ def test_attentions_of_xformers_are_refused(settings):
     """The package is not needed: fairseq marks its modules."""
     setting = settings(next(case for case in CASES if case.name == "kd_clm"))
     criterion = setting.criterion("--kd-relation-weight", 1)
-    attention = setting.student.decoder.layers[1].self_attn
+    attention = setting.student.decoder.layers[0].self_attn
     attention.use_xformers = True
     try:
         with pytest.raises(ValueError, match="--arch: attentions of xformers cannot be matched"):
