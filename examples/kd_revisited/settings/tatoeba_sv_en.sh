@@ -10,15 +10,15 @@ export TEACHER_PRETRAIN_UPDATES=${TEACHER_PRETRAIN_UPDATES:-150}
 export TEACHER_FINETUNE_UPDATES=${TEACHER_FINETUNE_UPDATES:-1500}
 export STUDENT_PRETRAIN_UPDATES=${STUDENT_PRETRAIN_UPDATES:-250}
 export STUDENT_LR=${STUDENT_LR:-2e-3}
-DEFAULT_VARY="knowledge=logits,embedding,hidden,attention,relation"
-DEFAULT_VARY+=" init=distilled,pretrained,random,teacher_uniform soft=0,0.5,1,0.5_T2 shape*init=random"
+DEFAULT_VARY="knowledge=logits,embedding,hidden,attention,relation soft=0,0.5,1,0.5_T2"
+DEFAULT_VARY+=" init=distilled,pretrained,random,teacher_uniform shape*init=random"
 
 sweep_settings() {
   source "$HERE/../tatoeba_sv_en/settings.sh"
   SHAPES=("$(shape 3 1 96)" "$(shape 2 2 92)" "$(shape 1 1 124)")
   SPLITS=(test) # not used in training: the last update is measured, none is chosen
   METRIC=bleu
-  length "${UPDATES:-400}"
+  length "${UPDATES:-900}"
   ARCH=transformer_mass_tiny TEACHER_ARCH="transformer_mass_${TEACHER[*]}"
   FLAGS=("${FINETUNE[@]}" "${TRAIN[@]}" "${LENGTH[@]}" --lr "$STUDENT_LR" --dropout 0.1
     --max-tokens-valid 4000 --eval-bleu --eval-bleu-args '{"beam": 5}' --eval-bleu-remove-bpe sentencepiece)
