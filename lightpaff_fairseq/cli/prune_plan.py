@@ -92,10 +92,11 @@ def _group_lines(plan: Plan) -> list[str]:
     rows: dict[tuple[str, str, str], int] = {}
     for group, names in plan.groups.tied.items():
         modules = dict.fromkeys(_LAYER.sub(".*.", name.rpartition(".")[0]) for name in names)
-        key = (_LAYER.sub(".*.", group), f"{kept[group]} of {sizes[group]}", ", ".join(modules))
+        size = f"{kept[group]} of {sizes[group]}"
+        key = (_LAYER.sub(".*.", group), size, ", ".join(modules))
         rows[key] = rows.get(key, 0) + 1
     lines = []
-    for (group, size, modules), times in rows.items():
+    for (group, size, listed), times in rows.items():
         lines.append(f"  {group}: {size}" + (f", {times} times" if times > 1 else ""))
-        lines.append(fill(modules, 100, initial_indent=" " * 6, subsequent_indent=" " * 6))
+        lines.append(fill(listed, 100, initial_indent=" " * 6, subsequent_indent=" " * 6))
     return lines

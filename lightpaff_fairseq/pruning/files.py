@@ -1,14 +1,17 @@
 """Models of checkpoints, built without the data that they were trained on."""
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import fairseq.models as models
 from fairseq.data import Dictionary
 from torch import Tensor
 
 from ..convert.building import build, heads_in
-from ..convert.strip import plain
+from ..convert.layout import value_of
+from ..convert.strip import plain, stock_architecture
 from .layer_norm import is_masked
 from .pruner import make_model_maskable
 
@@ -69,18 +72,24 @@ def pruning_state(state: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def described(cfg: Any) -> str:
-    """The values of a model section that fairseq-train takes to build a model of these sizes."""
-    names = [
-        f"{side}_{key}"
-        for side in ("encoder", "decoder")
-        for key in ("layers", "embed_dim", "attention_heads", "ffn_embed_dim")
-    ]
+    """The flags with which fairseq-train builds the model of a section, `--arch` first."""
+    name = stock_architecture(str(value_of(cfg, "_name") or value_of(cfg, "arch")))
+    parser, usual = ArgumentParser(add_help=False), _defaults(name)
+    models.ARCH_MODEL_REGISTRY[name].add_args(parser)
     values = plain(cfg, "cfg.model")
-    names += [n for n in ("decoder_input_dim", "decoder_output_dim") if "decoder_layers" in values]
-    flags = [f"--{n.replace('_', '-')} {values[n]}" for n in names if values.get(n) is not None]
-    flags += [
-        f"--{side}-learned-pos"
-        for side in ("encoder", "decoder")
-        if values.get(f"{side}_learned_pos")
-    ]
-    return " ".join(flags)
+    flags = [f"--arch {name}"]
+    for action in parser._actions:
+        value, default = values.get(action.dest), getattr(usual, action.dest, action.default)
+        if value is None or value == default or not action.option_strings:
+            continue
+        flags.append(action.option_strings[0] + ("" if action.nargs == 0 else f" {value}"))
+    return " ".join(dict.fromkeys(flags))
+
+
+def _defaults(name: str) -> Any:
+    """The values of an architecture where nothing is set."""
+    if name in models.MODEL_DATACLASS_REGISTRY:
+        return models.MODEL_DATACLASS_REGISTRY[name]()
+    usual = Namespace()
+    models.ARCH_CONFIG_REGISTRY[name](usual)
+    return usual

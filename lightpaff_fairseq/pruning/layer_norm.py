@@ -38,7 +38,7 @@ class KeptDimensions(nn.LayerNorm):
     def keep(self, kept: Tensor) -> None:
         """Computes over the dimensions where `kept` `(C,)` is true from now on; others give 0."""
         setattr(self, KEPT, kept.to(self.kept.device))
-        self.share = float(kept.float().mean())
+        self.share = int(kept.sum()) / len(kept)
 
     def forward(self, input: Tensor) -> Tensor:
         """`(..., C)`, with zeros in the dimensions that are left out.
@@ -49,7 +49,8 @@ class KeptDimensions(nn.LayerNorm):
         if not self.is_pruned:
             return super().forward(input)
         kept = self.kept.to(input.dtype)
-        mean = (input * kept).mean(-1, keepdim=True, dtype=torch.float32) / self.share
+        precise = torch.promote_types(input.dtype, torch.float32)
+        mean = (input * kept).mean(-1, keepdim=True, dtype=precise) / self.share
         filled = torch.addcmul(input * kept, mean.to(input.dtype), 1 - kept)
         weight, bias = self.weight * kept * self.share**0.5, self.bias * kept
         return F.layer_norm(filled, self.normalized_shape, weight, bias, self.eps * self.share)

@@ -17,7 +17,8 @@ class Masks:
     """Which units are kept, and the weights of those that are not.
 
     Both sides of a pruned unit are zero - what writes it and what reads it - so it is gone from
-    every tensor that the model computes, and no gradient reaches it.
+    every tensor that the model computes, and no gradient reaches it. (Sinusoidal positions are no
+    weights: they stay in the stream, where nothing that is kept reads them.)
 
     Attributes:
         kept: bool, `(members,)` a group.
