@@ -83,6 +83,9 @@ def described(cfg: Any) -> str:
         if value is None or value == default or not action.option_strings:
             continue
         flags.append(action.option_strings[0] + ("" if action.nargs == 0 else f" {value}"))
+    limit = values.get("max_target_positions")
+    if limit is not None and not any(f.startswith("--max-target-positions") for f in flags):
+        flags.append(f"--max-target-positions {limit}")  # a language model takes the task's
     return " ".join(dict.fromkeys(flags))
 
 

@@ -41,6 +41,10 @@ class Prunable:
     def write(self) -> Callable:
         return self.kind[0]
 
+    @property
+    def criterion(self) -> str:
+        return self.kind[1] if self.kind in (MLM, CLASSES) else "cross_entropy"
+
     def flags(self, *more: Any, prunable: bool = True) -> tuple:
         """Everything but the data folder."""
         sides = ("encoder", "decoder")
@@ -52,10 +56,9 @@ class Prunable:
         own = [x for s in sides for key, v in sizes.items() for x in (f"--{s}-{key}", v)]
         prune = (*self.target, "--prune-importance", "magnitude", "--max-update", 10)
         task = f"{'prunable_' if prunable else ''}{self.kind[1]}"
-        criterion = self.kind[1] if self.kind in (MLM, CLASSES) else "cross_entropy"
         return (
             *("--task", task, *self.kind[2], *self.arch, *own, *self.sizes),
-            *("--criterion", criterion, "--max-tokens", 500, "--dropout", 0),
+            *("--criterion", self.criterion, "--max-tokens", 500, "--dropout", 0),
             *(prune if prunable else ()),
             *more,
         )
