@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 from fairseq import tasks
-from pruning_runs import PRUNE, Run, pruning
+from pruning_runs import PRUNE, Run, assert_equal, pruning
 
 import toy
 from cases import CASES
@@ -69,10 +69,17 @@ def test_two_processes_prune_as_one(tmp_path):
     flags = ("--max-update", 9, *RUN[2:4], "--disable-validation", "--optimizer", "sgd", *PRUNE)
     argv = run.argv(*flags, "--lr", 0.05, "--kd-hidden-weight", 1)
     toy.train(*argv, *QUIET[3:], "--update-freq", 2, "--save-dir", tmp_path / "one")
-    start_two(*argv, "--save-dir", tmp_path / "two")
-    one, two = (toy.checkpoint(tmp_path / x / "checkpoint_last.pt") for x in ("one", "two"))
+    start_two(*argv, "--save-dir", tmp_path / "two", "--save-interval-updates", 4)
+    (half,) = (tmp_path / "two").glob("checkpoint_*_4.pt")
+    (tmp_path / "three").mkdir()
+    half.rename(tmp_path / "three" / "checkpoint_last.pt")
+    start_two(*argv, "--save-dir", tmp_path / "three")  # resumes
+    folders = ("one", "two", "three")
+    one, two, three = (toy.checkpoint(tmp_path / x / "checkpoint_last.pt") for x in folders)
     for key, value in one["model"].items():
         torch.testing.assert_close(two["model"][key], value, rtol=1e-4, atol=1e-6)
+    assert_equal(two["model"], three["model"])
+    assert_equal(pruning(two), pruning(three))
     ours, theirs = pruning(one), pruning(two)
     assert ours["is_finished"]
     for group, kept in ours["kept"].items():

@@ -11,7 +11,7 @@ from lightpaff_fairseq.pruning.layer_norm import KEPT, make_maskable
 from lightpaff_fairseq.pruning.masks import Masks
 from lightpaff_fairseq.pruning.schedule import Schedule, update_number
 from lightpaff_fairseq.pruning.selection import select_units, units_left
-from lightpaff_fairseq.pruning.weights import Weight
+from lightpaff_fairseq.pruning.weights import Weight, optimized_weights, sensitivity
 
 
 @pytest.mark.parametrize(("start", "end", "final"), [(0, 7, 0.25), (5, 25, 0.5), (9, 9, 0.1)])
@@ -217,6 +217,41 @@ def test_a_mask_is_in_the_state_only_where_something_is_pruned():
     assert torch.equal(other.kept, norm.kept) and other.is_pruned
     other.load_state_dict(stock.state_dict())
     assert not other.is_pruned
+
+
+class Flat:
+    """What `--fp16` keeps on a GPU: one flat float32 master of all parameters of a device."""
+
+    def __init__(self, parameters):
+        self.fp16_params = parameters
+        flat = nn.Parameter(torch.cat([p.detach().flatten().float() for p in parameters]))
+        flat.grad = torch.cat([p.grad.flatten().float() for p in parameters])
+        self.fp32_params = {None: flat}  # the index of the CPU
+
+
+def test_flat_float32_masters_are_found_masked_and_copied_to_the_model():
+    model = {n: nn.Parameter(x.half()) for n, x in tensors(4).items()}
+    for name, grad in tensors(5).items():
+        model[name].grad = grad.half()
+    optimizer = Flat(list(model.values()))
+    weights = optimized_weights(optimizer, model)
+    for name, p in model.items():
+        assert torch.equal(weights[name].value, p.detach().float())
+        assert torch.equal(weights[name].grad, p.grad.float())
+    products = sensitivity(weights)
+    assert torch.equal(products["w1"], (model["w1"].float() * model["w1"].grad.float()).abs())
+    masks = Masks(Groups(AXES, {"hidden": 4, "ffn": 6}, {}), {}, everything())
+    fewer = everything()
+    fewer["ffn"][2] = False
+    with torch.no_grad():
+        optimizer.fp32_params[None].add_(0.25)  # a step, not yet in the model
+        masks.change(fewer, weights)
+    assert model["w1"][2].abs().sum() == 0 and model["w2"][:, 2].abs().sum() == 0
+    assert torch.equal(model["w1"].float(), weights["w1"].value.half().float())
+    start = optimizer.fp32_params[None].detach()[:24].view(6, 4)  # w1 comes first
+    assert start[2].abs().sum() == 0 and start[3].abs().min() > 0
+    optimizer.fp32_params[None].grad[0] = float("inf")
+    assert sensitivity(optimized_weights(optimizer, model)) is None
 
 
 def test_units_return_with_the_weights_that_they_had_until_they_are_released():
