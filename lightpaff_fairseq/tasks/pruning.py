@@ -79,6 +79,8 @@ class PruningConfig(FairseqDataclass):
         },
     )
     max_update: int = II("optimization.max_update")
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    restore_file: str = II("checkpoint.restore_file")
 
 
 class PruningMixin:
@@ -109,7 +111,16 @@ class PruningMixin:
             self.pruner = Pruner(model, plan, method)
             before, after = plan.parameters
             logger.info(f"pruning {before:,} parameters to {after:,}: {dict(plan.layout.student)}")
+            self._warn_of_a_random_start()
         return model
+
+    def _warn_of_a_random_start(self) -> None:
+        cfg = self.pruning
+        if cfg.finetune_from_model is None and cfg.restore_file == "checkpoint_last.pt":
+            logger.warning(
+                "no --finetune-from-model: unless this run is resumed, what is pruned has random "
+                "weights; the student is meant to start as its teacher"
+            )
 
     def train_step(self, *args: Any, **kwargs: Any) -> Any:
         """The stock step."""

@@ -118,6 +118,22 @@ def test_a_masked_model_is_no_start(flag, runs, tmp_path):
         toy.train(*argv)
 
 
+def test_a_student_of_another_shape_than_its_teacher_is_refused(runs, tmp_path):
+    run = runs("kd_ss")
+    with pytest.raises(ValueError, match="fc1.weight is .24, 16. in the checkpoint, .28, 16. here"):
+        run.train(tmp_path, *PRUNE, *WHOLE, "--encoder-ffn-embed-dim", 28)
+
+
+def test_a_random_start_is_pointed_out(runs, caplog):
+    argv = list(runs("kd_ss").argv(*PRUNE, *WHOLE))
+    toy.build(*argv)
+    assert "no --finetune-from-model" not in caplog.text
+    place = argv.index("--finetune-from-model")
+    del argv[place : place + 2]
+    toy.build(*argv)
+    assert "no --finetune-from-model" in caplog.text
+
+
 def test_the_masked_model_generates_with_its_task_and_is_refused_by_the_stock_one(runs, tmp_path):
     run = runs("kd_ss")
     run.train(tmp_path, *PRUNE, "--max-update", 9)
