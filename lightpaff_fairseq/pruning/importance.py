@@ -72,12 +72,13 @@ class Importance:
         return self.kind != "magnitude"
 
     def observe(self, sensitivity: Units, kept: Mapping[str, Tensor]) -> None:
-        """Takes one update's I of every unit; those that are not kept have none."""
-        for group, values in sensitivity.items():
-            mask = kept[group]
+        """Takes one update's I of every unit; those that are not kept have none, nor does a group
+        that is missing (a layer that was skipped, a head that is not used)."""
+        for group, mask in kept.items():
+            values = sensitivity.get(group, torch.zeros_like(mask, dtype=torch.float32))
             total = (values * mask).sum()
             level = self.level.setdefault(group, mask.sum().to(values.dtype))
-            seen = values * (level / total.clamp_min(torch.finfo(values.dtype).tiny))
+            seen = torch.where(total > 0, values * (level / total), torch.zeros_like(values))
             mean = self.mean.setdefault(group, torch.zeros_like(values))
             spread = self.spread.setdefault(group, torch.zeros_like(values))
             new = mean.lerp(seen, 1 - self.decay)

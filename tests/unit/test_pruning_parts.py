@@ -107,6 +107,18 @@ def test_scores_equal_a_naive_reference_whatever_scales_the_gradients(kind):
         torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["sensitivity", "platon"])
+def test_a_group_without_any_gradient_has_no_scores_but_zero(kind):
+    importance = Importance(kind)
+    for values in ({"ffn": torch.arange(6.0)}, {"ffn": torch.zeros(6), "hidden": torch.zeros(4)}):
+        importance.observe(values, everything())
+        importance.keep(everything(), everything())
+    scores = importance.scores({})
+    assert torch.equal(scores["hidden"], torch.zeros(4))
+    assert scores["ffn"].isfinite().all() and scores["ffn"].argmax() == 5
+    assert importance.level["hidden"] == 4
+
+
 def test_pruned_units_keep_their_score_and_the_others_stay_comparable_with_it():
     """Gradients that shrink a hundredfold must not bring every pruned unit back."""
     importance, kept = Importance("sensitivity"), everything()
