@@ -6,7 +6,7 @@ export PATH=${BIN:-$ROOT/.venv/bin}:$PATH
 export OMP_NUM_THREADS="${THREADS:-1}" # small models: runs side by side beat threads
 say() { printf '  %-26s %s\n' "$1" "$2"; }
 
-# train NAME FLAG...: fairseq-train in OUT/NAME, then its best checkpoint, stripped, as OUT/NAME.pt
+# train NAME FLAG...: fairseq-train in OUT/NAME; the best checkpoint, stripped (or FINISH), as OUT/NAME.pt
 train() {
   local name=$1 log=$OUT/logs/$1.log lock
   shift
@@ -24,7 +24,7 @@ train() {
     tail -n 3 "$log" >&2
     return 1
   }
-  lightpaff strip --path "$OUT/$name/checkpoint_best.pt" --out "$OUT/$name.pt" >>"$log" 2>&1
+  lightpaff "${FINISH:-strip}" --path "$OUT/$name/checkpoint_best.pt" --out "$OUT/$name.pt" >>"$log" 2>&1
   exec {lock}>&-
 }
 

@@ -25,6 +25,7 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 
+from .pruning.layer_norm import MASKED, KeptDimensions, is_masked
 from .teachers.checkpoint import first_mismatch
 
 logger = logging.getLogger(__name__)
@@ -219,6 +220,9 @@ def _explain(error: Exception, filename: str, model: Any) -> None:
     if isinstance(error.__context__, ValueError):
         raise error.__context__ from None
     state = torch.load(filename, map_location="cpu")
+    maskable = any(isinstance(module, KeptDimensions) for module in model.modules())
+    if is_masked(state["model"]) and not maskable:
+        raise ValueError(f"{filename}: {MASKED}") from None
     mismatch = first_mismatch(state["model"], model)
     if mismatch:
         raise ValueError(f"{filename} cannot be loaded into this --arch: {mismatch}") from None

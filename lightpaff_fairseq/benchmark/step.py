@@ -19,6 +19,8 @@ from torch import nn
 
 from ..convert.strip import stripped_state
 from ..teachers.checkpoint import load_teacher
+from .families import FAMILIES as FAMILIES
+from .pruning import MASKED, prune_flags, pruned_ratio, pruning_variants
 from .synthetic import SPLIT, write_corpus
 from .timing import interleaved_times, median_ratio
 
@@ -31,53 +33,12 @@ RUN = (
 
 
 @dataclass(frozen=True)
-class Family:
-    """How models of one kind are pre-trained.
-
-    Attributes:
-        task, stock, kd: names of the task, of its criterion, and of that with distillation.
-        student, teacher: default model flags; the teacher is 5 to 7 times larger at 8,192 symbols.
-    """
-
-    task: str
-    stock: str
-    kd: str
-    student: str
-    teacher: str
-
-
-FAMILIES = {
-    "mass": Family(
-        task="masked_seq2seq",
-        stock="label_smoothed_cross_entropy",
-        kd="kd_mssm",
-        student="--arch mass_small",
-        teacher="--arch mass_base --encoder-embed-dim 512 --encoder-ffn-embed-dim 2048 "
-        "--encoder-attention-heads 8 --decoder-attention-heads 8",
-    ),
-    "bert": Family(
-        task="masked_lm",
-        stock="masked_lm",
-        kd="kd_mlm",
-        student="--arch roberta_6x256",
-        teacher="--arch roberta_10x512",
-    ),
-    "gpt2": Family(
-        task="language_modeling",
-        stock="cross_entropy",
-        kd="kd_clm",
-        student="--arch transformer_lm_gpt2_mini",
-        teacher="--arch transformer_lm_gpt2_student",
-    ),
-}
-
-
-@dataclass(frozen=True)
 class StepProblem:
     """One update: a batch of `sentences` of `length` tokens each, `vocab` symbols, two models.
 
     Attributes:
         more: --kd-... flags of one more variant, to be compared with plain distillation; or none.
+        prune: the ratio to which one more variant prunes the student; 0 = no such variant.
     """
 
     family: str
@@ -89,6 +50,7 @@ class StepProblem:
     teacher: str
     device: str
     more: str = ""
+    prune: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +61,8 @@ class StepReport:
         kd_to_parts: distillation update / (plain update + teacher forward); 1 = nothing is lost.
         teacher_to_plain: teacher forward / plain update.
         more_to_kd: distillation update with more knowledge / without; None where none was asked.
+        pruned_to_kd: distillation update in a prunable task / in the stock one, on average over
+            an interval of ten; None where none was asked.
         parameters: of `student` and `teacher`.
         positions: predicted positions of the batch.
     """
@@ -108,6 +72,7 @@ class StepReport:
     kd_to_parts: float
     teacher_to_plain: float
     more_to_kd: float | None
+    pruned_to_kd: float | None
     parameters: dict[str, int]
     positions: int
 
@@ -125,6 +90,8 @@ def check_problem(problem: StepProblem) -> None:
         for name, value in sizes.items()
         if value < least[name]
     ]
+    if not 0 <= problem.prune <= 1:
+        wrong.append(f"--prune: expected a ratio up to 1, or 0 (off), found {problem.prune}")
     if problem.device == "cuda" and not torch.cuda.is_available():
         wrong.append("--device cuda: PyTorch finds no GPU here")
     if wrong:
@@ -151,6 +118,8 @@ class Bench:
         )
         self.kd = self._distilling("--student", kd)
         self.more = self._distilling("--more", f"{kd} {problem.more}") if problem.more else None
+        flags = prune_flags(family.task, problem.prune)
+        self.pruned = self._distilling("--prune", f"{kd} {flags}") if problem.prune else None
         self.teacher: nn.Module = load_teacher(str(path), self.plain.task).to(teacher.device)
         self.sample = self._batch(self.plain.task)
 
@@ -193,7 +162,7 @@ class Bench:
         if hasattr(dataset, "set_epoch"):
             dataset.set_epoch(1)
         sample = dataset.collater([dataset[i] for i in range(self.problem.sentences)])
-        for trainer in filter(None, (self.plain, self.kd, self.more)):
+        for trainer in filter(None, (self.plain, self.kd, self.more, self.pruned)):
             trainer.reset_dummy_batch(sample)
         return dict(sample)
 
@@ -228,6 +197,8 @@ class Bench:
         }
         if self.more:
             found[MORE] = partial(self.update, self.more)
+        if self.pruned:
+            found |= pruning_variants(self.pruned, self.update)
         return found
 
 
@@ -253,6 +224,7 @@ def benchmark_step(problem: StepProblem, repeats: int) -> StepReport:
         kd_to_parts=median_ratio(times[KD], parts),
         teacher_to_plain=median_ratio(times[TEACHER], times[PLAIN]),
         more_to_kd=median_ratio(times[MORE], times[KD]) if MORE in times else None,
+        pruned_to_kd=pruned_ratio(times, KD) if MASKED in times else None,
         parameters={k: sum(p.numel() for p in m.parameters()) for k, m in models.items()},
         positions=int(bench.positions.sum()),
     )

@@ -69,6 +69,14 @@ def _add_step(kinds: Any) -> None:
         metavar="FLAGS",
         help="as one word, --kd-... flags of one more variant, to compare with plain distillation",
     )
+    step.add_argument(
+        "--prune",
+        type=float,
+        default=0.0,
+        metavar="RATIO",
+        help="one more variant: the same in a prunable task, whose target is this part of the "
+        "width; 0 = off",
+    )
     sizes = {
         "--vocab": (8192, "symbols of the vocabulary"),
         "--sentences": (16, "sentences of the batch"),
@@ -195,6 +203,8 @@ def step_table(report: dict[str, Any], result: StepReport) -> str:
         "teacher": "teacher forward, no gradient",
         "kd": "student update with distillation",
         "more": f"the same with {report['more']}",
+        "masked": f"the same, pruned to {report['prune']:g}: an update that only masks",
+        "choosing": "and one that observes and chooses units",
     }
     names = {name: text for name, text in names.items() if name in result.seconds}
     lines = [
@@ -212,6 +222,7 @@ def step_table(report: dict[str, Any], result: StepReport) -> str:
         f"kd / (plain + teacher)  {result.kd_to_parts:.3f}",
         f"teacher / plain         {result.teacher_to_plain:.3f}",
         *([f"more / kd               {result.more_to_kd:.3f}"] if result.more_to_kd else []),
+        *([f"pruned / kd             {result.pruned_to_kd:.3f}"] if result.pruned_to_kd else []),
         f"medians of {len(result.all_seconds['kd'])} rounds; ratios are taken within a round",
         *(["MB: peak of a first update above models and batch"] if report["extra_mb"] else []),
     ]

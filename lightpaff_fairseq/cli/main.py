@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from . import benchmark, evaluate, flags, init_student, strip, user_dir
+from . import benchmark, compact, evaluate, flags, init_student, prune_plan, strip, user_dir
 
-COMMANDS = (user_dir, flags, init_student, strip, evaluate, benchmark)
+COMMANDS = (user_dir, flags, init_student, prune_plan, compact, strip, evaluate, benchmark)
 BAD_INPUT = 2  # argparse's own exit code for a wrong command line
 
 

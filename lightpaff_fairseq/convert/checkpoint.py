@@ -9,10 +9,12 @@ import torch
 from fairseq import checkpoint_utils
 from torch import Tensor
 
+from ..pruning.layer_norm import MASKED, is_masked
+
 UNREADABLE = (RuntimeError, EOFError, OSError, pickle.UnpicklingError, UnicodeDecodeError)
 
 
-def read_checkpoint(path: Path, flag: str) -> dict[str, Any]:
+def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[str, Any]:
     """Loads a fairseq checkpoint to the CPU, brought up to date as fairseq does it.
 
     Only classes that the plug-in allow-lists are unpickled (`compat`).
@@ -20,10 +22,11 @@ def read_checkpoint(path: Path, flag: str) -> dict[str, Any]:
     Args:
         path: a file that fairseq-train wrote.
         flag: the flag that named it, for the error messages.
+        may_be_masked: take a model of a prunable task from which units are pruned, too.
     Returns:
         the checkpoint; `model` is a state dict and `cfg` a DictConfig.
     Raises:
-        ValueError: no such file, damaged, or not a fairseq checkpoint.
+        ValueError: no such file, damaged, or not a fairseq checkpoint; or a masked model.
     """
     if not path.is_file():
         raise ValueError(f"{flag} {path}: no such file (expected a fairseq checkpoint)")
@@ -47,6 +50,8 @@ def read_checkpoint(path: Path, flag: str) -> dict[str, Any]:
             f"{flag} {path}: expected a fairseq checkpoint, found one that does not say which "
             "model it holds (neither cfg nor args)"
         )
+    if is_masked(model) and not may_be_masked:
+        raise ValueError(f"{flag} {path}: {MASKED}")
     return state
 
 

@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 
 from .checkpoint import check_equal_tensors, check_output, read_checkpoint, write_checkpoint
 
-PRIVATE_PREFIX = "kd_"  # flags of our criterions: unknown to stock fairseq, useless to it
+PRIVATE_PREFIXES = ("kd_", "prune_")  # our flags: unknown to stock fairseq, useless to it
+PRUNABLE = "prunable_"  # a task of this plug-in that is the task of the rest of its name
 
 
 def strip_checkpoint(source: Path, out: Path, overwrite: bool = False) -> list[str]:
@@ -103,8 +104,9 @@ def stock_config(cfg: dict[str, Any]) -> dict[str, Any]:
     """A plain configuration in which fairseq alone finds everything that it looks up.
 
     A criterion of this plug-in becomes the stock criterion that it extends (and equals in
-    validation); an architecture of any plug-in on a stock model becomes the model (its values are
-    all spelled out); flags of distillation and `user_dir` go.
+    validation); a prunable task becomes the task that it extends; an architecture of any plug-in
+    on a stock model becomes the model (its values are all spelled out); flags of distillation and
+    pruning and `user_dir` go.
     """
     cfg = _without_private(cfg)
     name = (cfg.get("criterion") or {}).get("_name")
@@ -113,6 +115,11 @@ def stock_config(cfg: dict[str, Any]) -> dict[str, Any]:
         known = criterions.CRITERION_DATACLASS_REGISTRY[stock].__dataclass_fields__
         cfg["criterion"] = {k: v for k, v in cfg["criterion"].items() if k in known}
         cfg["criterion"]["_name"] = stock
+    task = str(cfg["task"].get("_name"))
+    if task.startswith(PRUNABLE):
+        known = tasks.TASK_DATACLASS_REGISTRY[task.removeprefix(PRUNABLE)].__dataclass_fields__
+        cfg["task"] = {k: v for k, v in cfg["task"].items() if k in known}
+        cfg["task"]["_name"] = task.removeprefix(PRUNABLE)
     model = cfg["model"]
     arch = model.get("_name") or model.get("arch")
     model["_name"] = stock_architecture(arch)
@@ -121,6 +128,8 @@ def stock_config(cfg: dict[str, Any]) -> dict[str, Any]:
             section["criterion"] = stock
         if isinstance(section, dict) and "arch" in section:
             section["arch"] = model["_name"]
+        if isinstance(section, dict) and isinstance(section.get("task"), str):
+            section["task"] = section["task"].removeprefix(PRUNABLE)
     return cfg
 
 
@@ -130,7 +139,7 @@ def _without_private(value: Any) -> Any:
     return {
         key: None if key == "user_dir" else _without_private(item)
         for key, item in value.items()
-        if not str(key).startswith(PRIVATE_PREFIX)
+        if not str(key).startswith(PRIVATE_PREFIXES)
     }
 
 

@@ -1,21 +1,19 @@
 """A student that starts as a part of its teacher: some of its layers, some of its dimensions."""
 
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
-import fairseq.models as models
 from fairseq import tasks
 from fairseq.modules import SinusoidalPositionalEmbedding
 from fairseq.tasks import FairseqTask
-from omegaconf import OmegaConf, open_dict
 from torch import Tensor
 
 from ..teachers.checkpoint import first_mismatch
-from .checkpoint import check_equal_tensors, check_output, read_checkpoint, write_checkpoint
+from .building import build, fill_in, heads_in, narrower_heads, verify_loads
+from .checkpoint import check_output, read_checkpoint, write_checkpoint
 from .importance import MEASURES, Sample, importances, magnitudes, nothing
 from .layout import Layout, plan_layout, value_of
 from .strip import plain, stripped_state
@@ -77,14 +75,14 @@ def init_student(wanted: StudentInit) -> list[str]:
     state = read_checkpoint(wanted.teacher, "--teacher")
     cfg = state["cfg"]
     sides = check_arch(wanted.arch, cfg.model)
-    _fill_in(cfg.model)
+    fill_in(cfg.model)
     folder = wanted.data or str(value_of(cfg.task, "data"))
     ours = parse_student(wanted.arch, wanted.flags, cfg, folder)
     layout = plan_layout(cfg.model, ours.model, wanted.maps(sides))
     task = _set_up(ours.task, folder, wanted.data is not None)
     teacher = _load(wanted.teacher, state, task)
     heads = narrower_heads(heads_in(teacher.state_dict()), layout)
-    student = _build(ours.model, task, heads, f"--arch {wanted.arch}")
+    student = build(ours.model, task, heads, f"--arch {wanted.arch}")
     tensors = transfer(
         teacher_tensors(teacher, student), student, layout, _measure(wanted, teacher, task, cfg)
     )
@@ -112,18 +110,6 @@ def _check_request(wanted: StudentInit) -> None:
         raise ValueError("; ".join(problems))
 
 
-def _fill_in(model_cfg: Any) -> None:
-    """Gives a model section the defaults of its architecture, as building the model does."""
-    name = value_of(model_cfg, "_name") or value_of(model_cfg, "arch")
-    if name in models.ARCH_CONFIG_REGISTRY and name not in models.MODEL_DATACLASS_REGISTRY:
-        with _writable(model_cfg):
-            models.ARCH_CONFIG_REGISTRY[name](model_cfg)
-
-
-def _writable(cfg: Any) -> Any:
-    return open_dict(cfg) if OmegaConf.is_config(cfg) else nullcontext()
-
-
 def _set_up(task_cfg: Any, folder: str, was_given: bool) -> FairseqTask:
     """The task, for its dictionaries.
 
@@ -139,39 +125,9 @@ def _set_up(task_cfg: Any, folder: str, was_given: bool) -> FairseqTask:
         ) from error
 
 
-def _build(cfg: Any, task: FairseqTask, heads: Mapping[str, tuple[int, int]], what: str) -> Any:
-    """The model of a model section, with classification heads of (classes, inner width)."""
-    try:
-        model = models.build_model(cfg, task)
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{what}: fairseq cannot build this model: {error}") from error
-    for name, (classes, inner) in heads.items():
-        model.register_classification_head(name, num_classes=classes, inner_dim=inner)
-    return model.eval()
-
-
-def heads_in(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, int]]:
-    """(classes, inner width) of each classification head of a state dict, by its name."""
-    ends, start = (".out_proj.weight", ".dense.weight"), "classification_heads."
-    names = [n[len(start) : -len(ends[0])] for n in tensors if n.startswith(start) and ends[0] in n]
-    return {
-        n: (len(tensors[start + n + ends[0]]), len(tensors[start + n + ends[1]])) for n in names
-    }
-
-
-def narrower_heads(
-    heads: Mapping[str, tuple[int, int]], layout: Layout
-) -> dict[str, tuple[int, int]]:
-    """The student's heads: one as wide inside as the model stays so, as fairseq builds it."""
-    teacher, student = (sizes.get("encoder") for sizes in (layout.teacher, layout.student))
-    if teacher is None or student is None:
-        return {}
-    return {n: (c, student.width if i == teacher.width else i) for n, (c, i) in heads.items()}
-
-
 def _load(path: Path, state: dict[str, Any], task: FairseqTask) -> Any:
     cfg, tensors = state["cfg"].model, state["model"]
-    model = _build(cfg, task, heads_in(tensors), f"--teacher {path}")
+    model = build(cfg, task, heads_in(tensors), f"--teacher {path}")
     mismatch = first_mismatch(tensors, model)
     if mismatch and "embed_tokens" in mismatch:
         raise ValueError(f"--data: not the dictionaries that {path} was trained with: {mismatch}")
@@ -206,18 +162,7 @@ def _write(
     history = [{**state["optimizer_history"][-1], "num_updates": 0}]
     fresh = {"cfg": cfg, "model": tensors, "optimizer_history": history}
     expected = stripped_state({**fresh, "task_state": state.get("task_state")})
-    write_checkpoint(expected, wanted.out, partial(_verify, expected, task))
-
-
-def _verify(expected: dict[str, Any], task: FairseqTask, found: dict[str, Any]) -> None:
-    """Compares all that was read back, and loads it into the model that its configuration says."""
-    check_equal_tensors(expected["model"], found["model"])
-    if found["cfg"] != expected["cfg"]:
-        raise ValueError("the configuration was not read back as it was written")
-    cfg = OmegaConf.create(found["cfg"]["model"])
-    model = _build(cfg, task, heads_in(found["model"]), "--out")
-    model.load_state_dict(dict(found["model"]), strict=True, model_cfg=cfg)
-    check_equal_tensors(expected["model"], dict(model.state_dict()))
+    write_checkpoint(expected, wanted.out, partial(verify_loads, expected, task))
 
 
 def _report(wanted: StudentInit, layout: Layout, pair: tuple[Any, Any]) -> list[str]:

@@ -59,8 +59,34 @@ def transfer(
         ValueError: lists every tensor that has no counterpart, another size that is not a width, or
             that is tied in the student only.
     """
+    names = _names(tensors, student, layout)
+    kept = select(group_scores(measure, names.items(), layout), layout)
+    return transfer_kept(tensors, student, layout, kept)
+
+
+def transfer_kept(
+    tensors: Mapping[str, Tensor],
+    student: nn.Module,
+    layout: Layout,
+    kept: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """As `transfer`, where it is known which members of each group are `kept` (ascending)."""
     own = student.state_dict(keep_vars=True)
-    names = {name: teacher_name(name, layout) for name in own}
+    names = _names(tensors, student, layout)
+    problems, found = [], {}
+    for name, value in own.items():
+        try:
+            found[name] = _fitted(name, tensors[names[name]], value.shape, (layout, kept))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError(_listed(problems))
+    return _rescaled(_check_ties(found, own), own, layout)
+
+
+def _names(tensors: Mapping[str, Tensor], student: nn.Module, layout: Layout) -> dict[str, str]:
+    """The teacher's name of each of the student's parameters; lists those without a counterpart."""
+    names = {name: teacher_name(name, layout) for name in student.state_dict()}
     problems = [
         f"{name}: the teacher has no {theirs}"
         for name, theirs in names.items()
@@ -74,16 +100,7 @@ def transfer(
     ]
     if problems:
         raise ValueError(_listed(problems))
-    kept = select(group_scores(measure, names.items(), layout), layout)
-    found = {}
-    for name, value in own.items():
-        try:
-            found[name] = _fitted(name, tensors[names[name]], value.shape, (layout, kept))
-        except ValueError as error:
-            problems.append(str(error))
-    if problems:
-        raise ValueError(_listed(problems))
-    return _rescaled(_check_ties(found, own), own, layout)
+    return names
 
 
 def _is_dropped(name: str, layout: Layout) -> bool:

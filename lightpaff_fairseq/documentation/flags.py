@@ -9,7 +9,8 @@ from typing import Any, get_args, get_origin
 from fairseq import criterions, tasks
 from omegaconf import MISSING
 
-from ..convert.strip import stock_criterion
+from ..convert.strip import PRUNABLE, stock_criterion
+from ..tasks.pruning import PruningConfig, PruningMixin
 from .architectures import architecture_section
 from .registry import ours, table
 
@@ -27,8 +28,17 @@ flag is spelled as its field (`--kd-lambda 0.5` is `criterion.kd_lambda: 0.5`).
 
 def flags_page() -> str:
     """The whole page, in Markdown."""
-    parts = [HEAD, _criterion_section(), *_task_sections(), architecture_section()]
-    return "\n".join(parts)
+    parts = [HEAD, _criterion_section(), *_task_sections(), _pruning_section()]
+    return "\n".join([*parts, architecture_section()])
+
+
+def _pruning_section() -> str:
+    """The prunable tasks, and the flags that they add to those of the tasks that they extend."""
+    found = {n: k for n, k in ours(tasks.TASK_REGISTRY).items() if issubclass(k, PruningMixin)}
+    rows = [[f"`{n}`", f"`{n.removeprefix(PRUNABLE)}`", _summary(k)] for n, k in found.items()]
+    head = ["--task", "extends", "what it does"]
+    flags = [_row(f) for f in _shown(PruningConfig)]
+    return f"## Pruning\n\n{table(head, rows)}\n{table(FLAG_HEAD, flags)}"
 
 
 def _criterion_section() -> str:
@@ -109,6 +119,8 @@ def _default(field: Field[Any]) -> str:
 def _task_sections() -> list[str]:
     sections = []
     for name, kind in ours(tasks.TASK_REGISTRY).items():
+        if issubclass(kind, PruningMixin):
+            continue
         rows = [_row(f) for f in _shown(tasks.TASK_DATACLASS_REGISTRY[name])]
         summary = _summary(kind)
         flags = table(FLAG_HEAD, rows)

@@ -1,3 +1,3 @@
 """Tasks that fairseq lacks; importing this registers them."""
 
-from . import masked_seq2seq  # noqa: F401
+from . import masked_seq2seq, prunable  # noqa: F401

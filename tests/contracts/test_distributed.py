@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from fairseq import tasks
+from pruning_runs import PRUNE, Run, assert_equal, pruning
 
 import toy
 from cases import CASES
@@ -19,6 +20,19 @@ def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def start_two(*argv):
+    """Trains in two processes that share batches."""
+    launch = ("--distributed-world-size", 2, "--distributed-no-spawn", "--distributed-backend")
+    launch += ("gloo", "--ddp-backend", "legacy_ddp", "--distributed-init-method")
+    launch += (f"tcp://127.0.0.1:{free_port()}", "--user-dir", toy.USER_DIR)
+    command = [sys.executable, "-m", "fairseq_cli.train", *argv, *QUIET, *launch]
+    ranks = [
+        subprocess.Popen([str(c) for c in (*command, "--distributed-rank", rank)])
+        for rank in (0, 1)
+    ]
+    assert [rank.wait(timeout=300) for rank in ranks] == [0, 0]
 
 
 # tied head, with projections; untied head; head with layers of its own
@@ -37,13 +51,7 @@ def test_two_processes_equal_one(name, tmp_path):
     argv = case.argv(data, *RUN, *kd, "--optimizer", "sgd")
     toy.train(*argv, *QUIET[3:], "--update-freq", 2, "--save-dir", tmp_path / "one")
 
-    launch = ("--distributed-world-size", 2, "--distributed-no-spawn", "--distributed-backend")
-    launch += ("gloo", "--ddp-backend", "legacy_ddp", "--distributed-init-method")
-    launch += (f"tcp://127.0.0.1:{free_port()}", "--user-dir", toy.USER_DIR)
-    command = [sys.executable, "-m", "fairseq_cli.train", *argv, *QUIET, *launch]
-    command += ["--save-dir", tmp_path / "two", "--distributed-rank"]
-    ranks = [subprocess.Popen([str(c) for c in (*command, rank)]) for rank in (0, 1)]
-    assert [rank.wait(timeout=300) for rank in ranks] == [0, 0]
+    start_two(*argv, "--save-dir", tmp_path / "two")
 
     one, two = (toy.checkpoint(tmp_path / x / "checkpoint_last.pt") for x in ("one", "two"))
     assert one["optimizer_history"][-1]["num_updates"] == 3
@@ -54,3 +62,26 @@ def test_two_processes_equal_one(name, tmp_path):
     assert bool(one["criterion"]) == bool(USES[name])
     start = toy.build(*case.argv(data, *RUN))[1].state_dict()
     assert any((one["model"][key] - value).abs().max() > 1e-3 for key, value in start.items())
+
+
+def test_two_processes_prune_as_one(tmp_path):
+    run = Run("kd_ss", tmp_path)
+    flags = ("--max-update", 9, *RUN[2:4], "--disable-validation", "--optimizer", "sgd", *PRUNE)
+    argv = run.argv(*flags, "--lr", 0.05, "--kd-hidden-weight", 1)
+    toy.train(*argv, *QUIET[3:], "--update-freq", 2, "--save-dir", tmp_path / "one")
+    start_two(*argv, "--save-dir", tmp_path / "two", "--save-interval-updates", 4)
+    (half,) = (tmp_path / "two").glob("checkpoint_*_4.pt")
+    (tmp_path / "three").mkdir()
+    half.rename(tmp_path / "three" / "checkpoint_last.pt")
+    start_two(*argv, "--save-dir", tmp_path / "three")  # resumes
+    folders = ("one", "two", "three")
+    one, two, three = (toy.checkpoint(tmp_path / x / "checkpoint_last.pt") for x in folders)
+    for key, value in one["model"].items():
+        torch.testing.assert_close(two["model"][key], value, rtol=1e-4, atol=1e-6)
+    assert_equal(two["model"], three["model"])
+    assert_equal(pruning(two), pruning(three))
+    ours, theirs = pruning(one), pruning(two)
+    assert ours["is_finished"]
+    for group, kept in ours["kept"].items():
+        assert torch.equal(theirs["kept"][group], kept) and 2 * kept.sum() == len(kept)
+        torch.testing.assert_close(theirs["mean"][group], ours["mean"][group], rtol=1e-4, atol=0)

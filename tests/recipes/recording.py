@@ -30,8 +30,10 @@ if name == "fairseq-train":
     (after("--save-dir") / "checkpoint_best.pt").touch()
     print("INFO | fairseq_cli.train | {{'optimization': {{'max_update': 60}}}}")
     print('INFO | valid | {{"epoch": 2, "valid_ppl": "9.5", "valid_num_updates": "60"}}')
-elif argv[0] == "strip":
+elif argv[0] in ("strip", "compact"):
     after("--out").touch()
+    if argv[0] == "compact":
+        print("architecture: --arch", os.environ["COMPACT"])
 elif argv[0] == "evaluate":
     after("--out").write_text("[]")
     print("the table")

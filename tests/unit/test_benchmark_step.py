@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import toy
 from lightpaff_fairseq.benchmark import step, step_memory
+from lightpaff_fairseq.benchmark.pruning import pruned_ratio
 from lightpaff_fairseq.benchmark.synthetic import write_corpus
 from lightpaff_fairseq.cli.main import main
 
@@ -68,6 +69,28 @@ def test_what_is_timed(family, tmp_path):
         for name, value in bench.kd.criterion._teacher.model.state_dict().items()
     )
     assert bench.teacher.training is False
+
+
+def test_pruning_is_timed_in_mid_schedule(tmp_path):
+    students = {"student": "--arch roberta_tiny --encoder-embed-dim 32 --encoder-ffn-embed-dim 64"}
+    bench = step.Bench(dataclasses.replace(problem("bert"), prune=0.5, **students), tmp_path)
+    assert list(bench.variants()) == ["plain", "teacher", "kd", "masked", "choosing"]
+    pruner = bench.pruned.task.pruner
+    variants = bench.variants()
+    kept = pruner.masks.kept["encoder.hidden"]
+    assert 16 < kept.sum() < 20 and not pruner.is_finished
+    means = pruner.importance.mean["encoder.hidden"].clone()
+    log = variants["masked"]()
+    assert "kd_loss" in log and torch.equal(pruner.importance.mean["encoder.hidden"], means)
+    variants["choosing"]()
+    assert not torch.equal(pruner.importance.mean["encoder.hidden"], means)
+    times = {"kd": [1.0, 2.0], "masked": [1.0, 2.2], "choosing": [2.0, 2.2]}
+    assert pruned_ratio(times, "kd") == pytest.approx(1.1)
+
+
+def test_a_ratio_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="--prune: expected a ratio"):
+        step.check_problem(dataclasses.replace(problem("bert"), prune=1.5))
 
 
 def test_more_knowledge_is_timed_beside_plain_distillation(tmp_path):

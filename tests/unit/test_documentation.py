@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import List, Optional
 
 import pytest
-from fairseq import criterions, models
+from fairseq import criterions, models, tasks
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, MISSING
 
@@ -15,6 +15,7 @@ import toy
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.documentation.architectures import parameter_formula
 from lightpaff_fairseq.documentation.flags import _kd_flags, _row, _shown
+from lightpaff_fairseq.tasks.pruning import PruningConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +45,18 @@ def test_everything_that_is_registered_is_on_the_page(page):
     assert len(kinds) >= 6 and len(archs) >= 21
     assert {*kinds, *archs, "data"} <= cells
     assert "## Flags of `--task masked_seq2seq`" in page
+    prunable = [name for name in registered(tasks.TASK_REGISTRY) if name != "masked_seq2seq"]
+    assert len(prunable) == 5 and {*prunable, "--prune-target-width"} <= cells
+
+
+@pytest.mark.parametrize("name", [n for n in tasks.TASK_REGISTRY if n.startswith("prunable_")])
+def test_flags_of_pruning_collide_with_none_of_the_task(name):
+    """fairseq would swallow the second of two flags of one name."""
+    stock = tasks.TASK_DATACLASS_REGISTRY[name.removeprefix("prunable_")].__dataclass_fields__
+    both = tasks.TASK_DATACLASS_REGISTRY[name].__dataclass_fields__
+    own = [flag for flag in PruningConfig.__dataclass_fields__ if flag.startswith("prune_")]
+    assert len(own) == 10 and not set(own) & set(stock)
+    assert set(both) == {*stock, *PruningConfig.__dataclass_fields__}
 
 
 def test_fairseqs_parser_takes_every_flag_of_distillation_with_its_default(page, tmp_path):

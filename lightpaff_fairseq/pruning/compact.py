@@ -1,0 +1,127 @@
+"""From a pruned checkpoint to the small model: a stock model that computes the same."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..convert.building import build, fill_in, heads_in, narrower_heads, verify_loads
+from ..convert.checkpoint import check_output, read_checkpoint, write_checkpoint
+from ..convert.layout import Sizes
+from ..convert.strip import plain, stripped_state
+from ..convert.transfer import teacher_tensors, transfer_kept
+from .files import load_model, pruning_state, stand_in_task
+from .layer_norm import KEPT
+from .plan import Plan, plan_for
+
+TOLERANCE = 1e-5  # of the largest output
+
+
+def compact_checkpoint(source: Path, out: Path, overwrite: bool = False) -> Plan:
+    """Writes the model that is left of a pruned one, as small as it is.
+
+    The result is what `lightpaff strip` would write of a model trained at this size. Before the
+    file appears under its name, both models have computed the same (to `TOLERANCE`) for random
+    symbols in float64, and what was written has been read back and loaded.
+
+    Args:
+        source: a checkpoint of a prunable task, whose target is reached.
+        out: the file to write; its folder exists.
+        overwrite: replace `out` if it exists.
+    Returns:
+        what became of the model.
+    Raises:
+        ValueError: `source` is unusable, not of a prunable task or not at its target, or `out`
+            cannot be written.
+    """
+    check_output(out, "--out", overwrite)
+    if out.exists() and source.exists() and out.samefile(source):
+        raise ValueError(f"--out {out}: is the file of --path; choose another name")
+    state = read_checkpoint(source, "--path", may_be_masked=True)
+    state.pop("last_optimizer_state", None)
+    pruned = _finished(state, source)
+    fill_in(state["cfg"].model)
+    model = load_model(state, f"--path {source}")
+    del state["model"]  # memory, of large models
+    sizes = {side: Sizes(**values) for side, values in pruned["identity"]["student"].items()}
+    plan = plan_for(model, state["cfg"].model, sizes)
+    _check_counts(plan, pruned["kept"], source)
+    student = _narrowed(model, plan, pruned["kept"])
+    tensors = dict(student.state_dict())
+    _check_outputs(model.double(), student.double())  # deep models round to more than TOLERANCE
+    cfg = plain(state["cfg"], "cfg")
+    cfg["model"] = plain(plan.config, "cfg.model")
+    expected = stripped_state({**state, "cfg": cfg, "model": tensors})
+    write_checkpoint(
+        expected, out, partial(verify_loads, expected, stand_in_task(expected["model"]))
+    )
+    return plan
+
+
+def _finished(state: Mapping[str, Any], source: Path) -> dict[str, Any]:
+    pruned = pruning_state(state)
+    if pruned is None:
+        raise ValueError(
+            f"--path {source}: expected a checkpoint that fairseq-train wrote for a prunable task, "
+            "found none of its pruning state"
+        )
+    identity, updates = pruned["identity"], state["optimizer_history"][-1]["num_updates"]
+    if not pruned["is_finished"]:
+        raise ValueError(
+            f"--path {source}: expected a model at its target, found one of update {updates}; "
+            f"pruning ends at update {identity['end']} (--validate-after-updates "
+            f"{identity['end']} keeps checkpoint_best.pt from being an earlier one)"
+        )
+    return pruned
+
+
+def _check_counts(plan: Plan, kept: Mapping[str, Tensor], source: Path) -> None:
+    found = {group: int(mask.sum()) for group, mask in kept.items()}
+    if found != plan.kept_sizes():
+        raise ValueError(
+            f"--path {source}: expected {plan.kept_sizes()} units, found {found}: the checkpoint "
+            "is damaged"
+        )
+
+
+def _narrowed(model: Any, plan: Plan, kept: Mapping[str, Tensor]) -> Any:
+    own = model.state_dict()
+    heads = narrower_heads(heads_in(own), plan.layout)
+    student = build(plan.config, stand_in_task(own), heads, "--out")
+    tensors = teacher_tensors(model, student)
+    tensors = {name: value for name, value in tensors.items() if not name.endswith(KEPT)}
+    chosen = {group: mask.nonzero().flatten() for group, mask in kept.items()}
+    student.load_state_dict(transfer_kept(tensors, student, plan.layout, chosen), strict=True)
+    return student
+
+
+def _check_outputs(model: Any, student: Any) -> None:
+    pairs = zip(_outputs(model), _outputs(student), strict=True)
+    for wanted, found in pairs:
+        difference = float((wanted - found).abs().max() / wanted.abs().max().clamp_min(1))
+        if not difference <= TOLERANCE:
+            raise ValueError(
+                f"the small model does not compute what the masked one does (difference "
+                f"{difference:.1e} of the largest output): nothing was written"
+            )
+
+
+@torch.no_grad()
+def _outputs(model: Any) -> list[Tensor]:
+    """What a model makes of random symbols: logits of every position, and of every class."""
+    generator = torch.Generator().manual_seed(1)
+    table = next(m for n, m in model.named_modules() if n.endswith("embed_tokens"))
+    limits = model.max_positions()
+    length = min(12, *(limits if isinstance(limits, tuple) else (limits,)))
+    symbols = torch.randint(4, table.num_embeddings, (3, length), generator=generator)
+    net_input = {"src_tokens": symbols, "src_lengths": torch.full((3,), length)}
+    if hasattr(model, "encoder") and hasattr(model, "decoder"):
+        rows = model.decoder.embed_tokens.num_embeddings
+        net_input["prev_output_tokens"] = torch.randint(4, rows, (3, length), generator=generator)
+    found = [model(**net_input)[0]]
+    for name in getattr(model, "classification_heads", {}):
+        found.append(model(**net_input, features_only=True, classification_head_name=name)[0])
+    return found

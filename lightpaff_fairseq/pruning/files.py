@@ -1,0 +1,98 @@
+"""Models of checkpoints, built without the data that they were trained on."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import fairseq.models as models
+from fairseq.data import Dictionary
+from torch import Tensor
+
+from ..convert.building import build, heads_in
+from ..convert.layout import value_of
+from ..convert.strip import plain, stock_architecture
+from .layer_norm import is_masked
+from .pruner import make_model_maskable
+
+_TABLES = (
+    "encoder.embed_tokens.weight",
+    "encoder.sentence_encoder.embed_tokens.weight",
+    "decoder.embed_tokens.weight",
+)
+
+
+def stand_in_task(tensors: Mapping[str, Tensor]) -> Any:
+    """What fairseq's transformers ask a task for when they are built: dictionaries, here with
+    symbols without a meaning, as many as the embeddings have rows."""
+    rows = [len(tensors[name]) for name in _TABLES if name in tensors]
+    if not rows:
+        raise ValueError("expected a transformer with tables of embeddings, found none")
+    source = _dictionary(rows[0])
+    target = source if rows[-1] == rows[0] else _dictionary(rows[-1])
+    return SimpleNamespace(source_dictionary=source, target_dictionary=target, dictionary=source)
+
+
+def _dictionary(size: int) -> Dictionary:
+    symbols = Dictionary()
+    for i in range(size - len(symbols)):
+        symbols.add_symbol(f"symbol{i}")
+    return symbols
+
+
+def load_model(state: dict[str, Any], flag: str) -> Any:
+    """The model of a checkpoint, masked or not, in eval mode, with its classification heads.
+
+    Args:
+        state: see `read_checkpoint`; its model section is complete.
+        flag: the flag that named it, for the error messages.
+    Raises:
+        ValueError: the weights do not fit the model that the checkpoint describes.
+    """
+    cfg, tensors = state["cfg"].model, state["model"]
+    model = build(cfg, stand_in_task(tensors), heads_in(tensors), flag)
+    if is_masked(tensors):
+        make_model_maskable(model)
+    try:
+        model.load_state_dict(tensors, strict=True, model_cfg=cfg)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{flag}: the weights do not fit the model that the checkpoint describes: {error}"
+        ) from error
+    return model
+
+
+def pruning_state(state: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the pruner stored in a checkpoint; None where there was none."""
+    extra: dict[str, Any] = state.get("extra_state") or {}
+    for name, value in extra.items():
+        if name.startswith("Prunable") and isinstance(value, dict) and "kept" in value:
+            return value
+    return None
+
+
+def described(cfg: Any) -> str:
+    """The flags with which fairseq-train builds the model of a section, `--arch` first."""
+    name = stock_architecture(str(value_of(cfg, "_name") or value_of(cfg, "arch")))
+    parser, usual = ArgumentParser(add_help=False), _defaults(name)
+    models.ARCH_MODEL_REGISTRY[name].add_args(parser)
+    values = plain(cfg, "cfg.model")
+    flags = [f"--arch {name}"]
+    for action in parser._actions:
+        value, default = values.get(action.dest), getattr(usual, action.dest, action.default)
+        if value is None or value == default or not action.option_strings:
+            continue
+        flags.append(action.option_strings[0] + ("" if action.nargs == 0 else f" {value}"))
+    limit = values.get("max_target_positions")
+    if limit is not None and not any(f.startswith("--max-target-positions") for f in flags):
+        flags.append(f"--max-target-positions {limit}")  # a language model takes the task's
+    return " ".join(dict.fromkeys(flags))
+
+
+def _defaults(name: str) -> Any:
+    """The values of an architecture where nothing is set."""
+    if name in models.MODEL_DATACLASS_REGISTRY:
+        return models.MODEL_DATACLASS_REGISTRY[name]()
+    usual = Namespace()
+    models.ARCH_CONFIG_REGISTRY[name](usual)
+    return usual

@@ -1,0 +1,212 @@
+"""What every prunable task shares: the one place where --prune-* flags take effect.
+
+A prunable task is a stock task behind `PruningMixin`. Its model is the stock model whose LayerNorms
+can leave dimensions out; with nothing pruned, both are the stock ones bit for bit.
+
+No postponed annotations here: fairseq reads the types of the flags.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional
+
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from omegaconf import II
+
+from ..pruning.importance import KINDS
+from ..pruning.plan import make_plan
+from ..pruning.pruner import Method, Pruner, make_model_maskable
+from ..pruning.schedule import Schedule, update_number
+from ..pruning.target import WAYS, Target
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class PruningConfig(FairseqDataclass):
+    """Flags of all prunable tasks."""
+
+    prune_target_width: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "what is left of the width, of FFN units and attention dimensions: up to 1 a "
+            "ratio (1 = off), above 1 the width itself; rounded, see lightpaff prune-plan"
+        },
+    )
+    prune_target_params: Optional[str] = field(
+        default=None,
+        metadata={"help": "instead: the number of parameters of the small model, as 17.3M"},
+    )
+    prune_start: float = field(
+        default=0.0,
+        metadata={
+            "help": "update after which units are pruned; up to 1 a fraction of --max-update"
+        },
+    )
+    prune_end: float = field(
+        default=0.7,
+        metadata={
+            "help": "update at which the target is reached; up to 1 a fraction of --max-update"
+        },
+    )
+    prune_interval: int = field(
+        default=10,
+        metadata={"help": "updates between two evaluations, in which units are pruned or return"},
+    )
+    prune_importance: ChoiceEnum(KINDS) = field(  # type: ignore[valid-type]
+        default="sensitivity",
+        metadata={
+            "help": "which units stay: sensitivity: average of |weight * gradient|; platon: that "
+            "times its uncertainty; magnitude: sum of |weight|"
+        },
+    )
+    prune_decay: float = field(
+        default=0.85,
+        metadata={"help": "of the moving average of sensitivity, an evaluation, 0 to below 1"},
+    )
+    prune_uncertainty_decay: float = field(
+        default=0.95,
+        metadata={"help": "of the moving average of uncertainty (platon), 0 to below 1"},
+    )
+    prune_multiple: int = field(
+        default=8, metadata={"help": "width and FFN units become multiples of this; 1 = off"}
+    )
+    prune_attention: ChoiceEnum(WAYS) = field(  # type: ignore[valid-type]
+        default="auto",
+        metadata={
+            "help": "what attention loses: the same number of dimensions in every head, or whole "
+            "heads; auto: whichever comes closer to the target, dimensions if both"
+        },
+    )
+    max_update: int = II("optimization.max_update")
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    restore_file: str = II("checkpoint.restore_file")
+
+
+class PruningMixin:
+    """Prunes the model of the stock task that stands behind it in the class's bases."""
+
+    pruning: PruningConfig
+    pruner: Optional[Pruner] = None
+    _is_checked: bool = False
+
+    @classmethod
+    def setup_task(cls, cfg: Any, **kwargs: Any) -> Any:
+        """The stock task plus the --prune-* settings; they are checked when training begins."""
+        task = super().setup_task(cfg, **kwargs)  # type: ignore[misc]
+        task.pruning = cfg
+        return task
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        """The stock model, maskable; for a training also the plan.
+
+        Raises:
+            ValueError: flags out of range, or a model that cannot be pruned to the target.
+        """
+        method = None if from_checkpoint else method_of(self.pruning)
+        model = super().build_model(cfg, from_checkpoint)  # type: ignore[misc]
+        make_model_maskable(model)
+        if method is not None:
+            plan = make_plan(model, cfg, target_of(self.pruning))
+            self.pruner = Pruner(model, plan, method)
+            before, after = plan.parameters
+            logger.info(f"pruning {before:,} parameters to {after:,}: {dict(plan.layout.student)}")
+            self._warn_of_a_random_start()
+        return model
+
+    def _warn_of_a_random_start(self) -> None:
+        cfg = self.pruning
+        if cfg.finetune_from_model is None and cfg.restore_file == "checkpoint_last.pt":
+            logger.warning(
+                "no --finetune-from-model: unless this run is resumed, what is pruned has random "
+                "weights; the student is meant to start as its teacher"
+            )
+
+    def train_step(self, *args: Any, **kwargs: Any) -> Any:
+        """The stock step."""
+        if self.pruner is not None and not self._is_checked:
+            self.pruner.check_start()
+            self._is_checked = True
+        return super().train_step(*args, **kwargs)  # type: ignore[misc]
+
+    def optimizer_step(self, optimizer: Any, model: Any, update_num: int) -> None:
+        """The stock step, between observing true gradients and masking what it moved."""
+        if self.pruner is not None:
+            self.pruner.before_step(optimizer, update_num + 1)
+        super().optimizer_step(optimizer, model, update_num)  # type: ignore[misc]
+        if self.pruner is not None:
+            self.pruner.after_step(optimizer, update_num + 1)
+
+    def get_checkpoint_dict(self) -> Dict[str, Any]:
+        """What fairseq stores of the task in a checkpoint."""
+        return {} if self.pruner is None else {type(self).__name__: self.pruner.state()}
+
+    def set_checkpoint_dict(self, state: Dict[str, Any]) -> None:
+        """What fairseq hands back when a run is resumed."""
+        if self.pruner is not None:
+            self.pruner.load(state)
+
+
+def target_of(cfg: Any) -> Target:
+    """The target that the flags ask for."""
+    return Target(
+        cfg.prune_target_width,
+        cfg.prune_target_params,
+        cfg.prune_multiple,
+        str(cfg.prune_attention),
+        "--prune-",
+    )
+
+
+def method_of(cfg: Any) -> Method:
+    """How and when is pruned, from the flags.
+
+    Raises:
+        ValueError: lists every flag that is out of range, those of the target too.
+    """
+    problems = [*target_of(cfg).problems(), *_problems(cfg)]
+    if problems:
+        raise ValueError("; ".join(problems))
+    start, end = (update_number(x, cfg.max_update) for x in (cfg.prune_start, cfg.prune_end))
+    return Method(
+        Schedule(start, end, cfg.prune_interval),
+        str(cfg.prune_importance),
+        cfg.prune_decay,
+        cfg.prune_uncertainty_decay,
+    )
+
+
+def _problems(cfg: Any) -> List[str]:
+    problems = []
+    for name in ("prune_decay", "prune_uncertainty_decay"):
+        if not 0 <= getattr(cfg, name) < 1:
+            flag = f"--{name.replace('_', '-')}"
+            problems.append(f"{flag} {getattr(cfg, name)}: expected 0 to below 1")
+    if cfg.prune_interval < 1:
+        problems.append(f"--prune-interval {cfg.prune_interval}: expected 1 or more")
+    return problems + _schedule_problems(cfg)
+
+
+def _schedule_problems(cfg: Any) -> List[str]:
+    values = {"--prune-start": cfg.prune_start, "--prune-end": cfg.prune_end}
+    problems = [f"{f} {v}: expected 0 or more" for f, v in values.items() if v < 0]
+    if problems:
+        return problems
+    if cfg.max_update < 1:
+        return [
+            f"{f} {v}: is a fraction of --max-update, which is not given"
+            for f, v in values.items()
+            if 0 < v <= 1
+        ]
+    start, end = (update_number(v, cfg.max_update) for v in values.values())
+    if start > end:
+        problems.append(
+            f"--prune-start {cfg.prune_start}: expected at most --prune-end (update {end} of "
+            f"{cfg.max_update}), found update {start}"
+        )
+    if not 1 <= end <= cfg.max_update:
+        problems.append(
+            f"--prune-end {cfg.prune_end}: expected an update from 1 to --max-update "
+            f"({cfg.max_update}), found {end}: the target would never be reached"
+        )
+    return problems

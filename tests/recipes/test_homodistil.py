@@ -1,0 +1,71 @@
+"""examples/homodistil: a recipe's teacher is pruned, compacted and fine-tuned."""
+
+import pytest
+from conftest import stubbed_recipe
+from recording import RECIPE, ROOT, of, trainings
+from test_all_recipes import stubbed
+
+from lightpaff_fairseq.cli.main import build_parser
+from lightpaff_fairseq.tasks.pruning import method_of
+
+RUN = ROOT / "examples" / "homodistil" / "run.sh"
+RECIPES = {
+    "sentence_polarity": ("masked_lm", "roberta_small", "roberta_small"),
+    "wikitext2": ("language_modeling", "transformer_lm_gpt2_mini", "transformer_lm_gpt2_mini"),
+    "dialogsum": ("masked_seq2seq", "mass_small", "transformer_mass_small"),
+    RECIPE.name: ("masked_seq2seq", "mass_small", "transformer_mass_small"),
+}
+
+
+def run(folder, name, **variables):
+    recipe = stubbed_recipe(folder) if name == RECIPE.name else stubbed(folder, name)
+    task, arch, _ = RECIPES.get(name, ("masked_lm", "roberta_base", ""))
+    only = {"masked_lm": ["encoder"], "language_modeling": ["decoder"]}
+    sides = only.get(task, ["encoder", "decoder"])
+    sizes = " ".join(f"--{side}-embed-dim 80 --{side}-ffn-embed-dim 320" for side in sides)
+    done = recipe.run(RUN, RECIPE=name, COMPACT=f"{arch} {sizes}", **variables)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return recipe, recipe.calls()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_teacher_is_pruned_compacted_and_fine_tuned(name, tmp_path):
+    recipe, calls = run(tmp_path, name, IMPORTANCES="sensitivity platon")
+    task, _, arch = RECIPES[name]
+    found = trainings(calls)
+    for kind in ("sensitivity", "platon"):
+        cfg = found[f"pruned_{kind}"]
+        start = f"{recipe.out}/teacher_pretrained.pt"
+        assert cfg.task._name == f"prunable_{task}"
+        assert cfg.checkpoint.finetune_from_model == cfg.criterion.kd_teacher == start
+        assert cfg.criterion.kd_hidden_weight > 0 and cfg.criterion.kd_embedding_weight > 0
+        method = method_of(cfg.task)
+        assert method.importance == kind
+        assert 0 < method.schedule.start < method.schedule.end < cfg.optimization.max_update
+        assert cfg.dataset.validate_after_updates == method.schedule.end
+        after = found[f"pruned_{kind}_kd"]
+        assert not after.task._name.startswith("prunable")
+        assert after.checkpoint.finetune_from_model == f"{recipe.out}/pruned_{kind}.pt"
+        assert after.criterion.kd_teacher == f"{recipe.out}/teacher.pt"
+        width = next(
+            getattr(after.model, f"{side}_embed_dim")
+            for side in ("encoder", "decoder")
+            if hasattr(after.model, f"{side}_embed_dim")
+        )
+        assert width == 80
+    finished = [
+        build_parser().parse_args(["compact", *a]) for a in of(calls, "lightpaff", "compact")
+    ]
+    assert [x.out.stem for x in finished] == ["pruned_sensitivity", "pruned_platon"]
+    (argv,) = of(calls, "lightpaff", "evaluate")
+    stems = [path.stem for path in build_parser().parse_args(["evaluate", *argv]).path]
+    assert stems == ["teacher", "pruned_sensitivity_kd", "pruned_platon_kd"]
+
+
+def test_the_papers_scale(tmp_path):
+    _, calls = run(tmp_path, "sst2", SCALE="paper")
+    cfg = trainings(calls)["pruned_sensitivity"]
+    assert cfg.optimization.max_update == 28000 and cfg.task.tokens_per_sample == 128
+    assert cfg.dataset.batch_size * cfg.optimization.update_freq[0] * 8 == 4096
+    assert cfg.task.prune_target_params == "17.3M" and cfg.optimization.lr == [6e-4]
+    assert cfg.optimizer.adam_betas == "(0.9,0.999)"
