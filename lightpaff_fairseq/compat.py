@@ -201,6 +201,26 @@ def check_before_training() -> None:
     Trainer.load_checkpoint = load_checkpoint
 
 
+def tell_epochs() -> None:
+    """Tells a criterion with a method `begin_epoch` which epoch begins, its data loaded.
+
+    fairseq tells data sets and tasks only; masks, and with them cached soft targets, differ.
+    """
+    original = Trainer.begin_epoch
+    if getattr(original, "tells_criterions", False):
+        return
+
+    @functools.wraps(original)
+    def begin_epoch(self: Any, epoch: int) -> None:
+        begin = getattr(self.get_criterion(), "begin_epoch", None)
+        if begin is not None:
+            begin(epoch, self.cfg.dataset.train_subset)
+        original(self, epoch)
+
+    begin_epoch.tells_criterions = True  # type: ignore[attr-defined]
+    Trainer.begin_epoch = begin_epoch
+
+
 def _check_restore_file(checkpoint: Any, filename: str) -> None:
     """Raises ValueError if a file that the user asked for is not there."""
     if PathManager.isfile(filename):
@@ -254,4 +274,5 @@ def apply() -> None:
     restore_numpy_names()
     check_launch()
     check_before_training()
+    tell_epochs()
     filter_known_warnings()

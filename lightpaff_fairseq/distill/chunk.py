@@ -1,0 +1,137 @@
+"""Loss and gradient of one chunk of positions, from its logits. Shape letters: n positions, k, V.
+
+The gradient with respect to the student's logits is
+
+    lambda T * (soft gradient at temperature T) + (1 - lambda) (p_s - label) - shift
+
+`shift`, the part that label smoothing takes from every symbol, is the same number everywhere, and
+left to `fused.py`: one step at the end instead of a pass over `(n, V)` a chunk.
+"""
+
+from typing import NamedTuple, Optional
+
+import torch
+from torch import Tensor
+
+from .divergence import value_and_gradient
+from .losses import LossSettings
+from .sparse import Mix, outcomes, sparse_gradient_
+
+
+class ChunkSums(NamedTuple):
+    """What a chunk contributes: per-position values `(n,)` in nats and hits `(n,)`."""
+
+    label: Tensor
+    nll: Tensor
+    kd: Tensor
+    correct: Tensor
+
+
+class Labels(NamedTuple):
+    """Labels of a chunk: symbols `(n,)`, and, for label smoothing, the student's mean logits."""
+
+    target: Tensor
+    mean_logit: Optional[Tensor]
+
+
+class _Soft(NamedTuple):
+    """The soft term: values `(n,)`; the student's log-sum-exp and argmax `(n,)`; `(n, V)` grad."""
+
+    value: Tensor
+    normaliser: Tensor
+    best: Tensor
+    gradient: Tensor
+
+
+def smoothing_share(settings: LossSettings, vocab: int) -> float:
+    """What fairseq's label smoothing gives to every symbol."""
+    return settings.label_smoothing / (vocab - 1)
+
+
+def chunk_loss(
+    buffers: tuple[Tensor, Tensor, Tensor],
+    sparse: Optional[tuple[Tensor, Tensor]],
+    labels: Labels,
+    settings: LossSettings,
+) -> tuple[ChunkSums, Tensor]:
+    """Loss and gradient of one chunk.
+
+    Args:
+        buffers: three of `(n, V)`, all overwritten: the student's logits, the teacher's (anything
+            for a top-k teacher), and room to work in.
+        sparse: ids and log-probabilities of a top-k teacher; None: the second buffer counts.
+        labels, settings: of these positions.
+    Returns:
+        the per-position values, and the gradient without `shift`, `(n, V)`.
+    """
+    logits_s, logits_t, work = buffers
+    lam, temperature = settings.kd_lambda, float(settings.temperature)
+    index = labels.target.unsqueeze(-1)
+    label_logit = logits_s.gather(-1, index).squeeze(-1)
+    if temperature != 1:
+        logits_s.div_(temperature)
+        logits_t = logits_t.div_(temperature) if sparse is None else logits_t
+    at_one = 1 - lam if temperature == 1 else 0.0
+    mix = Mix(lam * temperature, at_one, settings.divergence)
+    if sparse is not None:
+        soft, spare = _sparse_soft(logits_s, sparse, work, mix), logits_t
+    elif settings.divergence.kind == "forward_kl":
+        soft, spare = _forward_kl(logits_s, logits_t, work, mix), work
+    else:
+        soft, spare = _any_divergence(logits_s, logits_t, work, mix), work
+    grad, normaliser = soft.gradient, soft.normaliser
+    if temperature != 1:
+        normaliser, _ = softmax_and_normaliser(logits_s.mul_(temperature), out=spare)
+        grad.add_(spare, alpha=1 - lam)
+    nll = normaliser - label_logit
+    share = smoothing_share(settings, logits_s.size(-1))
+    weight = 1 - settings.label_smoothing - share
+    label = weight * nll
+    if labels.mean_logit is not None:
+        label += share * logits_s.size(-1) * (normaliser - labels.mean_logit)
+    if lam < 1:
+        hit = torch.full_like(index, -(1 - lam) * weight, dtype=grad.dtype)
+        grad.scatter_add_(-1, index, hit)
+    correct = soft.best.eq(labels.target)
+    return ChunkSums(label, nll, soft.value * temperature**2, correct), grad
+
+
+def softmax_and_normaliser(logits: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax of `logits` `(n, V)` into `out`; returns log-sum-exp and argmax, both `(n,)`.
+
+    The most probable symbol has p >= 1/V, so the normaliser is read off it without cancellation.
+    """
+    torch.softmax(logits, dim=-1, out=out)
+    best, index = logits.max(-1)
+    return best - out.gather(-1, index.unsqueeze(-1)).squeeze(-1).log(), index
+
+
+def _forward_kl(logits_s: Tensor, logits_t: Tensor, work: Tensor, mix: Mix) -> _Soft:
+    """KL(teacher || student), with the fewest passes: the usual case."""
+    # sum t (z_t - z_s)  -  (lse_t - lse_s); the gradient is p_s - t
+    lse_t, _ = softmax_and_normaliser(logits_t, out=work)
+    gap = torch.linalg.vecdot(work, logits_t.sub_(logits_s))
+    lse_s, best = softmax_and_normaliser(logits_s, out=logits_t)
+    grad = logits_t
+    if mix.student == 1 - mix.soft:
+        grad.sub_(work, alpha=mix.soft)
+    else:
+        grad.sub_(work).mul_(mix.soft)
+    return _Soft(gap - lse_t + lse_s, lse_s, best, grad)
+
+
+def _any_divergence(logits_s: Tensor, logits_t: Tensor, work: Tensor, mix: Mix) -> _Soft:
+    lse_t, _ = softmax_and_normaliser(logits_t, out=work)
+    logits_t.sub_(lse_t.unsqueeze(-1))
+    lse_s, best = softmax_and_normaliser(logits_s, out=work)
+    value, grad = value_and_gradient(logits_s - lse_s.unsqueeze(-1), logits_t, mix.divergence)
+    grad.mul_(mix.soft).add_(work, alpha=mix.student)
+    return _Soft(value, lse_s, best, grad)
+
+
+def _sparse_soft(logits_s: Tensor, sparse: tuple[Tensor, Tensor], work: Tensor, mix: Mix) -> _Soft:
+    """A top-k teacher: one softmax, one sum and one product over `(n, V)`."""
+    lse_s, best = softmax_and_normaliser(logits_s, out=work)
+    lprobs_s, outside = outcomes(logits_s, lse_s, work, sparse[0])
+    value = sparse_gradient_(work, lprobs_s, outside, sparse, mix)
+    return _Soft(value, lse_s, best, work)
