@@ -6,6 +6,7 @@ folder without it is not a cache.
 """
 
 import json
+import os
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def read_plan(path: Path) -> tuple[Plan, list[int]]:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a small file in one step."""
-    temporary = path.with_name(f"{path.name}.tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # shards may write at once
     try:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
