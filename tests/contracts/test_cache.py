@@ -4,22 +4,16 @@ import math
 
 import pytest
 import torch
+from fairseq import tasks
 
 import toy
+from caching import build_cache, cached, run, sample_of
 from cases import CASES
-from lightpaff_fairseq.cli.main import main
-from setting import assert_same
+from setting import Setting, assert_same
 
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 WITH_TAIL = [case for case in CASES if case.name != "kd_lu"]
 V = toy.WORDS + 5
-
-
-def build_cache(setting, folder, *flags):
-    """The exit code of `lightpaff cache-teacher` with the flags of a training."""
-    argv = setting.case.argv(setting.data, "--criterion", setting.case.name, "--num-workers", 0)
-    own = ("--path", setting.path, "--out", folder, "--block-tokens", 60, "--cpu")
-    return main([str(x) for x in ("cache-teacher", *argv, *own, *flags)])
 
 
 @pytest.fixture(scope="module")
@@ -39,26 +33,6 @@ def caches(settings, tmp_path_factory):
         return built[key]
 
     return get
-
-
-def cached(setting, folder, *flags):
-    """A criterion that uses a cache: as `Setting.criterion`, without a teacher."""
-    argv = setting.case.argv(setting.data, "--criterion", setting.case.name, "--kd-cache", folder)
-    cfg = toy.parse(*argv, *flags, "--max-tokens", 500)
-    return setting.task.build_criterion(cfg.criterion).train()
-
-
-def sample_of(setting, epoch, indices=range(12)):
-    dataset = setting.task.dataset("train")
-    if hasattr(dataset, "set_epoch"):
-        dataset.set_epoch(epoch)
-    return toy.batch(setting.task, indices)
-
-
-def run(setting, criterion, epoch=1, indices=range(12)):
-    criterion.before_training(setting.student, lambda: 0)
-    criterion.begin_epoch(epoch, "train")
-    return setting.run(criterion, sample_of(setting, epoch, indices))
 
 
 @BY_NAME
@@ -181,15 +155,11 @@ def test_one_cache_serves_other_seeds_and_batches(settings, caches, tmp_path):
 
 
 def test_regressions_are_kept_as_numbers(tmp_path):
-    from setting import Setting
-
     case = next(c for c in CASES if c.name == "kd_lu")
     flags = ("--regression-target", "--num-classes", 1)
     setting = Setting.__new__(Setting)
     setting.case, setting.data = case, case.data(tmp_path / "data")
     cfg = toy.parse(*case.argv(setting.data, *flags, "--max-tokens", 500, teacher=True))
-    from fairseq import tasks
-
     setting.teacher = tasks.setup_task(cfg.task).build_model(cfg.model).eval()
     setting.path = toy.save_model(tmp_path / "t.pt", cfg, setting.teacher)
     setting.task, setting.student, _ = toy.build(*case.argv(setting.data, *flags))
