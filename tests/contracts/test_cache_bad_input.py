@@ -66,8 +66,14 @@ def test_text_that_changed_without_changing_its_size(cache, settings, tmp_path):
     texts = toy.sentences(37, seed=0)
     texts[5][0] = 4 + (texts[5][0] - 4 + 1) % toy.WORDS
     toy.write_split(data / "train.sv-en.sv", texts)
-    message = training_error(SS, data, tmp_path / "s", "--kd-cache", cache, "--max-update", 99)
-    assert "sample 5 of epoch 1 is another text here" in message
+    _, student, criterion = toy.build(
+        *SS.argv(data, "--criterion", "kd_ss", "--kd-cache", cache, "--kd-lambda", 1)
+    )
+    criterion.train().before_training(student, lambda: 0)
+    criterion.begin_epoch(1, "train")  # no flag and no size differs
+    criterion(student, toy.batch(criterion.task, [4, 6]))
+    with pytest.raises(ValueError, match="sample 5 of epoch 1 is another text here"):
+        criterion(student, toy.batch(criterion.task, [4, 5, 6]))
 
 
 @pytest.mark.parametrize(
