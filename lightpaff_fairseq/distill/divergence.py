@@ -93,21 +93,26 @@ def value_and_gradient(
     probs_s = lprobs_s.exp()
     if kind == "forward_kl":
         probs_t = lprobs_t.exp()
-        return torch.linalg.vecdot(probs_t, lprobs_t - lprobs_s), probs_s.sub_(probs_t)
+        return _dot(probs_t, lprobs_t - lprobs_s), probs_s.sub_(probs_t)
     if kind == "tvd":
         difference = probs_s - lprobs_t.exp()
         value = 0.5 * torch.linalg.vector_norm(difference, ord=1, dim=-1)
         slope = difference.sign_().mul_(0.5)
     elif kind == "reverse_kl":
         slope = lprobs_s - lprobs_t
-        value = torch.linalg.vecdot(probs_s, slope)
+        value = _dot(probs_s, slope)
     else:
         mixture = _mixture(lprobs_s, lprobs_t, beta)
-        value = beta * torch.linalg.vecdot(lprobs_t.exp(), lprobs_t - mixture)
+        value = beta * _dot(lprobs_t.exp(), lprobs_t - mixture)
         slope = torch.sub(lprobs_s, mixture, out=mixture).mul_(1 - beta)
-        value += torch.linalg.vecdot(probs_s, slope)
-    mean = torch.linalg.vecdot(probs_s, slope).unsqueeze(-1)
+        value += _dot(probs_s, slope)
+    mean = _dot(probs_s, slope).unsqueeze(-1)
     return value, probs_s.mul_(slope.sub_(mean))
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Row by row; on a CPU several times as fast as torch's batched dot."""
+    return (a * b).sum(-1)
 
 
 def tempered_lprobs(logits: Tensor, temperature: float | Tensor) -> Tensor:
