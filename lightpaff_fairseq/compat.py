@@ -1,7 +1,7 @@
 """What fairseq 0.12 needs on current Python, PyTorch and numpy; applied by importing the plug-in.
 
-One function an item. Each names the fault, does nothing where the fault is gone, and can be deleted
-alone. Nothing here changes what a correct run computes.
+One function an item, those about epochs in `compat_epochs.py`. Each names the fault, does nothing
+where the fault is gone, and can be deleted alone. Nothing here changes what a correct run computes.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 
+from .compat_epochs import forget_items_of_the_last_epoch, tell_epochs
 from .teachers.checkpoint import first_mismatch
 
 logger = logging.getLogger(__name__)
@@ -201,26 +202,6 @@ def check_before_training() -> None:
     Trainer.load_checkpoint = load_checkpoint
 
 
-def tell_epochs() -> None:
-    """Tells a criterion with a method `begin_epoch` which epoch begins, its data loaded.
-
-    fairseq tells data sets and tasks only; masks, and with them cached soft targets, differ.
-    """
-    original = Trainer.begin_epoch
-    if getattr(original, "tells_criterions", False):
-        return
-
-    @functools.wraps(original)
-    def begin_epoch(self: Any, epoch: int) -> None:
-        begin = getattr(self.get_criterion(), "begin_epoch", None)
-        if begin is not None:
-            begin(epoch, self.cfg.dataset.train_subset)
-        original(self, epoch)
-
-    begin_epoch.tells_criterions = True  # type: ignore[attr-defined]
-    Trainer.begin_epoch = begin_epoch
-
-
 def _check_restore_file(checkpoint: Any, filename: str) -> None:
     """Raises ValueError if a file that the user asked for is not there."""
     if PathManager.isfile(filename):
@@ -274,5 +255,6 @@ def apply() -> None:
     restore_numpy_names()
     check_launch()
     check_before_training()
+    forget_items_of_the_last_epoch()
     tell_epochs()
     filter_known_warnings()

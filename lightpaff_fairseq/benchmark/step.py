@@ -1,4 +1,4 @@
-"""`lightpaff benchmark step`: an update with distillation against its two unavoidable parts."""
+"""`lightpaff benchmark step`: an update with distillation, online and cached, against its parts."""
 
 import math
 import shlex
@@ -19,10 +19,12 @@ from torch import nn
 
 from ..convert.strip import stripped_state
 from ..teachers.checkpoint import load_teacher
+from .families import FAMILIES
+from .stored import store
 from .synthetic import SPLIT, write_corpus
 from .timing import interleaved_times, median_ratio
 
-PLAIN, TEACHER, KD, MORE = "plain", "teacher", "kd", "more"
+PLAIN, TEACHER, KD, CACHED, MORE = "plain", "teacher", "kd", "cached", "more"
 SMALLEST_VOCAB = 16
 RUN = (
     "--sample-break-mode eos --optimizer adam --lr 1e-4 --lr-scheduler fixed --clip-norm 1 "
@@ -31,52 +33,11 @@ RUN = (
 
 
 @dataclass(frozen=True)
-class Family:
-    """How models of one kind are pre-trained.
-
-    Attributes:
-        task, stock, kd: names of the task, of its criterion, and of that with distillation.
-        student, teacher: default model flags; the teacher is 5 to 7 times larger at 8,192 symbols.
-    """
-
-    task: str
-    stock: str
-    kd: str
-    student: str
-    teacher: str
-
-
-FAMILIES = {
-    "mass": Family(
-        task="masked_seq2seq",
-        stock="label_smoothed_cross_entropy",
-        kd="kd_mssm",
-        student="--arch mass_small",
-        teacher="--arch mass_base --encoder-embed-dim 512 --encoder-ffn-embed-dim 2048 "
-        "--encoder-attention-heads 8 --decoder-attention-heads 8",
-    ),
-    "bert": Family(
-        task="masked_lm",
-        stock="masked_lm",
-        kd="kd_mlm",
-        student="--arch roberta_6x256",
-        teacher="--arch roberta_10x512",
-    ),
-    "gpt2": Family(
-        task="language_modeling",
-        stock="cross_entropy",
-        kd="kd_clm",
-        student="--arch transformer_lm_gpt2_mini",
-        teacher="--arch transformer_lm_gpt2_student",
-    ),
-}
-
-
-@dataclass(frozen=True)
 class StepProblem:
     """One update: a batch of `sentences` of `length` tokens each, `vocab` symbols, two models.
 
     Attributes:
+        topk: symbols a position of the cached teacher.
         more: --kd-... flags of one more variant, to be compared with plain distillation; or none.
     """
 
@@ -85,6 +46,7 @@ class StepProblem:
     sentences: int
     length: int
     chunk_tokens: int
+    topk: int
     student: str
     teacher: str
     device: str
@@ -98,6 +60,7 @@ class StepReport:
     Attributes:
         kd_to_parts: distillation update / (plain update + teacher forward); 1 = nothing is lost.
         teacher_to_plain: teacher forward / plain update.
+        cached_to_plain: distillation update from a top-k cache / plain update.
         more_to_kd: distillation update with more knowledge / without; None where none was asked.
         parameters: of `student` and `teacher`.
         positions: predicted positions of the batch.
@@ -107,6 +70,7 @@ class StepReport:
     all_seconds: dict[str, list[float]]
     kd_to_parts: float
     teacher_to_plain: float
+    cached_to_plain: float
     more_to_kd: float | None
     parameters: dict[str, int]
     positions: int
@@ -118,13 +82,15 @@ def check_problem(problem: StepProblem) -> None:
     Raises:
         ValueError: names all sizes out of range, or a device that is not there.
     """
-    least = {"vocab": SMALLEST_VOCAB, "sentences": 1, "length": 2, "chunk_tokens": 1}
+    least = {"vocab": SMALLEST_VOCAB, "sentences": 1, "length": 2, "chunk_tokens": 1, "topk": 1}
     sizes = {name: getattr(problem, name) for name in least}
     wrong = [
         f"--{name.replace('_', '-')}: expected {least[name]} or more, found {value}"
         for name, value in sizes.items()
         if value < least[name]
     ]
+    if problem.topk >= problem.vocab:
+        wrong.append(f"--topk: expected less than --vocab {problem.vocab}, found {problem.topk}")
     if problem.device == "cuda" and not torch.cuda.is_available():
         wrong.append("--device cuda: PyTorch finds no GPU here")
     if wrong:
@@ -145,11 +111,13 @@ class Bench:
         state = {"cfg": teacher.cfg, "model": teacher.model.state_dict()}
         torch.save(stripped_state({**state, "optimizer_history": history}), path)
         self.plain = self._trainer("--student", f"{problem.student} {plain}")
-        kd = (
-            f"{problem.student} --criterion {family.kd} --kd-chunk-tokens {problem.chunk_tokens} "
-            f"--kd-teacher {shlex.quote(str(path))}"
-        )
+        distil = f"{problem.student} --criterion {family.kd} "
+        distil += f"--kd-chunk-tokens {problem.chunk_tokens}"
+        kd = f"{distil} --kd-teacher {shlex.quote(str(path))}"
         self.kd = self._distilling("--student", kd)
+        self.store = store(self.kd, problem.topk, str(path), folder / "cache")
+        cache = f"{distil} --kd-cache {shlex.quote(str(self.store.folder))}"
+        self.cached = self._distilling("--student", cache)
         self.more = self._distilling("--more", f"{kd} {problem.more}") if problem.more else None
         self.teacher: nn.Module = load_teacher(str(path), self.plain.task).to(teacher.device)
         self.sample = self._batch(self.plain.task)
@@ -157,7 +125,10 @@ class Bench:
     def _distilling(self, flag: str, words: str) -> Any:
         """A trainer whose teacher is loaded."""
         trainer = self._trainer(flag, words)
-        trainer.get_criterion().before_training(trainer.model, trainer.get_num_updates)
+        criterion = trainer.get_criterion()
+        criterion.before_training(trainer.model, trainer.get_num_updates)
+        trainer.task.load_dataset(SPLIT)
+        criterion.begin_epoch(1, SPLIT)
         return trainer
 
     def _trainer(self, flag: str, words: str) -> Any:
@@ -193,7 +164,7 @@ class Bench:
         if hasattr(dataset, "set_epoch"):
             dataset.set_epoch(1)
         sample = dataset.collater([dataset[i] for i in range(self.problem.sentences)])
-        for trainer in filter(None, (self.plain, self.kd, self.more)):
+        for trainer in filter(None, (self.plain, self.kd, self.cached, self.more)):
             trainer.reset_dummy_batch(sample)
         return dict(sample)
 
@@ -225,6 +196,7 @@ class Bench:
             PLAIN: partial(self.update, self.plain),
             TEACHER: self.teach,
             KD: partial(self.update, self.kd),
+            CACHED: partial(self.update, self.cached),
         }
         if self.more:
             found[MORE] = partial(self.update, self.more)
@@ -252,6 +224,7 @@ def benchmark_step(problem: StepProblem, repeats: int) -> StepReport:
         all_seconds=times,
         kd_to_parts=median_ratio(times[KD], parts),
         teacher_to_plain=median_ratio(times[TEACHER], times[PLAIN]),
+        cached_to_plain=median_ratio(times[CACHED], times[PLAIN]),
         more_to_kd=median_ratio(times[MORE], times[KD]) if MORE in times else None,
         parameters={k: sum(p.numel() for p in m.parameters()) for k, m in models.items()},
         positions=int(bench.positions.sum()),

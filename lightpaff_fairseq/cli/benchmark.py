@@ -10,10 +10,13 @@ from typing import Any
 
 import torch
 
-from ..benchmark.loss import Row, benchmark_loss
+from ..benchmark.cache import benchmark_cache
+from ..benchmark.families import FAMILIES
+from ..benchmark.loss import benchmark_loss
 from ..benchmark.peers import PEERS
 from ..benchmark.problem import DTYPES, LossProblem
-from ..benchmark.step import FAMILIES, StepProblem, StepReport, benchmark_step
+from ..benchmark.step import StepProblem, benchmark_step
+from ..benchmark.tables import cache_table, step_table, table
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -22,6 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     kinds = parser.add_subparsers(metavar="WHAT", dest="what", required=True)
     _add_loss(kinds)
     _add_step(kinds)
+    _add_cache(kinds)
 
 
 def _add_loss(kinds: Any) -> None:
@@ -57,32 +61,51 @@ def _add_step(kinds: Any) -> None:
         help="a training update with distillation, a plain one, and the teacher alone",
         description="Times a whole update of fairseq's trainer on random text: the student's plain "
         "one (stock criterion), the teacher's forward pass alone, and the update with "
-        "distillation; interleaved in one run, since machines change speed. Prints medians of the "
-        "times and of kd / (plain + teacher) within a round. The default sizes take one to three "
-        "minutes on one core.",
+        "distillation, from the teacher and from a top-k cache; interleaved in one run, since "
+        "machines change speed. Prints medians of the times, and of kd / (plain + teacher) and "
+        "cached / plain within a round. The default sizes take one to three minutes on one core.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    step.add_argument("--family", required=True, choices=FAMILIES, help="kind of model")
-    for side in ("student", "teacher"):
-        step.add_argument(
-            f"--{side}",
-            metavar="FLAGS",
-            help=f"fairseq-train's model flags, as one word: '--arch ...' (None: a {side} of "
-            "moderate size, the teacher 5 to 7 times larger)",
-        )
     step.add_argument(
         "--more",
         default="",
         metavar="FLAGS",
         help="as one word, --kd-... flags of one more variant, to compare with plain distillation",
     )
+    _add_models(step)
+    step.set_defaults(func=run_step)
+
+
+def _add_cache(kinds: Any) -> None:
+    cache = kinds.add_parser(
+        "cache",
+        help="building and reading a teacher's cache",
+        description="Times, for one batch of random text, building a cache (forward pass, top-k, "
+        "writing to disk) against the teacher's forward pass alone, and reading it back against a "
+        "plain update; prints the size of a position.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    _add_models(cache)
+    cache.set_defaults(func=run_cache, more="")
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    """Flags of measurements on whole models."""
+    parser.add_argument("--family", required=True, choices=FAMILIES, help="kind of model")
+    for side in ("student", "teacher"):
+        parser.add_argument(
+            f"--{side}",
+            metavar="FLAGS",
+            help=f"fairseq-train's model flags, as one word: '--arch ...' (None: a {side} of "
+            "moderate size, the teacher 5 to 7 times larger)",
+        )
     sizes = {
         "--vocab": (8192, "symbols of the vocabulary"),
         "--sentences": (16, "sentences of the batch"),
         "--length": (64, "tokens of a sentence"),
+        "--topk": (32, "symbols a position of the cached teacher"),
     }
-    _add_common(step, sizes)
-    step.set_defaults(func=run_step)
+    _add_common(parser, sizes)
 
 
 def _add_common(parser: argparse.ArgumentParser, sizes: dict[str, tuple[int, str]]) -> None:
@@ -151,14 +174,7 @@ def run_step(args: argparse.Namespace) -> int:
     Raises:
         ValueError: a flag's value cannot be used.
     """
-    _prepare(args)
-    logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
-    for side in ("student", "teacher"):
-        if getattr(args, side) is None:
-            setattr(args, side, getattr(FAMILIES[args.family], side))
-    problem = StepProblem(
-        **{field.name: getattr(args, field.name) for field in fields(StepProblem)}
-    )
+    problem = _step_problem(args)
     result = benchmark_step(problem, args.repeats)
     report = {**asdict(problem), **_machine(), **asdict(result)}
     print(step_table(report, result))
@@ -166,50 +182,24 @@ def run_step(args: argparse.Namespace) -> int:
     return 0
 
 
-def table(report: dict[str, Any], rows: list[Row]) -> str:
-    """The results as text, a line a variant, with what was measured above and a summary below."""
-    sizes = "{tokens} positions, {vocab} symbols, student {student_dim}, teacher {teacher_dim}, "
-    sizes += (
-        "{divergence}, k {topk}, {dtype}, chunks of {chunk_tokens}, {device}, {threads} threads"
-    )
-    lines = [
-        sizes.format(**report),
-        f"{'':14} {'seconds':>8} {'x floor':>8} {'extra MB':>9}",
-    ]
-    for row in rows:
-        extra = "unknown" if row.extra_mb is None else f"{row.extra_mb:.0f}"
-        lines.append(f"{row.name:14} {row.seconds:8.3f} {row.ratio_to_floor:8.2f} {extra:>9}")
-    worst = max(report["minus_dense"].values())
-    lines += [
-        f"seconds, x floor: forward and backward, medians of {len(rows[0].all_seconds)} rounds",
-        "extra MB: peak memory above the inputs, gradients included",
-        f"all agree with dense to {worst:.1e} (relative difference of gradients; cached is another "
-        "loss)",
-    ]
-    return "\n".join(lines)
+def run_cache(args: argparse.Namespace) -> int:
+    """Measures, prints the table and writes the JSON file.
+
+    Raises:
+        ValueError: a flag's value cannot be used.
+    """
+    problem = _step_problem(args)
+    result = benchmark_cache(problem, args.repeats)
+    report = {**asdict(problem), **_machine(), **asdict(result)}
+    print(cache_table(report, result))
+    _write(report, args.json)
+    return 0
 
 
-def step_table(report: dict[str, Any], result: StepReport) -> str:
-    """The results as text: what was measured, a line a variant, and the two ratios."""
-    names = {
-        "plain": "student update, stock criterion",
-        "teacher": "teacher forward, no gradient",
-        "kd": "student update with distillation",
-        "more": f"the same with {report['more']}",
-    }
-    names = {name: text for name, text in names.items() if name in result.seconds}
-    lines = [
-        "{family}: {sentences} x {length} tokens, {vocab} symbols, {device}, {threads} threads"
-    ]
-    lines += [
-        f"{side} {report[side]}: {count:,} parameters" for side, count in result.parameters.items()
-    ]
-    lines[0] = lines[0].format(**report) + f", {result.positions} predicted positions"
-    lines += [f"{name:8} {result.seconds[name]:8.3f} s  {text}" for name, text in names.items()]
-    lines += [
-        f"kd / (plain + teacher)  {result.kd_to_parts:.3f}",
-        f"teacher / plain         {result.teacher_to_plain:.3f}",
-        *([f"more / kd               {result.more_to_kd:.3f}"] if result.more_to_kd else []),
-        f"medians of {len(result.all_seconds['kd'])} rounds; ratios are taken within a round",
-    ]
-    return "\n".join(lines)
+def _step_problem(args: argparse.Namespace) -> StepProblem:
+    _prepare(args)
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
+    for side in ("student", "teacher"):
+        if getattr(args, side) is None:
+            setattr(args, side, getattr(FAMILIES[args.family], side))
+    return StepProblem(**{field.name: getattr(args, field.name) for field in fields(StepProblem)})
