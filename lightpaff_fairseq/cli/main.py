@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from . import benchmark, cache_teacher, evaluate, flags, init_student, strip, user_dir
+from . import benchmark, cache_teacher, doctor, evaluate, flags, init_student, strip, user_dir
 
-COMMANDS = (user_dir, flags, init_student, strip, evaluate, cache_teacher, benchmark)
+COMMANDS = (user_dir, flags, init_student, strip, evaluate, cache_teacher, benchmark, doctor)
 BAD_INPUT = 2  # argparse's own exit code for a wrong command line
 
 
