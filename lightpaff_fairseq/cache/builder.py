@@ -10,6 +10,7 @@ from .block import HEAD, INDEX, Block, write_block
 from .header import (
     HEADER,
     PLAN,
+    Contents,
     Plan,
     as_text,
     block_name,
@@ -50,7 +51,7 @@ def claim(folder: Path, plan: Plan) -> None:
     elif any(folder.iterdir()):
         raise ValueError(f"--out {folder}: expected a new folder or an unfinished cache")
     else:
-        write_text(folder / PLAN, as_text(plan, []))
+        write_text(folder / PLAN, as_text(plan))
 
 
 def expected_bytes(plan: Plan, positions: int) -> int:
@@ -119,8 +120,11 @@ def finish(folder: Path, plan: Plan) -> int:
     paths = [folder / block_name(epoch, first) for epoch, first, _ in plan.blocks]
     missing = sum(not path.is_file() for path in paths)
     if missing == 0 and not (folder / HEADER).is_file():
-        positions = [Block(path, plan.layout).positions for path in paths]
-        write_text(folder / HEADER, as_text(plan, positions))
+        blocks = [Block(path, plan.layout) for path in paths]
+        positions, skipped = [b.positions for b in blocks], sum(b.skipped for b in blocks)
+        write_text(folder / HEADER, as_text(plan, Contents(positions, skipped)))
+        for leftover in folder.glob("*.tmp"):  # of runs that were killed
+            leftover.unlink()
     return missing
 
 

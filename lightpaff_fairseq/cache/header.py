@@ -10,7 +10,7 @@ import os
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from .layout import Layout
 
@@ -50,9 +50,18 @@ def block_name(epoch: int, first: int) -> str:
     return f"epoch{epoch:04d}-{first:010d}.bin"
 
 
-def as_text(plan: Plan, positions: list[int]) -> str:
-    """The plan, or with the number of positions of every block the header, as JSON."""
-    content = {"format": FORMAT, "version": VERSION, **asdict(plan), "positions": positions}
+@dataclass(frozen=True)
+class Contents:
+    """What a finished cache turned out to hold: positions a block, and samples left out."""
+
+    positions: list[int]
+    skipped: int
+
+
+def as_text(plan: Plan, contents: Optional[Contents] = None) -> str:
+    """The plan, or with its contents the header, as JSON."""
+    content = {"format": FORMAT, "version": VERSION, **asdict(plan)}
+    content["contents"] = contents and asdict(contents)
     content["checksum"] = _checksum(content)
     return json.dumps(content, indent=1) + "\n"
 
@@ -61,8 +70,8 @@ def _checksum(content: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(content, sort_keys=True).encode())
 
 
-def read_plan(path: Path) -> tuple[Plan, list[int]]:
-    """A plan or header, and the positions of its blocks (none in a plan).
+def read_plan(path: Path) -> tuple[Plan, Optional[Contents]]:
+    """A plan, or a header with its contents.
 
     Raises:
         ValueError: it is not one, of another version, or damaged.
@@ -79,10 +88,10 @@ def read_plan(path: Path) -> tuple[Plan, list[int]]:
         )
     if content.pop("checksum", None) != _checksum(content):
         raise ValueError(f"{path}: damaged (it does not have its checksum)")
-    positions = content.pop("positions")
+    contents = content.pop("contents")
     del content["format"], content["version"]
     layout = Layout(**content.pop("layout"))
-    return Plan(layout=layout, **content), positions
+    return Plan(layout=layout, **content), contents and Contents(**contents)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -32,9 +32,12 @@ class CacheReader:
         if not (folder / HEADER).is_file():
             raise ValueError(f"{self._given}: {self._unfinished()}")
         try:
-            self.plan, self.positions = read_plan(folder / HEADER)
+            self.plan, contents = read_plan(folder / HEADER)
         except ValueError as error:
             raise ValueError(f"{self._given}: {error}") from error
+        if contents is None:
+            raise ValueError(f"{self._given}: {HEADER} is a plan, not a header: {REBUILD}")
+        self.positions, self.skipped = sum(contents.positions), contents.skipped
         self._names = {(e, first): block_name(e, first) for e, first, _ in self.plan.blocks}
         missing = [name for name in self._names.values() if not (folder / name).is_file()]
         if missing:

@@ -5,8 +5,9 @@ import logging
 from pathlib import Path
 
 from ..cache.builder import Shard, build, check_space, claim, expected_bytes, finish, merge
-from ..cache.header import HEADER, PLAN
+from ..cache.header import PLAN
 from ..cache.job import DEFAULT_K, Request, check_request, fairseq_config, make_plan, make_source
+from ..cache.reader import CacheReader
 
 MEGABYTE = 2**20
 
@@ -106,7 +107,10 @@ def _report(folder: Path, missing: int) -> None:
         _say(f"{folder}: {missing} blocks of other shards are missing")
     else:
         size = sum(path.stat().st_size for path in folder.iterdir())
-        _say(f"{folder}: complete, {size / MEGABYTE:,.1f} MB ({HEADER})")
+        skipped = CacheReader(folder, "--out").skipped
+        _say(f"{folder}: complete, {size / MEGABYTE:,.1f} MB")
+        if skipped:
+            _say(f"{skipped} samples are too long for task or teacher and were left out")
 
 
 def _say(text: str) -> None:

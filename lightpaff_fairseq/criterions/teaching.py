@@ -89,8 +89,13 @@ def cached_teacher(criterion: Any, student: nn.Module) -> CachedTeacher:
         raise ValueError(
             f"--kd-cache {kd.kd_cache}: expected {wanted}, found {layout.content}: {REBUILD}"
         )
-    size = sum(reader.positions)
-    logger.info(f"teacher: cache {kd.kd_cache}, {size:,} positions, {layout.k} symbols each")
+    size = f"{reader.positions:,} positions, {layout.k} symbols each"
+    logger.info(f"teacher: cache {kd.kd_cache}, {size}")
+    if reader.skipped:
+        logger.warning(
+            f"--kd-cache {kd.kd_cache}: {reader.skipped} samples were too long for the teacher "
+            f"({reader.plan.max_positions} positions); training stops if it meets one"
+        )
     return CachedTeacher(reader, CacheUse(kd.kd_tail, float(kd.kd_temperature)), criterion)
 
 

@@ -9,7 +9,7 @@ With teacher t and student s over the same outcomes, in nats:
 
 `jsd` with beta 0 means forward and with beta 1 reverse KL, the limits that it takes when it is
 divided by beta, or by 1 - beta (at the ends themselves the formula is 0 everywhere). Source: GKD
-(arXiv 2306.13649), which defines beta and the two ends in this way.
+(arXiv 2306.13649), in the form of TRL's GKD trainer.
 
 An outcome is a symbol, or the bucket of all symbols that a top-k teacher does not name
 (`sparse.py`). Shape letters: O outcomes.

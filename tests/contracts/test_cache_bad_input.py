@@ -179,7 +179,7 @@ def test_a_temperature_that_is_not_the_caches(settings, tmp_path):
     assert "--kd-temperature 3.0: the cache" in message and "at temperature 2.0" in message
 
 
-def test_samples_that_are_too_long_for_the_teacher(settings, tmp_path):
+def test_samples_that_are_too_long_for_the_teacher(tmp_path, capsys, caplog):
     data = SS.data(tmp_path / "data")
     cfg = toy.parse(*SS.argv(data, "--max-tokens", 500, "--max-target-positions", 6, teacher=True))
     model = tasks.setup_task(cfg.task).build_model(cfg.model)
@@ -188,11 +188,15 @@ def test_samples_that_are_too_long_for_the_teacher(settings, tmp_path):
     setting.path = toy.save_model(tmp_path / "short.pt", cfg, model)
     setting.task, setting.student, _ = toy.build(*SS.argv(data))
     assert build_cache(setting, tmp_path / "cache") == 0
+    said = capsys.readouterr().out
     lengths = setting.task.dataset("train").tgt_sizes
     short = [i for i, n in enumerate(lengths) if n <= 6]
     assert 3 < len(short) < 37
+    left_out = 37 - len(short)
+    assert f"{left_out} samples are too long for task or teacher" in said
     criterion = cached(setting, tmp_path / "cache")
     run(setting, criterion, 1, short)
+    assert f"{left_out} samples were too long for the teacher" in caplog.text
     long = next(i for i, n in enumerate(lengths) if n > 6)
     with pytest.raises(ValueError, match=f"sample {long} was too long for the teacher"):
         run(setting, criterion, 1, [long])
@@ -239,6 +243,17 @@ def test_a_full_disk_leaves_nothing_half_done(settings, tmp_path, monkeypatch, c
     assert "not finished: 2 of" in use_error(setting, folder)
     assert build_cache(setting, folder) == 0
     run(setting, cached(setting, folder))
+
+
+def test_what_a_killed_run_left_is_no_block(cache, settings):
+    setting = settings(SS)
+    before = {path.name: path.read_bytes() for path in cache.iterdir()}
+    (cache / "cache.json").unlink()
+    last = sorted(cache.glob("*.bin"))[-1]
+    last.rename(cache / f"{last.name}.4711.tmp")
+    assert "not finished" in use_error(setting, cache)
+    assert build_cache(setting, cache) == 0
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == before
 
 
 def test_too_little_room_is_said_before_any_work(settings, tmp_path, monkeypatch, capsys):
@@ -314,9 +329,9 @@ def test_size_is_said_before_and_kept_to(settings, tmp_path, capsys):
     said = capsys.readouterr().out.splitlines()[0]
     assert "4 symbols each, 18 bytes a position" in said
     header = json.loads((tmp_path / "cache" / "cache.json").read_text())
-    positions = sum(header["positions"])
+    positions = sum(header["contents"]["positions"])
     assert positions == setting.task.dataset("train").tgt_sizes.sum()
     stored = sum(path.stat().st_size for path in (tmp_path / "cache").glob("*.bin"))
-    samples, blocks = 37, len(header["positions"])
+    samples, blocks = 37, len(header["contents"]["positions"])
     assert stored == positions * (4 * 4 + 2) + samples * 12 + blocks * 16
     assert sample_of(setting, 1)["id"].dtype == torch.int64
