@@ -115,3 +115,7 @@ class Block:
                 "have their checksum; delete this file and run lightpaff cache-teacher again"
             )
         return found
+
+    def release(self) -> None:
+        """Gives the file's mapping back; a later `read` maps it again."""
+        self._bytes = None

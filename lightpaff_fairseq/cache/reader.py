@@ -1,6 +1,7 @@
 """Reading a finished cache: records by epoch and sample number, each checked when it is read."""
 
 import bisect
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from .block import Block
 from .header import HEADER, PLAN, block_name, read_plan
 from .layout import Records
 
+MAPPED = 256  # files at a time: each takes a file descriptor, and systems allow about 1,000
 REBUILD = "build it anew with lightpaff cache-teacher"
 
 
@@ -43,6 +45,9 @@ class CacheReader:
         if missing:
             raise ValueError(f"{self._given}: {len(missing)} files are missing: {missing[0]}, ...")
         self._open: dict[tuple[int, int], Block] = {}
+        self._mapped: OrderedDict[tuple[int, int], Block] = (
+            OrderedDict()
+        )  # the last used at the end
 
     def _unfinished(self) -> str:
         if not (self.folder / PLAN).is_file():
@@ -117,4 +122,8 @@ class CacheReader:
                     f"{block.path}: expected {last - first} samples, found {len(block.index)}"
                 )
             self._open[key] = block
+        self._mapped[key] = self._open[key]
+        self._mapped.move_to_end(key)
+        if len(self._mapped) > MAPPED:
+            self._mapped.popitem(last=False)[1].release()
         return self._open[key]
