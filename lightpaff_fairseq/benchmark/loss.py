@@ -80,6 +80,7 @@ def make_inputs(problem: LossProblem) -> Inputs:
         kd_lambda=0.5,
         chunk_tokens=min(problem.chunk_tokens, problem.tokens),
         divergence=Divergence(problem.divergence, problem.beta),
+        accuracy=False,
     )
     return Inputs(student, teacher, target, settings, problem.topk)
 

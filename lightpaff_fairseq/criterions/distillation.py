@@ -234,6 +234,7 @@ class DistillationMixin:
             getattr(self, "eps", 0.0),
             self.kd.kd_chunk_tokens,
             divergence(self.kd),
+            getattr(self, "report_accuracy", False),
         )
         if isinstance(student, LinearReadout) and self.kd.kd_temperature_schedule == "constant":
             return fused_distillation_loss(student, teacher, target, settings)

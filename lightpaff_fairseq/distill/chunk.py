@@ -67,7 +67,10 @@ def chunk_loss(
     lam, temperature = settings.kd_lambda, float(settings.temperature)
     index = labels.target.unsqueeze(-1)
     label_logit = logits_s.gather(-1, index).squeeze(-1)
-    best, winner = logits_s.max(-1)
+    best = logits_s.amax(-1)
+    correct = torch.zeros_like(best, dtype=torch.bool)
+    if settings.accuracy:  # of equals, fairseq takes the first
+        correct = logits_s.argmax(-1).eq(labels.target)
     if temperature != 1:
         logits_s.div_(temperature)
         logits_t = logits_t.div_(temperature) if sparse is None else logits_t
@@ -94,7 +97,6 @@ def chunk_loss(
     if lam < 1:
         hit = torch.full_like(index, -(1 - lam) * weight, dtype=grad.dtype)
         grad.scatter_add_(-1, index, hit)
-    correct = winner.eq(labels.target)
     return ChunkSums(label, nll, soft.value * temperature**2, correct), grad
 
 

@@ -127,8 +127,7 @@ def _walk(
         totals += torch.stack([sums.label.sum(), sums.nll.sum(), sums.kd.sum()])
         correct += sums.correct.sum()
         grads.add(rows, grad)
-    if mean_logits is not None:
-        grads.shift((1 - lam) * smoothing_share(settings, student.vocab_size))
+    grads.finish((1 - lam) * smoothing_share(settings, student.vocab_size))
     loss = (1 - lam) * totals[0] + lam * totals[2]
     return loss, totals[1], totals[2], correct
 
@@ -153,14 +152,16 @@ class _Gradients:
     """Gradients of hidden states, head weight and bias, for an incoming gradient of one.
 
     `hidden` `(N, C)` is written chunk by chunk, `weight` `(V, C)` and `bias` `(V,)` accumulate in
-    float32 (float64 for float64 input); each is None where no gradient is asked for.
+    float32 (float64 for float64 input); each is None where no gradient is asked for. The first
+    chunk writes `weight`, so that it need not be filled with zeros before.
     """
 
     def __init__(self, student: LinearReadout, needed: tuple[bool, ...]) -> None:
         self.student = student
         dtype = at_least_float32(student.hidden[:0]).dtype
         self.hidden = torch.empty_like(student.hidden, dtype=dtype) if needed[0] else None
-        self.weight = torch.zeros_like(student.weight, dtype=dtype) if needed[1] else None
+        self.weight = torch.empty_like(student.weight, dtype=dtype) if needed[1] else None
+        self._fresh = True
         self.bias: Optional[Tensor] = None
         if student.bias is not None and needed[2]:
             self.bias = torch.zeros_like(student.bias, dtype=dtype)
@@ -179,14 +180,26 @@ class _Gradients:
         if self.hidden is not None:
             self.hidden[rows] = grad_logits @ self._head
         if self.weight is not None:
-            if grad_logits.dtype == self.weight.dtype:
-                self.weight.addmm_(grad_logits.t(), hidden)
-            else:
-                self.weight += grad_logits.t() @ hidden
+            self._add_weight(self.weight, grad_logits.t(), hidden)
 
-    def shift(self, share: float) -> None:
+    def _add_weight(self, total: Tensor, grad_logits: Tensor, hidden: Tensor) -> None:
+        if grad_logits.dtype == total.dtype:
+            torch.addmm(
+                total, grad_logits, hidden, beta=0 if self._fresh else 1, out=total
+            )  # beta 0 ignores what is there, even a NaN
+        elif self._fresh:
+            total.copy_(grad_logits @ hidden)
+        else:
+            total += grad_logits @ hidden
+        self._fresh = False
+
+    def finish(self, share: float) -> None:
         """Subtracts `share` from the derivative of every logit of every position."""
         student = self.student
+        if self._fresh and self.weight is not None:  # there was no position
+            self.weight.zero_()
+        if share == 0:
+            return
         if self.hidden is not None:
             self.hidden -= share * student.weight.sum(0, dtype=self.hidden.dtype)
         if self.weight is not None:

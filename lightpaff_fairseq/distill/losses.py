@@ -28,6 +28,7 @@ class LossSettings:
         label_smoothing: epsilon of the label term, as fairseq defines it, in [0, 1).
         chunk_tokens: positions a chunk of the fused loss, >= 1.
         divergence: what the soft term measures.
+        accuracy: whether the fused loss counts correct labels, which takes a pass over all logits.
     """
 
     kd_lambda: float
@@ -35,6 +36,7 @@ class LossSettings:
     label_smoothing: float = 0.0
     chunk_tokens: int = 256
     divergence: Divergence = FORWARD_KL
+    accuracy: bool = True
 
 
 class LossTerms(NamedTuple):
@@ -44,7 +46,8 @@ class LossTerms(NamedTuple):
         loss: `(1 - lambda) * label loss + lambda * soft loss`, a scalar.
         nll_loss: `-log p_s(label)`, without label smoothing, a scalar.
         kd_loss: the soft loss before its weight lambda, a scalar.
-        n_correct: how many labels are the student's most probable symbol, an integer scalar.
+        n_correct: how many labels are the student's most probable symbol, an integer scalar; 0
+            from the fused loss where `accuracy` is not asked for.
     """
 
     loss: Tensor

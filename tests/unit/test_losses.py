@@ -203,3 +203,18 @@ def test_label_smoothing_equals_fairseq():
         ours, nll = label_smoothed_nll(logits, target, epsilon)
         theirs = label_smoothed_nll_loss(logits.log_softmax(-1), target, epsilon)
         torch.testing.assert_close((ours.sum(), nll.sum()), theirs)
+
+
+def test_counting_correct_labels_is_all_that_accuracy_changes():
+    student, teacher, target = tensors(torch.float32)
+    counted, not_counted = (
+        fused_distillation_loss(
+            student, teacher, target, LossSettings(0.5, 2.0, 0.1, 5, accuracy=accuracy)
+        )
+        for accuracy in (True, False)
+    )
+    expected = student.logits().argmax(-1).eq(target).sum()
+    assert counted.n_correct == expected > 0 and not_counted.n_correct == 0
+    assert torch.equal(counted.loss, not_counted.loss)
+    for a, b in zip(gradients(counted.loss, student), gradients(not_counted.loss, student)):
+        assert torch.equal(a, b)
