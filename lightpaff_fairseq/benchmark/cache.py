@@ -57,7 +57,7 @@ def benchmark_cache(problem: StepProblem, repeats: int) -> CacheReport:
     check_problem(problem)
     with TemporaryDirectory() as folder:
         bench = Bench(problem, Path(folder))
-        times = interleaved_times(variants(bench), repeats)
+        times = interleaved_times(variants(bench), repeats, clock=problem.clock)
         size = sum(path.stat().st_size for path in bench.store.folder.glob("*.bin"))
         positions = int(bench.positions.sum())
     return CacheReport(

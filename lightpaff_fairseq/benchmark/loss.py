@@ -234,7 +234,8 @@ def benchmark_loss(
     names = [*OWN, *peers]
     extra = {name: peak_extra_bytes(memory_run, problem, name, problem.device) for name in names}
     agreement = check_agreement(inputs, peers)
-    times = interleaved_times({name: VARIANTS[name](inputs) for name in names}, repeats)
+    runs = {name: VARIANTS[name](inputs) for name in names}
+    times = interleaved_times(runs, repeats, clock=problem.clock)
     rows = []
     for name, seconds in times.items():
         size, ratio = extra[name], median_ratio(seconds, times[FLOOR])

@@ -16,6 +16,7 @@ class LossProblem:
     Attributes:
         topk: symbols a position of the variant `cached`; below `vocab`.
         divergence, beta: as --kd-divergence and --kd-beta.
+        clock: one of `timing.CLOCKS`.
     """
 
     tokens: int
@@ -28,6 +29,7 @@ class LossProblem:
     device: str
     divergence: str
     beta: float
+    clock: str = "wall"
 
 
 def check_sizes(problem: LossProblem) -> None:

@@ -39,6 +39,7 @@ class StepProblem:
     Attributes:
         topk: symbols a position of the cached teacher.
         more: --kd-... flags of one more variant, to be compared with plain distillation; or none.
+        clock: one of `timing.CLOCKS`.
     """
 
     family: str
@@ -51,6 +52,7 @@ class StepProblem:
     teacher: str
     device: str
     more: str = ""
+    clock: str = "wall"
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def benchmark_step(problem: StepProblem, repeats: int) -> StepReport:
     check_problem(problem)
     with TemporaryDirectory() as folder:
         bench = Bench(problem, Path(folder))
-        times = interleaved_times(bench.variants(), repeats)
+        times = interleaved_times(bench.variants(), repeats, clock=problem.clock)
     parts = [a + b for a, b in zip(times[PLAIN], times[TEACHER], strict=True)]
     models = {"student": bench.plain.model, "teacher": bench.teacher}
     return StepReport(

@@ -11,7 +11,8 @@ def table(report: dict[str, Any], rows: list[Row]) -> str:
     """The results as text, a line a variant, with what was measured above and a summary below."""
     sizes = "{tokens} positions, {vocab} symbols, student {student_dim}, teacher {teacher_dim}, "
     sizes += (
-        "{divergence}, k {topk}, {dtype}, chunks of {chunk_tokens}, {device}, {threads} threads"
+        "{divergence}, k {topk}, {dtype}, chunks of {chunk_tokens}, {device}, {threads} threads, "
+        "{clock} time"
     )
     lines = [
         sizes.format(**report),
@@ -41,7 +42,8 @@ def step_table(report: dict[str, Any], result: StepReport) -> str:
     }
     names = {name: text for name, text in names.items() if name in result.seconds}
     lines = [
-        "{family}: {sentences} x {length} tokens, {vocab} symbols, {device}, {threads} threads"
+        "{family}: {sentences} x {length} tokens, {vocab} symbols, {device}, {threads} threads, "
+        "{clock} time"
     ]
     lines += [
         f"{side} {report[side]}: {count:,} parameters" for side, count in result.parameters.items()
@@ -67,7 +69,7 @@ def cache_table(report: dict[str, Any], result: CacheReport) -> str:
         "read": "reading the batch from the cache",
     }
     head = "{family}: {sentences} x {length} tokens, {vocab} symbols, k {topk}, {device}, "
-    head += "{threads} threads, {positions} predicted positions"
+    head += "{threads} threads, {clock} time, {positions} predicted positions"
     lines = [head.format(**report)]
     for name, text in names.items():
         seconds = result.seconds[name]

@@ -17,6 +17,7 @@ from ..benchmark.peers import PEERS
 from ..benchmark.problem import DTYPES, LossProblem
 from ..benchmark.step import StepProblem, benchmark_step
 from ..benchmark.tables import cache_table, step_table, table
+from ..benchmark.timing import CLOCKS
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -117,6 +118,9 @@ def _add_common(parser: argparse.ArgumentParser, sizes: dict[str, tuple[int, str
     for flag, (default, text) in {**sizes, **common}.items():
         parser.add_argument(flag, type=int, default=default, metavar="N", help=text)
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (None: PyTorch's)")
+    text = "wall, or cpu: the time that this process was given, all threads together, for machines "
+    text += "with other jobs"
+    parser.add_argument("--clock", default="wall", choices=CLOCKS, help=text)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
 
@@ -133,6 +137,8 @@ def _prepare(args: argparse.Namespace) -> None:
         raise ValueError(f"--threads: expected 1 or more, found {args.threads}")
     if args.repeats < 1:
         raise ValueError(f"--repeats: expected 1 or more, found {args.repeats}")
+    if args.clock == "cpu" and args.device != "cpu":
+        raise ValueError(f"--clock cpu: does not see what --device {args.device} does")
     if args.threads:
         torch.set_num_threads(args.threads)
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -37,6 +38,13 @@ def test_rounds_rotate_and_warm_up():
     assert {name: len(seconds) for name, seconds in times.items()} == {"a": 3, "b": 3, "c": 3}
     rounds = ["".join(calls[i : i + 3]) for i in range(0, len(calls), 3)]
     assert rounds == ["cab", "abc", "bca", "cab"]
+
+
+def test_the_cpu_clock_does_not_count_waiting():
+    times = interleaved_times({"wait": lambda: time.sleep(0.2)}, repeats=1, clock="cpu")
+    assert times["wait"][0] < 0.1
+    times = interleaved_times({"wait": lambda: time.sleep(0.2)}, repeats=1)
+    assert times["wait"][0] >= 0.2
 
 
 def test_ratios_belong_to_one_round():

@@ -109,7 +109,7 @@ def test_more_knowledge_is_timed_beside_plain_distillation(tmp_path):
 def test_ratios_belong_to_one_round(monkeypatch):
     times = {"plain": [1.0, 2.0, 1.0], "teacher": [3.0, 6.0, 1.0], "kd": [4.0, 16.0, 3.0]}
     times["cached"] = [1.5, 2.0, 1.1]
-    monkeypatch.setattr(step, "interleaved_times", lambda variants, repeats: times)
+    monkeypatch.setattr(step, "interleaved_times", lambda variants, repeats, clock: times)
     report = step.benchmark_step(problem("gpt2"), 3)
     assert report.kd_to_parts == 1.5  # of 1, 2 and 1.5
     assert report.cached_to_plain == 1.1
