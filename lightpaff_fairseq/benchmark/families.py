@@ -1,4 +1,4 @@
-"""The families of models that are timed."""
+"""How models of each family are pre-trained, for measurements of whole updates."""
 
 from dataclasses import dataclass
 

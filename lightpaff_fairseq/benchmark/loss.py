@@ -1,37 +1,33 @@
-"""`lightpaff benchmark loss`: the fused distillation loss against its matrix products alone."""
+"""`lightpaff benchmark loss`: the distillation loss against its matrix products, and its peers.
+
+All variants compute the same loss, without label smoothing: half the labels' cross entropy, half
+the divergence; loss and gradients of hidden states and head.
+"""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Optional
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..cache.layout import TOP_K, Layout
+from ..distill.divergence import Divergence
 from ..distill.fused import fused_distillation_loss
 from ..distill.losses import LossSettings, LossTerms, dense_distillation_loss
 from ..distill.readout import LinearReadout
+from ..distill.sparse import TopKReadout
 from .memory import peak_extra_bytes
+from .peers import PEERS, Problem, check_peers
+from .problem import LossProblem, check_sizes
 from .timing import interleaved_times, median_ratio
 
 FLOOR = "floor"
 SMALL = 8  # sizes of the run that only loads code before memory is measured
 MEGABYTE = 2**20
-DTYPES = ("float32", "float64", "bfloat16", "float16")
-
-
-@dataclass(frozen=True)
-class LossProblem:
-    """Sizes of one loss: N positions, V symbols, widths of student and teacher."""
-
-    tokens: int
-    vocab: int
-    student_dim: int
-    teacher_dim: int
-    chunk_tokens: int
-    dtype: str
-    device: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +38,17 @@ class Inputs:
     teacher: LinearReadout
     target: Tensor
     settings: LossSettings
+    topk: int
+
+    def cached(self) -> TopKReadout:
+        """The teacher's top-k, as it comes from a cache."""
+        vocab = self.teacher.vocab_size
+        layout = Layout(TOP_K, vocab, self.topk, 1.0)
+        step = self.settings.chunk_tokens
+        starts = range(0, len(self.target), step)
+        parts = [layout.encode(self.teacher.logits(slice(a, a + step))) for a in starts]
+        ids, lprobs = layout.decode(np.concatenate(parts))
+        return TopKReadout(ids.to(self.target.device), lprobs.to(self.target.device), vocab)
 
 
 @dataclass(frozen=True)
@@ -70,9 +77,12 @@ def make_inputs(problem: LossProblem) -> Inputs:
     student.weight.requires_grad_()
     target = torch.randint(problem.vocab, (problem.tokens,), generator=generator, device=device)
     settings = LossSettings(
-        kd_lambda=0.5, label_smoothing=0.1, chunk_tokens=min(problem.chunk_tokens, problem.tokens)
+        kd_lambda=0.5,
+        chunk_tokens=min(problem.chunk_tokens, problem.tokens),
+        divergence=Divergence(problem.divergence, problem.beta),
+        accuracy=False,
     )
-    return Inputs(student, teacher, target, settings)
+    return Inputs(student, teacher, target, settings, problem.topk)
 
 
 def fused(inputs: Inputs) -> list[Tensor]:
@@ -86,6 +96,19 @@ def dense(inputs: Inputs) -> list[Tensor]:
     logits_s, logits_t = inputs.student.logits(), inputs.teacher.logits()
     terms = dense_distillation_loss(logits_s, logits_t, inputs.target, inputs.settings)
     return _with_gradients(inputs, terms)
+
+
+class Cached:
+    """Our loss from a top-k cache, its records decoded beforehand; as `fused` otherwise."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs, self.teacher = inputs, inputs.cached()
+
+    def __call__(self) -> list[Tensor]:
+        x = self.inputs
+        return _with_gradients(
+            x, fused_distillation_loss(x.student, self.teacher, x.target, x.settings)
+        )
 
 
 def _with_gradients(inputs: Inputs, terms: LossTerms) -> list[Tensor]:
@@ -125,75 +148,94 @@ class Floor:
             self.grad_weight.addmm_(grad.t(), hidden, beta=1.0, alpha=1.0 / len(self.hidden_s))
 
 
-def floor(inputs: Inputs) -> None:
-    """The matrix products with their buffers made anew."""
-    Floor(inputs)()
+def _peer(name: str) -> Callable[[Inputs], Callable[[], Any]]:
+    """A peer's loss, set up for inputs."""
+
+    def make(inputs: Inputs) -> Callable[[], Any]:
+        settings = inputs.settings
+        student, teacher = inputs.student, inputs.teacher
+        problem = Problem(
+            student.hidden,
+            student.weight,
+            teacher.hidden,
+            teacher.weight,
+            inputs.target,
+            settings.chunk_tokens,
+            settings.divergence,
+        )
+        return PEERS[name].make(problem)
+
+    return make
 
 
-VARIANTS: dict[str, Callable[[Inputs], Any]] = {FLOOR: floor, "fused": fused, "dense": dense}
+# name -> what sets up a computation for inputs
+VARIANTS: dict[str, Callable[[Inputs], Callable[[], Any]]] = {
+    FLOOR: Floor,
+    "fused": lambda inputs: partial(fused, inputs),
+    "cached": Cached,
+    "dense": lambda inputs: partial(dense, inputs),
+    **{name: _peer(name) for name in PEERS},
+}
+OWN = tuple(name for name in VARIANTS if name not in PEERS)
 
 
 def memory_run(problem: LossProblem, name: str, small: bool) -> Callable[[], Any]:
-    """A `memory.Factory`: one variant, with its inputs made."""
+    """A `memory.Factory`: one variant, with its inputs made; of the floor, its buffers count."""
     if small:
         sizes = dict.fromkeys(("tokens", "vocab", "student_dim", "teacher_dim"), SMALL)
-        problem = LossProblem(**{**asdict(problem), **sizes})
-    return partial(VARIANTS[name], make_inputs(problem))
+        problem = LossProblem(**{**asdict(problem), **sizes, "topk": SMALL // 2})
+    inputs = make_inputs(problem)
+    return (lambda: Floor(inputs)()) if name == FLOOR else VARIANTS[name](inputs)
 
 
-def check_sizes(problem: LossProblem) -> None:
-    """Checks the command line.
+def check_agreement(inputs: Inputs, peers: Sequence[str] = ()) -> dict[str, float]:
+    """Relative differences (2-norm) of gradients from those of the dense loss; and of our losses.
 
-    Raises:
-        ValueError: names all sizes below 1, an unknown dtype, or a device that is not there.
-    """
-    wrong = [
-        f"--{name.replace('_', '-')}: expected 1 or more, found {value}"
-        for name, value in asdict(problem).items()
-        if isinstance(value, int) and value < 1
-    ]
-    if problem.dtype not in DTYPES:
-        wrong.append(f"--dtype: expected one of {', '.join(DTYPES)}, found {problem.dtype!r}")
-    if problem.device == "cuda" and not torch.cuda.is_available():
-        wrong.append("--device cuda: PyTorch finds no GPU here")
-    if wrong:
-        raise ValueError("; ".join(wrong))
-
-
-def check_agreement(inputs: Inputs) -> dict[str, float]:
-    """Relative differences (2-norm) between fused and dense in loss and gradients.
+    A peer may leave out the teacher's entropy, a constant: only its gradients are compared.
 
     Raises:
         ValueError: beyond what the dtype explains; timing a wrong result would be pointless.
     """
+    exact = inputs.student.hidden.dtype in (torch.float32, torch.float64)
+    tolerance = 1e-4 if exact else 5e-2
     names = ("loss", "grad_hidden", "grad_weight")
-    tolerance = 1e-4 if inputs.student.hidden.dtype in (torch.float32, torch.float64) else 5e-2
+    reference = dict(zip(names, dense(inputs), strict=True))
     found = {}
-    for name, ours, reference in zip(names, fused(inputs), dense(inputs), strict=True):
-        gap = (ours.double() - reference.double()).norm() / reference.double().norm()
-        found[name] = gap.item()
+    for variant in ("fused", *peers):
+        results = dict(zip(names, VARIANTS[variant](inputs)(), strict=True))
+        if variant in PEERS:
+            del results["loss"]
+        for name, result in results.items():
+            want = reference[name].double()
+            found[f"{variant} {name}"] = ((result.double() - want).norm() / want.norm()).item()
     if not all(gap <= tolerance for gap in found.values()):
-        raise ValueError(f"the fused and the dense loss disagree (relative differences): {found}")
+        raise ValueError(f"a loss disagrees with the dense one (relative differences): {found}")
     return found
 
 
-def benchmark_loss(problem: LossProblem, repeats: int) -> tuple[list[Row], dict[str, float]]:
+def benchmark_loss(
+    problem: LossProblem, repeats: int, peers: Sequence[str] = ()
+) -> tuple[list[Row], dict[str, float]]:
     """Measures all variants in one run, interleaved.
 
     Args:
         problem: sizes, dtype and device.
         repeats: rounds of timing, >= 1.
+        peers: which of `PEERS` run along.
     Returns:
-        a row for each of floor, fused and dense; and the differences of `check_agreement`.
+        a row for each of floor, fused, cached, dense and the peers; and what `check_agreement`
+        found.
     Raises:
-        ValueError: see `check_sizes` and `check_agreement`.
+        ValueError: see `check_sizes`, `check_agreement` and `check_peers`.
     """
     check_sizes(problem)
-    extra = {name: peak_extra_bytes(memory_run, problem, name, problem.device) for name in VARIANTS}
     inputs = make_inputs(problem)
-    agreement = check_agreement(inputs)
-    runs = {name: partial(variant, inputs) for name, variant in VARIANTS.items()}
-    times = interleaved_times({**runs, FLOOR: Floor(inputs)}, repeats)
+    check_peers(peers, inputs.settings.divergence)
+    names = [*OWN, *peers]
+    extra = {name: peak_extra_bytes(memory_run, problem, name, problem.device) for name in names}
+    agreement = check_agreement(inputs, peers)
+    runs = {name: VARIANTS[name](inputs) for name in names}
+    times = interleaved_times(runs, repeats, clock=problem.clock)
     rows = []
     for name, seconds in times.items():
         size, ratio = extra[name], median_ratio(seconds, times[FLOOR])

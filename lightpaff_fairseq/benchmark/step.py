@@ -1,4 +1,4 @@
-"""`lightpaff benchmark step`: an update with distillation against its two unavoidable parts."""
+"""`lightpaff benchmark step`: an update with distillation, online and cached, against its parts."""
 
 import math
 import shlex
@@ -19,12 +19,13 @@ from torch import nn
 
 from ..convert.strip import stripped_state
 from ..teachers.checkpoint import load_teacher
-from .families import FAMILIES as FAMILIES
+from .families import FAMILIES
 from .pruning import MASKED, prune_flags, pruned_ratio, pruning_variants
+from .stored import store
 from .synthetic import SPLIT, write_corpus
 from .timing import interleaved_times, median_ratio
 
-PLAIN, TEACHER, KD, MORE = "plain", "teacher", "kd", "more"
+PLAIN, TEACHER, KD, CACHED, MORE = "plain", "teacher", "kd", "cached", "more"
 SMALLEST_VOCAB = 16
 RUN = (
     "--sample-break-mode eos --optimizer adam --lr 1e-4 --lr-scheduler fixed --clip-norm 1 "
@@ -37,8 +38,10 @@ class StepProblem:
     """One update: a batch of `sentences` of `length` tokens each, `vocab` symbols, two models.
 
     Attributes:
+        topk: symbols a position of the cached teacher.
         more: --kd-... flags of one more variant, to be compared with plain distillation; or none.
         prune: the ratio to which one more variant prunes the student; 0 = no such variant.
+        clock: one of `timing.CLOCKS`.
     """
 
     family: str
@@ -46,11 +49,13 @@ class StepProblem:
     sentences: int
     length: int
     chunk_tokens: int
+    topk: int
     student: str
     teacher: str
     device: str
     more: str = ""
     prune: float = 0.0
+    clock: str = "wall"
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class StepReport:
     Attributes:
         kd_to_parts: distillation update / (plain update + teacher forward); 1 = nothing is lost.
         teacher_to_plain: teacher forward / plain update.
+        cached_to_plain: distillation update from a top-k cache / plain update.
         more_to_kd: distillation update with more knowledge / without; None where none was asked.
         pruned_to_kd: distillation update in a prunable task / in the stock one, on average over
             an interval of ten; None where none was asked.
@@ -71,6 +77,7 @@ class StepReport:
     all_seconds: dict[str, list[float]]
     kd_to_parts: float
     teacher_to_plain: float
+    cached_to_plain: float
     more_to_kd: float | None
     pruned_to_kd: float | None
     parameters: dict[str, int]
@@ -83,7 +90,7 @@ def check_problem(problem: StepProblem) -> None:
     Raises:
         ValueError: names all sizes out of range, or a device that is not there.
     """
-    least = {"vocab": SMALLEST_VOCAB, "sentences": 1, "length": 2, "chunk_tokens": 1}
+    least = {"vocab": SMALLEST_VOCAB, "sentences": 1, "length": 2, "chunk_tokens": 1, "topk": 1}
     sizes = {name: getattr(problem, name) for name in least}
     wrong = [
         f"--{name.replace('_', '-')}: expected {least[name]} or more, found {value}"
@@ -92,6 +99,8 @@ def check_problem(problem: StepProblem) -> None:
     ]
     if not 0 <= problem.prune <= 1:
         wrong.append(f"--prune: expected a ratio up to 1, or 0 (off), found {problem.prune}")
+    if problem.topk >= problem.vocab:
+        wrong.append(f"--topk: expected less than --vocab {problem.vocab}, found {problem.topk}")
     if problem.device == "cuda" and not torch.cuda.is_available():
         wrong.append("--device cuda: PyTorch finds no GPU here")
     if wrong:
@@ -112,11 +121,13 @@ class Bench:
         state = {"cfg": teacher.cfg, "model": teacher.model.state_dict()}
         torch.save(stripped_state({**state, "optimizer_history": history}), path)
         self.plain = self._trainer("--student", f"{problem.student} {plain}")
-        kd = (
-            f"{problem.student} --criterion {family.kd} --kd-chunk-tokens {problem.chunk_tokens} "
-            f"--kd-teacher {shlex.quote(str(path))}"
-        )
+        distil = f"{problem.student} --criterion {family.kd} "
+        distil += f"--kd-chunk-tokens {problem.chunk_tokens}"
+        kd = f"{distil} --kd-teacher {shlex.quote(str(path))}"
         self.kd = self._distilling("--student", kd)
+        self.store = store(self.kd, problem.topk, str(path), folder / "cache")
+        cache = f"{distil} --kd-cache {shlex.quote(str(self.store.folder))}"
+        self.cached = self._distilling("--student", cache)
         self.more = self._distilling("--more", f"{kd} {problem.more}") if problem.more else None
         flags = prune_flags(family.task, problem.prune)
         self.pruned = self._distilling("--prune", f"{kd} {flags}") if problem.prune else None
@@ -126,7 +137,10 @@ class Bench:
     def _distilling(self, flag: str, words: str) -> Any:
         """A trainer whose teacher is loaded."""
         trainer = self._trainer(flag, words)
-        trainer.get_criterion().before_training(trainer.model, trainer.get_num_updates)
+        criterion = trainer.get_criterion()
+        criterion.before_training(trainer.model, trainer.get_num_updates)
+        trainer.task.load_dataset(SPLIT)
+        criterion.begin_epoch(1, SPLIT)
         return trainer
 
     def _trainer(self, flag: str, words: str) -> Any:
@@ -162,7 +176,8 @@ class Bench:
         if hasattr(dataset, "set_epoch"):
             dataset.set_epoch(1)
         sample = dataset.collater([dataset[i] for i in range(self.problem.sentences)])
-        for trainer in filter(None, (self.plain, self.kd, self.more, self.pruned)):
+        trainers = (self.plain, self.kd, self.cached, self.more, self.pruned)
+        for trainer in filter(None, trainers):
             trainer.reset_dummy_batch(sample)
         return dict(sample)
 
@@ -194,6 +209,7 @@ class Bench:
             PLAIN: partial(self.update, self.plain),
             TEACHER: self.teach,
             KD: partial(self.update, self.kd),
+            CACHED: partial(self.update, self.cached),
         }
         if self.more:
             found[MORE] = partial(self.update, self.more)
@@ -215,7 +231,7 @@ def benchmark_step(problem: StepProblem, repeats: int) -> StepReport:
     check_problem(problem)
     with TemporaryDirectory() as folder:
         bench = Bench(problem, Path(folder))
-        times = interleaved_times(bench.variants(), repeats)
+        times = interleaved_times(bench.variants(), repeats, clock=problem.clock)
     parts = [a + b for a, b in zip(times[PLAIN], times[TEACHER], strict=True)]
     models = {"student": bench.plain.model, "teacher": bench.teacher}
     return StepReport(
@@ -223,6 +239,7 @@ def benchmark_step(problem: StepProblem, repeats: int) -> StepReport:
         all_seconds=times,
         kd_to_parts=median_ratio(times[KD], parts),
         teacher_to_plain=median_ratio(times[TEACHER], times[PLAIN]),
+        cached_to_plain=median_ratio(times[CACHED], times[PLAIN]),
         more_to_kd=median_ratio(times[MORE], times[KD]) if MORE in times else None,
         pruned_to_kd=pruned_ratio(times, KD) if MASKED in times else None,
         parameters={k: sum(p.numel() for p in m.parameters()) for k, m in models.items()},

@@ -10,9 +10,15 @@ from typing import Any
 
 import torch
 
-from ..benchmark.loss import DTYPES, LossProblem, Row, benchmark_loss
-from ..benchmark.step import FAMILIES, StepProblem, StepReport, benchmark_step
+from ..benchmark.cache import benchmark_cache
+from ..benchmark.families import FAMILIES
+from ..benchmark.loss import benchmark_loss
+from ..benchmark.peers import PEERS
+from ..benchmark.problem import DTYPES, LossProblem
+from ..benchmark.step import StepProblem, benchmark_step
 from ..benchmark.step_memory import step_memory
+from ..benchmark.tables import cache_table, step_table, table
+from ..benchmark.timing import CLOCKS
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,6 +27,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     kinds = parser.add_subparsers(metavar="WHAT", dest="what", required=True)
     _add_loss(kinds)
     _add_step(kinds)
+    _add_cache(kinds)
 
 
 def _add_loss(kinds: Any) -> None:
@@ -28,9 +35,10 @@ def _add_loss(kinds: Any) -> None:
         "loss",
         help="the fused loss, the dense one, and their matrix products alone",
         description="Times the distillation loss, forward and backward: its matrix products alone "
-        "(floor), fused in chunks, and dense; interleaved in one run, since machines change "
-        "speed. Prints medians of the times, of the ratios to the floor within a round, and peak "
-        "memory above the inputs. The default sizes take one to three minutes on two cores.",
+        "(floor), fused in chunks, the same from a top-k cache (no teacher's product), dense, and "
+        "other libraries'; interleaved in one run, since machines change speed. Prints medians of "
+        "the times, of the ratios to the floor within a round, and peak memory above the inputs. "
+        "The default sizes take one to three minutes on two cores.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     sizes = {
@@ -38,7 +46,12 @@ def _add_loss(kinds: Any) -> None:
         "--vocab": (32000, "symbols of the vocabulary"),
         "--student-dim": (512, "width of the student's last layer"),
         "--teacher-dim": (1024, "width of the teacher's last layer"),
+        "--topk": (32, "symbols a position of the cached teacher"),
     }
+    loss.add_argument("--divergence", default="forward_kl", help="as --kd-divergence")
+    loss.add_argument("--beta", default=0.5, type=float, help="as --kd-beta")
+    text = "other libraries' losses, where installed (extra bench)"
+    loss.add_argument("--peers", nargs="+", default=[], choices=PEERS, help=text)
     loss.add_argument("--dtype", default=DTYPES[0], choices=DTYPES, help="of states and weights")
     _add_common(loss, sizes)
     loss.set_defaults(func=run_loss)
@@ -50,19 +63,11 @@ def _add_step(kinds: Any) -> None:
         help="a training update with distillation, a plain one, and the teacher alone",
         description="Times a whole update of fairseq's trainer on random text: the student's plain "
         "one (stock criterion), the teacher's forward pass alone, and the update with "
-        "distillation; interleaved in one run, since machines change speed. Prints medians of the "
-        "times and of kd / (plain + teacher) within a round. The default sizes take one to three "
-        "minutes on one core.",
+        "distillation, from the teacher and from a top-k cache; interleaved in one run, since "
+        "machines change speed. Prints medians of the times, and of kd / (plain + teacher) and "
+        "cached / plain within a round. The default sizes take one to three minutes on one core.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    step.add_argument("--family", required=True, choices=FAMILIES, help="kind of model")
-    for side in ("student", "teacher"):
-        step.add_argument(
-            f"--{side}",
-            metavar="FLAGS",
-            help=f"fairseq-train's model flags, as one word: '--arch ...' (None: a {side} of "
-            "moderate size, the teacher 5 to 7 times larger)",
-        )
     step.add_argument(
         "--more",
         default="",
@@ -77,18 +82,45 @@ def _add_step(kinds: Any) -> None:
         help="one more variant: the same in a prunable task, whose target is this part of the "
         "width; 0 = off",
     )
-    sizes = {
-        "--vocab": (8192, "symbols of the vocabulary"),
-        "--sentences": (16, "sentences of the batch"),
-        "--length": (64, "tokens of a sentence"),
-    }
     step.add_argument(
         "--memory",
         action="store_true",
         help="also the peak memory of a first update (default: not; a fresh process a variant)",
     )
-    _add_common(step, sizes)
+    _add_models(step)
     step.set_defaults(func=run_step)
+
+
+def _add_cache(kinds: Any) -> None:
+    cache = kinds.add_parser(
+        "cache",
+        help="building and reading a teacher's cache",
+        description="Times, for one batch of random text, building a cache (forward pass, top-k, "
+        "writing to disk) against the teacher's forward pass alone, and reading it back against a "
+        "plain update; prints the size of a position.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    _add_models(cache)
+    cache.set_defaults(func=run_cache, more="", prune=0.0)
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    """Flags of measurements on whole models."""
+    parser.add_argument("--family", required=True, choices=FAMILIES, help="kind of model")
+    for side in ("student", "teacher"):
+        parser.add_argument(
+            f"--{side}",
+            metavar="FLAGS",
+            help=f"fairseq-train's model flags, as one word: '--arch ...' (None: a {side} of "
+            "moderate size, the teacher 5 to 7 times larger)",
+        )
+    sizes = {
+        "--vocab": (8192, "symbols of the vocabulary"),
+        "--sentences": (16, "sentences of the batch"),
+        "--length": (64, "tokens of a sentence"),
+        "--topk": (32, "symbols a position of the cached teacher"),
+    }
+    _add_common(parser, sizes)
 
 
 def _add_common(parser: argparse.ArgumentParser, sizes: dict[str, tuple[int, str]]) -> None:
@@ -100,6 +132,9 @@ def _add_common(parser: argparse.ArgumentParser, sizes: dict[str, tuple[int, str
     for flag, (default, text) in {**sizes, **common}.items():
         parser.add_argument(flag, type=int, default=default, metavar="N", help=text)
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (None: PyTorch's)")
+    text = "wall, or cpu: the time that this process was given, all threads together, for machines "
+    text += "with other jobs"
+    parser.add_argument("--clock", default="wall", choices=CLOCKS, help=text)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
 
@@ -116,6 +151,8 @@ def _prepare(args: argparse.Namespace) -> None:
         raise ValueError(f"--threads: expected 1 or more, found {args.threads}")
     if args.repeats < 1:
         raise ValueError(f"--repeats: expected 1 or more, found {args.repeats}")
+    if args.clock == "cpu" and args.device != "cpu":
+        raise ValueError(f"--clock cpu: does not see what --device {args.device} does")
     if args.threads:
         torch.set_num_threads(args.threads)
 
@@ -143,8 +180,8 @@ def run_loss(args: argparse.Namespace) -> int:
     """
     _prepare(args)
     problem = LossProblem(**{name: getattr(args, name) for name in LossProblem.__annotations__})
-    rows, agreement = benchmark_loss(problem, args.repeats)
-    results = {"fused_minus_dense": agreement, "rows": [asdict(row) for row in rows]}
+    rows, agreement = benchmark_loss(problem, args.repeats, args.peers)
+    results = {"minus_dense": agreement, "rows": [asdict(row) for row in rows]}
     report = {**asdict(problem), **_machine(), **results}
     print(table(report, rows))
     _write(report, args.json)
@@ -157,14 +194,7 @@ def run_step(args: argparse.Namespace) -> int:
     Raises:
         ValueError: a flag's value cannot be used.
     """
-    _prepare(args)
-    logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
-    for side in ("student", "teacher"):
-        if getattr(args, side) is None:
-            setattr(args, side, getattr(FAMILIES[args.family], side))
-    problem = StepProblem(
-        **{field.name: getattr(args, field.name) for field in fields(StepProblem)}
-    )
+    problem = _step_problem(args)
     result = benchmark_step(problem, args.repeats)
     report = {**asdict(problem), **_machine(), **asdict(result)}
     report["extra_mb"] = step_memory(problem, result.seconds) if args.memory else {}
@@ -173,57 +203,24 @@ def run_step(args: argparse.Namespace) -> int:
     return 0
 
 
-def table(report: dict[str, Any], rows: list[Row]) -> str:
-    """The results as text, a line a variant, with what was measured above and a summary below."""
-    lines = [
-        "{tokens} positions, {vocab} symbols, student {student_dim}, teacher {teacher_dim}, "
-        "{dtype}, chunks of {chunk_tokens}, {device}, {threads} threads".format(**report),
-        f"{'':8} {'seconds':>8} {'x floor':>8} {'extra MB':>9}",
-    ]
-    for row in rows:
-        extra = "unknown" if row.extra_mb is None else f"{row.extra_mb:.0f}"
-        lines.append(f"{row.name:8} {row.seconds:8.3f} {row.ratio_to_floor:8.2f} {extra:>9}")
-    worst = max(report["fused_minus_dense"].values())
-    lines += [
-        f"seconds, x floor: forward and backward, medians of {len(rows[0].all_seconds)} rounds",
-        "extra MB: peak memory above the inputs, gradients included",
-        f"fused and dense agree to {worst:.1e} (relative difference of loss and gradients)",
-    ]
-    return "\n".join(lines)
+def run_cache(args: argparse.Namespace) -> int:
+    """Measures, prints the table and writes the JSON file.
+
+    Raises:
+        ValueError: a flag's value cannot be used.
+    """
+    problem = _step_problem(args)
+    result = benchmark_cache(problem, args.repeats)
+    report = {**asdict(problem), **_machine(), **asdict(result)}
+    print(cache_table(report, result))
+    _write(report, args.json)
+    return 0
 
 
-def _megabytes(extra: float | None) -> str:
-    return "" if extra is None else f"{extra:6.0f} MB "
-
-
-def step_table(report: dict[str, Any], result: StepReport) -> str:
-    """The results as text: what was measured, a line a variant, and the two ratios."""
-    names = {
-        "plain": "student update, stock criterion",
-        "teacher": "teacher forward, no gradient",
-        "kd": "student update with distillation",
-        "more": f"the same with {report['more']}",
-        "masked": f"the same, pruned to {report['prune']:g}: an update that only masks",
-        "choosing": "and one that observes and chooses units",
-    }
-    names = {name: text for name, text in names.items() if name in result.seconds}
-    lines = [
-        "{family}: {sentences} x {length} tokens, {vocab} symbols, {device}, {threads} threads"
-    ]
-    lines += [
-        f"{side} {report[side]}: {count:,} parameters" for side, count in result.parameters.items()
-    ]
-    lines[0] = lines[0].format(**report) + f", {result.positions} predicted positions"
-    lines += [
-        f"{name:8} {result.seconds[name]:8.3f} s {_megabytes(report['extra_mb'].get(name))} {text}"
-        for name, text in names.items()
-    ]
-    lines += [
-        f"kd / (plain + teacher)  {result.kd_to_parts:.3f}",
-        f"teacher / plain         {result.teacher_to_plain:.3f}",
-        *([f"more / kd               {result.more_to_kd:.3f}"] if result.more_to_kd else []),
-        *([f"pruned / kd             {result.pruned_to_kd:.3f}"] if result.pruned_to_kd else []),
-        f"medians of {len(result.all_seconds['kd'])} rounds; ratios are taken within a round",
-        *(["MB: peak of a first update above models and batch"] if report["extra_mb"] else []),
-    ]
-    return "\n".join(lines)
+def _step_problem(args: argparse.Namespace) -> StepProblem:
+    _prepare(args)
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
+    for side in ("student", "teacher"):
+        if getattr(args, side) is None:
+            setattr(args, side, getattr(FAMILIES[args.family], side))
+    return StepProblem(**{field.name: getattr(args, field.name) for field in fields(StepProblem)})

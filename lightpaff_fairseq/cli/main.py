@@ -5,9 +5,23 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from . import benchmark, compact, evaluate, flags, init_student, prune_plan, strip, user_dir
+from . import (
+    benchmark,
+    cache_teacher,
+    compact,
+    doctor,
+    evaluate,
+    flags,
+    init_student,
+    prune_plan,
+    strip,
+    user_dir,
+)
 
-COMMANDS = (user_dir, flags, init_student, prune_plan, compact, strip, evaluate, benchmark)
+COMMANDS = (
+    *(user_dir, flags, init_student, prune_plan, compact, strip, evaluate),
+    *(cache_teacher, benchmark, doctor),
+)
 BAD_INPUT = 2  # argparse's own exit code for a wrong command line
 
 
@@ -30,7 +44,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     Returns:
         the exit code: 0, or 2 after bad input, which is printed in one line without a traceback.
     """
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args, more = parser.parse_known_args(argv)
+    if more and not getattr(args, "takes_more", False):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    args.more = more  # flags of fairseq
     try:
         return args.func(args)
     except ValueError as error:

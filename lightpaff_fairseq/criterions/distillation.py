@@ -3,13 +3,14 @@
 A criterion is a stock criterion behind `DistillationMixin`. In validation, or with every weight 0,
 the stock criterion runs untouched. In training the loss is
 
-    (1 - lambda) * label loss + lambda * T^2 * KL(teacher^(1/T) || student^(1/T)) + knowledge terms
+    (1 - lambda) * label loss + lambda * T^2 * D(teacher^(1/T), student^(1/T)) + knowledge terms
 
-summed over the vocabulary and over positions (fairseq divides once, by `sample_size`).
+summed over the vocabulary and over positions (fairseq divides once, by `sample_size`); D is
+KL(teacher || student) unless --kd-divergence says otherwise.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Optional
 
@@ -18,19 +19,16 @@ from torch import Tensor, nn
 from ..distill.fused import fused_distillation_loss
 from ..distill.knowledge import Knowledge, Masks
 from ..distill.losses import LossSettings, LossTerms, dense_distillation_loss
-from ..distill.readout import (
-    LinearReadout,
-    Readout,
-    decoder_readout,
-    has_raw_logits,
-    is_separable,
-)
+from ..distill.readout import LinearReadout, Readout, decoder_readout
 from ..distill.schedule import TemperatureSchedule, WeightSchedule
-from ..teachers.checkpoint import check_lengths, load_teacher
-from ..teachers.online import OnlineTeacher
-from .flags import DistillationConfig, check_config, weight_schedules
+from ..distill.sparse import TopKReadout
+from ..teachers.cached import CachedTeacher
+from ..teachers.online import OnlineTeacher, mean_of_probabilities
+from .checks import check_config
+from .flags import DistillationConfig, divergence, weight_schedules
 from .matching import knowledge_settings
 from .shown import show
+from .teaching import cached_teacher, online_teacher, say_if_dense
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +44,16 @@ class DistillationMixin:
     extra_metrics: ClassVar[tuple[str, ...]] = ("kd_loss",)
     # whether the stock criterion takes `loss` for that of the labels, and `ppl` from it
     stock_ppl_is_of_loss: ClassVar[bool] = False
+    # whether the task draws new masks in every epoch, and whether the teacher is given the labels
+    masks_differ_by_epoch: ClassVar[bool] = False
+    teacher_sees_labels: ClassVar[bool] = True
 
     kd: DistillationConfig
     kd_weights: dict[str, WeightSchedule]  # of `lambda` and of every kind of knowledge
     num_updates: Callable[[], int]
     starts_afresh: bool
     knowledge: Optional[Knowledge]
-    _teacher: Optional[OnlineTeacher]
+    _teacher: Optional[OnlineTeacher | CachedTeacher]
 
     @classmethod
     def build_criterion(cls, cfg: Any, task: Any) -> Any:
@@ -89,18 +90,23 @@ class DistillationMixin:
         """fairseq's divisor of loss and gradient: sentences or tokens."""
         return sample["target"].size(0) if self.sentence_avg else sample["ntokens"]  # type: ignore[attr-defined]
 
+    def join(self, members: Sequence[Readout]) -> Readout:
+        """One readout of those of all teachers."""
+        return mean_of_probabilities(members)
+
     def labels_per_sentence(self, sample: dict[str, Any]) -> Tensor:
         """`(B,)`: how often a sentence's knowledge terms count."""
         return self.label_positions(sample).sum(1)
 
-    def check_teacher(self, model: nn.Module) -> None:
+    def check_teacher(self, model: nn.Module, path: str) -> None:
         """Raises ValueError if a model of this kind cannot teach under this criterion."""
 
-    def expect(self, model: nn.Module, kind: type, words: str) -> None:
-        """Raises ValueError unless the teacher is a `kind`, which is `words` to a user."""
+    def expect(self, teacher: tuple[nn.Module, str], kind: type, words: str) -> None:
+        """Raises ValueError unless the teacher (and its file) is a `kind`, `words` to a user."""
+        model, path = teacher
         if not isinstance(model, kind):
             raise ValueError(
-                f"--kd-teacher {self.kd.kd_teacher}: {self.kd._name} needs {words} as its teacher, "
+                f"--kd-teacher {path}: {self.kd._name} needs {words} as its teacher, "
                 f"found {type(model).__name__}"
             )
 
@@ -121,45 +127,34 @@ class DistillationMixin:
         if not self.distils or self._teacher is not None:
             return
         self.num_updates, self.starts_afresh = num_updates, starts_afresh
-        if self.kd.kd_teacher is None:
-            raise ValueError(
-                f"--kd-teacher is missing: --kd-lambda {self.kd.kd_lambda} needs a teacher "
-                "checkpoint (--kd-lambda 0 trains without one, where no --kd-...-weight is set)"
-            )
-        model = load_teacher(self.kd.kd_teacher, self.task, self.kd.kd_teacher_data)  # type: ignore[attr-defined]
-        self.check_teacher(model)
-        check_lengths(self.kd.kd_teacher, model, student, self.task)  # type: ignore[attr-defined]
-        self._check_logits(student, model)
+        say_if_dense(student)
+        if self.kd.kd_cache is not None:
+            self._teacher = cached_teacher(self, student)
+            return
+        teacher = online_teacher(self, student)
         if len(self.kd_weights) > 1:
-            settings = knowledge_settings(self.kd, student, model)
-            self.knowledge = Knowledge(settings, student, model).to(next(student.parameters()))
-        size = sum(p.numel() for p in model.parameters())
-        logger.info(f"teacher: {type(model).__name__}, {size:,} parameters, {self.kd.kd_teacher}")
-        self._teacher = OnlineTeacher(model, self.read_out)
+            settings = knowledge_settings(self.kd, student, teacher.model)
+            knowledge = Knowledge(settings, student, teacher.model)
+            self.knowledge = knowledge.to(next(student.parameters()))
+        self._teacher = teacher
 
-    def _check_logits(self, student: nn.Module, teacher: nn.Module) -> None:
-        """Refuses flsw where there are no raw logits; says where the dense loss is taken."""
-        if self.kd.kd_temperature_schedule == "flsw":
-            for who, model in (("student", student), ("teacher", teacher)):
-                if not has_raw_logits(model):
-                    raise ValueError(
-                        f"--kd-temperature-schedule flsw compares logits, but the {who} has only "
-                        "probabilities (adaptive softmax); use cwsm or constant"
-                    )
-        if not is_separable(student):
-            logger.info(
-                f"dense distillation loss: {type(student).__name__} has no output layer that can "
-                "be applied chunk by chunk, so all logits are kept"
-            )
+    def begin_epoch(self, epoch: int, split: str) -> None:
+        """Tells the teacher which epoch begins (`compat` calls this when the data are loaded).
+
+        Raises:
+            ValueError: a cache is not one of these data, or does not hold this epoch.
+        """
+        if self._teacher is not None:
+            self._teacher.begin_epoch(epoch, split)
 
     def forward(self, model: nn.Module, sample: dict[str, Any], reduce: bool = True) -> Any:
         """Loss (nats, summed), divisor and logging output, as every fairseq criterion."""
         if not self.training or not self.distils:  # type: ignore[attr-defined]
             return super().forward(model, sample, reduce=reduce)  # type: ignore[misc]
         self.before_training(model, self.num_updates)
-        assert self._teacher is not None
         if self.knowledge is None:
             return self.distil(model, sample)
+        assert isinstance(self._teacher, OnlineTeacher)
         with (
             self.knowledge.tap(model) as student,
             self.knowledge.tap(self._teacher.model) as teacher,
@@ -232,16 +227,21 @@ class DistillationMixin:
         sample_size = self.sample_size(sample)
         return terms.loss, sample_size, self._logging_output(sample, sample_size, terms, positions)
 
-    def _loss(self, student: Readout, teacher: Readout, target: Tensor) -> LossTerms:
+    def _loss(self, student: Readout, teacher: Readout | TopKReadout, target: Tensor) -> LossTerms:
         settings = LossSettings(
             self.weight("lambda"),
             self.kd.kd_temperature,
             getattr(self, "eps", 0.0),
             self.kd.kd_chunk_tokens,
+            divergence(self.kd),
+            getattr(self, "report_accuracy", False),
         )
         if isinstance(student, LinearReadout) and self.kd.kd_temperature_schedule == "constant":
             return fused_distillation_loss(student, teacher, target, settings)
-        logits_s, logits_t = student.logits(), teacher.logits()
+        logits_s = student.logits()
+        if isinstance(teacher, TopKReadout):
+            return dense_distillation_loss(logits_s, teacher, target, settings)
+        logits_t = teacher.logits()
         settings = replace(settings, temperature=self.temperature(logits_s, logits_t))
         return dense_distillation_loss(logits_s, logits_t, target, settings)
 

@@ -1,8 +1,10 @@
 """Criterions of the second stage, fine-tuning with distillation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from fairseq.criterions import register_criterion
 from fairseq.criterions.cross_entropy import CrossEntropyCriterion, CrossEntropyCriterionConfig
 from fairseq.criterions.label_smoothed_cross_entropy import (
@@ -16,10 +18,11 @@ from fairseq.criterions.sentence_prediction import (
 from fairseq.models import FairseqEncoderDecoderModel, FairseqLanguageModel
 from torch import Tensor, nn
 
-from ..distill.losses import forward_kl
+from ..distill.losses import soft_loss
 from ..distill.readout import LogitsReadout, Readout, recorded_output
+from ..distill.sparse import TopKReadout
 from .distillation import DistillationMixin
-from .flags import DistillationConfig
+from .flags import DistillationConfig, divergence
 
 
 @dataclass
@@ -37,6 +40,7 @@ class KdLu(DistillationMixin, SentencePredictionCriterion):
     """
 
     extra_metrics = ("kd_loss", "label_loss")
+    teacher_sees_labels = False
 
     def read_out(self, model: nn.Module, sample: dict[str, Any], positions: Tensor) -> Readout:
         """Class logits `(B, V)`; all sentences count, `positions` is not used."""
@@ -44,13 +48,24 @@ class KdLu(DistillationMixin, SentencePredictionCriterion):
         logits = model(**sample["net_input"], features_only=True, classification_head_name=name)[0]
         return LogitsReadout(logits)
 
-    def labels_per_sentence(self, sample: dict[str, Any]) -> Tensor:
-        return sample["target"].new_ones(sample["net_input"]["src_tokens"].size(0))
+    def label_positions(self, sample: dict[str, Any]) -> Tensor:
+        """`(B, 1)` bool: every sentence is one position."""
+        tokens = sample["net_input"]["src_tokens"]
+        return torch.ones_like(tokens[:, :1], dtype=torch.bool)
+
+    def join(self, members: Sequence[Readout]) -> Readout:
+        """The mean of probabilities; of a regression, of the predictions."""
+        if not self.regression_target:
+            return super().join(members)
+        return LogitsReadout(torch.stack([x.logits() for x in members]).mean(0))
 
     def distil(self, model: nn.Module, sample: dict[str, Any]) -> Any:
         """The stock forward, and the soft loss from the logits that it computed."""
         assert self._teacher is not None
-        logits_t = self._teacher.soft_targets(model, sample, sample["target"]).logits()
+        positions = self.label_positions(sample)
+        teacher = self._teacher.soft_targets(model, sample, positions)
+        assert not isinstance(teacher, TopKReadout)  # all classes are kept
+        logits_t = teacher.logits()
         with recorded_output(model) as outputs:
             label_loss, sample_size, log = super(DistillationMixin, self).forward(model, sample)
         kd_loss = self._soft_loss(outputs[0][0], logits_t)
@@ -68,15 +83,16 @@ class KdLu(DistillationMixin, SentencePredictionCriterion):
         """Sum over sentences, in nats (classes) or squared units (regression)."""
         if self.regression_target:
             return (logits_s.float() - logits_t.float()).square().sum()
-        return forward_kl(logits_s, logits_t, self.temperature(logits_s, logits_t)).sum()
+        temperature = self.temperature(logits_s, logits_t)
+        return soft_loss(logits_s, logits_t, temperature, divergence(self.kd)).sum()
 
-    def check_teacher(self, model: nn.Module) -> None:
+    def check_teacher(self, model: nn.Module, path: str) -> None:
         name, classes = self.classification_head_name, self.task.cfg.num_classes
         heads = getattr(model, "classification_heads", {})
         found = {key: head.out_proj.out_features for key, head in heads.items()}
         if found.get(name) != classes:
             raise ValueError(
-                f"--kd-teacher {self.kd.kd_teacher}: kd_lu needs a teacher with classification "
+                f"--kd-teacher {path}: kd_lu needs a teacher with classification "
                 f"head {name!r} of --num-classes {classes}; found "
                 + (", ".join(f"{k!r} of {n}" for k, n in found.items()) or "no head")
             )
@@ -97,8 +113,8 @@ class KdLm(DistillationMixin, CrossEntropyCriterion):
     extra_metrics = ("kd_loss", "nll_loss")
     stock_ppl_is_of_loss = True
 
-    def check_teacher(self, model: nn.Module) -> None:
-        self.expect(model, FairseqLanguageModel, "a language model (transformer_lm)")
+    def check_teacher(self, model: nn.Module, path: str) -> None:
+        self.expect((model, path), FairseqLanguageModel, "a language model (transformer_lm)")
 
 
 @dataclass
@@ -113,5 +129,5 @@ class KdSs(DistillationMixin, LabelSmoothedCrossEntropyCriterion):
     Source: LightPAFF, the SS row of its two losses.
     """
 
-    def check_teacher(self, model: nn.Module) -> None:
-        self.expect(model, FairseqEncoderDecoderModel, "an encoder-decoder")
+    def check_teacher(self, model: nn.Module, path: str) -> None:
+        self.expect((model, path), FairseqEncoderDecoderModel, "an encoder-decoder")

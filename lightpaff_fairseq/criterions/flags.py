@@ -1,16 +1,14 @@
 """The --kd-* flags, the same for every criterion, and what follows from them."""
 
-import math
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional
 
 from fairseq.dataclass import FairseqDataclass
 
-from ..distill import features, layer_map
+from ..distill import layer_map
+from ..distill.divergence import Divergence
 from ..distill.knowledge import KINDS
-from ..distill.record import SIDES
-from ..distill.schedule import TEMPERATURE_SCHEDULES, WeightSchedule, check_weight_schedule
+from ..distill.schedule import WeightSchedule, check_weight_schedule
 
 
 @dataclass
@@ -19,13 +17,30 @@ class DistillationConfig(FairseqDataclass):
 
     kd_teacher: Optional[str] = field(
         default=None,
-        metadata={"help": "fairseq checkpoint of the teacher; needed unless every weight is 0"},
+        metadata={
+            "help": "fairseq checkpoint of the teacher; several, separated by colons, teach with "
+            "the mean of their probabilities; needed unless every weight is 0 or --kd-cache is set"
+        },
     )
     kd_teacher_data: Optional[str] = field(
         default=None,
         metadata={
             "help": "folder with the teacher's dictionaries, to compare them with the student's "
             "(default: the folder the teacher was trained on)"
+        },
+    )
+    kd_cache: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "folder that `lightpaff cache-teacher` wrote: the teacher's probabilities come "
+            "from there, and no teacher is loaded"
+        },
+    )
+    kd_tail: str = field(
+        default="ghost",
+        metadata={
+            "help": "what a --kd-cache of k symbols says of all others: ghost (their mass, as one "
+            "outcome), drop (nothing: mass 0), uniform (their mass, spread evenly)"
         },
     )
     kd_lambda: float = field(
@@ -38,6 +53,17 @@ class DistillationConfig(FairseqDataclass):
     kd_temperature: float = field(
         default=1.0,
         metadata={"help": "divides the logits of both models in the soft loss, > 0; 1 = off"},
+    )
+    kd_divergence: str = field(
+        default="forward_kl",
+        metadata={
+            "help": "the soft loss: forward_kl (teacher || student), reverse_kl, jsd (between the "
+            "two, see --kd-beta) or tvd (total variation distance)"
+        },
+    )
+    kd_beta: float = field(
+        default=0.5,
+        metadata={"help": "for --kd-divergence jsd, 0 to 1: 0 = forward_kl, 1 = reverse_kl"},
     )
     kd_chunk_tokens: int = field(
         default=256,
@@ -166,40 +192,6 @@ def names(text: Optional[str]) -> List[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def check_config(cfg: DistillationConfig) -> None:
-    """Raises one ValueError that lists every --kd-* value out of range."""
-    problems = []
-    if not 0 <= cfg.kd_lambda <= 1:
-        problems.append(f"--kd-lambda {cfg.kd_lambda}: expected a number from 0 (off) to 1")
-    if not (cfg.kd_temperature > 0 and math.isfinite(cfg.kd_temperature)):
-        problems.append(f"--kd-temperature {cfg.kd_temperature}: expected a number above 0")
-    if cfg.kd_chunk_tokens < 1:
-        problems.append(f"--kd-chunk-tokens {cfg.kd_chunk_tokens}: expected 1 or more positions")
-    if cfg.kd_relation_heads < 0:
-        problems.append(
-            f"--kd-relation-heads {cfg.kd_relation_heads}: expected 0 (automatic) or more"
-        )
-    for kind in KINDS:
-        weight = getattr(cfg, f"kd_{kind}_weight")
-        if not (weight >= 0 and math.isfinite(weight)):
-            problems.append(f"--kd-{kind}-weight {weight}: expected 0 (off) or more")
-    if not (cfg.kd_temperature_beta >= 0 and math.isfinite(cfg.kd_temperature_beta)):
-        problems.append(f"--kd-temperature-beta {cfg.kd_temperature_beta}: expected 0 or more")
-    if not (cfg.kd_temperature_gamma > 0 and math.isfinite(cfg.kd_temperature_gamma)):
-        problems.append(f"--kd-temperature-gamma {cfg.kd_temperature_gamma}: expected above 0")
-    temperatures = [cfg.kd_temperature_schedule]
-    problems += _unknown("--kd-temperature-schedule", temperatures, TEMPERATURE_SCHEDULES)
-    problems += _unknown("--kd-hidden-loss", [cfg.kd_hidden_loss], features.HIDDEN)
-    problems += _unknown("--kd-attention-loss", [cfg.kd_attention_loss], features.ATTENTION)
-    problems += _unknown("--kd-relation", names(cfg.kd_relation), features.RELATIONS)
-    problems += _unknown("--kd-sides", names(cfg.kd_sides), SIDES)
-    if problems:
-        raise ValueError("; ".join(problems))
-
-
-def _unknown(flag: str, found: List[str], known: Collection[str]) -> List[str]:
-    wrong = ", ".join(name for name in found if name not in known)
-    expected = f"expected some of {', '.join(known)}"
-    if not found and flag != "--kd-sides":  # no side named means every side
-        return [f"{flag}: {expected}; found nothing"]
-    return [f"{flag} {wrong}: unknown, {expected}"] if wrong else []
+def divergence(cfg: DistillationConfig) -> Divergence:
+    """What the soft loss measures."""
+    return Divergence(cfg.kd_divergence, float(cfg.kd_beta))

@@ -32,6 +32,7 @@ class KdMlm(DistillationMixin, MaskedLmLoss):
     Source: LightPAFF, the MLM row of its two losses.
     """
 
+    masks_differ_by_epoch = True
     extra_metrics = ("kd_loss", "nll_loss")
     stock_ppl_is_of_loss = True
 
@@ -41,8 +42,8 @@ class KdMlm(DistillationMixin, MaskedLmLoss):
     def sample_size(self, sample: dict[str, Any]) -> Any:
         return self.label_positions(sample).sum()
 
-    def check_teacher(self, model: nn.Module) -> None:
-        self.expect(model, FairseqEncoderModel, "an encoder (BERT, RoBERTa, XLM-R)")
+    def check_teacher(self, model: nn.Module, path: str) -> None:
+        self.expect((model, path), FairseqEncoderModel, "an encoder (BERT, RoBERTa, XLM-R)")
 
 
 @dataclass
@@ -60,8 +61,8 @@ class KdClm(DistillationMixin, CrossEntropyCriterion):
     extra_metrics = ("kd_loss", "nll_loss")
     stock_ppl_is_of_loss = True
 
-    def check_teacher(self, model: nn.Module) -> None:
-        self.expect(model, FairseqLanguageModel, "a language model (transformer_lm)")
+    def check_teacher(self, model: nn.Module, path: str) -> None:
+        self.expect((model, path), FairseqLanguageModel, "a language model (transformer_lm)")
 
 
 @dataclass
@@ -76,8 +77,10 @@ class KdMssm(DistillationMixin, LabelSmoothedCrossEntropyCriterion):
     Source: LightPAFF, the MSSM row of its two losses; the student's masked input is the teacher's.
     """
 
-    def check_teacher(self, model: nn.Module) -> None:
+    masks_differ_by_epoch = True
+
+    def check_teacher(self, model: nn.Module, path: str) -> None:
         wanted = (
             "a model of --task masked_seq2seq and --arch mass_... (its decoder takes positions)"
         )
-        self.expect(model, MassModel, wanted)
+        self.expect((model, path), MassModel, wanted)

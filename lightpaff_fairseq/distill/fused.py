@@ -11,27 +11,21 @@ input's dtype, except the two gradient products of float16, which are taken in f
 point the loss scale of mixed precision is not applied yet, and small probabilities would underflow.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 import torch
 from torch import Tensor
 
+from .chunk import Labels, chunk_loss, smoothing_share
 from .losses import LossSettings, LossTerms, at_least_float32
 from .readout import LinearReadout, Readout
+from .sparse import TopKReadout
 
-
-class _Sums(NamedTuple):
-    """What a chunk contributes: per-position values `(n,)` in nats and hits `(n,)`."""
-
-    label: Tensor
-    nll: Tensor
-    kd: Tensor
-    correct: Tensor
+Teacher = Readout | TopKReadout
 
 
 def fused_distillation_loss(
-    student: LinearReadout, teacher: Readout, target: Tensor, settings: LossSettings
+    student: LinearReadout, teacher: Teacher, target: Tensor, settings: LossSettings
 ) -> LossTerms:
     """The distillation loss, forward and gradient chunk by chunk.
 
@@ -39,9 +33,10 @@ def fused_distillation_loss(
 
     Args:
         student: hidden states `(N, C)` and the output layer `(V, C)`; gradients reach both.
-        teacher: anything that gives logits `(n, V)` for a slice of the N positions; no gradient.
+        teacher: anything that gives logits `(n, V)` for a slice of the N positions, or its k most
+            probable symbols; no gradient.
         target: `(N,)` symbol indices, no padding among them.
-        settings: lambda, temperature, label smoothing, chunk size.
+        settings: lambda, temperature (a number), divergence, label smoothing, chunk size.
     Returns:
         `LossTerms`, sums over the N positions. `loss` can be differentiated once.
     Raises:
@@ -68,14 +63,14 @@ class _FusedLoss(torch.autograd.Function):
         hidden: Tensor,
         weight: Tensor,
         bias: Optional[Tensor],
-        teacher: Readout,
+        teacher: Teacher,
         target: Tensor,
         settings: LossSettings,
     ) -> tuple[Tensor, ...]:
         student = LinearReadout(hidden.detach(), weight.detach(), _detached(bias))
         with torch.autocast(hidden.device.type, enabled=False):
             grads = _Gradients(student, ctx.needs_input_grad[:3])
-            sums = _walk(student, teacher, target, settings, grads.add)
+            sums = _walk(student, teacher, target, settings, grads)
         ctx.grads = grads
         ctx.dtypes = hidden.dtype, weight.dtype
         ctx.mark_non_differentiable(*sums[1:])
@@ -107,29 +102,40 @@ def _scaled(grad: Optional[Tensor], scale: Tensor, dtype: torch.dtype) -> Option
 
 def _walk(
     student: LinearReadout,
-    teacher: Readout,
+    teacher: Teacher,
     target: Tensor,
     settings: LossSettings,
-    add_gradient: Callable[[slice, Tensor], None],
+    grads: "_Gradients",
 ) -> tuple[Tensor, ...]:
     """Goes through the chunks; returns the four sums of `LossTerms`."""
-    n = target.numel()
+    n, lam = target.numel(), settings.kd_lambda
     chunk = max(1, min(settings.chunk_tokens, n))
     dtype = torch.float64 if student.hidden.dtype == torch.float64 else torch.float32
     buffers = student.hidden.new_empty((3, chunk, student.vocab_size), dtype=dtype)
     totals = student.hidden.new_zeros(3, dtype=dtype)
     correct = target.new_zeros(())
+    mean_logits = _mean_logits(student, dtype) if settings.label_smoothing and lam < 1 else None
     for start in range(0, n, chunk):
         rows = slice(start, min(start + chunk, n))
         logits_s, logits_t, work = buffers[:, : rows.stop - start]
         _fill(logits_s, student, rows)
-        _fill(logits_t, teacher, rows)
-        sums, grad = _chunk(logits_s, logits_t, work, target[rows], settings)
+        sparse = teacher.rows(rows) if isinstance(teacher, TopKReadout) else None
+        if not isinstance(teacher, TopKReadout):
+            _fill(logits_t, teacher, rows)
+        labels = Labels(target[rows], None if mean_logits is None else mean_logits[rows])
+        sums, grad = chunk_loss((logits_s, logits_t, work), sparse, labels, settings)
         totals += torch.stack([sums.label.sum(), sums.nll.sum(), sums.kd.sum()])
         correct += sums.correct.sum()
-        add_gradient(rows, grad)
-    loss = (1 - settings.kd_lambda) * totals[0] + settings.kd_lambda * totals[2]
+        grads.add(rows, grad)
+    grads.finish((1 - lam) * smoothing_share(settings, student.vocab_size))
+    loss = (1 - lam) * totals[0] + lam * totals[2]
     return loss, totals[1], totals[2], correct
+
+
+def _mean_logits(student: LinearReadout, dtype: torch.dtype) -> Tensor:
+    """`(N,)`: the mean over the vocabulary of each position's logits, which are linear."""
+    means = student.hidden.to(dtype) @ student.weight.mean(0, dtype=dtype)
+    return means if student.bias is None else means + student.bias.mean(dtype=dtype)
 
 
 def _fill(buffer: Tensor, readout: Readout, rows: slice) -> None:
@@ -142,70 +148,20 @@ def _fill(buffer: Tensor, readout: Readout, rows: slice) -> None:
         buffer.copy_(readout.logits(rows))
 
 
-def _softmax_and_normaliser(logits: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax of `logits` `(n, V)` into `out`; returns log-sum-exp and argmax, both `(n,)`.
-
-    The most probable symbol has p >= 1/V, so the normaliser is read off it without cancellation.
-    """
-    torch.softmax(logits, dim=-1, out=out)
-    best, index = logits.max(-1)
-    return best - out.gather(-1, index.unsqueeze(-1)).squeeze(-1).log(), index
-
-
-def _chunk(
-    logits_s: Tensor, logits_t: Tensor, work: Tensor, target: Tensor, settings: LossSettings
-) -> tuple[_Sums, Tensor]:
-    """Loss and gradient of one chunk. The three `(n, V)` buffers are overwritten.
-
-    Returns:
-        the per-position values, and `(n, V)` d loss / d logits_s (one of the buffers).
-    """
-    lam, temperature = settings.kd_lambda, settings.temperature
-    index = target.unsqueeze(-1)
-    label_logit = logits_s.gather(-1, index).squeeze(-1)
-    mean_logit = logits_s.mean(-1) if settings.label_smoothing else label_logit
-
-    # soft term: sum q (z_t - z_s) / T  -  (lse_t - lse_s)
-    if temperature != 1:
-        logits_t.div_(temperature)
-        logits_s.div_(temperature)
-    lse_t, _ = _softmax_and_normaliser(logits_t, out=work)
-    gap = torch.linalg.vecdot(work, logits_t.sub_(logits_s))
-    probs = logits_t
-    lse_s, best = _softmax_and_normaliser(logits_s, out=probs)
-    kd = (gap - lse_t + lse_s) * temperature**2
-
-    # gradient: lambda T (p_s^(1/T) - q)  +  (1 - lambda) (p_s - smoothed label)
-    if temperature == 1:
-        grad = probs.sub_(work, alpha=lam)
-    else:
-        soft = probs.sub_(work).mul_(lam * temperature)
-        lse_s, best = _softmax_and_normaliser(logits_s.mul_(temperature), out=work)
-        grad = soft.add_(work, alpha=1 - lam)
-    nll = lse_s - label_logit
-    epsilon, vocab = settings.label_smoothing, logits_s.size(-1)
-    eps_i = epsilon / (vocab - 1)
-    label = (1 - epsilon - eps_i) * nll + eps_i * vocab * (lse_s - mean_logit)
-    if lam < 1:
-        hit = torch.full_like(index, -(1 - lam) * (1 - epsilon - eps_i), dtype=grad.dtype)
-        grad.scatter_add_(-1, index, hit)
-        if epsilon:
-            grad.sub_((1 - lam) * eps_i)
-    return _Sums(label, nll, kd, best.eq(target)), grad
-
-
 class _Gradients:
     """Gradients of hidden states, head weight and bias, for an incoming gradient of one.
 
     `hidden` `(N, C)` is written chunk by chunk, `weight` `(V, C)` and `bias` `(V,)` accumulate in
-    float32 (float64 for float64 input); each is None where no gradient is asked for.
+    float32 (float64 for float64 input); each is None where no gradient is asked for. The first
+    chunk writes `weight`, so that it need not be filled with zeros before.
     """
 
     def __init__(self, student: LinearReadout, needed: tuple[bool, ...]) -> None:
         self.student = student
         dtype = at_least_float32(student.hidden[:0]).dtype
         self.hidden = torch.empty_like(student.hidden, dtype=dtype) if needed[0] else None
-        self.weight = torch.zeros_like(student.weight, dtype=dtype) if needed[1] else None
+        self.weight = torch.empty_like(student.weight, dtype=dtype) if needed[1] else None
+        self._fresh = True
         self.bias: Optional[Tensor] = None
         if student.bias is not None and needed[2]:
             self.bias = torch.zeros_like(student.bias, dtype=dtype)
@@ -224,7 +180,29 @@ class _Gradients:
         if self.hidden is not None:
             self.hidden[rows] = grad_logits @ self._head
         if self.weight is not None:
-            if grad_logits.dtype == self.weight.dtype:
-                self.weight.addmm_(grad_logits.t(), hidden)
-            else:
-                self.weight += grad_logits.t() @ hidden
+            self._add_weight(self.weight, grad_logits.t(), hidden)
+
+    def _add_weight(self, total: Tensor, grad_logits: Tensor, hidden: Tensor) -> None:
+        if grad_logits.dtype == total.dtype:
+            torch.addmm(
+                total, grad_logits, hidden, beta=0 if self._fresh else 1, out=total
+            )  # beta 0 ignores what is there, even a NaN
+        elif self._fresh:
+            total.copy_(grad_logits @ hidden)
+        else:
+            total += grad_logits @ hidden
+        self._fresh = False
+
+    def finish(self, share: float) -> None:
+        """Subtracts `share` from the derivative of every logit of every position."""
+        student = self.student
+        if self._fresh and self.weight is not None:  # there was no position
+            self.weight.zero_()
+        if share == 0:
+            return
+        if self.hidden is not None:
+            self.hidden -= share * student.weight.sum(0, dtype=self.hidden.dtype)
+        if self.weight is not None:
+            self.weight -= share * student.hidden.sum(0, dtype=self.weight.dtype)
+        if self.bias is not None:
+            self.bias -= share * len(student.hidden)

@@ -11,6 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .divergence import Divergence, divergence_of_lprobs, tempered_lprobs
+from .sparse import TopKReadout, sparse_divergence
+
+FORWARD_KL = Divergence()
+
 
 @dataclass(frozen=True)
 class LossSettings:
@@ -22,12 +27,16 @@ class LossSettings:
             also takes one a position, `(N,)`.
         label_smoothing: epsilon of the label term, as fairseq defines it, in [0, 1).
         chunk_tokens: positions a chunk of the fused loss, >= 1.
+        divergence: what the soft term measures.
+        accuracy: whether the fused loss counts correct labels, which takes a pass over all logits.
     """
 
     kd_lambda: float
     temperature: float | Tensor = 1.0
     label_smoothing: float = 0.0
     chunk_tokens: int = 256
+    divergence: Divergence = FORWARD_KL
+    accuracy: bool = True
 
 
 class LossTerms(NamedTuple):
@@ -37,7 +46,8 @@ class LossTerms(NamedTuple):
         loss: `(1 - lambda) * label loss + lambda * soft loss`, a scalar.
         nll_loss: `-log p_s(label)`, without label smoothing, a scalar.
         kd_loss: the soft loss before its weight lambda, a scalar.
-        n_correct: how many labels are the student's most probable symbol, an integer scalar.
+        n_correct: how many labels are the student's most probable symbol, an integer scalar; 0
+            from the fused loss where `accuracy` is not asked for.
     """
 
     loss: Tensor
@@ -51,20 +61,27 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def forward_kl(logits_s: Tensor, logits_t: Tensor, temperature: float | Tensor) -> Tensor:
-    """KL(teacher || student) per position, in nats, times temperature squared.
+def soft_loss(
+    logits_s: Tensor,
+    logits_t: Tensor,
+    temperature: float | Tensor,
+    divergence: Divergence = FORWARD_KL,
+) -> Tensor:
+    """Divergence of student and teacher per position, in nats, times temperature squared.
 
     Args:
         logits_s, logits_t: `(..., V)`, any float dtype; computed in fp32.
         temperature: divides both logits; a number, or `(...)`, one a position.
+        divergence: by default KL(teacher || student).
     Returns:
         `(...)`, one non-negative value a position; the caller masks and sums.
-    Source: LightPAFF's soft loss (T = 1 there); temperature as in Hinton et al. 2015.
+    Source: LightPAFF's soft loss is forward KL at T = 1; temperature as in Hinton et al. 2015;
+        the other divergences: see `divergence.py`.
     """
-    divisor = temperature.unsqueeze(-1) if isinstance(temperature, Tensor) else temperature
-    lprobs_s = F.log_softmax(at_least_float32(logits_s) / divisor, dim=-1)
-    lprobs_t = F.log_softmax(at_least_float32(logits_t) / divisor, dim=-1)
-    return (lprobs_t.exp() * (lprobs_t - lprobs_s)).sum(-1) * temperature**2
+    lprobs_s, lprobs_t = (
+        tempered_lprobs(at_least_float32(x), temperature) for x in (logits_s, logits_t)
+    )
+    return divergence_of_lprobs(lprobs_s, lprobs_t, divergence) * temperature**2
 
 
 def label_smoothed_nll(logits_s: Tensor, target: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
@@ -86,19 +103,26 @@ def label_smoothed_nll(logits_s: Tensor, target: Tensor, epsilon: float) -> tupl
 
 
 def dense_distillation_loss(
-    logits_s: Tensor, logits_t: Tensor, target: Tensor, settings: LossSettings
+    logits_s: Tensor, teacher: Tensor | TopKReadout, target: Tensor, settings: LossSettings
 ) -> LossTerms:
     """The distillation loss from complete logits; the gradient is autograd's.
 
     Args:
-        logits_s, logits_t: `(N, V)`, any float dtype; computed in fp32.
+        logits_s: `(N, V)`, any float dtype; computed in fp32.
+        teacher: its logits, as the student's; or its top-k probabilities.
         target: `(N,)` symbol indices, no padding among them.
-        settings: weights, temperature and label smoothing (`chunk_tokens` is not used).
+        settings: weights, temperature, divergence, label smoothing (`chunk_tokens` is not used).
     Returns:
         `LossTerms`, sums over the N positions.
     """
     label_loss, nll = label_smoothed_nll(logits_s, target, settings.label_smoothing)
-    kd = forward_kl(logits_s, logits_t, settings.temperature)
+    temperature, divergence = settings.temperature, settings.divergence
+    if isinstance(teacher, TopKReadout):
+        assert not isinstance(temperature, Tensor)
+        logits = at_least_float32(logits_s)
+        kd = sparse_divergence(logits, teacher, temperature, divergence) * temperature**2
+    else:
+        kd = soft_loss(logits_s, teacher, temperature, divergence)
     loss = (1 - settings.kd_lambda) * label_loss.sum() + settings.kd_lambda * kd.sum()
     n_correct = logits_s.detach().argmax(-1).eq(target).sum()
     return LossTerms(loss, nll.detach().sum(), kd.detach().sum(), n_correct)

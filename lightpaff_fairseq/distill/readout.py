@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Optional, Union
+from typing import Any, Optional, Protocol
 
 import torch
 from fairseq.models import FairseqDecoder, FairseqLanguageModel
@@ -53,7 +53,15 @@ class LogitsReadout:
         return self.values[rows]
 
 
-Readout = Union[LinearReadout, LogitsReadout]
+class Readout(Protocol):
+    """Anything that gives logits, or log-probabilities, for a slice of N positions."""
+
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+
+    def logits(self, rows: slice = ALL) -> Tensor:
+        """`(n, V)`, for a slice of the N positions."""
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

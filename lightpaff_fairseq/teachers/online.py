@@ -1,39 +1,65 @@
-"""A teacher that runs beside the student, on the same batch."""
+"""Teachers that run beside the student, on the same batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..distill.ensemble import EnsembleReadout
 from ..distill.readout import Readout
+
+Read = Callable[[nn.Module, dict[str, Any], Tensor], Readout]
+
+
+def mean_of_probabilities(members: Sequence[Readout]) -> Readout:
+    """How several teachers of symbols or classes are joined; one is left as it is."""
+    return members[0] if len(members) == 1 else EnsembleReadout(tuple(members))
 
 
 class OnlineTeacher:
-    """A frozen model that replays the student's call.
+    """One or more frozen models that replay the student's call.
 
     Deliberately not an `nn.Module`: as a sub-module of the criterion all its tensors would enter
     every checkpoint, the optimizer and the data-parallel wrapper. It therefore follows the
     student's device and dtype by itself.
 
     Args:
-        model: the teacher, frozen and in eval mode.
+        models: the teachers, frozen and in eval mode.
         read: how a model of this family is read out:
             `(model, sample, positions) -> Readout` of N positions.
+        join: makes one readout of those of all models.
     """
 
     def __init__(
-        self, model: nn.Module, read: Callable[[nn.Module, dict[str, Any], Tensor], Readout]
+        self,
+        models: Sequence[nn.Module],
+        read: Read,
+        join: Callable[[Sequence[Readout]], Readout] = mean_of_probabilities,
     ) -> None:
-        self.model = model
-        self._read = read
+        self.models = tuple(models)
+        self._read, self._join = read, join
+
+    @property
+    def model(self) -> nn.Module:
+        """The only teacher, or the first."""
+        return self.models[0]
+
+    def begin_epoch(self, epoch: int, split: str) -> None:
+        """Nothing depends on the epoch."""
 
     @torch.no_grad()
     def soft_targets(
         self, student: nn.Module, sample: dict[str, Any], positions: Tensor
     ) -> Readout:
-        """The teacher's prediction at `positions` `(B, T)` (bool), given the student's input."""
-        own, theirs = next(self.model.parameters()), next(student.parameters())
-        if own.device != theirs.device or own.dtype != theirs.dtype:
-            self.model.to(device=theirs.device, dtype=theirs.dtype)
-        return self._read(self.model, sample, positions)
+        """The prediction at `positions` `(B, T)` (bool), given the student's input."""
+        theirs = next(student.parameters())
+        return self._join([self._run(model, theirs, sample, positions) for model in self.models])
+
+    def _run(
+        self, model: nn.Module, like: Tensor, sample: dict[str, Any], positions: Tensor
+    ) -> Readout:
+        own = next(model.parameters())
+        if own.device != like.device or own.dtype != like.dtype:
+            model.to(device=like.device, dtype=like.dtype)
+        return self._read(model, sample, positions)

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import types
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from fairseq import tasks
 from pruning_runs import PRUNE, Run, assert_equal, pruning
 
 import toy
+from caching import build_cache
 from cases import CASES
 
 RUN = ("--lr", 0.05, "--batch-size", 4, "--max-update", 3, "--disable-validation", "--seed", 2)
@@ -35,19 +37,25 @@ def start_two(*argv):
     assert [rank.wait(timeout=300) for rank in ranks] == [0, 0]
 
 
-# tied head, with projections; untied head; head with layers of its own
-USES = {"kd_ss": ("--kd-hidden-weight", 1), "kd_lm": (), "kd_mlm": ()}
+# tied head, with projections; untied head; head with layers of its own; no teacher
+USES = {"kd_ss": ("--kd-hidden-weight", 1), "kd_lm": (), "kd_mlm": (), "kd_ss cached": ()}
 
 
-@pytest.mark.parametrize("name", USES)
-def test_two_processes_equal_one(name, tmp_path):
+@pytest.mark.parametrize("use", USES)
+def test_two_processes_equal_one(use, tmp_path):
+    name = use.split()[0]
     case = next(c for c in CASES if c.name == name)
     data = case.data(tmp_path / "data")
     cfg = toy.parse(*case.argv(data, *RUN, teacher=True))
     torch.manual_seed(5)
     teacher = tasks.setup_task(cfg.task).build_model(cfg.model)
     path = toy.save_model(tmp_path / "teacher.pt", cfg, teacher)
-    kd = ("--criterion", name, "--kd-teacher", path, *USES[name])
+    teacher = ("--kd-teacher", path)
+    if use.endswith("cached"):
+        setting = types.SimpleNamespace(case=case, data=data, path=path)
+        assert build_cache(setting, tmp_path / "cache", "--topk", 4) == 0
+        teacher = ("--kd-cache", tmp_path / "cache")
+    kd = ("--criterion", name, *teacher, *USES[use])
     argv = case.argv(data, *RUN, *kd, "--optimizer", "sgd")
     toy.train(*argv, *QUIET[3:], "--update-freq", 2, "--save-dir", tmp_path / "one")
 
@@ -59,7 +67,7 @@ def test_two_processes_equal_one(name, tmp_path):
     for part in ("model", "criterion"):
         for key, value in (one[part] or {}).items():
             torch.testing.assert_close(two[part][key], value, rtol=1e-4, atol=1e-6)
-    assert bool(one["criterion"]) == bool(USES[name])
+    assert bool(one["criterion"]) == bool(USES[use])
     start = toy.build(*case.argv(data, *RUN))[1].state_dict()
     assert any((one["model"][key] - value).abs().max() > 1e-3 for key, value in start.items())
 

@@ -1,6 +1,8 @@
 """The measuring tools measure what they say; the loss benchmark compares equal results."""
 
 import json
+import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -8,17 +10,23 @@ import torch
 
 from lightpaff_fairseq.benchmark import loss
 from lightpaff_fairseq.benchmark.memory import peak_extra_bytes
+from lightpaff_fairseq.benchmark.peers import PEERS, check_peers
+from lightpaff_fairseq.benchmark.problem import LossProblem
 from lightpaff_fairseq.benchmark.timing import interleaved_times, median_ratio
 from lightpaff_fairseq.cli.main import main
+from lightpaff_fairseq.distill.divergence import Divergence
 
-PROBLEM = loss.LossProblem(
+PROBLEM = LossProblem(
     tokens=10,
     vocab=23,
     student_dim=4,
     teacher_dim=8,
     chunk_tokens=3,
+    topk=5,
     dtype="float64",
     device="cpu",
+    divergence="forward_kl",
+    beta=0.5,
 )
 BLOCK = 64 * 2**20
 
@@ -30,6 +38,13 @@ def test_rounds_rotate_and_warm_up():
     assert {name: len(seconds) for name, seconds in times.items()} == {"a": 3, "b": 3, "c": 3}
     rounds = ["".join(calls[i : i + 3]) for i in range(0, len(calls), 3)]
     assert rounds == ["cab", "abc", "bca", "cab"]
+
+
+def test_the_cpu_clock_does_not_count_waiting():
+    times = interleaved_times({"wait": lambda: time.sleep(0.2)}, repeats=1, clock="cpu")
+    assert times["wait"][0] < 0.1
+    times = interleaved_times({"wait": lambda: time.sleep(0.2)}, repeats=1)
+    assert times["wait"][0] >= 0.2
 
 
 def test_ratios_belong_to_one_round():
@@ -72,7 +87,8 @@ def test_floor_computes_the_products_of_all_chunks():
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 def test_fused_and_dense_are_compared(dtype):
     inputs = loss.make_inputs(replace(PROBLEM, dtype=dtype))
-    assert set(loss.check_agreement(inputs)) == {"loss", "grad_hidden", "grad_weight"}
+    names = {f"fused {name}" for name in ("loss", "grad_hidden", "grad_weight")}
+    assert set(loss.check_agreement(inputs)) == names
 
 
 def test_a_wrong_loss_is_not_timed(monkeypatch):
@@ -83,12 +99,12 @@ def test_a_wrong_loss_is_not_timed(monkeypatch):
         return [value, gradients[0] * 1.01, gradients[1]]
 
     monkeypatch.setattr(loss, "fused", wrong)
-    with pytest.raises(ValueError, match="disagree"):
+    with pytest.raises(ValueError, match="disagrees"):
         loss.check_agreement(loss.make_inputs(PROBLEM))
 
 
 def command(**changes):
-    sizes = {"tokens": 10, "vocab": 23, "student-dim": 4, "teacher-dim": 8, "repeats": 2}
+    sizes = {"tokens": 10, "vocab": 23, "student-dim": 4, "teacher-dim": 8, "topk": 3, "repeats": 2}
     return ["benchmark", "loss", *(f"--{k}={v}" for k, v in {**sizes, **changes}.items())]
 
 
@@ -97,12 +113,12 @@ def test_report(monkeypatch, tmp_path, capsys):
     path = tmp_path / "loss.json"
     assert main(command(json=path)) == 0
     report = json.loads(path.read_text())
-    assert [row["name"] for row in report["rows"]] == ["floor", "fused", "dense"]
+    assert [row["name"] for row in report["rows"]] == ["floor", "fused", "cached", "dense"]
     assert all(len(row["all_seconds"]) == 2 and row["extra_mb"] == 3 for row in report["rows"])
     assert report["rows"][0]["ratio_to_floor"] == 1
     assert report["vocab"] == 23 and report["threads"] == torch.get_num_threads()
     printed = capsys.readouterr().out
-    assert all(f"\n{name} " in printed for name in ("floor", "fused", "dense"))
+    assert all(f"\n{name} " in printed for name in ("floor", "fused", "cached", "dense"))
     assert [p.name for p in tmp_path.iterdir()] == ["loss.json"]
 
 
@@ -110,6 +126,40 @@ def test_report(monkeypatch, tmp_path, capsys):
 def test_sizes_below_one_are_refused(flag, capsys):
     assert main(command(**{flag: 0})) == 2
     assert f"--{flag}: expected 1 or more, found 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flags,words",
+    [
+        ({"topk": 23}, "--topk: expected less than --vocab 23, found 23"),
+        ({"divergence": "l2"}, "--divergence: expected one of forward_kl"),
+        ({"beta": 2}, "--beta: expected 0 to 1, found 2.0"),
+    ],
+)
+def test_losses_that_do_not_exist(flags, words, capsys):
+    assert main(command(**flags)) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_missing_peers_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "textbrewer.losses", None)
+    with pytest.raises(ValueError) as caught:
+        check_peers(["textbrewer", "torchtune"], Divergence("tvd"))
+    message = str(caught.value)
+    assert "--peers textbrewer: needs the package textbrewer" in message
+    assert "--peers torchtune: has no tvd" in message
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_installed_peers_compute_our_loss(peer):
+    try:
+        check_peers([peer], Divergence())
+    except ValueError as error:
+        pytest.skip(str(error))
+    if peer == "liger-compiled":
+        pytest.skip("compiling takes a minute; the eager one is the same code")
+    inputs = loss.make_inputs(replace(PROBLEM, dtype="float32", tokens=12))
+    assert f"{peer} grad_hidden" in loss.check_agreement(inputs, [peer])
 
 
 def test_all_bad_sizes_are_listed(capsys, tmp_path):

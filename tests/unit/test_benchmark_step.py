@@ -12,7 +12,7 @@ from fairseq.data import Dictionary, data_utils
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import toy
-from lightpaff_fairseq.benchmark import step, step_memory
+from lightpaff_fairseq.benchmark import cache, step, step_memory
 from lightpaff_fairseq.benchmark.pruning import pruned_ratio
 from lightpaff_fairseq.benchmark.synthetic import write_corpus
 from lightpaff_fairseq.cli.main import main
@@ -27,7 +27,7 @@ TEACHER = {**STUDENT, "bert": "--arch roberta_tiny --encoder-layers 3"}
 
 def problem(family):
     models = {"student": STUDENT[family], "teacher": TEACHER[family]}
-    sizes = {"vocab": 40, "sentences": 3, "length": 9, "chunk_tokens": 8}
+    sizes = {"vocab": 40, "sentences": 3, "length": 9, "chunk_tokens": 8, "topk": 5}
     return step.StepProblem(family=family, device="cpu", **models, **sizes)
 
 
@@ -74,7 +74,7 @@ def test_what_is_timed(family, tmp_path):
 def test_pruning_is_timed_in_mid_schedule(tmp_path):
     students = {"student": "--arch roberta_tiny --encoder-embed-dim 32 --encoder-ffn-embed-dim 64"}
     bench = step.Bench(dataclasses.replace(problem("bert"), prune=0.5, **students), tmp_path)
-    assert list(bench.variants()) == ["plain", "teacher", "kd", "masked", "choosing"]
+    assert list(bench.variants()) == ["plain", "teacher", "kd", "cached", "masked", "choosing"]
     pruner = bench.pruned.task.pruner
     variants = bench.variants()
     kept = pruner.masks.kept["encoder.hidden"]
@@ -93,10 +93,37 @@ def test_a_ratio_out_of_range_is_refused():
         step.check_problem(dataclasses.replace(problem("bert"), prune=1.5))
 
 
+@pytest.mark.parametrize("family", step.FAMILIES)
+def test_what_is_timed_of_a_cache(family, tmp_path):
+    bench = step.Bench(problem(family), tmp_path)
+    # fewer outcomes tell less: between nothing and all of the online loss
+    assert 0 < bench.update(bench.cached)["kd_loss"] < bench.update(bench.kd)["kd_loss"]
+    timed = cache.variants(bench)
+    positions = int(bench.positions.sum())
+    assert timed["build"]() == positions
+    soft = timed["read"]()
+    assert soft.ids.shape == (positions, 5)
+    exact = bench.kd.criterion._teacher.soft_targets(
+        bench.kd.model, bench.sample, bench.positions
+    ).logits()
+    lprobs = exact.log_softmax(-1).gather(-1, soft.ids)
+    torch.testing.assert_close(soft.lprobs[:, :-1], lprobs, rtol=0, atol=1e-3)
+
+
+def test_report_of_a_cache(tmp_path, capsys):
+    path = tmp_path / "cache.json"
+    assert main(["benchmark", "cache", *command(json=path)[2:]]) == 0
+    report = json.loads(path.read_text())
+    assert set(report["all_seconds"]) == {"plain", "teacher", "build", "read"}
+    assert report["bytes_a_position"] > 5 * 4 + 2
+    printed = capsys.readouterr().out
+    assert f"read / plain update         {report['read_to_plain']:.4f}" in printed
+
+
 def test_more_knowledge_is_timed_beside_plain_distillation(tmp_path):
     more = "--kd-hidden-weight 1 --kd-attention-weight 1 --kd-attention-loss ce_mean"
     bench = step.Bench(dataclasses.replace(problem("bert"), more=more), tmp_path)
-    assert list(bench.variants()) == ["plain", "teacher", "kd", "more"]
+    assert list(bench.variants()) == ["plain", "teacher", "kd", "cached", "more"]
     log = bench.update(bench.more)
     assert log["kd_hidden"] > 0 and log["kd_attention"] > 0
     assert "kd_hidden" not in bench.update(bench.kd)
@@ -112,16 +139,18 @@ def test_peak_memory_is_that_of_a_complete_first_update(monkeypatch, capsys):
 
     monkeypatch.setattr(step_memory, "peak_extra_bytes", peak)
     assert main([*command(), "--memory"]) == 0
-    assert sizes == [(name, True, "cpu") for name in ("plain", "teacher", "kd")]
+    assert sizes == [(name, True, "cpu") for name in ("plain", "teacher", "kd", "cached")]
     printed = capsys.readouterr().out
-    assert printed.count(" 2 MB ") == 2 and "MB: peak of a first update" in printed
+    assert printed.count(" 2 MB ") == 3 and "MB: peak of a first update" in printed
 
 
 def test_ratios_belong_to_one_round(monkeypatch):
     times = {"plain": [1.0, 2.0, 1.0], "teacher": [3.0, 6.0, 1.0], "kd": [4.0, 16.0, 3.0]}
-    monkeypatch.setattr(step, "interleaved_times", lambda variants, repeats: times)
+    times["cached"] = [1.5, 2.0, 1.1]
+    monkeypatch.setattr(step, "interleaved_times", lambda variants, repeats, clock: times)
     report = step.benchmark_step(problem("gpt2"), 3)
     assert report.kd_to_parts == 1.5  # of 1, 2 and 1.5
+    assert report.cached_to_plain == 1.1
     assert report.teacher_to_plain == 3 and report.seconds["kd"] == 4
     assert report.positions == 3 * 9
     assert report.parameters["student"] == report.parameters["teacher"]
@@ -129,7 +158,7 @@ def test_ratios_belong_to_one_round(monkeypatch):
 
 def command(**changes):
     flags = {"family": "bert", "student": STUDENT["bert"], "teacher": TEACHER["bert"]}
-    flags |= {"vocab": 40, "sentences": 2, "length": 6, "repeats": 2, **changes}
+    flags |= {"vocab": 40, "sentences": 2, "length": 6, "repeats": 2, "topk": 5, **changes}
     return ["benchmark", "step", *(f"--{k.replace('_', '-')}={v}" for k, v in flags.items())]
 
 
@@ -137,7 +166,7 @@ def test_report(tmp_path, capsys):
     path = tmp_path / "step.json"
     assert main(command(json=path)) == 0
     report = json.loads(path.read_text())
-    assert set(report["all_seconds"]) == {"plain", "teacher", "kd"}
+    assert set(report["all_seconds"]) == {"plain", "teacher", "kd", "cached"}
     assert all(len(seconds) == 2 for seconds in report["all_seconds"].values())
     assert report["vocab"] == 40 and report["threads"] == torch.get_num_threads()
     assert report["parameters"]["teacher"] > report["parameters"]["student"] > 0
@@ -159,7 +188,9 @@ def test_default_teachers_are_five_to_seven_times_larger(family, tmp_path):
     assert 5 <= sizes[0] / sizes[1] <= 7
 
 
-@pytest.mark.parametrize("name", ["vocab", "sentences", "length", "chunk_tokens", "repeats"])
+@pytest.mark.parametrize(
+    "name", ["vocab", "sentences", "length", "chunk_tokens", "topk", "repeats"]
+)
 def test_sizes_out_of_range_are_refused(name, capsys):
     assert main(command(**{name: 0})) == 2
     flag = f"--{name.replace('_', '-')}"

@@ -1,6 +1,7 @@
 """Each repair does its job, is idempotent, and leaves a healthy fairseq alone."""
 
 import argparse
+import types
 import warnings
 
 import fairseq_cli.train
@@ -8,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from fairseq import checkpoint_utils
-from fairseq.data import data_utils
+from fairseq.data import LRUCacheDataset, data_utils
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
+import toy
 from lightpaff_fairseq import compat
 
 
@@ -21,6 +23,7 @@ def test_applying_twice_changes_nothing():
     def state():
         patched = data_utils.batch_by_size, distributed_utils.call_main, Trainer.load_checkpoint
         patched += (checkpoint_utils._upgrade_state_dict,)
+        patched += Trainer.begin_epoch, LRUCacheDataset.set_epoch
         return patched, len(warnings.filters)  # pytest resets the filters before every test
 
     compat.apply()
@@ -153,3 +156,31 @@ def test_checkpoints_without_a_criterion_can_be_fine_tuned_from(tmp_path):
     load = checkpoint_utils.load_checkpoint_to_cpu
     assert load(str(tmp_path / "old.pt"))["criterion"] is None
     assert load(str(tmp_path / "new.pt"))["criterion"] == {"w": torch.ones(1)}
+
+
+def test_masks_follow_the_epoch_even_of_items_just_read(tmp_path):
+    data = toy.write_monolingual(tmp_path)
+    flags = ("--task", "masked_lm", "--sample-break-mode", "eos", "--tokens-per-sample", 32)
+    task = toy.build(data, *flags, "--mask-prob", 0.5, "--arch", "roberta_tiny")[0]
+    dataset = task.dataset("train")
+
+    def masks(epoch, clear):
+        if clear:
+            LRUCacheDataset.__getitem__.cache_clear()
+        dataset.set_epoch(epoch)
+        return [dataset[i]["target"].tolist() for i in (0, 1)]
+
+    fresh = [masks(epoch, clear=True) for epoch in (1, 2, 1)]
+    assert fresh[0] == fresh[2] != fresh[1]
+    assert [masks(epoch, clear=False) for epoch in (1, 2, 1)] == fresh
+
+
+def test_a_criterion_is_told_which_epoch_begins(monkeypatch):
+    told = []
+    criterion = types.SimpleNamespace(begin_epoch=lambda *args: told.append(args))
+    trainer = Trainer.__new__(Trainer)
+    trainer.cfg = OmegaConf.create({"dataset": {"train_subset": "some"}})
+    monkeypatch.setattr(Trainer, "get_criterion", lambda self: criterion)
+    with pytest.raises(AttributeError):  # fairseq's own part needs a whole trainer
+        trainer.begin_epoch(4)
+    assert told == [(4, "some")]

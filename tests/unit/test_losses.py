@@ -10,8 +10,8 @@ from lightpaff_fairseq.distill.fused import fused_distillation_loss
 from lightpaff_fairseq.distill.losses import (
     LossSettings,
     dense_distillation_loss,
-    forward_kl,
     label_smoothed_nll,
+    soft_loss,
 )
 from lightpaff_fairseq.distill.readout import LinearReadout, LogitsReadout
 
@@ -183,16 +183,16 @@ def test_vocabularies_of_different_size_are_refused():
         )
 
 
-def test_forward_kl_is_non_negative_and_zero_only_for_equal_models():
+def test_soft_loss_is_non_negative_and_zero_only_for_equal_models():
     logits = torch.randn(50, V)
-    assert forward_kl(logits, logits, 2.0).abs().max() == 0
-    assert (forward_kl(logits, torch.randn(50, V), 2.0) > 0).all()
+    assert soft_loss(logits, logits, 2.0).abs().max() == 0
+    assert (soft_loss(logits, torch.randn(50, V), 2.0) > 0).all()
 
 
-def test_forward_kl_has_the_scale_of_torch_kl_div():
+def test_soft_loss_has_the_scale_of_torch_kl_div():
     a, b = torch.randn(4, V), torch.randn(4, V)
     expected = F.kl_div(a.log_softmax(-1), b.log_softmax(-1), reduction="none", log_target=True)
-    torch.testing.assert_close(forward_kl(a, b, 1.0), expected.sum(-1))
+    torch.testing.assert_close(soft_loss(a, b, 1.0), expected.sum(-1))
 
 
 def test_label_smoothing_equals_fairseq():
@@ -203,3 +203,18 @@ def test_label_smoothing_equals_fairseq():
         ours, nll = label_smoothed_nll(logits, target, epsilon)
         theirs = label_smoothed_nll_loss(logits.log_softmax(-1), target, epsilon)
         torch.testing.assert_close((ours.sum(), nll.sum()), theirs)
+
+
+def test_counting_correct_labels_is_all_that_accuracy_changes():
+    student, teacher, target = tensors(torch.float32)
+    counted, not_counted = (
+        fused_distillation_loss(
+            student, teacher, target, LossSettings(0.5, 2.0, 0.1, 5, accuracy=accuracy)
+        )
+        for accuracy in (True, False)
+    )
+    expected = student.logits().argmax(-1).eq(target).sum()
+    assert counted.n_correct == expected > 0 and not_counted.n_correct == 0
+    assert torch.equal(counted.loss, not_counted.loss)
+    for a, b in zip(gradients(counted.loss, student), gradients(not_counted.loss, student)):
+        assert torch.equal(a, b)

@@ -1,0 +1,70 @@
+"""`lightpaff benchmark cache`: what building and reading a teacher's cache take."""
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from .step import Bench, StepProblem, check_problem
+from .timing import interleaved_times, median_ratio
+
+PLAIN, TEACHER, BUILD, READ = "plain", "teacher", "build", "read"
+
+
+@dataclass(frozen=True)
+class CacheReport:
+    """Times in seconds, a value a round; ratios are medians over the rounds.
+
+    Attributes:
+        build_to_teacher: throughput of building / of the teacher's forward pass alone.
+        read_to_plain: time of reading a batch / of a plain update with it.
+        bytes_a_position: size of the cache / predicted positions, checksums included.
+        positions: predicted positions of the batch.
+    """
+
+    seconds: dict[str, float]
+    all_seconds: dict[str, list[float]]
+    build_to_teacher: float
+    read_to_plain: float
+    bytes_a_position: float
+    positions: int
+
+
+def variants(bench: Bench) -> dict[str, Callable[[], Any]]:
+    """What is timed, by name: one batch each."""
+    criterion = bench.cached.get_criterion()
+    teacher, student = criterion._teacher, bench.cached.model
+    positions = criterion.label_positions(bench.sample)
+    return {
+        PLAIN: partial(bench.update, bench.plain),
+        TEACHER: bench.teach,
+        BUILD: bench.store.build_again,
+        READ: partial(teacher.soft_targets, student, bench.sample, positions),
+    }
+
+
+def benchmark_cache(problem: StepProblem, repeats: int) -> CacheReport:
+    """Measures building and reading in one run, interleaved with what they are compared to.
+
+    Args:
+        problem: batch and models; repeats: rounds of timing, >= 1.
+    Raises:
+        ValueError: see `benchmark.step.check_problem`.
+    """
+    check_problem(problem)
+    with TemporaryDirectory() as folder:
+        bench = Bench(problem, Path(folder))
+        times = interleaved_times(variants(bench), repeats, clock=problem.clock)
+        size = sum(path.stat().st_size for path in bench.store.folder.glob("*.bin"))
+        positions = int(bench.positions.sum())
+    return CacheReport(
+        seconds={name: statistics.median(seconds) for name, seconds in times.items()},
+        all_seconds=times,
+        build_to_teacher=median_ratio(times[TEACHER], times[BUILD]),
+        read_to_plain=median_ratio(times[READ], times[PLAIN]),
+        bytes_a_position=size / positions,
+        positions=positions,
+    )

@@ -1,0 +1,50 @@
+"""A teacher's cache of a synthetic corpus, for measurements."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..cache.block import write_block
+from ..cache.builder import Shard, build, claim, finish
+from ..cache.header import Plan
+from ..cache.job import Request, make_plan
+from ..cache.source import Batching, Source
+from .synthetic import SPLIT
+
+
+@dataclass(frozen=True)
+class Store:
+    """What built a finished cache, and where it is."""
+
+    source: Source
+    plan: Plan
+    folder: Path
+
+    def build_again(self) -> int:
+        """The work of building all of it, into a file that is thrown away; positions written."""
+        items = self.source.items(0, self.plan.bounds[-1], self.plan.layout)
+        path = self.folder.with_name("again.bin")
+        try:
+            return write_block(path, items)
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def store(trainer: Any, topk: int, path: str, folder: Path) -> Store:
+    """Builds the cache of a trainer's teacher over its training set, epoch 1.
+
+    Args:
+        trainer: distilling from an online teacher, its data loaded.
+        topk: symbols a position; path: of the teacher; folder: new.
+    """
+    criterion = trainer.get_criterion()
+    teacher = criterion._teacher
+    teacher.model.to(trainer.device)
+    samples = len(trainer.task.dataset(SPLIT))
+    source = Source(trainer.task, SPLIT, criterion, teacher, Batching(None, samples, 0))
+    request = Request(path, SPLIT, topk, 1, 1.0, int(source.tokens.sum()))
+    plan = make_plan(source, request, source.probe()[0])
+    claim(folder, plan)
+    build(source, plan, folder, Shard(), lambda _: None)
+    finish(folder, plan)
+    return Store(source, plan, folder)

@@ -1,0 +1,95 @@
+"""Results of the measurements as text."""
+
+from typing import Any
+
+from .cache import CacheReport
+from .loss import Row
+from .step import StepReport
+
+
+def table(report: dict[str, Any], rows: list[Row]) -> str:
+    """The results as text, a line a variant, with what was measured above and a summary below."""
+    sizes = "{tokens} positions, {vocab} symbols, student {student_dim}, teacher {teacher_dim}, "
+    sizes += (
+        "{divergence}, k {topk}, {dtype}, chunks of {chunk_tokens}, {device}, {threads} threads, "
+        "{clock} time"
+    )
+    lines = [
+        sizes.format(**report),
+        f"{'':14} {'seconds':>8} {'x floor':>8} {'extra MB':>9}",
+    ]
+    for row in rows:
+        extra = "unknown" if row.extra_mb is None else f"{row.extra_mb:.0f}"
+        lines.append(f"{row.name:14} {row.seconds:8.3f} {row.ratio_to_floor:8.2f} {extra:>9}")
+    worst = max(report["minus_dense"].values())
+    lines += [
+        f"seconds, x floor: forward and backward, medians of {len(rows[0].all_seconds)} rounds",
+        "extra MB: peak memory above the inputs, gradients included",
+        f"all agree with dense to {worst:.1e} (relative difference of gradients; cached is another "
+        "loss)",
+    ]
+    return "\n".join(lines)
+
+
+def step_table(report: dict[str, Any], result: StepReport) -> str:
+    """The results as text: what was measured, a line a variant, and the two ratios."""
+    names = {
+        "plain": "student update, stock criterion",
+        "teacher": "teacher forward, no gradient",
+        "kd": "student update with distillation",
+        "cached": f"the same from a cache of {report['topk']} symbols a position",
+        "more": f"kd with {report['more']}",
+        "masked": f"kd pruned to {report['prune']:g}: an update that only masks",
+        "choosing": "and one that observes and chooses units",
+    }
+    names = {name: text for name, text in names.items() if name in result.seconds}
+    lines = [
+        "{family}: {sentences} x {length} tokens, {vocab} symbols, {device}, {threads} threads, "
+        "{clock} time"
+    ]
+    lines += [
+        f"{side} {report[side]}: {count:,} parameters" for side, count in result.parameters.items()
+    ]
+    lines[0] = lines[0].format(**report) + f", {result.positions} predicted positions"
+    lines += [
+        f"{name:8} {result.seconds[name]:8.3f} s {_megabytes(report['extra_mb'].get(name))} {text}"
+        for name, text in names.items()
+    ]
+    lines += [
+        f"kd / (plain + teacher)  {result.kd_to_parts:.3f}",
+        f"teacher / plain         {result.teacher_to_plain:.3f}",
+        f"cached / plain          {result.cached_to_plain:.3f}",
+        *([f"more / kd               {result.more_to_kd:.3f}"] if result.more_to_kd else []),
+        *([f"pruned / kd             {result.pruned_to_kd:.3f}"] if result.pruned_to_kd else []),
+        f"medians of {len(result.all_seconds['kd'])} rounds; ratios are taken within a round",
+        *(["MB: peak of a first update above models and batch"] if report["extra_mb"] else []),
+    ]
+    return "\n".join(lines)
+
+
+def _megabytes(extra: float | None) -> str:
+    return "" if extra is None else f"{extra:6.0f} MB "
+
+
+def cache_table(report: dict[str, Any], result: CacheReport) -> str:
+    """The results as text: what was measured, a line a variant, the ratios and the size."""
+    names = {
+        "teacher": "teacher forward, no gradient",
+        "build": "the same, top-k, and writing to disk",
+        "plain": "student update, stock criterion",
+        "read": "reading the batch from the cache",
+    }
+    head = "{family}: {sentences} x {length} tokens, {vocab} symbols, k {topk}, {device}, "
+    head += "{threads} threads, {clock} time, {positions} predicted positions"
+    lines = [head.format(**report)]
+    for name, text in names.items():
+        seconds = result.seconds[name]
+        speed = result.positions / seconds
+        lines.append(f"{name:8} {seconds:9.4f} s {speed:12,.0f} positions/s  {text}")
+    lines += [
+        f"build / teacher throughput  {result.build_to_teacher:.3f}",
+        f"read / plain update         {result.read_to_plain:.4f}",
+        f"bytes a position            {result.bytes_a_position:.1f}",
+        f"medians of {len(result.all_seconds['read'])} rounds; ratios are taken within a round",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,121 @@
+"""A file of a cache: the records of consecutive samples, each with its checksums.
+
+    16 bytes    "LPTCACHE", number of samples (4), checksum of the index (4)
+    12 a sample the index: number of positions (4; `SKIPPED`: the teacher could not take the
+                sample), checksum of the text it was computed from (4), checksum of its records (4)
+    records     of all positions of the first sample, the second, ...
+
+Checksums are CRC-32. A block is written under another name and renamed when it is complete.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .layout import Layout, Records
+
+MAGIC = b"LPTCACHE"
+HEAD = struct.Struct("<8sII")
+INDEX = np.dtype([("count", "<u4"), ("text", "<u4"), ("records", "<u4")])
+SKIPPED = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Item:
+    """A sample's records, and the checksum of the text that they were computed from."""
+
+    records: Records
+    text: int
+
+
+def write_block(path: Path, items: Sequence[Optional[Item]]) -> int:
+    """Writes a block; nothing is left behind if that fails.
+
+    Args:
+        path: the file; items: a sample each, in the order of their numbers, None for one that the
+            teacher could not take. At least one is not None, or the block holds no records.
+    Returns:
+        the number of positions.
+    Raises:
+        OSError: the file cannot be written.
+    """
+    index = np.zeros(len(items), INDEX)
+    parts = [item.records.tobytes() if item else b"" for item in items]
+    for row, item, part in zip(index, items, parts, strict=True):
+        row["count"] = len(item.records) if item else SKIPPED
+        row["text"], row["records"] = item.text if item else 0, zlib.crc32(part)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(HEAD.pack(MAGIC, len(items), zlib.crc32(index.tobytes())))
+            file.write(index.tobytes())
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return sum(len(item.records) for item in items if item)
+
+
+class Block:
+    """A block's file, mapped into memory; opening it reads the index only.
+
+    Raises:
+        ValueError: the file is missing, too short or too long, or its index is damaged.
+    """
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self.path = path
+        try:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                magic, count, checksum = HEAD.unpack(file.read(HEAD.size))
+                stored = file.read(count * INDEX.itemsize) if magic == MAGIC else b""
+        except (OSError, struct.error) as error:
+            raise ValueError(f"{path}: cannot be read: {error}") from error
+        if magic != MAGIC or zlib.crc32(stored) != checksum or len(stored) % INDEX.itemsize:
+            raise ValueError(f"{path}: damaged (its index does not have its checksum)")
+        self.index = np.frombuffer(stored, INDEX)
+        counts = np.where(self.index["count"] == SKIPPED, 0, self.index["count"]).astype(np.int64)
+        self.ends = np.cumsum(counts)
+        self.starts = self.ends - counts
+        self.positions = int(counts.sum())
+        self.skipped = int((self.index["count"] == SKIPPED).sum())
+        self._record = layout.dtype.itemsize
+        self._offset = HEAD.size + len(stored)
+        expected = self._offset + self.positions * self._record
+        if size != expected:
+            raise ValueError(f"{path}: expected {expected} bytes, found {size} (truncated?)")
+        self._bytes: Optional[NDArray[Any]] = None
+
+    def read(self, row: int) -> Optional[NDArray[Any]]:
+        """Records of the sample at `row` as bytes, a view of the file; None if it was skipped.
+
+        Raises:
+            ValueError: they do not have their checksum.
+        """
+        entry = self.index[row]
+        if entry["count"] == SKIPPED:
+            return None
+        if self._bytes is None:
+            self._bytes = np.memmap(self.path, np.uint8, "r")
+        first, last = (self._offset + int(x[row]) * self._record for x in (self.starts, self.ends))
+        found: NDArray[Any] = self._bytes[first:last]
+        if zlib.crc32(found.data) != entry["records"]:
+            raise ValueError(
+                f"{self.path}: damaged: bytes {first} to {last} (sample {row} of the block) do not "
+                "have their checksum; delete this file and run lightpaff cache-teacher again"
+            )
+        return found
+
+    def release(self) -> None:
+        """Gives the file's mapping back; a later `read` maps it again."""
+        self._bytes = None

@@ -1,0 +1,108 @@
+"""What a cache belongs to: everything that decides which text a teacher sees, in comparable words.
+
+Flags that only change the speed, the padding or the validation are left out, and so is the seed
+where it does not choose masks: one cache serves students of many seeds. What no flag tells (another
+text with the same number of tokens) is found sample by sample: see `text_checksums`.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+from fairseq.data import Dictionary
+from fairseq.tasks import FairseqTask
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from torch import Tensor
+
+# of the tasks that distillation knows; none changes a sample's text or labels
+IRRELEVANT = (
+    "_name data source_lang target_lang train_subset dataset_impl data_buffer_size tpu "
+    "use_plasma_view plasma_path batch_size batch_size_valid pad_to_fixed_length pad_to_fixed_bsz "
+    "num_batch_buckets required_seq_len_multiple required_batch_size_multiple left_pad_source "
+    "left_pad_target max_source_positions max_target_positions no_shuffle report_accuracy "
+    "combine_valid_subsets skip_masking"
+).split()
+MEGABYTE = 2**20
+
+
+def data_fingerprint(task: FairseqTask, split: str, criterion: Any) -> dict[str, Any]:
+    """Names and values, all JSON, of what must be the same in building and in training.
+
+    Args:
+        task: with `split` loaded.
+        split: name of the data set.
+        criterion: a distillation criterion; it decides which positions are predicted.
+    """
+    sizes = np.ascontiguousarray(sample_sizes(task.dataset(split)), dtype=np.int64)
+    found = {
+        "split": split,
+        "samples": len(sizes),
+        "tokens": int(sizes.sum()),
+        "checksum of the samples' sizes": zlib.crc32(sizes.tobytes()),
+        "--ignore-prefix-size": int(getattr(criterion, "ignore_prefix_size", 0)),
+    }
+    for side in ("source", "target", "label"):
+        dictionary = getattr(task, f"{side}_dictionary", None)
+        if isinstance(dictionary, Dictionary):
+            digest = hashlib.sha256("\n".join(dictionary.symbols).encode()).hexdigest()[:16]
+            found[f"{side} dictionary"] = f"{len(dictionary)} symbols, {digest}"
+    return found | task_flags(task, masks=criterion.masks_differ_by_epoch)
+
+
+def task_flags(task: FairseqTask, masks: bool) -> dict[str, Any]:
+    """The task's name and the flags of it that decide what a sample is.
+
+    Args:
+        task: one with a dataclass; of others, only the name is known.
+        masks: whether the seed chooses masks.
+    """
+    cfg = getattr(task, "cfg", None) or getattr(task, "args", None)
+    if not OmegaConf.is_config(cfg):
+        return {"--task": type(task).__name__}
+    values: Mapping[Any, Any] = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[assignment]
+    ignored = {*IRRELEVANT, *(() if masks else ("seed",))}
+    kept = {
+        f"--{str(name).replace('_', '-')}": value
+        for name, value in values.items()
+        if name not in ignored and not str(name).startswith("eval_")
+    }
+    return {"--task": str(values.get("_name", type(task).__name__)), **kept}
+
+
+def sample_sizes(dataset: Any) -> NDArray[Any]:
+    """`(samples,)` or `(samples, 2)` numbers of tokens, of any of fairseq's data sets."""
+    sizes = np.asarray(dataset.sizes)
+    return sizes if len(sizes) == len(dataset) else sizes.T
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(MEGABYTE):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def text_checksums(sample: dict[str, Any], pad: int, labels: Optional[Tensor]) -> list[int]:
+    """A CRC-32 a sample, of the input that the model sees and of the labels.
+
+    Independent of padding and of the rest of the batch.
+
+    Args:
+        sample: a batch of fairseq, of B samples; pad: index of padding.
+        labels: `(B, T)` bool, the positions whose labels belong to the text; None where the
+            teacher's output does not depend on labels.
+    """
+    tokens = sample["net_input"]["src_tokens"].cpu()
+    found = _row_checksums(tokens, tokens.ne(pad), [0] * len(tokens))
+    return found if labels is None else _row_checksums(sample["target"].cpu(), labels.cpu(), found)
+
+
+def _row_checksums(values: Tensor, chosen: Tensor, start: list[int]) -> list[int]:
+    rows = zip(values.numpy().astype(np.int32), chosen.numpy(), start, strict=True)
+    return [zlib.crc32(row[mask].tobytes(), checksum) for row, mask, checksum in rows]

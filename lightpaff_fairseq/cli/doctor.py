@@ -1,0 +1,47 @@
+"""`lightpaff doctor`: what is installed, what is used, what is wrong."""
+
+import argparse
+import logging
+import platform
+
+import torch
+
+from ..diagnosis.devices import device_problems, devices, kernels, precisions
+from ..diagnosis.packages import NEEDED, OPTIONAL, package_problems, version
+from ..diagnosis.plugin import PACKAGE, plugin_problems
+
+UNHEALTHY = 1
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Registers the sub-command."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="check this installation",
+        description="Prints versions, devices, the precisions that work on them, and which fused "
+        "kernels fairseq takes; then what is wrong and what to do. Exit code 1 if anything is.",
+    )
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the report; 0 if nothing is wrong, else 1."""
+    logging.getLogger().setLevel(logging.ERROR)
+    print(f"python {platform.python_version()}, {platform.machine()}, plug-in {PACKAGE}")
+    for name in NEEDED:
+        print(f"{name:16} {version(name) or 'missing'}")
+    for name, use in OPTIONAL.items():
+        print(f"{name:16} {version(name) or f'not installed (for {use})'}")
+    for device in devices():
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+        states = ", ".join(f"{kind} {state}" for kind, state in precisions(device).items())
+        threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+        print(f"device {device} {name}{threads}: {states}")
+    for kernel in kernels():
+        shown = f' (the training log says "{kernel.log}")' if kernel.log else ""
+        print(f"fused {kernel.name}: {kernel.state}{shown}")
+    problems = [*package_problems(), *device_problems(), *plugin_problems()]
+    for problem in problems:
+        print(f"PROBLEM: {problem}")
+    print(f"{len(problems)} problems" if problems else "nothing is wrong")
+    return UNHEALTHY if problems else 0

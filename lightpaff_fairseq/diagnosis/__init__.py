@@ -1,0 +1,1 @@
+"""What is installed here, what of it is used, and what is wrong with it."""

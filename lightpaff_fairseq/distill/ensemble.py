@@ -1,0 +1,31 @@
+"""Several teachers as one: the mean of their probabilities. Shape letters: N, n, V as elsewhere."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .losses import at_least_float32
+from .readout import ALL, Readout
+
+
+@dataclass(frozen=True)
+class EnsembleReadout:
+    """The mean of the probabilities of two or more readouts, a chunk at a time."""
+
+    members: tuple[Readout, ...]
+
+    @property
+    def vocab_size(self) -> int:
+        return self.members[0].vocab_size
+
+    def logits(self, rows: slice = ALL) -> Tensor:
+        """`(n, V)` log-probabilities in float32 (float64 for float64), for a slice of positions."""
+        total = self._lprobs(0, rows)
+        for member in range(1, len(self.members)):
+            total = torch.logaddexp(total, self._lprobs(member, rows))
+        return total.sub_(math.log(len(self.members)))
+
+    def _lprobs(self, member: int, rows: slice) -> Tensor:
+        return at_least_float32(self.members[member].logits(rows)).log_softmax(-1)

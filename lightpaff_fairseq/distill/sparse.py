@@ -1,0 +1,110 @@
+"""A teacher that is known by its k most probable symbols and the mass of all others.
+
+The student is compared with it over k + 1 outcomes: the k symbols, and one bucket with the rest.
+Inside the bucket nothing is known, so nothing is taught there: the gradient of the bucket reaches
+its symbols in proportion to the student's own probabilities. Shape letters: N positions, n of
+them in a chunk, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .divergence import Divergence, divergence_of_lprobs, tempered_lprobs, value_and_gradient
+
+NOTHING = -1e4  # log of a probability of 0: finite, so that 0 log 0 is 0, and exp(NOTHING) == 0
+ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class TopKReadout:
+    """A top-k teacher at N positions, already at the temperature of the loss.
+
+    Attributes:
+        ids: `(N, k)` int64, symbols of the vocabulary, no two alike in a row.
+        lprobs: `(N, k + 1)` log-probabilities of these symbols and, last, of all others together
+            (`NOTHING` where they get none); each row sums to 1.
+        vocab_size: V; k < V.
+    """
+
+    ids: Tensor
+    lprobs: Tensor
+    vocab_size: int
+
+    def rows(self, rows: slice = ALL) -> tuple[Tensor, Tensor]:
+        """`ids` and `lprobs` of a slice of the N positions."""
+        return self.ids[rows], self.lprobs[rows]
+
+
+def sparse_divergence(
+    logits_s: Tensor, teacher: TopKReadout, temperature: float, divergence: Divergence
+) -> Tensor:
+    """The divergence over k + 1 outcomes from complete logits, without T^2; autograd's gradient.
+
+    Args:
+        logits_s: `(N, V)` in the dtype of the computation.
+        teacher: of the same N positions, at `temperature`.
+        temperature: divides the student's logits.
+        divergence: which.
+    Returns:
+        `(N,)` in nats.
+    """
+    ids, lprobs_t = teacher.rows()
+    lprobs = tempered_lprobs(logits_s, temperature)
+    rest = lprobs.scatter(-1, ids, -torch.inf).logsumexp(-1, keepdim=True)
+    lprobs_s = torch.cat([lprobs.gather(-1, ids), rest.clamp_min(NOTHING)], -1)
+    return divergence_of_lprobs(lprobs_s, lprobs_t.to(logits_s.dtype), divergence)
+
+
+def outcomes(
+    logits_s: Tensor, normaliser: Tensor, probs: Tensor, ids: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The student's log-probabilities of k + 1 outcomes; the mass of the last one.
+
+    The mass outside is summed up, not taken as 1 - (mass inside), which would cancel.
+
+    Args:
+        logits_s: `(n, V)`; normaliser: `(n,)`, their log-sum-exp; probs: `(n, V)`, their softmax,
+            of which the entries of `ids` are set to 0; ids: `(n, k)`.
+    Returns:
+        `(n, k + 1)` and `(n, 1)`.
+    """
+    inside = logits_s.gather(-1, ids) - normaliser.unsqueeze(-1)
+    outside = probs.scatter_(-1, ids, 0.0).sum(-1, keepdim=True)
+    outside.clamp_min_(torch.finfo(outside.dtype).tiny)
+    return torch.cat([inside, outside.log()], -1), outside
+
+
+def sparse_gradient_(
+    probs: Tensor, lprobs_s: Tensor, outside: Tensor, soft: tuple[Tensor, Tensor], mix: "Mix"
+) -> Tensor:
+    """Turns the student's probabilities into the gradient of a chunk, in place.
+
+    Args:
+        probs: `(n, V)`, 0 at the k symbols; overwritten by
+            `mix.soft * d divergence / d logits + mix.student * (student's probabilities)`.
+        lprobs_s, outside: what `outcomes` returned.
+        soft: `(n, k)` ids and `(n, k + 1)` log-probabilities of the teacher.
+        mix: the two weights, and the divergence.
+    Returns:
+        `(n,)` the divergence in nats.
+    """
+    ids, lprobs_t = soft
+    value, gradient = value_and_gradient(lprobs_s, lprobs_t.to(probs.dtype), mix.divergence)
+    gradient.mul_(mix.soft)
+    probs.mul_(gradient[:, -1:] / outside + mix.student)
+    inside = gradient[:, :-1]
+    if mix.student:
+        inside = inside.add(lprobs_s[:, :-1].exp(), alpha=mix.student)
+    probs.scatter_(-1, ids, inside)
+    return value
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Weights of the soft gradient and of the student's probabilities in a chunk's gradient."""
+
+    soft: float
+    student: float
+    divergence: Divergence

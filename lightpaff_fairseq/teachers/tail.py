@@ -1,0 +1,80 @@
+"""What a top-k teacher says of the symbols that it does not name (`--kd-tail`).
+
+With p the stored probabilities of the k symbols K, r = 1 - sum(p) the stored rest, V the number of
+symbols, s the student and D the divergence, the soft loss of a position is
+
+    ghost    D over k + 1 outcomes: (p, r) against (s of K, sum of s outside K)
+    drop     D over V outcomes: p / sum(p) on K and 0 outside, against s
+    uniform  D over V outcomes: p on K and r / (V - k) outside, against s
+
+ghost never says more than the teacher did: a lower bound of the full divergence, without a bias
+inside K; how the rest is shared out stays the student's own affair. drop teaches that the rest is
+impossible: every p is too large by 1 / sum(p), the student gets too sure. uniform teaches that all
+the rest is alike: the mass is right, but rare symbols get too much and the next likely ones too
+little. Shape letters: N positions, V vocabulary.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..cache.layout import Layout
+from ..distill.readout import ALL
+from ..distill.sparse import NOTHING, TopKReadout
+
+TAILS = ("ghost", "drop", "uniform")
+
+
+@dataclass(frozen=True)
+class UniformTailReadout:
+    """Log-probabilities of all V symbols, made a chunk at a time.
+
+    Attributes:
+        ids: `(N, k)` symbols; lprobs: `(N, k + 1)`, of these, and of all others together.
+        vocab_size: V; temperature: at which `lprobs` were taken, and that the loss divides by.
+    """
+
+    ids: Tensor
+    lprobs: Tensor
+    vocab_size: int
+    temperature: float = 1.0
+
+    def logits(self, rows: slice = ALL) -> Tensor:
+        """`(n, V)`, for a slice of the N positions."""
+        lprobs = self.lprobs[rows]
+        each = lprobs[:, -1:] - math.log(self.vocab_size - self.ids.size(1))
+        complete = each.expand(-1, self.vocab_size).contiguous()
+        return complete.scatter_(-1, self.ids[rows], lprobs[:, :-1]).mul_(self.temperature)
+
+
+@dataclass(frozen=True)
+class CacheUse:
+    """How a training uses a cache.
+
+    Attributes:
+        tail: `--kd-tail`, one of `TAILS`; temperature: `--kd-temperature`.
+    """
+
+    tail: str
+    temperature: float
+
+
+def with_tail(
+    ids: Tensor, lprobs: Tensor, layout: Layout, use: CacheUse
+) -> UniformTailReadout | TopKReadout:
+    """The soft targets of N positions.
+
+    Args:
+        ids: `(N, k)` int64; lprobs: `(N, k + 1)`, of these and of all others together.
+        layout: of the cache, with V and the temperature of `lprobs`.
+        use: tail, and the temperature of the loss; it is that of `lprobs`, or `lprobs` are at 1
+            and the tail is not ghost (a bucket cannot be tempered).
+    """
+    if use.tail == "uniform":
+        return UniformTailReadout(ids, lprobs, layout.vocab, layout.temperature)
+    if use.tail == "drop":
+        kept = (lprobs[:, :-1] * (layout.temperature / use.temperature)).log_softmax(-1)
+        lprobs = torch.cat([kept, torch.full_like(lprobs[:, -1:], NOTHING)], -1)
+    return TopKReadout(ids, lprobs, layout.vocab)

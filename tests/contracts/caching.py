@@ -1,0 +1,31 @@
+"""Building and using a teacher's cache in tests."""
+
+import toy
+from lightpaff_fairseq.cli.main import main
+
+
+def build_cache(setting, folder, *flags):
+    """The exit code of `lightpaff cache-teacher` with the flags of a training."""
+    argv = setting.case.argv(setting.data, "--criterion", setting.case.name, "--num-workers", 0)
+    own = ("--path", setting.path, "--out", folder, "--block-tokens", 60, "--cpu")
+    return main([str(x) for x in ("cache-teacher", *argv, *own, *flags)])
+
+
+def cached(setting, folder, *flags):
+    """A criterion that uses a cache: as `Setting.criterion`, without a teacher."""
+    argv = setting.case.argv(setting.data, "--criterion", setting.case.name, "--kd-cache", folder)
+    cfg = toy.parse(*argv, *flags, "--max-tokens", 500)
+    return setting.task.build_criterion(cfg.criterion).train()
+
+
+def sample_of(setting, epoch, indices=range(12)):
+    dataset = setting.task.dataset("train")
+    if hasattr(dataset, "set_epoch"):
+        dataset.set_epoch(epoch)
+    return toy.batch(setting.task, indices)
+
+
+def run(setting, criterion, epoch=1, indices=range(12)):
+    criterion.before_training(setting.student, lambda: 0)
+    criterion.begin_epoch(epoch, "train")
+    return setting.run(criterion, sample_of(setting, epoch, indices))

@@ -1,0 +1,183 @@
+"""Training from a cache, in every criterion: the numbers of the online teacher, or of its tail."""
+
+import math
+
+import pytest
+import torch
+from fairseq import tasks
+
+import toy
+from caching import build_cache, cached, run, sample_of
+from cases import CASES
+from setting import Setting, assert_same
+
+BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+WITH_TAIL = [case for case in CASES if case.name != "kd_lu"]
+V = toy.WORDS + 5
+
+
+@pytest.fixture(scope="module")
+def caches(settings, tmp_path_factory):
+    """A cache of two epochs a case and k, built once."""
+    built = {}
+
+    def get(case, k=None, *flags):
+        key = (case.name, k, flags)
+        if key not in built:
+            setting = settings(case)
+            folder = tmp_path_factory.mktemp(f"{case.name}_{k}") / "cache"
+            epochs = ("--epochs", 2) if case.name in ("kd_mlm", "kd_mssm") else ()
+            topk = () if k is None else ("--topk", k)
+            assert build_cache(setting, folder, *epochs, *topk, *flags) == 0
+            built[key] = folder
+        return built[key]
+
+    return get
+
+
+@BY_NAME
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+@pytest.mark.parametrize("name", ["forward_kl", "jsd"])
+def test_all_symbols_kept_is_the_online_teacher(settings, caches, case, name, temperature):
+    setting = settings(case)
+    folder = caches(case, None if case.name == "kd_lu" else V)
+    flags = ("--kd-temperature", temperature, "--kd-divergence", name, "--kd-chunk-tokens", 7)
+    got = run(setting, cached(setting, folder, *flags))
+    online = setting.criterion(*flags)
+    want = setting.run(online, sample_of(setting, 1))
+    assert_same(got, want, 1e-5)
+
+
+@pytest.mark.parametrize("case", WITH_TAIL, ids=lambda c: c.name)
+@pytest.mark.parametrize("tail", ["ghost", "drop", "uniform"])
+def test_tails_equal_their_formulas(settings, caches, case, tail):
+    """The stored probabilities have a relative error of 1.9e-4, so has the loss."""
+    setting = settings(case)
+    flags = ("--kd-lambda", 1, "--kd-tail", tail)
+    got, _, log = run(setting, cached(setting, caches(case, 5), *flags))
+    sample = sample_of(setting, 1)
+    with torch.no_grad():
+        (logits_s, target), (logits_t, _) = (
+            case.predict(model, sample) for model in (setting.student, setting.teacher.eval())
+        )
+    real = case.positions(target, setting.task.source_dictionary.pad())
+    expected = 0.0
+    for t, s in zip(logits_t[real].double().softmax(-1), logits_s[real].double().softmax(-1)):
+        ids = set(t.topk(5).indices.tolist())
+        inside = [(t[i].item(), s[i].item()) for i in ids]
+        rest_t, rest_s = (1 - sum(x) for x in zip(*inside))
+        if tail == "drop":
+            pairs = [(p / (1 - rest_t), q) for p, q in inside]
+        elif tail == "ghost":
+            pairs = [*inside, (rest_t, rest_s)]
+        else:
+            others = [s[i].item() for i in range(V) if i not in ids]
+            pairs = [*inside, *((rest_t / (V - 5), q) for q in others)]
+        expected += sum(p * math.log(p / q) for p, q in pairs)
+    assert got.item() == pytest.approx(expected, rel=1e-3, abs=2e-4 * log["kd_positions"].item())
+
+
+@pytest.mark.parametrize("case", WITH_TAIL, ids=lambda c: c.name)
+@pytest.mark.parametrize("tail", ["ghost", "drop", "uniform"])
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_fused_and_dense_agree(settings, caches, case, tail, temperature, monkeypatch):
+    setting = settings(case)
+    baked = ("--temperature", 2) if (tail, temperature) == ("ghost", 2.0) else ()
+    folder = caches(case, 5, *baked)
+    flags = ("--kd-tail", tail, "--kd-temperature", temperature, "--kd-divergence", "tvd")
+    fused = run(setting, cached(setting, folder, *flags))
+    monkeypatch.setattr("lightpaff_fairseq.distill.readout._is_sharded", lambda model: True)
+    assert_same(run(setting, cached(setting, folder, *flags)), fused, 2e-5)
+
+
+@BY_NAME
+def test_batches_and_their_order_do_not_matter(settings, caches, case):
+    setting = settings(case)
+    criterion = cached(setting, caches(case))
+    whole = run(setting, criterion)
+    parts = [run(setting, criterion, 1, [i]) for i in reversed(range(12))]
+    loss = torch.stack([p[0] for p in parts]).sum()
+    assert_same((loss, {n: sum(p[1][n] for p in parts) for n in whole[1]}), whole, 1e-5)
+
+
+def test_few_files_are_mapped_at_a_time(settings, caches, monkeypatch):
+    case = next(c for c in CASES if c.name == "kd_ss")
+    setting = settings(case)
+    want = run(setting, cached(setting, caches(case)), 1, range(37))
+    monkeypatch.setattr("lightpaff_fairseq.cache.reader.MAPPED", 1)
+    criterion = cached(setting, caches(case))
+    assert_same(run(setting, criterion, 1, range(37)), want, 1e-7)
+    blocks = criterion._teacher.reader._open.values()
+    assert len(blocks) > 2 and sum(block._bytes is not None for block in blocks) == 1
+
+
+@BY_NAME
+def test_no_teacher_is_loaded_and_nothing_is_saved(settings, caches, case, monkeypatch):
+    setting = settings(case)
+    monkeypatch.setattr("lightpaff_fairseq.criterions.teaching.load_teacher", None)
+    criterion = cached(setting, caches(case))
+    run(setting, criterion)
+    assert not list(criterion.parameters()) and not criterion.state_dict()
+
+
+@pytest.mark.parametrize("name", ["kd_mlm", "kd_mssm"])
+def test_masks_of_every_epoch(settings, caches, name):
+    case = next(c for c in CASES if c.name == name)
+    setting = settings(case)
+    criterion = cached(setting, caches(case, V))
+    losses = []
+    for epoch in (2, 1):
+        got = run(setting, criterion, epoch)
+        assert_same(got, setting.run(setting.criterion(), sample_of(setting, epoch)), 1e-5)
+        losses.append(got[0].item())
+    assert losses[0] != losses[1]
+    with pytest.raises(ValueError) as caught:
+        criterion.begin_epoch(3, "train")
+    message = str(caught.value)
+    assert "epoch 3 is not there" in message and "epochs 1 to 2" in message
+    assert "--max-epoch 2" in message and "--epochs N (N of 3 or more)" in message
+    criterion.begin_epoch(1, "train")
+    with pytest.raises(ValueError, match="of epoch 1 is another text here"):
+        setting.run(criterion, sample_of(setting, 2))
+
+
+@BY_NAME
+def test_a_whole_training_takes_the_online_steps(settings, caches, case, tmp_path):
+    setting = settings(case)
+    folder = caches(case, None if case.name == "kd_lu" else V)
+    base = ("--lr", 0.01, "--max-tokens", 60, "--max-epoch", 2, "--disable-validation")
+    states = []
+    for name, teacher in (("a", ("--kd-teacher", setting.path)), ("b", ("--kd-cache", folder))):
+        argv = case.argv(setting.data, *base, "--criterion", case.name, *teacher)
+        toy.train(*argv, "--save-dir", tmp_path / name, "--optimizer", "sgd")
+        states.append(toy.checkpoint(tmp_path / name / "checkpoint_last.pt"))
+    online, from_cache = states
+    assert online["optimizer_history"][-1]["num_updates"] > 4
+    for key, value in online["model"].items():
+        torch.testing.assert_close(from_cache["model"][key], value, rtol=1e-4, atol=1e-5)
+
+
+def test_one_cache_serves_other_seeds_and_batches(settings, caches, tmp_path):
+    case = next(c for c in CASES if c.name == "kd_ss")
+    setting = settings(case)
+    argv = case.argv(setting.data, "--lr", 0.01, "--batch-size", 3, "--max-update", 2)
+    argv += ("--criterion", "kd_ss", "--kd-cache", caches(case), "--seed", 99)
+    toy.train(*argv, "--save-dir", tmp_path, "--disable-validation")
+
+
+def test_regressions_are_kept_as_numbers(tmp_path):
+    case = next(c for c in CASES if c.name == "kd_lu")
+    flags = ("--regression-target", "--num-classes", 1)
+    setting = Setting.__new__(Setting)
+    setting.case, setting.data = case, case.data(tmp_path / "data")
+    cfg = toy.parse(*case.argv(setting.data, *flags, "--max-tokens", 500, teacher=True))
+    setting.teacher = tasks.setup_task(cfg.task).build_model(cfg.model).eval()
+    setting.path = toy.save_model(tmp_path / "t.pt", cfg, setting.teacher)
+    setting.task, setting.student, _ = toy.build(*case.argv(setting.data, *flags))
+    assert build_cache(setting, tmp_path / "cache", *flags) == 0
+    got = run(setting, cached(setting, tmp_path / "cache", *flags))
+    want = setting.run(setting.criterion(*flags), sample_of(setting, 1))
+    assert_same(got, want, 1e-5)
+    assert got[2]["kd_loss"] > 0
+    with pytest.raises(ValueError, match="expected probabilities, found values"):
+        run(setting, cached(setting, tmp_path / "cache"))

@@ -1,0 +1,68 @@
+"""Half precision takes the float32 run's updates, on the CPU as far as fairseq goes there.
+
+`--amp` needs a GPU; what it does to the loss is autocast, see
+`test_criterions.py::test_autocast_follows_float32`.
+"""
+
+import fairseq_cli.train
+import pytest
+import torch
+from omegaconf import open_dict
+
+import toy
+from caching import build_cache
+from cases import CASES
+
+# largest relative difference of three updates: float16 keeps 11 bits, bfloat16 8
+MODES = {
+    "fp16": (("--fp16", "--fp16-no-flatten-grads"), 0.01),
+    "memory-efficient-fp16": (("--memory-efficient-fp16",), 0.01),
+    "bf16": ((), 0.08),
+    "memory-efficient-bf16": ((), 0.08),
+}
+# With a large epsilon Adam follows the gradients themselves, and not their signs alone; the steps
+# are long beside the rounding of the weights, which is no matter of gradients.
+RUN = ("--lr", 20, "--adam-eps", 1.0, "--batch-size", 6, "--max-update", 3, "--seed", 4)
+RUN += ("--disable-validation",)
+
+
+def updates(case, data, folder, mode, *flags):
+    """All parameters after training minus those before, as one vector."""
+    argv = case.argv(data, *RUN, "--criterion", case.name, *flags)
+    argv += MODES[mode][0] if mode else ()
+    quiet = ("--log-format", "none", "--no-progress-bar", "--cpu", "--num-workers", 0)
+    cfg = toy.parse(*argv, *quiet, "--save-dir", folder)
+    if mode and "bf16" in mode:  # the command line's --bf16 means a TPU
+        with open_dict(cfg.common):
+            cfg.common.bf16 = True
+            cfg.common.memory_efficient_bf16 = mode.startswith("memory")
+    before = toy.build(*case.argv(data), "--seed", 4)[1].state_dict()
+    fairseq_cli.train.main(cfg)
+    state = toy.checkpoint(folder / "checkpoint_last.pt")
+    assert state["optimizer_history"][-1]["num_updates"] == 3
+    after = state["model"]
+    floating = [name for name, x in before.items() if x.is_floating_point() and x.numel() > 1]
+    return torch.cat([(after[n].float() - before[n]).flatten() for n in floating])
+
+
+@pytest.mark.parametrize("name", ["kd_mlm", "kd_lm", "kd_ss", "kd_lu"])
+def test_updates_equal_those_of_float32(settings, name, tmp_path):
+    case = next(c for c in CASES if c.name == name)
+    setting = settings(case)
+    compare(case, setting.data, tmp_path, "--kd-teacher", setting.path, "--kd-lambda", 0.7)
+
+
+def test_updates_from_a_cache_equal_those_of_float32(settings, tmp_path):
+    case = next(c for c in CASES if c.name == "kd_ss")
+    setting = settings(case)
+    assert build_cache(setting, tmp_path / "cache", "--topk", 5) == 0
+    flags = ("--kd-cache", tmp_path / "cache", "--kd-divergence", "jsd")
+    compare(case, setting.data, tmp_path, *flags)
+
+
+def compare(case, data, folder, *flags):
+    want = updates(case, data, folder / "full", None, *flags)
+    assert want.norm() > 0.5
+    for mode, (_, tolerance) in MODES.items():
+        got = updates(case, data, folder / mode, mode, *flags)
+        assert (got - want).norm() <= tolerance * want.norm(), mode

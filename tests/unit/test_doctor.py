@@ -1,0 +1,84 @@
+"""`lightpaff doctor` tells a healthy installation from a broken one."""
+
+import sys
+
+import pytest
+import torch
+from fairseq.criterions import CRITERION_REGISTRY
+
+from lightpaff_fairseq.cli.main import main
+from lightpaff_fairseq.diagnosis import devices, packages, plugin
+
+
+def test_a_healthy_installation(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert f"torch            {torch.__version__}" in printed
+    assert "device cpu" in printed and "float32 ok" in printed and "bfloat16 ok" in printed
+    assert "fused distillation loss in chunks (ours): active" in printed
+    assert printed.endswith("nothing is wrong\n")
+
+
+@pytest.mark.parametrize(
+    "versions,words",
+    [
+        ({"torch": "2.4.1"}, "torch 2.4.1: expected 2.6 or newer"),
+        ({"sacrebleu": None}, "sacrebleu is not installed"),
+        ({"fairseq": "0.12.2"}, "fairseq and fairseq-fixed overwrite each other"),
+    ],
+)
+def test_packages_that_do_not_fit(monkeypatch, versions, words):
+    installed = {name: packages.version(name) for name in packages.NEEDED} | versions
+    monkeypatch.setattr(packages, "version", installed.get)
+    (problem,) = packages.package_problems()
+    assert words in problem
+
+
+def test_versions_are_compared_as_numbers():
+    assert packages.numbers("2.13.0+cpu") == (2, 13, 0) > (2, 6)
+    assert packages.numbers("2.10.0rc1") == (2, 10)
+
+
+def test_parts_that_were_not_compiled(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fairseq.data.data_utils_fast", None)
+    (problem,) = packages.package_problems()
+    assert problem.startswith("fairseq.data.data_utils_fast")
+
+
+def test_a_loss_that_is_wrong_is_noticed(monkeypatch, capsys):
+    right = devices.fused_distillation_loss
+
+    def wrong(*args):
+        terms = right(*args)
+        return terms._replace(loss=terms.loss * 1.2)
+
+    monkeypatch.setattr(devices, "fused_distillation_loss", wrong)
+    assert any("float32: wrong: a loss of" in p for p in devices.device_problems())
+    assert main(["doctor"]) == 1
+    assert "PROBLEM: cpu, float32: wrong" in capsys.readouterr().out
+
+
+def test_a_gpu_that_this_torch_cannot_use(monkeypatch, tmp_path):
+    driver = tmp_path / "version"
+    driver.write_text("x")
+    monkeypatch.setattr(devices, "NVIDIA_DRIVER", driver)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert any("built without CUDA" in p for p in devices.device_problems())
+
+
+def test_names_that_another_plugin_took_and_other_copies(monkeypatch, tmp_path):
+    class Foreign:
+        pass
+
+    monkeypatch.setitem(CRITERION_REGISTRY, "kd_ss", Foreign)
+    (tmp_path / "lightpaff_fairseq").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    problems = plugin.plugin_problems()
+    assert len(problems) == 3
+    assert "criterion kd_ss: expected ours, found that of test_doctor" in problems[0]
+    assert str(tmp_path / "lightpaff_fairseq") in problems[1]
+    assert "WORLD_SIZE=2" in problems[2]
