@@ -126,7 +126,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 def _add_common(parser: argparse.ArgumentParser, sizes: dict[str, tuple[int, str]]) -> None:
     """Flags of every measurement, after the sizes that are its own."""
     common = {
-        "--chunk-tokens": (256, "positions a chunk, as --kd-chunk-tokens"),
+        "--chunk-tokens": (512, "positions a chunk, as --kd-chunk-tokens"),
         "--repeats": (5, "rounds of timing"),
     }
     for flag, (default, text) in {**sizes, **common}.items():

@@ -66,7 +66,7 @@ class DistillationConfig(FairseqDataclass):
         metadata={"help": "for --kd-divergence jsd, 0 to 1: 0 = forward_kl, 1 = reverse_kl"},
     )
     kd_chunk_tokens: int = field(
-        default=256,
+        default=512,
         metadata={
             "help": "predicted positions that the fused loss handles at a time: memory grows "
             "with it, the result does not change"

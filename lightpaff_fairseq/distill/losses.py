@@ -34,7 +34,7 @@ class LossSettings:
     kd_lambda: float
     temperature: float | Tensor = 1.0
     label_smoothing: float = 0.0
-    chunk_tokens: int = 256
+    chunk_tokens: int = 512
     divergence: Divergence = FORWARD_KL
     accuracy: bool = True
 

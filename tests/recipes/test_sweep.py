@@ -9,7 +9,7 @@ from fairseq import options
 from recording import ROOT
 
 import toy
-from lightpaff_fairseq.criterions.flags import check_config
+from lightpaff_fairseq.criterions.checks import check_config
 
 FOLDER = ROOT / "examples" / "kd_revisited"
 sys.path.insert(0, str(FOLDER))
