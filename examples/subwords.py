@@ -6,7 +6,9 @@ subwords.py encode --model OUT/spm.model < TEXT > PIECES
 """
 
 import argparse
+import fileinput
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -27,17 +29,29 @@ def write_dictionary(model: spm.SentencePieceProcessor, path: Path) -> None:
     path.write_text("".join(f"{p} 1\n" for p in [*pieces, MASK]), encoding="utf-8")
 
 
+def sample(paths: list[str], count: int) -> list[str]:
+    """`count` random lines, the same ones every time: SentencePiece's own sample has no seed."""
+    drawn: list[str] = []
+    generator = random.Random(1)
+    with fileinput.input(paths, encoding="utf-8") as lines:
+        for i, line in enumerate(lines):
+            if i < count:
+                drawn.append(line.rstrip("\n"))
+            elif (place := generator.randrange(i + 1)) < count:
+                drawn[place] = line.rstrip("\n")
+    return drawn
+
+
 def train(args: argparse.Namespace) -> None:
     """Trains the model under a temporary name, writes the dictionary, renames the model last."""
-    sampling = {"input_sentence_size": args.sample, "shuffle_input_sentence": True}
+    source = {"sentence_iterator": iter(sample(args.text, args.sample))}
     spm.SentencePieceTrainer.train(
-        input=args.text,
+        **(source if args.sample else {"input": args.text}),
         model_prefix=f"{args.model}.part",
         vocab_size=args.vocab,
         model_type="unigram",
         character_coverage=1.0,
         byte_fallback=args.lossless,
-        **(sampling if args.sample else {}),
         normalization_rule_name="identity" if args.lossless else "nmt_nfkc",
         minloglevel=1,
     )

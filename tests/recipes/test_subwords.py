@@ -28,6 +28,10 @@ def test_every_piece_is_in_the_dictionary(tmp_path, flags, vocab):
     dictionary = Dictionary.load(str(tmp_path / "m.dict.txt"))
     assert len(dictionary) == vocab - 3 + 4 + 1 and dictionary.symbols[-1] == "<mask>"
     text = [*lines[:20], STRANGE] if "--lossless" in flags else lines[:20]
+    if "--sample" in flags:  # a character outside the sample has no piece
+        known = {*"".join(dictionary.symbols), " "}
+        text = [line for line in lines if set(line) <= known]
+        assert 300 < len(text) < 400
     coded = subwords("encode", "--model", tmp_path / "m.model", text="\n".join(text) + "\n")
     rows = [line.split() for line in coded.removesuffix("\n").split("\n")]
     assert len(rows) == len(text)
@@ -35,3 +39,14 @@ def test_every_piece_is_in_the_dictionary(tmp_path, flags, vocab):
     model = spm.SentencePieceProcessor(model_file=str(tmp_path / "m.model"))
     for line, row in zip(text, rows):
         assert model.decode(row).split() == line.split()  # words; white space is not kept
+
+
+def test_a_sample_is_the_same_every_time(tmp_path):
+    lines = texts(400)[0]
+    (tmp_path / "text").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = set()
+    for name, count in (("a", 100), ("b", 100), ("c", 300)):
+        flags = ("--vocab", 80, "--sample", count, "--model", tmp_path / name)
+        subwords("train", *flags, tmp_path / "text")
+        found.add((tmp_path / f"{name}.dict.txt").read_text())
+    assert len(found) == 2, "a equals b, and c is another sample"
