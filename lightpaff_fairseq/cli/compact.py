@@ -7,7 +7,7 @@ from pathlib import Path
 from ..pruning.compact import compact_checkpoint
 from ..pruning.files import described
 
-MEGABYTE = 2**20
+MEGABYTE = 10**6
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

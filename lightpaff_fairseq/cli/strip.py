@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..convert.strip import strip_checkpoint
 
-MEGABYTE = 2**20
+MEGABYTE = 10**6
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
