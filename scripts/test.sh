@@ -18,5 +18,5 @@ say "mypy"
 say "shellcheck"
 find . -name .venv -prune -o -path ./outputs -prune -o \( -name '*.sh' -o -path ./.ci/run \) \
   -type f -print0 | xargs -0 "$VENV/bin/shellcheck"
-say "pytest"
-exec "$VENV/bin/python" -m pytest "$@"
+say "pytest, a process a core"
+exec "$VENV/bin/python" -m pytest --numprocesses auto --dist loadfile "$@"
