@@ -60,6 +60,9 @@ class Case:
     def data(self, folder: Path, words: int = toy.WORDS) -> Path:
         return self.write(folder, words=words)
 
+    def __str__(self):
+        return self.name  # in the names of tests
+
     def argv(self, data: Path, *flags: object, teacher: bool = False) -> tuple:
         """fairseq-train's arguments for the student (or the teacher), without dropout."""
         sizes = LARGE if teacher else SMALL
