@@ -52,7 +52,7 @@ AXES: dict[str, Values] = {
         "0.5_T4": ("--kd-lambda", "0.5", "--kd-temperature", "4"),
         "1_T2": ("--kd-lambda", "1", "--kd-temperature", "2"),
     },
-    "teacher": {"online": (), "cached": ()},  # see sweep.Teacher: its 32 most probable symbols
+    "teacher": {"online": (), "cached": ()},  # cached: 32 symbols a position, or all classes
 }
 LAYERWISE = ("hidden", "hidden_cosine", "attention", "relation", "token_relation", "all")
 
@@ -83,17 +83,13 @@ def with_shapes(shapes: Sequence[str]) -> dict[str, Values]:
     Raises:
         ValueError: there is none.
     """
-    return {**AXES, "shape": named(shapes, "--shape", "2x96 --encoder-layers 2")}
+    if not shapes:
+        raise ValueError("--shape: expected at least one, as '2x96 --encoder-layers 2'")
+    return {**AXES, "shape": named(shapes)}
 
 
-def named(texts: Sequence[str], flag: str, example: str) -> dict[str, tuple[str, ...]]:
-    """`NAME FLAG...` of each text, by its name.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if not texts:
-        raise ValueError(f"{flag}: expected at least one, as {example!r}")
+def named(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """`NAME FLAG...` of each text, by its name."""
     return {first: tuple(flags) for first, *flags in (text.split() for text in texts)}
 
 

@@ -21,11 +21,12 @@ import lightpaff_fairseq
 from grid import Point, Values, key, named, points, with_shapes
 from lightpaff_fairseq.cache.header import HEADER
 from lightpaff_fairseq.cli.main import main as lightpaff
+from lightpaff_fairseq.convert.importance import Sample
 from lightpaff_fairseq.convert.student_init import StudentInit, init_student
 from training import train
 
 SHOWN = ("_loss", "_accuracy", "_bleu")
-TOPK = 32  # symbols a position of the cached teacher
+FEW = Sample(batches=8, max_tokens=1024)  # on which init=teacher_important measures
 USER_DIR = str(Path(lightpaff_fairseq.__file__).parent)
 
 
@@ -76,6 +77,7 @@ class Sweep:
                     *(self.teacher, path, self.arch, flags, rule[0]),
                     width_by=rule[1],
                     data=self.flags[0],
+                    sample=FEW,
                 )
                 init_student(wanted)
         return (path,)
@@ -90,11 +92,11 @@ class Sweep:
         """The teacher: a checkpoint, or its cache, which is built where needed."""
         if point["teacher"] == "online":
             return ["--kd-teacher", str(self.teacher)]
-        cache = self.out / f"cache_top{TOPK}"
+        cache = self.out / "cache"
         with locked(self.out / "locks" / "cache"):
             if not (cache / HEADER).exists():
                 words = ["cache-teacher", *self.flags, "--arch", self.arch, "--user-dir", USER_DIR]
-                words += ["--path", str(self.teacher), "--topk", str(TOPK), "--out", str(cache)]
+                words += ["--path", str(self.teacher), "--out", str(cache)]
                 if lightpaff(words):
                     raise ValueError(f"{cache} could not be built")
         return ["--kd-cache", str(cache)]
@@ -222,7 +224,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parser.parse_args(argv)
     try:
         axes = with_shapes(args.shape)
-        pruned = named(args.pruned, "--pruned", "NAME FLAGS") if args.pruned else {}
+        pruned = named(args.pruned)
         grid = points(args.vary, axes, args.seeds, pruned)
         sweep = Sweep(
             *(args.recipe, args.out, args.arch, tuple(args.flags), tuple(args.split), axes),
