@@ -55,9 +55,9 @@ class Record(logging.Handler):
             self.validation_seconds += time.monotonic() - self._began
             self.results |= _numbers(json.loads(text), record.name)
         elif record.name in ("train", "train_inner") and text.startswith("{"):
-            values = json.loads(text)
-            wall = values.get("train_wall", values.get("train_train_wall"))
-            self.updates_seconds = max(self.updates_seconds, float(wall or 0))
+            # seconds in updates; an epoch's line has it under a prefix, and the whole time beside it
+            key = "train_train_wall" if record.name == "train" else "train_wall"
+            self.updates_seconds = max(self.updates_seconds, float(json.loads(text).get(key) or 0))
 
 
 def _numbers(values: dict[str, Any], split: str) -> dict[str, float]:

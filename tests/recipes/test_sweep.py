@@ -1,6 +1,7 @@
 """examples/kd_revisited: the grid, a sweep over toy models, its table and plot."""
 
 import json
+import logging
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ sys.path.insert(0, str(FOLDER))
 import grid  # noqa: E402
 import report  # noqa: E402
 import sweep  # noqa: E402
+import training  # noqa: E402
 
 AXES = grid.with_shapes(["2x8", "1x12 --encoder-layers 1 --encoder-embed-dim 12"])
 EVERYTHING = "knowledge*layer_map*init*soft*teacher*shape"
@@ -202,6 +204,16 @@ def test_a_sweep_is_resumed_and_reported(recipe, tmp_path, capsys):
         ]
         assert f"| {init} | 0.00 M | {sum(both) / 2:.1f} | {both[0]:.1f} {both[1]:.1f} |" in table
     assert "<svg" in (tmp_path / "plot.svg").read_text()
+
+
+def test_seconds_of_updates_are_not_those_of_everything():
+    record = training.Record(["valid"])
+    line = {"train_wall": "3", "wall": "9"}
+    record.emit(logging.makeLogRecord({"name": "train_inner", "msg": json.dumps(line)}))
+    assert record.updates_seconds == 3
+    line = {"train_train_wall": "4", "train_wall": "11"}
+    record.emit(logging.makeLogRecord({"name": "train", "msg": json.dumps(line)}))
+    assert record.updates_seconds == 4
 
 
 def test_what_is_missing_is_named(recipe, tmp_path, capsys):
