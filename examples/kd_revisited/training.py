@@ -55,7 +55,7 @@ class Record(logging.Handler):
             self.validation_seconds += time.monotonic() - self._began
             self.results |= _numbers(json.loads(text), record.name)
         elif record.name in ("train", "train_inner") and text.startswith("{"):
-            # seconds in updates; an epoch's line has it under a prefix, and the whole time beside it
+            # an epoch's line has a prefix, and under the inner lines' name the time of everything
             key = "train_train_wall" if record.name == "train" else "train_wall"
             self.updates_seconds = max(self.updates_seconds, float(json.loads(text).get(key) or 0))
 
