@@ -15,17 +15,21 @@ train() {
   if [[ -f $OUT/$name.pt ]]; then say "$name" "finished before, reused"; return; fi
   exec {lock}>"$OUT/$name/lock"
   flock --nonblock "$lock" || { say "$name" "error: is being trained already" >&2; return 1; }
-  if [[ -f $OUT/$name/checkpoint_last.pt ]]; then say "$name" "was interrupted, continues"; fi
-  fairseq-train "$@" --save-dir "$OUT/$name" --no-epoch-checkpoints --num-workers "${WORKERS:-0}" \
-    --user-dir "$ROOT/lightpaff_fairseq" --log-format json --log-interval 50 \
-    --required-batch-size-multiple 1 --update-epoch-batch-itr True 2>&1 |
-    python "$ROOT/examples/progress.py" "$name" "$log" || {
-    say "$name" "failed; the end of $log:" >&2
-    tail -n 3 "$log" >&2
-    return 1
-  }
-  lightpaff "${FINISH:-strip}" --path "$OUT/$name/checkpoint_best.pt" --out "$OUT/$name.pt" >>"$log" 2>&1
+  if [[ ! -f $OUT/$name/trained ]]; then
+    if [[ -f $OUT/$name/checkpoint_last.pt ]]; then say "$name" "was interrupted, continues"; fi
+    fairseq-train "$@" --save-dir "$OUT/$name" --no-epoch-checkpoints --num-workers "${WORKERS:-0}" \
+      --user-dir "$ROOT/lightpaff_fairseq" --log-format json --log-interval 50 \
+      --required-batch-size-multiple 1 --update-epoch-batch-itr True 2>&1 |
+      python "$ROOT/examples/progress.py" "$name" "$log" || { failed "$name" "$log"; return 1; }
+    touch "$OUT/$name/trained"
+  fi
+  lightpaff "${FINISH:-strip}" --path "$OUT/$name/checkpoint_best.pt" --out "$OUT/$name.pt" >>"$log" 2>&1 ||
+    { failed "$name" "$log"; return 1; }
   exec {lock}>&-
+}
+failed() { # NAME LOG
+  say "$1" "failed; the end of $2:" >&2
+  tail -n 3 "$2" >&2
 }
 
 # same_flags NAME FLAG...: a model made with other flags is neither reused nor continued.

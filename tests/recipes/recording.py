@@ -30,6 +30,9 @@ if name == "fairseq-train":
     (after("--save-dir") / "checkpoint_best.pt").touch()
     print("INFO | fairseq_cli.train | {{'optimization': {{'max_update': 60}}}}")
     print('INFO | valid | {{"epoch": 2, "valid_ppl": "9.5", "valid_num_updates": "60"}}')
+elif argv[0] == os.environ.get("FAIL"):
+    print("lightpaff strip: error: --made-up: wrong", file=sys.stderr)
+    sys.exit(2)
 elif argv[0] in ("strip", "compact"):
     after("--out").touch()
     if argv[0] == "compact":

@@ -33,6 +33,20 @@ def test_a_failure_says_why_and_a_new_run_continues(recipe):
     assert "teacher" not in second and {"student_pretrained_kd", "student_kd_kd"} <= set(second)
 
 
+def test_a_model_that_could_not_be_stripped_is_not_trained_again(recipe):
+    recipe.run(RECIPE / "prepare.sh")
+    recipe.calls()
+    failed = recipe.run(RECIPE / "teacher.sh", FAIL="strip")
+    assert failed.returncode == 1 and "teacher_pretrained         failed" in failed.stderr
+    assert "--made-up: wrong" in failed.stderr and set(trainings(recipe.calls())) == {
+        "teacher_pretrained"
+    }
+    again = recipe.run(RECIPE / "teacher.sh")
+    assert again.returncode == 0, again.stderr
+    assert set(trainings(recipe.calls())) == {"teacher"}
+    assert (recipe.out / "teacher_pretrained.pt").exists()
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("model", ["teacher", "student_plain_plain"])
 def test_stopping_leaves_no_training_behind(recipe, stop, model):
