@@ -1,1 +1,1 @@
-"""`lightpaff report`: finished and running trainings as one page, without any measuring of its own."""
+"""`lightpaff report`: finished and running trainings as one page; it measures nothing itself."""

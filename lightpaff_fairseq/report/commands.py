@@ -32,16 +32,16 @@ def command_of(provenance: dict[str, Any], flags: Optional[Path], name: str) -> 
     """
     recorded = provenance.get("command")
     if isinstance(recorded, str) and _is_of_one_training(recorded):
-        return Command(recorded, "recorded in the log")
+        return Command(recorded, "Recorded in the log")
     if flags is not None and flags.is_file():
         words = quoted(flags.read_text(encoding="utf-8").split())
         if words and words[0] == name:
             words = words[1:]
-        note = "flags as the recipe recorded them (OUT is its folder); the recipe adds --save-dir, "
+        note = "Flags as the recipe recorded them (OUT is its folder); the recipe adds --save-dir, "
         return Command(" ".join(["fairseq-train", *words]), note + "logging and --user-dir")
     if isinstance(recorded, str):
-        return Command(recorded, "recorded in the log: one process made several trainings")
-    return Command(None, "the command was not recorded")
+        return Command(recorded, "Recorded in the log: one process made several trainings")
+    return Command(None, "The command was not recorded")
 
 
 def _is_of_one_training(command: str) -> bool:
@@ -50,11 +50,11 @@ def _is_of_one_training(command: str) -> bool:
 
 def command_of_flags(flags: list[str]) -> Command:
     """Of a point of a sweep, whose flags are in its result."""
-    return Command(shlex.join(["fairseq-train", *flags]), "flags in results.jsonl")
+    return Command(shlex.join(["fairseq-train", *flags]), "Flags in results.jsonl")
 
 
 def quoted(words: list[str]) -> list[str]:
-    """Words that lost their quotes, quoted again: a value that opens a bracket ends where it closes.
+    """Words that lost their quotes, quoted again: what opens a bracket ends where that closes.
 
     `--adam-betas (0.9, 0.98)` becomes `--adam-betas '(0.9, 0.98)'`.
     """

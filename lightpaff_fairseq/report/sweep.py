@@ -73,7 +73,9 @@ def read_sweep(path: Path) -> Sweep:
         ValueError: a line that is not JSON, or no line at all.
     """
     rows = read_rows(path)
-    return Sweep(rows, _json(path.with_name("base.json")) or {}, _json(path.with_name("teacher.json")))
+    return Sweep(
+        rows, _json(path.with_name("base.json")) or {}, _json(path.with_name("teacher.json"))
+    )
 
 
 def read_rows(path: Path, flag: str = "RUNS") -> list[Row]:

@@ -1,0 +1,84 @@
+"""What the results say, in a few sentences that do not flatter."""
+
+import math
+from collections.abc import Sequence
+
+from .quality import Metric, Row, is_number, quality_of, speed_of, undistilled
+
+
+def summarise(rows: Sequence[Row]) -> str:
+    """The best student against the teacher and against the student without distillation.
+
+    Args:
+        rows: of `lightpaff evaluate`; the first is the teacher.
+    Returns:
+        "" where there is nothing to compare.
+    """
+    metric = quality_of(rows)
+    if metric is None or len(rows) < 2:
+        return ""
+    teacher, *students = rows
+    plain = undistilled(rows)
+    candidates = [row for row in students if row is not plain] or students
+    best = max(candidates, key=lambda row: (metric.gain(row[metric.key], 0), _speed(row)))
+    which = "The student" if len(candidates) == 1 else "The best student,"
+    name = best["name"] if len(candidates) == 1 else f"{best['name']},"
+    sentences = [f"{which} {name} {_against_teacher(best, teacher, metric)}"]
+    if plain is not None and best is not plain:
+        sentences.append(_against_plain(best, plain, teacher, metric))
+    return " ".join([*sentences, *_doubts(rows, metric)])
+
+
+def _speed(row: Row) -> float:
+    return row["times_faster"] if is_number(row.get("times_faster")) else 0.0
+
+
+def _against_teacher(best: Row, teacher: Row, metric: Metric) -> str:
+    ratios = []
+    if is_number(best.get("times_smaller")):
+        ratios.append(_ratio(best["times_smaller"], "smaller", "larger"))
+    if speed_of([best, teacher]) and is_number(best.get("times_faster")):
+        ratios.append(_ratio(best["times_faster"], "faster", "slower"))
+    than = f"is {' and '.join(ratios)} than {teacher['name']} and " if ratios else ""
+    text = f"{than}reaches {metric.title} {_value(best, metric)}"
+    if not metric.higher_is_better:
+        return f"{text}; {teacher['name']} has {_value(teacher, metric)}, lower is better."
+    if teacher[metric.key] <= 0:
+        return f"{text}; {teacher['name']} has {_value(teacher, metric)}."
+    part = 100 * best[metric.key] / teacher[metric.key]
+    return f"{text}, {part:.1f} % of {teacher['name']}'s {_value(teacher, metric)}."
+
+
+def _value(row: Row, metric: Metric) -> str:
+    return f"{row[metric.key]:.{metric.digits}f}"
+
+
+def _ratio(value: float, more: str, less: str) -> str:
+    return f"{value:.1f} times {more}" if value >= 1 else f"{1 / value:.1f} times {less}"
+
+
+def _against_plain(best: Row, plain: Row, teacher: Row, metric: Metric) -> str:
+    gain = metric.gain(best[metric.key], plain[metric.key])
+    value = f"{_value(plain, metric)} ({plain['name']})"
+    if gain <= 0:
+        return f"Distillation gained nothing here: without it, it is {value}."
+    gap = metric.gain(teacher[metric.key], plain[metric.key])
+    if gap <= 0:
+        return f"Without distillation it is {value}, no worse than {teacher['name']} itself."
+    part = f"{100 * gain / gap:.0f} % of the gap to {teacher['name']}"
+    return f"Without distillation it is {value}: distillation closes {part}."
+
+
+def _doubts(rows: Sequence[Row], metric: Metric) -> list[str]:
+    """What keeps a difference from being a fact."""
+    found = []
+    counts = [row.get("sentences") for row in rows]
+    if metric.key == "accuracy" and is_number(counts[0]) and counts[0] and len(set(counts)) == 1:
+        p = rows[1]["accuracy"] / 100
+        margin = 196 * math.sqrt(p * (1 - p) / counts[0])
+        found.append(
+            f"{counts[0]:,} test sentences tell an accuracy to ±{margin:.1f} points (95 %)."
+        )
+    if not any("seed" in str(row["name"]) for row in rows):
+        found.append("Each row is one training.")
+    return found
