@@ -4,6 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from ..report.logs import Log
 from ..report.output import write_text
 from ..report.page import page
 from ..report.plots import kl_sparsity
@@ -83,7 +84,7 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError("; ".join(problems))
 
 
-def _logs(runs: list[Run]) -> dict[str, object]:
+def _logs(runs: list[Run]) -> dict[str, Log]:
     several = len(runs) > 1
     return {
         f"{run.title}: {label}" if several else label: run.logs[name]

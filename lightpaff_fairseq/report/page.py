@@ -82,9 +82,14 @@ def page(runs: Sequence[Run], title: str) -> str:
         raise ValueError(
             "lightpaff report needs the package Jinja2: pip install 'lightpaff-fairseq[plots]'"
         ) from error
-    loader = FileSystemLoader(Path(__file__).parent)
-    options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
-    template = Environment(autoescape=True, loader=loader, **options).get_template("page.html.j2")
+    environment = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(Path(__file__).parent),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    template = environment.get_template("page.html.j2")
     text: str = template.render(
         title=title,
         sections=[_section(run, f"run-{i}") for i, run in enumerate(runs)],

@@ -17,6 +17,12 @@ _VARIABLES = {  # what a page may replace, in a dark theme
     PAPER: "--paper",
     **{colour: f"--series-{i}" for i, colour in enumerate(COLOURS)},
 }
+_NOT_IN_A_PAGE = (
+    (r"<defs>\s*<style.*?</style>\s*</defs>", ""),  # would be the whole page's style
+    (r' font-family: [^;"]*;', ""),  # the page's font
+    (r'<g id="[^"]*">', "<g>"),  # nothing refers to them
+    (r"\s*\n\s*", "\n"),
+)
 _SETTINGS = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and copied
     "svg.hashsalt": "lightpaff",
@@ -88,6 +94,8 @@ def inline(made: Any, title: str, description: str, name: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    for pattern, kept in _NOT_IN_A_PAGE:
+        text = re.sub(pattern, kept, text, flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
     for colour in _VARIABLES:
@@ -104,7 +112,13 @@ def _drawn(made: Any) -> str:
     buffer = io.StringIO()
     made.savefig(buffer, format="svg", metadata={"Date": None})
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
-    return re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)  # a comment a text, as long as it
+    text = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)  # a comment a text, as long as it
+    return re.sub(r'="[^"]*"', _rounded, text)  # not between tags, where numbers are read
+
+
+def _rounded(attribute: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a point."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", attribute[0])
 
 
 def _explained(text: str, title: str, description: str, name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..evaluation.table import millions
+from ..evaluation.table import decimals, millions
 from .quality import METRICS, Metric, Row, is_number, quality_of, undistilled
 from .sweep import Sweep
 
@@ -22,12 +22,12 @@ _TITLES = {
 }
 _WRITERS: dict[str, Callable[[Any], str]] = {
     "params": millions,
-    "size_mb": lambda x: f"{x:.1f}",
+    "size_mb": decimals(1),
     "sentences_per_s": lambda x: f"{x:,.0f}",
     "tokens_per_s": lambda x: f"{x:,.0f}",
-    "times_smaller": lambda x: f"{x:.1f}×",
-    "times_faster": lambda x: f"{x:.1f}×",
-    **{metric.key: (lambda x, m=metric: f"{x:.{m.digits}f}") for metric in METRICS},
+    "times_smaller": decimals(1, "×"),
+    "times_faster": decimals(1, "×"),
+    **{metric.key: decimals(metric.digits) for metric in METRICS},
 }
 _SIZES, _SPEEDS = ("params", "size_mb"), ("times_smaller", "times_faster")
 
