@@ -85,10 +85,12 @@ def check(args: argparse.Namespace) -> None:
 
 
 def _logs(runs: list[Run]) -> dict[str, Log]:
+    """The logs to plot, by label."""
     several = len(runs) > 1
     return {
         f"{run.title}: {label}" if several else label: run.logs[name]
         for run in runs
         for name, label in run.labels().items()
         if name in run.logs
+        and (not run.path.is_dir() or run.logs[name].training_curve("prune_sparsity"))
     }

@@ -136,8 +136,9 @@ def _folder(path: Path, title: str) -> list[Run]:
 
 
 def _find_commands(run: Run) -> None:
-    names = dict.fromkeys([*run.logs, *sorted(p.parent.name for p in run.path.glob("*/flags"))])
-    rows = {row["name"]: row for row in run.sweep.rows} if run.sweep else {}
+    rows = {str(row["name"]): row for row in run.sweep.rows} if run.sweep else {}
+    flags = sorted(path.parent.name for path in run.path.glob("*/flags"))
+    names = dict.fromkeys([*run.logs, *rows, *flags])
     for name in names:
         if name in rows and isinstance(rows[name].get("flags"), list):
             run.commands[name] = command_of_flags([str(word) for word in rows[name]["flags"]])

@@ -39,14 +39,18 @@ def _against_teacher(best: Row, teacher: Row, metric: Metric) -> str:
         ratios.append(_ratio(best["times_smaller"], "smaller", "larger"))
     if speed_of([best, teacher]) and is_number(best.get("times_faster")):
         ratios.append(_ratio(best["times_faster"], "faster", "slower"))
-    than = f"is {' and '.join(ratios)} than {teacher['name']} and " if ratios else ""
+    than = f"is {' and '.join(ratios)} than {_called(teacher)} and " if ratios else ""
     text = f"{than}reaches {metric.title} {_value(best, metric)}"
     if not metric.higher_is_better:
-        return f"{text}; {teacher['name']} has {_value(teacher, metric)}, lower is better."
+        return f"{text}; {_called(teacher)} has {_value(teacher, metric)}, lower is better."
     if teacher[metric.key] <= 0:
-        return f"{text}; {teacher['name']} has {_value(teacher, metric)}."
+        return f"{text}; {_called(teacher)} has {_value(teacher, metric)}."
     part = 100 * best[metric.key] / teacher[metric.key]
-    return f"{text}, {part:.1f} % of {teacher['name']}'s {_value(teacher, metric)}."
+    return f"{text}, {part:.1f} % of {_called(teacher)}'s {_value(teacher, metric)}."
+
+
+def _called(teacher: Row) -> str:
+    return "the teacher" if teacher["name"] == "teacher" else str(teacher["name"])
 
 
 def _value(row: Row, metric: Metric) -> str:
@@ -64,8 +68,8 @@ def _against_plain(best: Row, plain: Row, teacher: Row, metric: Metric) -> str:
         return f"Distillation gained nothing here: without it, it is {value}."
     gap = metric.gain(teacher[metric.key], plain[metric.key])
     if gap <= 0:
-        return f"Without distillation it is {value}, no worse than {teacher['name']} itself."
-    part = f"{100 * gain / gap:.0f} % of the gap to {teacher['name']}"
+        return f"Without distillation it is {value}, no worse than {_called(teacher)} itself."
+    part = f"{100 * gain / gap:.0f} % of the gap to {_called(teacher)}"
     return f"Without distillation it is {value}: distillation closes {part}."
 
 
@@ -76,9 +80,8 @@ def _doubts(rows: Sequence[Row], metric: Metric) -> list[str]:
     if metric.key == "accuracy" and is_number(counts[0]) and counts[0] and len(set(counts)) == 1:
         p = rows[1]["accuracy"] / 100
         margin = 196 * math.sqrt(p * (1 - p) / counts[0])
-        found.append(
-            f"{counts[0]:,} test sentences tell an accuracy to ±{margin:.1f} points (95 %)."
-        )
+        known = f"an accuracy is known to ±{margin:.1f} points (95 %)"
+        found.append(f"With {counts[0]:,} test sentences {known}.")
     if not any("seed" in str(row["name"]) for row in rows):
         found.append("Each row is one training.")
     return found

@@ -77,8 +77,7 @@ def figure(width: float, height: float, rows: int = 1) -> Iterator[tuple[Any, li
 
 def standalone(made: Any, title: str, description: str) -> str:
     """A figure as the text of a file: on white paper, with title and description for readers."""
-    made.set_facecolor("white")
-    return _explained(_drawn(made), title, description, "figure")
+    return _explained(_drawn(made, "white"), title, description, "figure")
 
 
 def inline(made: Any, title: str, description: str, name: str) -> str:
@@ -90,7 +89,7 @@ def inline(made: Any, title: str, description: str, name: str) -> str:
         `<svg>` without a size of its own, its colours as CSS variables (`--ink`, `--series-0`, ...)
         that fall back to those of paper.
     """
-    text = _drawn(made)
+    text = _drawn(made, "none")
     text = text[text.index("<svg") :]
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
@@ -108,9 +107,9 @@ def themed(colour: str) -> str:
     return f"var({_VARIABLES[colour]}, {colour})"
 
 
-def _drawn(made: Any) -> str:
+def _drawn(made: Any, paper: str) -> str:
     buffer = io.StringIO()
-    made.savefig(buffer, format="svg", metadata={"Date": None})
+    made.savefig(buffer, format="svg", metadata={"Date": None}, facecolor=paper)
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)  # a comment a text, as long as it
     return re.sub(r'="[^"]*"', _rounded, text)  # not between tags, where numbers are read
