@@ -15,7 +15,7 @@ from .curves import panels, stages
 from .logs import Log
 from .plots import learning, sweep_panel, tradeoff
 from .quality import quality_of, speed_of
-from .runs import Run, stem_of
+from .runs import Run, stems
 from .style import Style, styles
 from .summary import summarise
 from .svg import themed
@@ -104,10 +104,10 @@ def _section(run: Run, anchor: str) -> Section:
     looks = styles(labels)
     section = Section(anchor, run, summarise(run.rows), versions=_versions(run.logs.values()))
     if run.rows:
-        stems = [stem_of(row) for row in run.rows]
-        section.results = results_table(run.rows, stems)
-        section.tradeoffs = _tradeoffs(run, looks, anchor)
-        section.legend = _legend(dict.fromkeys(stems), looks, labels)
+        names = stems(run.rows)
+        section.results = results_table(run.rows, names)
+        section.tradeoffs = _tradeoffs(run, [looks[name] for name in names], anchor)
+        section.legend = _legend(names, looks, labels)
     for i, (task, names) in enumerate(stages(run.logs).items()):
         logs = {name: run.logs[name] for name in labels if name in names}
         section.stages.append(_stage(task, logs, looks, labels, f"{anchor}-stage-{i}"))
@@ -123,7 +123,7 @@ def _section(run: Run, anchor: str) -> Section:
     return section
 
 
-def _tradeoffs(run: Run, looks: dict[str, Style], anchor: str) -> list[str]:
+def _tradeoffs(run: Run, looks: list[Style], anchor: str) -> list[str]:
     metric, speed = quality_of(run.rows), speed_of(run.rows)
     if metric is None:
         return []

@@ -7,7 +7,6 @@ from typing import Any
 from .curves import Panel
 from .logs import Curve, Log
 from .quality import Metric, Row, is_number
-from .runs import stem_of
 from .style import Style, styles
 from .svg import PAPER, TEXT, figure, inline, standalone
 from .sweep import LOWER_IS_BETTER, Sweep
@@ -20,7 +19,7 @@ def tradeoff(
     rows: Sequence[Row],
     axis: tuple[str, str],
     metric: Metric,
-    looks: Mapping[str, Style],
+    looks: Sequence[Style],
     name: str,
 ) -> str:
     """Quality against size or speed: a marker a model, better is up, logarithmic to the right.
@@ -29,13 +28,14 @@ def tradeoff(
         rows: all have the metric.
         axis: the key of the horizontal axis and its title; a key with `_runs` beside it shows the
             range of the runs as a line.
-        looks: style of a model, by the name of its checkpoint.
+        looks: a style for each row.
     """
     key, title = axis
-    shown = [row for row in rows if is_number(row.get(key)) and row[key] > 0]
+    pairs = zip(rows, looks, strict=True)
+    visible = [(row, look) for row, look in pairs if is_number(row.get(key)) and row[key] > 0]
+    shown = [row for row, _ in visible]
     with figure(WIDTH, HEIGHT) as (made, axes):
-        for row in shown:
-            look = looks[stem_of(row)]
+        for row, look in visible:
             runs = [x for x in row.get(f"{key}_runs", []) if is_number(x)]
             if len(runs) > 1:
                 ends = [min(runs), max(runs)]

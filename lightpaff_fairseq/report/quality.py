@@ -1,6 +1,8 @@
 """Which of a result's numbers are quality, and which way is better."""
 
 import math
+import re
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -60,6 +62,26 @@ def speed_of(rows: Sequence[Row]) -> Optional[str]:
     """The key of the speed, as `sentences_per_s`; higher is faster."""
     keys = [key for row in rows for key in row if key.endswith("_per_s")]
     return next((k for k in keys if all(is_number(row.get(k)) for row in rows)), None)
+
+
+def over_seeds(rows: Sequence[Row], metric: Metric) -> list[Row]:
+    """One row a model: those that differ in `, seed N` at the end of their name become their mean.
+
+    Returns:
+        the first row of each model with the mean of the metric, and `trainings`, their number.
+    """
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(re.sub(r", seed \d+$", "", str(row["name"])), []).append(row)
+    return [
+        {
+            **same[0],
+            "name": name,
+            metric.key: statistics.mean(row[metric.key] for row in same),
+            "trainings": len(same),
+        }
+        for name, same in groups.items()
+    ]
 
 
 def undistilled(rows: Sequence[Row]) -> Optional[Row]:

@@ -48,13 +48,23 @@ class Run:
 
         The evaluated models come first, in the order of their rows.
         """
-        found = {stem_of(row): str(row["name"]) for row in self.rows}
+        names = [str(row["name"]) for row in self.rows]
+        found = dict(zip(stems(self.rows), names, strict=True))
         return found | {name: name for name in self.logs if name not in found}
 
 
-def stem_of(row: Mapping[str, Any]) -> str:
-    """The name of a row's checkpoint, which is that of its log; without a path, the row's name."""
-    return Path(row["path"]).stem if row.get("path") else str(row["name"])
+def stems(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of the rows' checkpoints, which are those of their logs.
+
+    `OUT/NAME.pt` and `OUT/NAME/checkpoint_best.pt` are NAME. Where two would be the same, the names
+    of the rows serve.
+    """
+    found = []
+    for row in rows:
+        path = Path(str(row.get("path") or row["name"]))
+        found.append(path.parent.name if path.stem.startswith("checkpoint") else path.stem)
+    unique = len(set(found)) == len(found) and all(found)
+    return found if unique else [str(row["name"]) for row in rows]
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:

@@ -3,18 +3,20 @@
 import math
 from collections.abc import Sequence
 
-from .quality import Metric, Row, is_number, quality_of, speed_of, undistilled
+from .quality import Metric, Row, is_number, over_seeds, quality_of, speed_of, undistilled
 
 
 def summarise(rows: Sequence[Row]) -> str:
     """The best student against the teacher and against the student without distillation.
 
     Args:
-        rows: of `lightpaff evaluate`; the first is the teacher.
+        rows: of `lightpaff evaluate`; the first is the teacher. Of several seeds the mean counts:
+            the best of them would be chance.
     Returns:
         "" where there is nothing to compare.
     """
     metric = quality_of(rows)
+    rows = over_seeds(rows, metric) if metric else []
     if metric is None or len(rows) < 2:
         return ""
     teacher, *students = rows
@@ -82,6 +84,6 @@ def _doubts(rows: Sequence[Row], metric: Metric) -> list[str]:
         margin = 196 * math.sqrt(p * (1 - p) / counts[0])
         known = f"an accuracy is known to ±{margin:.1f} points (95 %)"
         found.append(f"With {counts[0]:,} test sentences {known}.")
-    if not any("seed" in str(row["name"]) for row in rows):
-        found.append("Each row is one training.")
+    most = max(row["trainings"] for row in rows)
+    found.append(f"Means of up to {most} trainings." if most > 1 else "Each row is one training.")
     return found

@@ -56,7 +56,7 @@ class Sweep:
             ValueError: no row has any of the known metrics.
         """
         for name in METRICS:
-            if any(key.endswith(f"_{name}") for key in self.rows[0]):
+            if _has(self.rows[0], name):
                 return name
         raise ValueError(f"RUNS: a sweep's rows hold none of the metrics {', '.join(METRICS)}")
 
@@ -70,12 +70,23 @@ def read_sweep(path: Path) -> Sweep:
     """Reads results.jsonl and, beside it, base.json and teacher.json where they are.
 
     Raises:
-        ValueError: a line that is not JSON, or no line at all.
+        ValueError: a line that is not JSON, or no line at all, or one without an axis of base.json.
     """
     rows = read_rows(path)
-    return Sweep(
-        rows, _json(path.with_name("base.json")) or {}, _json(path.with_name("teacher.json"))
-    )
+    base, teacher = (_json(path.with_name(name)) for name in ("base.json", "teacher.json"))
+    sweep = Sweep(rows, base or {}, teacher)
+    if sweep.base:
+        wanted = {*sweep.base, "seed", "parameters"}
+        for number, row in enumerate(rows, 1):
+            missing = sorted(wanted - row.keys())
+            missing += [] if _has(row, sweep.metric) else [f"a result in {sweep.metric}"]
+            if missing:
+                raise ValueError(f"RUNS {path}: line {number}: there is no {', '.join(missing)}")
+    return sweep
+
+
+def _has(row: Row, metric: str) -> bool:
+    return any(key.endswith(f"_{metric}") for key in row)
 
 
 def read_rows(path: Path, flag: str = "RUNS") -> list[Row]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..evaluation.table import decimals, millions
-from .quality import METRICS, Metric, Row, is_number, quality_of, undistilled
+from .quality import METRICS, Metric, Row, is_number, over_seeds, quality_of, undistilled
 from .sweep import Sweep
 
 _COUNTS = ("sentences", "tokens", "unknown_tokens", "words")  # of the test set
@@ -140,17 +140,20 @@ def _shown(key: str, value: Any) -> str:
 
 
 def _add_gain(table: Table, rows: Sequence[Row], metric: Metric | None) -> None:
-    """One more column: by how much each student is better than the one without distillation."""
-    plain = undistilled(rows)
+    """One more column: by how much each model is better than the student without distillation, of
+    several seeds their mean."""
+    models = over_seeds(rows, metric) if metric else []
+    plain = undistilled(models)
     if plain is None or metric is None:
         return
     place = table.keys.index(metric.key) + 1
     table.keys.insert(place, "")
-    table.titles.insert(place, f"gain over {plain['name']}")
+    mean = f" (mean of {plain['trainings']})" if plain["trainings"] > 1 else ""
+    table.titles.insert(place, f"gain over {plain['name']}{mean}")
     for row, (_, _, cells) in zip(rows, table.rows, strict=True):
         gain = metric.gain(row[metric.key], plain[metric.key])
-        text = "" if row is plain else f"{gain:+.{metric.digits}f}"
-        cells.insert(place, Cell(text))
+        is_itself = not mean and row["name"] == plain["name"]
+        cells.insert(place, Cell("" if is_itself else f"{gain:+.{metric.digits}f}"))
 
 
 def sweep_table(sweep: Sweep) -> Table:

@@ -56,7 +56,7 @@ def test_a_pruning_run_that_is_resumed(run, kind, tmp_path):
     sparsity, kl = (log.training_curve(name) for name in ("prune_sparsity", "kd_loss"))
     assert list(sparsity) == list(kl) == [1, 2, 3, 4, 5, 6]
     assert {u: sparsity[u] for u in range(1, 5)} == first.training_curve("prune_sparsity")
-    assert all(v > 0 for v in log.training_curve("kd_hidden").values())
+    assert log.training_curve("kd_hidden")[6] > 0
     assert [m for m in log.metrics("valid") if m in ("loss", "ppl")] == ["loss", "ppl"]
     assert "prune_sparsity" not in log.metrics("valid")
 

@@ -24,7 +24,7 @@ from lightpaff_fairseq.report.configuration import parse_configuration, settings
 from lightpaff_fairseq.report.curves import panels, stages, thin
 from lightpaff_fairseq.report.lines import measured, said
 from lightpaff_fairseq.report.logs import read_log
-from lightpaff_fairseq.report.runs import read_runs, titles
+from lightpaff_fairseq.report.runs import read_runs, stems, titles
 
 
 def read(tmp_path, lines):
@@ -183,6 +183,25 @@ def test_a_folder_is_read_as_a_recipe_leaves_it(tmp_path):
     assert swept.title == "polarity/sweep" and len(swept.sweep.rows) == 8
     assert set(swept.sweep.panels()) == {"knowledge", "soft"}
     assert [s.mean for s in swept.sweep.panels()["soft"]] == [70.6875, 72.6875]
+
+
+def test_rows_are_matched_to_logs_and_never_mixed_up():
+    def rows(*paths):
+        return [{"name": f"row {i}", "path": path} for i, path in enumerate(paths)]
+
+    assert stems(rows("OUT/a.pt", "OUT/b/checkpoint_best.pt")) == ["a", "b"]
+    assert stems(rows("x/checkpoint_best.pt", "x/checkpoint_last.pt")) == ["row 0", "row 1"]
+    assert stems([{"name": "alone"}]) == ["alone"]
+
+
+def test_a_sweep_with_holes_is_refused(tmp_path):
+    path = sweep(tmp_path / "sweep") / "results.jsonl"
+    lines = path.read_text().splitlines()
+    row = json.loads(lines[2])
+    del row["soft"], row["valid_accuracy"]
+    path.write_text("\n".join([*lines[:2], json.dumps(row), *lines[3:]]))
+    with pytest.raises(ValueError, match="line 3: there is no soft, a result in accuracy"):
+        read_runs([tmp_path / "sweep"])
 
 
 def test_runs_of_one_name_are_told_apart(tmp_path):

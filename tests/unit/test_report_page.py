@@ -4,6 +4,7 @@ import copy
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -24,6 +25,7 @@ from lightpaff_fairseq.report.plots import short
 from lightpaff_fairseq.report.style import styles
 from lightpaff_fairseq.report.summary import summarise
 
+ROOT = Path(__file__).resolve().parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -196,6 +198,27 @@ def test_summary_does_not_flatter():
     )
     assert "75.90; the teacher has 59.20, lower is better." in found
     assert summarise(rows()[:1]) == "" and summarise([{"name": "a"}, {"name": "b"}]) == ""
+
+
+def test_of_several_seeds_the_mean_counts(tmp_path, capsys):
+    results = rows()
+    for i, (place, accuracy) in enumerate(((4, 60.5), (1, 77.5)), 1):
+        path = results[place]["path"].replace(".pt", "_seed2.pt")
+        again = {**results[place], "name": f"{results[place]['name']}, seed 2", "path": path}
+        results.insert(place + i, {**again, "accuracy": accuracy})
+    found = summarise(results)
+    assert "The best student, fine-tuning KD," in found, "not the lucky seed of two-stage KD"
+    assert "Without distillation it is 76.50 (no KD)" in found and "up to 2 trainings" in found
+    page = Page(made(tmp_path, capsys, recipe(tmp_path / "r", results)))
+    assert "gain over no KD (mean of 2)" in page.text and "+1.00" in page.text
+
+
+def test_the_template_is_installed_with_the_package():
+    folder = ROOT / "lightpaff_fairseq"
+    others = {p.parent.name for p in folder.rglob("*") if p.is_file() and "py" not in p.suffix}
+    assert others == {"report"} and {p.suffix for p in (folder / "report").iterdir()} >= {".j2"}
+    packaged = re.search(r"package_data=(.*),\n", (ROOT / "setup.py").read_text())[1]
+    assert json.loads(packaged) == {"lightpaff_fairseq.report": ["*.j2"]}
 
 
 @pytest.mark.parametrize("x, shown", [(1.5e6, "1.5 M"), (2000, "2 k"), (0.5, "0.5"), (50, "50")])
