@@ -6,25 +6,37 @@ from typing import Any
 from .tables import Cell, Table, cell, title
 
 
-def benchmark_tables(found: Mapping[str, Any]) -> list[Table]:
-    """Tables of variants, and one of what was measured on what.
+def benchmark_tables(found: Mapping[str, Any]) -> list[tuple[str, Table]]:
+    """Captions and tables: of variants first, of what was measured on what last.
 
     A list of objects is a table with a row each; objects with the same keys are the columns of one
-    table; all single values are one table.
+    table; what is nested deeper is a table of its own; all single values are one table.
     """
-    tables = []
-    for value in found.values():
-        if isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
-            tables.append(_of_rows(value))
+    tables: list[tuple[str, Table]] = []
     groups: dict[tuple[str, ...], dict[str, Mapping[str, Any]]] = {}
     for key, value in found.items():
-        if isinstance(value, Mapping) and value:
+        if _is_rows(value):
+            tables.append((key, _of_rows(value)))
+        elif isinstance(value, Mapping) and all(map(_is_rows, value.values())):
+            rows = [_named(row, k, i) for k, part in value.items() for i, row in enumerate(part)]
+            tables += [(key, _of_rows(rows))] if rows else []
+        elif isinstance(value, Mapping) and any(isinstance(v, Mapping) for v in value.values()):
+            tables += [(f"{key}, {name}", table) for name, table in benchmark_tables(value)]
+        elif isinstance(value, Mapping):
             groups.setdefault(tuple(value), {})[key] = value
-    tables += [_of_columns(names, columns) for names, columns in groups.items()]
-    single = {k: v for k, v in found.items() if not isinstance(v, (Mapping, list))}
+    tables += [(", ".join(map(title, of)), _of_columns(names, of)) for names, of in groups.items()]
+    single = {k: v for k, v in found.items() if not isinstance(v, Mapping) and not _is_rows(v)}
     if single:
-        tables.append(_of_columns(tuple(single), {"value": single}))
+        tables.append(("setting", _of_columns(tuple(single), {"value": single})))
     return tables
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(r, Mapping) for r in value)
+
+
+def _named(row: Mapping[str, Any], group: str, place: int) -> dict[str, Any]:
+    return {**row, "name": f"{group}: {row.get('name', place + 1)}"}
 
 
 def _of_rows(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -62,7 +62,7 @@ class Section:
     stages: list[Stage] = field(default_factory=list)
     sweep_figures: list[str] = field(default_factory=list)
     sweep_table: Optional[Table] = None
-    benchmarks: list[tuple[str, list[Table]]] = field(default_factory=list)
+    benchmarks: list[tuple[str, list[tuple[str, Table]]]] = field(default_factory=list)
     trainings: list[Training] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
 

@@ -262,13 +262,17 @@ def test_benchmarks_are_tables_with_exact_values(tmp_path, capsys):
     found = {"family": "bert", "threads": 1, "seconds": {"plain": 0.123456, "kd": 0.25}}
     found |= {"all_seconds": {"plain": [0.1, 0.123456], "kd": [0.25]}, "kd_to_parts": 0.98}
     found |= {"rows": [{"name": "fused", "seconds": 4.0012, "extra_mb": None}]}
+    over = {"vocab": {"8000": [{"name": "fused", "seconds": 2.5}], "9000": [{"seconds": 3.5}]}}
+    found |= {"curves": over, "bare": [1, 2]}
     (path := tmp_path / "step.json").write_text(json.dumps(found))
     page = Page(made(tmp_path, capsys, path))
     assert (
         page.cells["plain", "seconds"] == "0.123456" and page.cells["kd", "all_seconds"] == "[0.25]"
     )
     assert page.cells["fused", "seconds"] == "4.0012" and page.cells["fused", "extra_mb"] == "null"
-    assert page.cells["kd_to_parts", "value"] == "0.98"
+    assert page.cells["kd_to_parts", "value"] == "0.98" and page.cells["bare", "value"] == "[1, 2]"
+    assert page.cells["8000: fused", "seconds"] == "2.5" and "curves, vocab" in page.text
+    assert page.cells["9000: 1", "seconds"] == "3.5"
 
 
 def test_many_trainings_are_not_drawn_over_each_other(tmp_path, capsys):
