@@ -17,10 +17,10 @@ TITLES = {  # metric -> what it is; whatever else a criterion logs is shown unde
     "ppl": "perplexity",
     "accuracy": "accuracy (%)",
     "bleu": "BLEU",
-    "kd_embedding": "embeddings",
-    "kd_hidden": "hidden states",
-    "kd_attention": "attentions",
-    "kd_relation": "relations",
+    "kd_embedding": "distance of embeddings",
+    "kd_hidden": "distance of hidden states",
+    "kd_attention": "distance of attentions",
+    "kd_relation": "distance of relations",
     "prune_sparsity": "sparsity",
 }
 _ORDER = list(TITLES)
@@ -71,6 +71,11 @@ def panels(logs: Mapping[str, Log]) -> list[Panel]:
         curves = {n: log.training_curve(metric) for n, log in logs.items()}
         found.append(_panel("training", metric, curves))
     return [panel for panel in found if panel.curves]
+
+
+def is_curve(panel: Panel) -> bool:
+    """Whether any model has more than one point in it."""
+    return any(len(curve) > 1 for curve in panel.curves.values())
 
 
 def _ordered(metrics: Sequence[str]) -> list[str]:

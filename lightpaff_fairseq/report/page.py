@@ -11,13 +11,13 @@ from ..diagnosis.packages import version
 from .benchmarks import benchmark_tables
 from .commands import Command
 from .configuration import settings, task_of
-from .curves import panels, stages
+from .curves import is_curve, panels, stages
 from .logs import Log
 from .plots import learning, sweep_panel, tradeoff
 from .quality import quality_of, speed_of
 from .runs import Run, stems
 from .style import Style, styles
-from .summary import summarise
+from .summary import summarise, summarise_sweep
 from .svg import themed
 from .swatch import swatch
 from .tables import Table, results_table, sweep_table
@@ -110,8 +110,11 @@ def _section(run: Run, anchor: str) -> Section:
         section.legend = _legend(names, looks, labels)
     for i, (task, names) in enumerate(stages(run.logs).items()):
         logs = {name: run.logs[name] for name in labels if name in names}
-        section.stages.append(_stage(task, logs, looks, labels, f"{anchor}-stage-{i}"))
+        section.stages.append(
+            _stage(task, logs, (looks, labels), f"{anchor}-stage-{i}", run.sweep is not None)
+        )
     if run.sweep:
+        section.summary = section.summary or summarise_sweep(run.sweep)
         axes = enumerate(run.sweep.panels())
         section.sweep_figures = [sweep_panel(run.sweep, a, f"{anchor}-axis-{i}") for i, a in axes]
         section.sweep_table = sweep_table(run.sweep)
@@ -136,14 +139,20 @@ def _tradeoffs(run: Run, looks: list[Style], anchor: str) -> list[str]:
 
 
 def _stage(
-    task: str, logs: dict[str, Log], looks: dict[str, Style], labels: dict[str, str], name: str
+    task: str,
+    logs: dict[str, Log],
+    shown: tuple[dict[str, Style], dict[str, str]],
+    name: str,
+    has_table: bool,
 ) -> Stage:
+    """The curves of one task; single points are left out where a table has them."""
+    looks, labels = shown
     if len(logs) > MOST_CURVES:
         note = (
             f"{len(logs)} trainings are too many for a plot; give some of the logs by themselves."
         )
         return Stage(task, [], [], note)
-    found = panels(logs)
+    found = [panel for panel in panels(logs) if is_curve(panel) or not has_table]
     figures = [learning(panel, looks, labels, f"{name}-{i}") for i, panel in enumerate(found)]
     note = "" if figures else "The logs hold no numbers yet."
     return Stage(task, _legend(logs, looks, labels), figures, note)

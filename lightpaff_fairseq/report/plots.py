@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .curves import Panel
+from .curves import TITLES, Panel
 from .logs import Curve, Log
 from .quality import Metric, Row, is_number
 from .style import Style, styles
@@ -135,11 +135,11 @@ def sweep_panel(sweep: Sweep, axis: str, name: str) -> str:
         base = [s for s in found if s.label == sweep.base[axis]]
         for point in base:
             axes[0].axvline(point.mean, color=styles("b")["b"].colour, ls="--", lw=1, label="base")
-        teacher = teacher_quality(sweep)
+        teacher = sweep.teacher_quality
         if teacher is not None:
             axes[0].axvline(teacher, color=TEXT, ls=":", lw=1.4, label="teacher")
         axes[0].set_title(axis)
-        axes[0].set_xlabel(sweep.metric)
+        axes[0].set_xlabel(TITLES.get(sweep.metric, sweep.metric))
         if base or teacher is not None:
             made.legend(loc="outside upper right", ncols=2, fontsize=8)
         means = [f"{s.label}: {s.mean:g}" for s in reversed(found)]
@@ -157,12 +157,6 @@ def draw_students(axes: Any, found: Sequence[Any]) -> None:
     axes.set_yticks(range(len(found)), [s.label for s in found])
     axes.set_ylim(-0.6, len(found) - 0.4)
     axes.grid(axis="y", visible=False)
-
-
-def teacher_quality(sweep: Sweep) -> float | None:
-    """The teacher's value of the sweep's metric, mean over the splits, if it was measured."""
-    found = [v for k, v in (sweep.teacher or {}).items() if k.endswith(f"_{sweep.metric}")]
-    return sum(found) / len(found) if found else None
 
 
 def kl_sparsity(logs: Mapping[str, Log]) -> str:

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 
+from .curves import TITLES
 from .quality import Metric, Row, is_number, over_seeds, quality_of, speed_of, undistilled
+from .sweep import Students, Sweep
 
 
 def summarise(rows: Sequence[Row]) -> str:
@@ -29,6 +31,26 @@ def summarise(rows: Sequence[Row]) -> str:
     if plain is not None and best is not plain:
         sentences.append(_against_plain(best, plain, teacher, metric))
     return " ".join([*sentences, *_doubts(rows, metric)])
+
+
+def summarise_sweep(sweep: Sweep) -> str:
+    """The best point, the base point and the teacher, as means over seeds; "" without a base."""
+    if not sweep.base:
+        return ""
+    points, unit = sweep.points(), TITLES.get(sweep.metric, sweep.metric)
+    best = points[0]
+    count = f"{len(sweep.rows)} trainings of {len(points)} points."
+    text = f"{count} The best is {best.label or 'the base point'}: {_mean(best)} {unit}"
+    for base in [point for point in points if not point.label and point is not best]:
+        text += f"; the base point ({', '.join(sweep.base.values())}) has {_mean(base)}"
+    if sweep.teacher_quality is not None:
+        text += f"; the teacher {sweep.teacher_quality:.2f}"
+    return f"{text}. The best of many is partly chance."
+
+
+def _mean(point: Students) -> str:
+    seeds = len(point.quality)
+    return f"{point.mean:.2f} ({'one seed' if seeds == 1 else f'mean of {seeds} seeds'})"
 
 
 def _speed(row: Row) -> float:

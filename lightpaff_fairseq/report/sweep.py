@@ -60,6 +60,23 @@ class Sweep:
                 return name
         raise ValueError(f"RUNS: a sweep's rows hold none of the metrics {', '.join(METRICS)}")
 
+    @property
+    def teacher_quality(self) -> Optional[float]:
+        """The teacher's value of the metric, mean over the splits, if it was measured."""
+        found = [v for k, v in (self.teacher or {}).items() if k.endswith(f"_{self.metric}")]
+        return statistics.mean(found) if found else None
+
+    def points(self) -> list[Students]:
+        """Every point, the best first; a label is what differs from the base point."""
+        groups = defaultdict(list)
+        for row in self.rows:
+            other = [
+                f"{axis} {row[axis]}" for axis, value in self.base.items() if row[axis] != value
+            ]
+            groups[", ".join(other)].append(row)
+        found = [_group(label, rows, self.metric) for label, rows in groups.items()]
+        return sorted(found, key=lambda s: s.mean, reverse=self.metric not in LOWER_IS_BETTER)
+
     def panels(self) -> dict[str, list[Students]]:
         """Axis -> its points, the other axes at the base; only axes with several values."""
         found = {axis: students(self.rows, axis, self.base, self.metric) for axis in self.base}

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..evaluation.table import decimals, millions
 from .quality import METRICS, Metric, Row, is_number, over_seeds, quality_of, undistilled
-from .sweep import Sweep
+from .sweep import LOWER_IS_BETTER, Sweep
 
 _COUNTS = ("sentences", "tokens", "unknown_tokens", "words")  # of the test set
 _TITLES = {
@@ -106,7 +106,7 @@ def title(key: str) -> str:
     """A key for the reader."""
     if key.endswith("_runs"):
         return "runs"
-    return _TITLES.get(key, key.replace("_", " "))
+    return _TITLES.get(key, key.replace("_", " ").replace(" bleu", " BLEU"))
 
 
 def _best_students(rows: Sequence[Row], metric: Metric | None) -> set[tuple[int, str]]:
@@ -157,12 +157,14 @@ def _add_gain(table: Table, rows: Sequence[Row], metric: Metric | None) -> None:
 
 
 def sweep_table(sweep: Sweep) -> Table:
-    """Every training of a sweep, the best first."""
+    """Every training of a sweep, the best first; the results stand in front of the axes."""
     skip = ("name", "flags", "flags_key")
     keys = list(dict.fromkeys(key for row in sweep.rows for key in row if key not in skip))
-    place = {key: i for i, key in enumerate(sweep.base)}
-    keys.sort(key=lambda key: place.get(key, len(place)))
-    names = [str(row["name"]) for row in sweep.rows]
-    cells = [[cell(row, key) for key in keys] for row in sweep.rows]
-    rows = list(zip(names, names, cells, strict=True))
+    first = [key for key in keys if sweep.base and key.endswith(f"_{sweep.metric}")]
+    order = [*first, *sweep.base, "seed", "parameters"]
+    keys = [k for k in order if k in keys] + [k for k in keys if k not in order]
+    found = list(sweep.rows)
+    if first and all(is_number(row.get(first[0])) for row in found):
+        found.sort(key=lambda row: row[first[0]], reverse=sweep.metric not in LOWER_IS_BETTER)
+    rows = [(str(row["name"]), str(row["name"]), [cell(row, key) for key in keys]) for row in found]
     return Table(keys, [title(key) for key in keys], rows, [])

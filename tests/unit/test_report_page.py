@@ -221,6 +221,16 @@ def test_the_template_is_installed_with_the_package():
     assert json.loads(packaged) == {"lightpaff_fairseq.report": ["*.j2"]}
 
 
+def test_a_sweep_is_summed_up_by_its_means(text):
+    page = Page(text)
+    assert "8 trainings of 4 points. The best is knowledge hidden, soft 1: 73.69" in page.text
+    assert "(logits, 0.5) has 70.69 (mean of 2 seeds); the teacher 80.50." in page.text
+    trainings = [found["data-training"] for _, found in page.tags if "data-training" in found]
+    assert "hidden-1-s2" in trainings
+    rows_of_the_sweep = [m for m, key in page.cells if key == "valid_accuracy"]
+    assert rows_of_the_sweep[0] == "hidden-1-s2" and len(rows_of_the_sweep) == 8, "best first"
+
+
 @pytest.mark.parametrize("x, shown", [(1.5e6, "1.5 M"), (2000, "2 k"), (0.5, "0.5"), (50, "50")])
 def test_short_numbers(x, shown):
     assert short(x) == shown
