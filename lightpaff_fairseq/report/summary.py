@@ -37,10 +37,10 @@ def summarise_sweep(sweep: Sweep) -> str:
     """The best point, the base point and the teacher, as means over seeds; "" without a base."""
     if not sweep.base:
         return ""
-    points, unit = sweep.points(), TITLES.get(sweep.metric, sweep.metric)
+    points, metric = sweep.points(), TITLES.get(sweep.metric, sweep.metric).split(" (")[0]
     best = points[0]
     count = f"{len(sweep.rows)} trainings of {len(points)} points."
-    text = f"{count} The best is {best.label or 'the base point'}: {_mean(best)} {unit}"
+    text = f"{count} The best in {metric} is {best.label or 'the base point'}: {_mean(best)}"
     for base in [point for point in points if not point.label and point is not best]:
         text += f"; the base point ({', '.join(sweep.base.values())}) has {_mean(base)}"
     if sweep.teacher_quality is not None:

@@ -223,7 +223,10 @@ def test_the_template_is_installed_with_the_package():
 
 def test_a_sweep_is_summed_up_by_its_means(text):
     page = Page(text)
-    assert "8 trainings of 4 points. The best is knowledge hidden, soft 1: 73.69" in page.text
+    assert (
+        "8 trainings of 4 points. The best in accuracy is knowledge hidden, soft 1: 73.69"
+        in page.text
+    )
     assert "(logits, 0.5) has 70.69 (mean of 2 seeds); the teacher 80.50." in page.text
     trainings = [found["data-training"] for _, found in page.tags if "data-training" in found]
     assert "hidden-1-s2" in trainings
