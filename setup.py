@@ -23,6 +23,7 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     packages=find_packages(include=["lightpaff_fairseq", "lightpaff_fairseq.*"]),
+    package_data={"lightpaff_fairseq.report": ["*.j2"]},
     python_requires=">=3.11",
     install_requires=[
         "fairseq-fixed>=0.12.3",  # fairseq's main branch made to work on Python 3.11+

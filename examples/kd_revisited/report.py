@@ -7,9 +7,7 @@ import argparse
 import json
 import statistics
 import sys
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
@@ -18,74 +16,8 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
 
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Students:
-    """The students of one point, by seed.
-
-    Attributes:
-        label: the point's values on the axes that are shown.
-        quality: seed -> the metric, mean over the splits.
-        nll: seed -> bits of a label (fairseq's loss of the stock criterion), mean over the splits.
-    """
-
-    label: str
-    parameters: int
-    quality: Mapping[int, float]
-    nll: Mapping[int, float]
-
-    @property
-    def mean(self) -> float:
-        """Of the metric over seeds."""
-        return statistics.mean(self.quality.values())
-
-
-def read(path: Path) -> list[Row]:
-    """The results.
-
-    Raises:
-        ValueError: there are none.
-    """
-    if not path.is_file() or not path.stat().st_size:
-        raise ValueError(f"--sweep: {path} is not there or empty; sweep.py makes it")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def over_splits(row: Row, names: Sequence[str]) -> float:
-    """Mean over the splits of the first of the metrics that a row has.
-
-    Raises:
-        ValueError: it has none of them.
-    """
-    for name in names:
-        values = [value for key, value in row.items() if key.endswith(f"_{name}")]
-        if values:
-            return statistics.mean(values)
-    raise ValueError(f"--metric: expected one of the results' metrics, found {', '.join(names)}")
-
-
-def students(rows: Sequence[Row], product: str, base: Row, metric: str) -> list[Students]:
-    """The points of one product of axes; the base point first."""
-    factors = [factor.partition("=") for factor in product.split("*")]
-    wanted = {axis: names.split(",") if names else None for axis, _, names in factors}
-    points = defaultdict(list)
-    for row in rows:
-        fixed = all(row[a] == base[a] for a in base if a not in wanted)
-        chosen = all(names is None or row[axis] in names for axis, names in wanted.items())
-        if fixed and chosen:
-            points[tuple(row[axis] for axis in wanted)].append(row)
-    return [_group(", ".join(values), group, metric) for values, group in points.items()]
-
-
-def _group(label: str, rows: Sequence[Row], metric: str) -> Students:
-    return Students(
-        label,
-        int(rows[0]["parameters"]),
-        {row["seed"]: over_splits(row, [metric]) for row in rows},
-        {row["seed"]: over_splits(row, ["nll_loss", "loss"]) for row in rows},
-    )
+from lightpaff_fairseq.report.plots import draw_students
+from lightpaff_fairseq.report.sweep import Students, over_splits, read_rows, students
 
 
 def title(product: str) -> str:
@@ -126,13 +58,7 @@ def plot(panels: Mapping[str, Sequence[Students]], base: Students, teacher: floa
         sharex=True,
     )
     for axis, (product, found) in zip(axes[:, 0], panels.items(), strict=True):
-        for i, point in enumerate(sorted(found, key=lambda s: s.mean)):
-            values = list(point.quality.values())
-            axis.plot(values, [i] * len(values), "o", color="C0", alpha=0.6)
-            axis.plot([point.mean], [i], "|", color="black", markersize=14, markeredgewidth=2)
-        labels = [s.label for s in sorted(found, key=lambda s: s.mean)]
-        axis.set_yticks(range(len(found)), labels)
-        axis.set_ylim(-0.6, len(found) - 0.4)
+        draw_students(axis, sorted(found, key=lambda s: s.mean))
         axis.axvline(base.mean, color="C1", linestyle="--", label="base point, mean")
         axis.axvline(teacher, color="C2", linestyle=":", label="teacher")
         axis.set_title(title(product), loc="left", fontsize=9)
@@ -150,7 +76,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--vary", nargs="+", required=True, help="as for sweep.py")
     args = parser.parse_args(argv)
     try:
-        rows = read(args.sweep / "results.jsonl")
+        rows = read_rows(args.sweep / "results.jsonl", "--sweep")
         first = json.loads((args.sweep / "base.json").read_text())
         teacher_row = json.loads((args.sweep / "teacher.json").read_text())
         teacher = over_splits(teacher_row, [args.metric])

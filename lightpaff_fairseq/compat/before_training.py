@@ -8,6 +8,7 @@ import torch
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 
+from ..diagnosis.provenance import log_provenance
 from ..pruning.layer_norm import MASKED, KeptDimensions, is_masked
 from ..teachers.checkpoint import first_mismatch
 from .launch import check_launch_of
@@ -22,7 +23,7 @@ def check_before_training() -> None:
     weights that do not fit name the parameter and both shapes; resuming without
     `--update-epoch-batch-itr` is pointed out (other batches than the undisturbed run's); and a
     criterion with a method `before_training` is called, so that a bad teacher stops the run
-    before its first update.
+    before its first update. The log gets the command line and versions, which fairseq leaves out.
     """
     original = Trainer.load_checkpoint
     if getattr(original, "checks_before_training", False):
@@ -34,6 +35,7 @@ def check_before_training() -> None:
     ) -> Any:
         check_launch_of(self.cfg)
         _check_restore_file(self.cfg.checkpoint, filename)
+        log_provenance()
         prepare = getattr(self.get_criterion(), "before_training", None)
         if prepare is not None:
             prepare(self.model, self.get_num_updates, reset_optimizer)

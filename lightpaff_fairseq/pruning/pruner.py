@@ -1,6 +1,7 @@
 """The part of a training that prunes: it observes gradients, chooses units and masks the rest."""
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -47,6 +48,7 @@ class Pruner:
         self._parameters = dict(model.named_parameters())
         self._is_checked = False
         self.is_finished = plan.is_idle()
+        self._sparsity: tuple[Any, float] = (None, 0.0)  # of which masks it is
 
     def before_step(self, optimizer: Any, update: int) -> None:
         """Observes the gradients of the update which makes `update` of them."""
@@ -116,6 +118,19 @@ class Pruner:
         if next(iter(self.masks.kept.values())).device != device:
             self.masks.to(device)
             self.importance.load(self.importance.state(), device)
+
+    def sparsity(self) -> float:
+        """The part of the model's parameters that is pruned, 0 to 1."""
+        kept = self.masks.kept
+        if self._sparsity[0] is not kept:
+            counts = {group: int(mask.sum()) for group, mask in kept.items()}
+            left = total = 0
+            for name, groups in self.plan.groups.axes.items():
+                shape = self._parameters[name].shape
+                total += math.prod(shape)
+                left += math.prod(counts.get(g, n) for g, n in zip(groups, shape, strict=True))
+            self._sparsity = (kept, 1 - left / total)
+        return self._sparsity[1]
 
     def summary(self) -> str:
         """How many units of each kind are kept."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.logging import metrics
 from omegaconf import II
 
 from ..pruning.importance import KINDS
@@ -136,6 +137,14 @@ class PruningMixin:
         super().optimizer_step(optimizer, model, update_num)  # type: ignore[misc]
         if self.pruner is not None:
             self.pruner.after_step(optimizer, update_num + 1)
+
+    def reduce_metrics(self, logging_outputs: List[Dict[str, Any]], criterion: Any) -> None:
+        """The stock metrics; in training also `prune_sparsity`, the part of all parameters."""
+        super().reduce_metrics(logging_outputs, criterion)  # type: ignore[misc]
+        if self.pruner is not None and criterion.training:
+            # weight 0: the present value is shown, no mean over the interval
+            sparsity = self.pruner.sparsity()
+            metrics.log_scalar("prune_sparsity", sparsity, weight=0, round=4)
 
     def get_checkpoint_dict(self) -> Dict[str, Any]:
         """What fairseq stores of the task in a checkpoint."""

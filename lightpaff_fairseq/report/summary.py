@@ -1,0 +1,111 @@
+"""What the results say, in a few sentences that do not flatter."""
+
+import math
+from collections.abc import Sequence
+
+from .curves import TITLES
+from .quality import Metric, Row, is_number, over_seeds, quality_of, speed_of, undistilled
+from .sweep import Students, Sweep
+
+
+def summarise(rows: Sequence[Row]) -> str:
+    """The best student against the teacher and against the student without distillation.
+
+    Args:
+        rows: of `lightpaff evaluate`; the first is the teacher. Of several seeds the mean counts:
+            the best of them would be chance.
+    Returns:
+        "" where there is nothing to compare.
+    """
+    metric = quality_of(rows)
+    rows = over_seeds(rows, metric) if metric else []
+    if metric is None or len(rows) < 2:
+        return ""
+    teacher, *students = rows
+    plain = undistilled(rows)
+    candidates = [row for row in students if row is not plain] or students
+    best = max(candidates, key=lambda row: (metric.gain(row[metric.key], 0), _speed(row)))
+    which = "The student" if len(candidates) == 1 else "The best student,"
+    name = best["name"] if len(candidates) == 1 else f"{best['name']},"
+    sentences = [f"{which} {name} {_against_teacher(best, teacher, metric)}"]
+    if plain is not None and best is not plain:
+        sentences.append(_against_plain(best, plain, teacher, metric))
+    return " ".join([*sentences, *_doubts(rows, metric)])
+
+
+def summarise_sweep(sweep: Sweep) -> str:
+    """The best point, the base point and the teacher, as means over seeds; "" without a base."""
+    if not sweep.base:
+        return ""
+    points, metric = sweep.points(), TITLES.get(sweep.metric, sweep.metric).split(" (")[0]
+    best = points[0]
+    count = f"{len(sweep.rows)} trainings of {len(points)} points."
+    text = f"{count} The best in {metric} is {best.label or 'the base point'}: {_mean(best)}"
+    for base in [point for point in points if not point.label and point is not best]:
+        text += f"; the base point ({', '.join(sweep.base.values())}) has {_mean(base)}"
+    if sweep.teacher_quality is not None:
+        text += f"; the teacher {sweep.teacher_quality:.2f}"
+    return f"{text}. The best of many is partly chance."
+
+
+def _mean(point: Students) -> str:
+    seeds = len(point.quality)
+    return f"{point.mean:.2f} ({'one seed' if seeds == 1 else f'mean of {seeds} seeds'})"
+
+
+def _speed(row: Row) -> float:
+    return row["times_faster"] if is_number(row.get("times_faster")) else 0.0
+
+
+def _against_teacher(best: Row, teacher: Row, metric: Metric) -> str:
+    ratios = []
+    if is_number(best.get("times_smaller")):
+        ratios.append(_ratio(best["times_smaller"], "smaller", "larger"))
+    if speed_of([best, teacher]) and is_number(best.get("times_faster")):
+        ratios.append(_ratio(best["times_faster"], "faster", "slower"))
+    than = f"is {' and '.join(ratios)} than {_called(teacher)} and " if ratios else ""
+    text = f"{than}reaches {metric.title} {_value(best, metric)}"
+    if not metric.higher_is_better:
+        return f"{text}; {_called(teacher)} has {_value(teacher, metric)}, lower is better."
+    if teacher[metric.key] <= 0:
+        return f"{text}; {_called(teacher)} has {_value(teacher, metric)}."
+    part = 100 * best[metric.key] / teacher[metric.key]
+    return f"{text}, {part:.1f} % of {_called(teacher)}'s {_value(teacher, metric)}."
+
+
+def _called(teacher: Row) -> str:
+    return "the teacher" if teacher["name"] == "teacher" else str(teacher["name"])
+
+
+def _value(row: Row, metric: Metric) -> str:
+    return f"{row[metric.key]:.{metric.digits}f}"
+
+
+def _ratio(value: float, more: str, less: str) -> str:
+    return f"{value:.1f} times {more}" if value >= 1 else f"{1 / value:.1f} times {less}"
+
+
+def _against_plain(best: Row, plain: Row, teacher: Row, metric: Metric) -> str:
+    gain = metric.gain(best[metric.key], plain[metric.key])
+    value = f"{_value(plain, metric)} ({plain['name']})"
+    if gain <= 0:
+        return f"Distillation gained nothing here: without it, it is {value}."
+    gap = metric.gain(teacher[metric.key], plain[metric.key])
+    if gap <= 0:
+        return f"Without distillation it is {value}, no worse than {_called(teacher)} itself."
+    part = f"{100 * gain / gap:.0f} % of the gap to {_called(teacher)}"
+    return f"Without distillation it is {value}: distillation closes {part}."
+
+
+def _doubts(rows: Sequence[Row], metric: Metric) -> list[str]:
+    """What keeps a difference from being a fact."""
+    found = []
+    counts = [row.get("sentences") for row in rows]
+    if metric.key == "accuracy" and is_number(counts[0]) and counts[0] and len(set(counts)) == 1:
+        p = rows[1]["accuracy"] / 100
+        margin = 196 * math.sqrt(p * (1 - p) / counts[0])
+        known = f"an accuracy is known to ±{margin:.1f} points (95 %)"
+        found.append(f"With {counts[0]:,} test sentences {known}.")
+    most = max(row["trainings"] for row in rows)
+    found.append(f"Means of up to {most} trainings." if most > 1 else "Each row is one training.")
+    return found
