@@ -33,9 +33,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     text = "heading of the page (default: of one run its name, else Report)"
     parser.add_argument("--title", metavar="TEXT", help=text)
     text = (
-        "with --svg, one plot of all logs. kl_sparsity: distillation loss and sparsity of pruning "
+        "with --svg, one plot of all logs. kl_sparsity: distillation loss and, of runs that prune, "
     )
-    parser.add_argument("--plot", choices=tuple(PLOTS), help=text + "runs over updates")
+    parser.add_argument("--plot", choices=tuple(PLOTS), help=text + "sparsity over updates")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="the file for --plot")
     text = "overwrite --out and --svg (default: refuse)"
     parser.add_argument("--force", action="store_true", help=text)

@@ -14,6 +14,8 @@ from .sweep import LOWER_IS_BETTER, Sweep
 WIDTH, HEIGHT = 4.7, 3.0  # inches of a plot; a phone shows it at about this size
 FEW = 30  # points of a curve up to which each gets a marker
 
+KL_SPARSITY = ("kd_loss", "prune_sparsity")
+
 
 def tradeoff(
     rows: Sequence[Row],
@@ -160,38 +162,35 @@ def draw_students(axes: Any, found: Sequence[Any]) -> None:
 
 
 def kl_sparsity(logs: Mapping[str, Log]) -> str:
-    """Distillation loss and sparsity of pruning runs over updates, one above the other, as a file.
+    """Distillation loss and sparsity over updates, one above the other, as a file.
 
     Args:
-        logs: label -> log.
+        logs: label -> log; those of trainings that did not prune are shown above only.
     Raises:
-        ValueError: names the logs that miss one of the two metrics.
+        ValueError: names the logs without distillation loss, or none has a sparsity.
     """
-    wanted = ("kd_loss", "prune_sparsity")
-    missing = [
-        f"{name} has no {metric}"
-        for name, log in logs.items()
-        for metric in wanted
-        if not log.training_curve(metric)
-    ]
-    if missing or not logs:
+    kl, sparsity = ({n: x.training_curve(m) for n, x in logs.items()} for m in KL_SPARSITY)
+    missing = [f"{name} has no {KL_SPARSITY[0]}" for name, curve in kl.items() if not curve]
+    if not any(sparsity.values()):
+        missing.append(f"no log has {KL_SPARSITY[1]}")
+    if missing:
         raise ValueError(
-            "--plot kl_sparsity: expected logs of prunable tasks with a teacher, which show "
-            f"kd_loss and prune_sparsity, found {'; '.join(missing) or 'no log'}"
+            "--plot kl_sparsity: expected logs of trainings with a teacher (kd_loss), one or more of "
+            f"them of a prunable task (prune_sparsity), found {'; '.join(missing)}"
         )
     looks = styles(logs)
     names = ("distillation loss (bits a label)", "sparsity (% of parameters)")
     with figure(6.4, 5.0, rows=2) as (made, axes):
-        for name, log in logs.items():
-            _draw(axes[0], log.training_curve(wanted[0]), looks[name])
-            curve = {u: 100 * v for u, v in log.training_curve(wanted[1]).items()}
-            _draw(axes[1], curve, looks[name])
-            axes[1].lines[-1].set_label(name)
+        for name in logs:
+            _draw(axes[0], kl[name], looks[name])
+            axes[0].lines[-1].set_label(name)
+            if sparsity[name]:
+                _draw(axes[1], {u: 100 * v for u, v in sparsity[name].items()}, looks[name])
         for panel, title in zip(axes, names, strict=True):
             panel.set_ylim(bottom=0)
             panel.set_title(title)
         axes[1].set_xlabel("updates")
         made.legend(loc="outside lower center", ncols=3)
-        ends = [f"{n}: {_last(log.training_curve(wanted[1]))}" for n, log in logs.items()]
+        ends = [f"{name}: {_last(curve)}" for name, curve in sparsity.items() if curve]
         about = f"Above the distillation loss, below the sparsity. Sparsity of {'; '.join(ends)}."
         return standalone(made, "Distillation loss and sparsity over updates", about)

@@ -316,6 +316,20 @@ def test_kl_and_sparsity_as_a_file(tmp_path, capsys):
     assert code == 2 and "teacher has no kd_loss" in errors and not (tmp_path / "b.svg").exists()
 
 
+def test_runs_that_do_not_prune_are_compared_by_their_loss(tmp_path, capsys):
+    pruned = pruning_log(tmp_path / "pruned.log")
+    dense = write_log(tmp_path / "dense.log", training(True))
+    flags = ("--plot", "kl_sparsity", "--svg", tmp_path / "kl.svg")
+    code, errors = report(capsys, pruned, dense, *flags)
+    assert code == 0, errors
+    root = ElementTree.parse(tmp_path / "kl.svg").getroot()
+    assert {"pruned", "dense"} <= {node.text for node in root.iter(f"{SVG}text")}
+    described = root.find(f"{SVG}desc").text
+    assert "pruned: 0.8" in described and "dense" not in described
+    code, errors = report(capsys, dense, "--plot", "kl_sparsity", "--svg", tmp_path / "b.svg")
+    assert code == 2 and "no log has prune_sparsity" in errors
+
+
 def test_bad_input_is_one_line_with_all_problems(tmp_path, capsys):
     (empty := tmp_path / "empty").mkdir()
     (broken := tmp_path / "broken").mkdir()
