@@ -175,8 +175,8 @@ def kl_sparsity(logs: Mapping[str, Log]) -> str:
         missing.append(f"no log has {KL_SPARSITY[1]}")
     if missing:
         raise ValueError(
-            "--plot kl_sparsity: expected logs of trainings with a teacher (kd_loss), one or more of "
-            f"them of a prunable task (prune_sparsity), found {'; '.join(missing)}"
+            "--plot kl_sparsity: expected logs of trainings with a teacher (kd_loss), at least one "
+            f"of them of a prunable task (prune_sparsity), found {'; '.join(missing)}"
         )
     looks = styles(logs)
     names = ("distillation loss (bits a label)", "sparsity (% of parameters)")
