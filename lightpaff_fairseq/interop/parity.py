@@ -1,0 +1,106 @@
+"""The largest difference between a fairseq model and its Hugging Face counterpart."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from ..convert.building import build, heads_in
+from . import checkpoint
+
+TOLERANCE = 1e-3  # of a logit; what is measured is two orders less
+SENTENCES, LONGEST = 3, 12
+PAD, EOS, FIRST = 1, 2, 4
+HEAD = "sentence_classification_head"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sentences of random symbols in fairseq's numbering, padded on the right.
+
+    Attributes:
+        tokens: `(B, T)`, each sentence closed by `</s>`; `previous`: the same, shifted to the
+            right behind `</s>`.
+    """
+
+    tokens: Tensor
+    previous: Tensor
+
+
+def sample_batch(symbols: int, longest: int, seed: int = 0) -> Batch:
+    """Sentences of up to `longest` symbols; no specials but the last, no padding inside."""
+    generator = torch.Generator().manual_seed(seed)
+    length = max(2, min(LONGEST, longest))
+    tokens = torch.randint(FIRST, symbols, (SENTENCES, length), generator=generator)
+    for i in range(SENTENCES):
+        end = max(1, length - 1 - 2 * i)
+        tokens[i, end] = EOS
+        tokens[i, end + 1 :] = PAD
+    previous = tokens.roll(1, dims=1)
+    previous[:, 0] = EOS
+    previous[tokens == PAD] = PAD
+    return Batch(tokens, previous)
+
+
+def largest_logit_difference(folder: Path, source: Any, order: list[int]) -> float:
+    """The largest absolute difference of a logit, over all heads that both models have.
+
+    Args:
+        folder: what was converted; `source`: a `huggingface.Source`.
+        order: the Hugging Face id of each symbol.
+    """
+    cfg, tensors = checkpoint.load(folder / "model.pt")
+    task = checkpoint.set_up(cfg, folder)
+    model = build(OmegaConf.create(cfg.model), task, heads_in(tensors), "fairseq").float()
+    model.load_state_dict(tensors, strict=True, model_cfg=cfg.model)
+    theirs = source.model.float()
+    return difference(model, theirs, source.config, torch.tensor(order))
+
+
+@torch.no_grad()
+def difference(model: Any, theirs: Any, config: dict[str, Any], order: Tensor) -> float:
+    """As `largest_logit_difference`, of two models in memory; padding is left out."""
+    symbols = len(order)
+    limit = model.max_positions()
+    longest = min(limit) if isinstance(limit, tuple) else limit
+    batch = sample_batch(symbols, int(longest))
+    classes = hasattr(model, "classification_heads") and HEAD in model.classification_heads
+    ours = our_logits(model, batch, classes)
+    found = their_logits(theirs, config, batch, order)
+    if classes:
+        return float((ours - found).abs().max())
+    known = order < found.shape[-1]
+    found = found[..., order[known]]
+    real = batch.tokens != PAD
+    return float((ours[..., known] - found)[real].abs().max())
+
+
+def our_logits(model: Any, batch: Batch, classes: bool) -> Tensor:
+    """fairseq's logits `(B, T, V)`, or of the classes `(B, K)`."""
+    name = {"classification_head_name": HEAD} if classes else {}
+    lengths = (batch.tokens != PAD).sum(1)
+    if hasattr(model, "encoder") and hasattr(model, "decoder"):
+        out = model(batch.tokens, lengths, batch.previous, **name)
+    else:
+        out = model(batch.tokens, **name)
+    logits: Tensor = out[0]
+    return logits.float()
+
+
+def their_logits(
+    theirs: Any, config: dict[str, Any], batch: Batch, order: Tensor
+) -> Tensor:
+    """The logits of transformers' model, in its own numbering."""
+    tokens = order[batch.tokens]
+    mask = (batch.tokens != PAD).long()
+    more: dict[str, Optional[Tensor]] = {"attention_mask": mask}
+    if config.get("is_encoder_decoder") or config["model_type"] in ("bart", "fsmt"):
+        previous = order[batch.previous]
+        if config["model_type"] == "marian":
+            previous[:, 0] = int(config["decoder_start_token_id"])
+        more["decoder_input_ids"] = previous
+    logits: Tensor = theirs(input_ids=tokens, **more).logits
+    return logits.float()
