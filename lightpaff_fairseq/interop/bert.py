@@ -107,7 +107,6 @@ def flags(config: Config) -> list[str]:
     """The flags of fairseq-train for this model."""
     words = ["--arch", "roberta_base", *as_flags(config, SIZES)]
     words += ["--max-positions", str(positions(config))]
-    words += ["--tokens-per-sample", str(positions(config))]
     words += ["--activation-fn", ACTIVATIONS[config["hidden_act"]]]
     untied = eps_scale(config) != 1 or not config.get("tie_word_embeddings", True)
     return words + (["--untie-weights-roberta"] if untied else [])
@@ -164,11 +163,11 @@ def fold_segment(
     return {**theirs, place: theirs[place] + added} if bool(added.any()) else theirs
 
 
-def _family(model_type: str, prefix: str, alphabet: str, more: tuple[str, ...] = ()) -> Family:
+def _family(model_type: str, prefix: str, alphabet: str) -> Family:
     kind = "bert" if model_type == "bert" else "roberta"
     return Family(
         model_type=model_type,
-        classes=(f"{prefix}ForMaskedLM", f"{prefix}ForSequenceClassification", *more),
+        classes=(f"{prefix}ForMaskedLM", f"{prefix}ForSequenceClassification"),
         task="masked_lm",
         alphabet=alphabet,
         problems=problems,
@@ -187,4 +186,4 @@ def _family(model_type: str, prefix: str, alphabet: str, more: tuple[str, ...] =
 
 ROBERTA = _family("roberta", "Roberta", "gpt2")
 XLM_R = _family("xlm-roberta", "XLMRoberta", "pieces")
-BERT = _family("bert", "Bert", "wordpiece", ("BertForPreTraining",))
+BERT = _family("bert", "Bert", "wordpiece")

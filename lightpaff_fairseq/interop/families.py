@@ -10,7 +10,8 @@ IMPORTED = {
     family.model_type: family
     for family in (BERT, ROBERTA, XLM_R, GPT2, BART, MBART, M2M, MARIAN)
 }
-BARE = {"BartModel": "BartForConditionalGeneration"}  # the same weights without a head of its own
+# Classes whose weights another class holds: all, or all but heads that fairseq has no place for.
+READ_AS = {"BartModel": "BartForConditionalGeneration", "BertForPreTraining": "BertForMaskedLM"}
 
 
 def find_family(config: Config) -> tuple[Family, str]:
@@ -25,7 +26,7 @@ def find_family(config: Config) -> tuple[Family, str]:
         raise ValueError(f"model_type: expected one of {known}, found {kind!r}")
     family = IMPORTED[kind]
     named = config.get("architectures") or [family.classes[0]]
-    if len(named) != 1 or named[0] not in (*family.classes, *BARE):
+    if len(named) != 1 or named[0] not in (*family.classes, *READ_AS):
         expected = ", ".join(family.classes)
         raise ValueError(f"architectures: expected one of {expected}, found {', '.join(named)}")
-    return family, BARE.get(named[0], named[0])
+    return family, READ_AS.get(named[0], named[0])

@@ -154,6 +154,8 @@ def _task(
     if source.architecture.endswith("ForSequenceClassification"):
         task, flags = "sentence_prediction", _classes(source, folder)
         names.append("input0/dict.txt")
+    elif task == "masked_lm":
+        flags = ["--tokens-per-sample", str(bert.positions(source.config))]
     elif task == "translation_multi_simple_epoch":
         flags = ["--langs", ",".join(vocabulary.languages), "--lang-pairs", f"{one}-{two}"]
         flags += ["--encoder-langtok", "src", "--decoder-langtok"]

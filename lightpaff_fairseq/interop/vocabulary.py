@@ -59,7 +59,8 @@ def read_vocabulary(tokenizer: Any, config: Config, family: Family) -> Vocabular
             needs: all at once.
     """
     size = int(config["vocab_size"])
-    tokens = {int(i): str(token) for token, i in tokenizer.get_vocab().items()}
+    named = {**tokenizer.get_vocab(), **getattr(tokenizer, "lang_token_to_id", {})}
+    tokens = {int(i): str(token) for token, i in sorted(named.items(), key=lambda item: item[1])}
     problems = _size_problems(tokens, size)
     merges = read_merges(tokenizer) if family.alphabet == "gpt2" else None
     special = _special_ids(tokenizer, {t: i for i, t in tokens.items()}, family)
