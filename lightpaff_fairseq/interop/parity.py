@@ -14,7 +14,6 @@ from . import checkpoint
 TOLERANCE = 1e-3  # of a logit; what is measured is two orders less
 SENTENCES, LONGEST = 3, 12
 PAD, EOS, FIRST = 1, 2, 4
-HEAD = "sentence_classification_head"
 
 
 @dataclass(frozen=True)
@@ -60,27 +59,36 @@ def largest_logit_difference(folder: Path, source: Any, order: list[int]) -> flo
     return difference(model, theirs, source.config, torch.tensor(order))
 
 
-@torch.no_grad()
 def difference(model: Any, theirs: Any, config: dict[str, Any], order: Tensor) -> float:
-    """As `largest_logit_difference`, of two models in memory; padding is left out."""
-    symbols = len(order)
+    """As `largest_logit_difference`, of two models in memory."""
+    ours, found = compared(model, theirs, config, order)
+    return float((ours - found).abs().max())
+
+
+@torch.no_grad()
+def compared(
+    model: Any, theirs: Any, config: dict[str, Any], order: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The logits of both models for the same sentences, in fairseq's order, without padding.
+
+    Returns:
+        two tensors `(N, V)`, symbols that only fairseq has left out; `(B, K)` of a classifier.
+    """
     limit = model.max_positions()
-    longest = min(limit) if isinstance(limit, tuple) else limit
-    batch = sample_batch(symbols, int(longest))
-    classes = hasattr(model, "classification_heads") and HEAD in model.classification_heads
-    ours = our_logits(model, batch, classes)
-    found = their_logits(theirs, config, batch, order)
-    if classes:
-        return float((ours - found).abs().max())
+    batch = sample_batch(len(order), int(min(limit) if isinstance(limit, tuple) else limit))
+    heads = getattr(model, "classification_heads", {})
+    head = next(iter(heads), None)
+    ours, found = our_logits(model, batch, head), their_logits(theirs, config, batch, order)
+    if head is not None:
+        return ours, found
     known = order < found.shape[-1]
-    found = found[..., order[known]]
     real = batch.tokens != PAD
-    return float((ours[..., known] - found)[real].abs().max())
+    return ours[..., known][real], found[..., order[known]][real]
 
 
-def our_logits(model: Any, batch: Batch, classes: bool) -> Tensor:
+def our_logits(model: Any, batch: Batch, head: Optional[str]) -> Tensor:
     """fairseq's logits `(B, T, V)`, or of the classes `(B, K)`."""
-    name = {"classification_head_name": HEAD} if classes else {}
+    name = {} if head is None else {"classification_head_name": head}
     lengths = (batch.tokens != PAD).sum(1)
     if hasattr(model, "encoder") and hasattr(model, "decoder"):
         out = model(batch.tokens, lengths, batch.previous, **name)
