@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+MARKS = ("encoding.json", "lightpaff.json")  # in every folder that is written
+
+
 def check_folder(folder: Path, flag: str, overwrite: bool, source: Path) -> None:
     """Refuses a folder that cannot be written, before any work is done.
 
@@ -21,6 +24,11 @@ def check_folder(folder: Path, flag: str, overwrite: bool, source: Path) -> None
         raise ValueError(f"{flag} {folder}: holds what is converted; choose another folder")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise ValueError(f"{flag} {folder}: exists already; --force replaces it")
+    filled = folder.is_dir() and any(folder.iterdir())
+    if filled and not any((folder / mark).is_file() for mark in MARKS):
+        raise ValueError(
+            f"{flag} {folder}: --force replaces only what lightpaff convert wrote, which this is not"
+        )
 
 
 @contextmanager

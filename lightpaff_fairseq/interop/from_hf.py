@@ -50,13 +50,13 @@ class Converted:
     Attributes:
         flags: of fairseq-train, to go on with this model.
         encoding: how text becomes the model's symbols.
-        difference: the largest difference of a logit.
+        difference: the largest difference of a logit; None: there was no model to compare with.
         notes: what the user should know.
     """
 
     flags: list[str]
     encoding: str
-    difference: float
+    difference: Optional[float]
     notes: list[str] = field(default_factory=list)
 
 

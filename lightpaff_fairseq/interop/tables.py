@@ -108,6 +108,21 @@ class Transposed:
         return torch.cat([part.t() for part in ours], dim=-1).contiguous()
 
 
+@dataclass(frozen=True)
+class Stacked:
+    """`parts` tensors on top of one another: fairseq 0.8's `in_proj` of an attention."""
+
+    parts: int
+
+    def ours(self, theirs: Tensor) -> Sequence[Tensor]:
+        """`parts` tensors `(out, ...)`."""
+        return [part.clone() for part in theirs.chunk(self.parts, dim=0)]
+
+    def theirs(self, ours: Sequence[Tensor]) -> Tensor:
+        """One tensor `(parts * out, ...)`."""
+        return torch.cat(list(ours))
+
+
 SAME = Same()
 
 

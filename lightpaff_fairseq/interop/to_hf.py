@@ -31,6 +31,12 @@ HEAD = "classification_heads.sentence_classification_head"
 ZERO = r".*\.token_type_embeddings\.weight|final_logits_bias"
 NEVER_THERE = r".*\.version|.*\._float_tensor"
 LM_HEAD = "encoder.lm_head."
+# What decides whether a model still has the form that it came in; the shape is one of each side.
+SHAPE = "layers embed_dim ffn_embed_dim attention_heads normalize_before learned_pos".split()
+KIND = (
+    "activation_fn layernorm_embedding no_scale_embedding share_all_embeddings "
+    "untie_weights_roberta"
+).split()
 
 
 @dataclass(frozen=True)
@@ -160,9 +166,8 @@ def _as_it_came(
     config: dict[str, Any] = kind.from_pretrained(ours.origin, local_files_only=True).to_dict()
     task = "masked_lm" if model == "roberta" else family.task
     built = plain(checkpoint.parse("x", task, family.flags(config)).model, "model")
-    compared = [k for k in built if k.startswith(("encoder_", "decoder_", "share_", "no_", "untie"))]
-    compared += ["activation_fn", "layernorm_embedding"]
-    if any((values.get(k) or None) != (built.get(k) or None) for k in compared):
+    compared = [f"{side}_{key}" for side in ("encoder", "decoder") for key in SHAPE]
+    if any((values.get(k) or None) != (built.get(k) or None) for k in [*compared, *KIND]):
         return None
     heads = [n for n in ours.tensors if n.endswith(".out_proj.weight") and "classification" in n]
     for name in heads:
