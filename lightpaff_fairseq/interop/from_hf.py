@@ -116,7 +116,7 @@ def _write(
     task = checkpoint.set_up(cfg, folder)
     tensors = checkpoint.complete(cfg, task, tensors)
     checkpoint.write(cfg, task, tensors, folder / MODEL)
-    difference = largest_logit_difference(folder, source, vocabulary.order)
+    difference = largest_logit_difference(folder, source, vocabulary.order, wanted.segment)
     if not difference <= TOLERANCE:
         raise ValueError(
             f"--from hf {wanted.source}: the converted model differs: a logit by {difference:.2g} "

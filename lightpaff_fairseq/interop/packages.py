@@ -38,3 +38,7 @@ def _hide_broken(name: str) -> None:
         importlib.import_module(name)
     except (ImportError, OSError):
         sys.modules[name] = None  # type: ignore[assignment]  # how Python marks a blocked import
+        asked = sys.modules.get("transformers.utils.import_utils")  # it may have looked already
+        answer = getattr(asked, f"is_{name}_available", None)
+        if hasattr(answer, "cache_clear"):
+            answer.cache_clear()

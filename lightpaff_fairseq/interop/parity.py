@@ -44,30 +44,32 @@ def sample_batch(symbols: int, longest: int, seed: int = 0) -> Batch:
     return Batch(tokens, previous)
 
 
-def largest_logit_difference(folder: Path, source: Any, order: list[int]) -> float:
-    """The largest absolute difference of a logit, over all heads that both models have.
+def largest_logit_difference(
+    folder: Path, source: Any, order: list[int], segment: Optional[int] = None
+) -> float:
+    """The largest absolute difference of a logit.
 
     Args:
         folder: what was converted; `source`: a `huggingface.Source`.
         order: the Hugging Face id of each symbol.
+        segment: the one that was folded in; None: the model's default.
     """
     cfg, tensors = checkpoint.load(folder / "model.pt")
     task = checkpoint.set_up(cfg, folder)
     model = build(OmegaConf.create(cfg.model), task, heads_in(tensors), "fairseq").float()
     model.load_state_dict(tensors, strict=True, model_cfg=cfg.model)
     theirs = source.model.float()
-    return difference(model, theirs, source.config, torch.tensor(order))
-
-
-def difference(model: Any, theirs: Any, config: dict[str, Any], order: Tensor) -> float:
-    """As `largest_logit_difference`, of two models in memory."""
-    ours, found = compared(model, theirs, config, order)
+    ours, found = compared(model, theirs, source.config, torch.tensor(order), segment)
     return float((ours - found).abs().max())
 
 
 @torch.no_grad()
 def compared(
-    model: Any, theirs: Any, config: dict[str, Any], order: Tensor
+    model: Any,
+    theirs: Any,
+    config: dict[str, Any],
+    order: Tensor,
+    segment: Optional[int] = None,
 ) -> tuple[Tensor, Tensor]:
     """The logits of both models for the same sentences, in fairseq's order, without padding.
 
@@ -78,7 +80,9 @@ def compared(
     batch = sample_batch(len(order), int(min(limit) if isinstance(limit, tuple) else limit))
     heads = getattr(model, "classification_heads", {})
     head = next(iter(heads), None)
-    ours, found = our_logits(model, batch, head), their_logits(theirs, config, batch, order)
+    more = {} if segment is None else {"token_type_ids": torch.full_like(batch.tokens, segment)}
+    ours = our_logits(model, batch, head)
+    found = their_logits(theirs, config, batch, order, **more)
     if head is not None:
         return ours, found
     known = order < found.shape[-1]
@@ -99,12 +103,12 @@ def our_logits(model: Any, batch: Batch, head: Optional[str]) -> Tensor:
 
 
 def their_logits(
-    theirs: Any, config: dict[str, Any], batch: Batch, order: Tensor
+    theirs: Any, config: dict[str, Any], batch: Batch, order: Tensor, **more: Tensor
 ) -> Tensor:
-    """The logits of transformers' model, in its own numbering."""
+    """The logits of transformers' model, in its own numbering; `more` goes to it as it is."""
     tokens = order[batch.tokens]
     mask = (batch.tokens != PAD).long()
-    more: dict[str, Optional[Tensor]] = {"attention_mask": mask}
+    more["attention_mask"] = mask
     if config.get("is_encoder_decoder") or config["model_type"] in ("bart", "fsmt"):
         previous = order[batch.previous]
         if config["model_type"] == "marian":

@@ -19,7 +19,7 @@ from .family import Config, Family
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 ROLES = (("cls_token", "bos_token"), ("pad_token",), ("eos_token", "sep_token"), ("unk_token",))
-NEVER_IN_UTF8 = (0xC0, 0xC1, 0xF5, 0xF6)
+NEVER_IN_UTF8 = (0xC0, 0xC1, 0xF5)
 MOST_FILLERS = 127  # vocabularies are rounded up to multiples of at most 128
 LANGUAGE = {  # alphabet: (a language token, fairseq's name of it)
     "mbart": (r"([a-z]{2,3}_[A-Z]{2})", "[{}]"),
@@ -107,8 +107,8 @@ def _special_ids(
         letters = bytes_to_unicode()
         spare = iter(letters[byte] for byte in NEVER_IN_UTF8)
         end = names[2]
-        names = [n if n is not None and n != end else next(spare) for n in names]
-        names[2] = end
+        others = [n if n is not None and n != end else next(spare) for n in names[:2] + names[3:]]
+        names = [*others[:2], end, others[2]]
     return [ids.get(name) if name is not None else None for name in names]
 
 
