@@ -93,9 +93,7 @@ def _to_fairseq(args: argparse.Namespace, kind: str, place: Path, out: Path) -> 
         wanted = mass.MassConversion(place, out, args.dict, languages, args.heads, args.force)
         found = mass.convert(wanted)
     else:
-        found = from_hf.convert(
-            from_hf.Conversion(place, out, args.segment, languages, args.force)
-        )
+        found = from_hf.convert(from_hf.Conversion(place, out, args.segment, languages, args.force))
     compared = "" if found.difference is None else f", logits differ by {found.difference:.1e}"
     print(f"{place} -> {out / from_hf.MODEL}{compared}")
     for note in found.notes:

@@ -153,9 +153,7 @@ def layers(config: Config) -> dict[str, int]:
     return {"encoder": int(config["num_hidden_layers"])}
 
 
-def fold_segment(
-    config: Config, theirs: dict[str, Tensor], segment: int
-) -> dict[str, Tensor]:
+def fold_segment(config: Config, theirs: dict[str, Tensor], segment: int) -> dict[str, Tensor]:
     """Adds a row of the segment embeddings to every position; a row of zeros changes nothing."""
     kind = "bert" if config["model_type"] == "bert" else "roberta"
     place = f"{kind}.embeddings.position_embeddings.weight"

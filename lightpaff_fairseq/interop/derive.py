@@ -172,7 +172,10 @@ def _transformer(section: Section, tensors: Mapping[str, Tensor]) -> tuple[Famil
 def _seq2seq_config(
     family: Family, section: Section, sizes: list[int], positions: int
 ) -> dict[str, Any]:
-    config: dict[str, Any] = {"model_type": family.model_type, "d_model": section["encoder_embed_dim"]}
+    config: dict[str, Any] = {
+        "model_type": family.model_type,
+        "d_model": section["encoder_embed_dim"],
+    }
     for side in ("encoder", "decoder"):
         config[f"{side}_layers"] = section[f"{side}_layers"]
         config[f"{side}_ffn_dim"] = section[f"{side}_ffn_embed_dim"]

@@ -67,7 +67,9 @@ def encoder(folder: Path) -> Callable[[str], str]:
     """
     path = folder / SETTINGS
     if not path.is_file():
-        raise ValueError(f"--data {folder}: expected a folder of lightpaff convert, found no {SETTINGS}")
+        raise ValueError(
+            f"--data {folder}: expected a folder of lightpaff convert, found no {SETTINGS}"
+        )
     values: dict[str, Any] = {"bpe_cased": False}
     for flag, value in json.loads(path.read_text(encoding="utf-8")).items():
         name = flag.removeprefix("--").replace("-", "_")

@@ -7,8 +7,7 @@ from .marian import MARIAN
 from .seq2seq import BART, M2M, MBART
 
 IMPORTED = {
-    family.model_type: family
-    for family in (BERT, ROBERTA, XLM_R, GPT2, BART, MBART, M2M, MARIAN)
+    family.model_type: family for family in (BERT, ROBERTA, XLM_R, GPT2, BART, MBART, M2M, MARIAN)
 }
 # Classes whose weights another class holds: all, or all but heads that fairseq has no place for.
 READ_AS = {"BartModel": "BartForConditionalGeneration", "BertForPreTraining": "BertForMaskedLM"}

@@ -190,9 +190,7 @@ def _classes(source: Source, folder: Path) -> list[str]:
     return flags
 
 
-def _with_mlm_head(
-    tensors: dict[str, Tensor], untied: bool, notes: list[str]
-) -> dict[str, Tensor]:
+def _with_mlm_head(tensors: dict[str, Tensor], untied: bool, notes: list[str]) -> dict[str, Tensor]:
     """A classifier's masked-LM head, which fairseq's model cannot be without."""
     words = tensors.get("encoder.sentence_encoder.embed_tokens.weight")
     if words is None or "encoder.lm_head.weight" in tensors:

@@ -50,13 +50,17 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ValueError(f"--from hf {folder}: no such folder")
     path = folder / "config.json"
     if not path.is_file():
-        raise ValueError(f"--from hf {folder}: expected a Hugging Face folder, found no config.json")
+        raise ValueError(
+            f"--from hf {folder}: expected a Hugging Face folder, found no config.json"
+        )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"--from hf {path}: damaged: {error}") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
-        raise ValueError(f"--from hf {path}: expected a configuration with a model_type, found none")
+        raise ValueError(
+            f"--from hf {path}: expected a configuration with a model_type, found none"
+        )
     return config
 
 
@@ -126,16 +130,16 @@ def load_tokenizer(folder: Path) -> Any:
         raise ValueError(f"--from hf {folder}: no usable tokenizer: {first}") from error
 
 
-def _check_loaded(
-    folder: Path, family: Family, info: dict[str, Any], needed: Set[str]
-) -> None:
+def _check_loaded(folder: Path, family: Family, info: dict[str, Any], needed: Set[str]) -> None:
     missing = [n for n in info["missing_keys"] if n in needed]
     extra = [n for n in info["unexpected_keys"] if not matches(n, family.unused)]
     shapes = [str(entry) for entry in info["mismatched_keys"]]
     found = {"missing": missing, "left over": extra, "of another shape": shapes}
     lines = [f"{what}: {', '.join(sorted(names))}" for what, names in found.items() if names]
     if lines:
-        raise ValueError(f"--from hf {folder}: the weights do not fit config.json; {'; '.join(lines)}")
+        raise ValueError(
+            f"--from hf {folder}: the weights do not fit config.json; {'; '.join(lines)}"
+        )
 
 
 def _check_zero(folder: Path, family: Family, state: dict[str, Tensor]) -> None:

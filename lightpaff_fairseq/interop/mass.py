@@ -64,7 +64,9 @@ def convert(wanted: MassConversion) -> Converted:
     rows = expand(table(torch.tensor(vocabulary.order), pad), sizes)
     _check_names(wanted.source, rows, theirs)
     tensors = to_fairseq(rows, theirs)
-    output = next((theirs[n] for n in OUTPUTS if n in theirs), theirs["decoder.embed_tokens.weight"])
+    output = next(
+        (theirs[n] for n in OUTPUTS if n in theirs), theirs["decoder.embed_tokens.weight"]
+    )
     order = torch.tensor(vocabulary.order)
     tied = torch.equal(output, theirs["decoder.embed_tokens.weight"])
     shown = tensors["decoder.embed_tokens.weight"] if tied else output[order]
@@ -133,7 +135,9 @@ def table(order: Tensor, pad: int) -> list[Row]:
     found = []
     for side, parts in PARTS.items():
         found.append(row(f"{side}.embed_tokens.weight", f"{side}.embed_tokens.weight", words))
-        found.append(row(f"{side}.embed_positions.weight", f"{side}.embed_positions.weight", places))
+        found.append(
+            row(f"{side}.embed_positions.weight", f"{side}.embed_positions.weight", places)
+        )
         found += linear(f"{side}.layernorm_embedding", f"{side}.emb_layer_norm")
         layer = f"{side}.layers.{{}}"
         for part in parts:

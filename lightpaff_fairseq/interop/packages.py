@@ -18,8 +18,7 @@ def transformers_package() -> Any:
         module = importlib.import_module("transformers")
     except ImportError as error:
         raise ValueError(
-            "Hugging Face models need the package transformers: "
-            "pip install 'lightpaff-fairseq[hf]'"
+            "Hugging Face models need the package transformers: pip install 'lightpaff-fairseq[hf]'"
         ) from error
     module.logging.set_verbosity_error()
     module.logging.disable_progress_bar()

@@ -114,5 +114,8 @@ def their_logits(
         if config["model_type"] == "marian":
             previous[:, 0] = int(config["decoder_start_token_id"])
         more["decoder_input_ids"] = previous
-    logits: Tensor = theirs(input_ids=tokens, **more).logits
+        # with a cache, FSMT takes its input for one step and masks nothing
+        logits: Tensor = theirs(input_ids=tokens, use_cache=False, **more).logits
+        return logits.float()
+    logits = theirs(input_ids=tokens, **more).logits
     return logits.float()

@@ -136,6 +136,9 @@ def _choose(path: Path, ours: Ours) -> tuple[Family, dict[str, Any]]:
     values = plain(section, "model")
     name = str(values.get("_name") or values.get("arch"))
     model = models.ARCH_MODEL_NAME_REGISTRY.get(name, name)
+    came = _as_it_came(ours, model, values)
+    if came is not None:
+        return came
     try:
         family, config = derive(model, values, ours.tensors, torch.tensor(ours.order))
     except ValueError as error:
@@ -147,7 +150,7 @@ def _choose(path: Path, ours: Ours) -> tuple[Family, dict[str, Any]]:
     if family is FSMT:
         languages = [value_of(ours.cfg.task, f"{x}_lang") or x for x in ("source", "target")]
         config["langs"] = languages
-    return _as_it_came(ours, model, values) or (family, config)
+    return family, config
 
 
 def _as_it_came(
@@ -157,11 +160,6 @@ def _as_it_came(
     if ours.origin is None:
         return None
     family = IMPORTED[ours.record["model_type"]]
-    if family.model_type == "marian":
-        raise ValueError(
-            "--from fairseq: a Marian model does not go back: its bias, start symbol and positions "
-            "were folded into weights"
-        )
     kind = getattr(transformers_package(), str(ours.record["architecture"])).config_class
     config: dict[str, Any] = kind.from_pretrained(ours.origin, local_files_only=True).to_dict()
     task = "masked_lm" if model == "roberta" else family.task
@@ -169,6 +167,11 @@ def _as_it_came(
     compared = [f"{side}_{key}" for side in ("encoder", "decoder") for key in SHAPE]
     if any((values.get(k) or None) != (built.get(k) or None) for k in [*compared, *KIND]):
         return None
+    if family.model_type == "marian":
+        raise ValueError(
+            "--from fairseq: a Marian model does not go back: its bias, start symbol and positions "
+            "were folded into weights"
+        )
     heads = [n for n in ours.tensors if n.endswith(".out_proj.weight") and "classification" in n]
     for name in heads:
         if len(config["id2label"]) != len(ours.tensors[name]):

@@ -98,9 +98,7 @@ def _size_problems(tokens: Mapping[int, str], size: int) -> list[str]:
     return problems
 
 
-def _special_ids(
-    tokenizer: Any, ids: Mapping[str, int], family: Family
-) -> list[Optional[int]]:
+def _special_ids(tokenizer: Any, ids: Mapping[str, int], family: Family) -> list[Optional[int]]:
     """The ids that become `<s> <pad> </s> <unk>`; None where there is no such token."""
     names = [_role(tokenizer, role) for role in ROLES]
     if family.model_type == "gpt2":

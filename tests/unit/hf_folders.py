@@ -241,4 +241,14 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "marian": marian,
 }
 LANGUAGES = {"mbart": ("en_XX", "de_DE"), "nllb": ("eng_Latn", "deu_Latn"), "m2m": ("en", "de")}
-REVERSIBLE = ("roberta", "classifier", "xlm-r", "gpt2", "bart", "scaled bart", "mbart", "nllb", "m2m")
+REVERSIBLE = (
+    "roberta",
+    "classifier",
+    "xlm-r",
+    "gpt2",
+    "bart",
+    "scaled bart",
+    "mbart",
+    "nllb",
+    "m2m",
+)

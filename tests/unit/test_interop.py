@@ -54,7 +54,9 @@ def load_huggingface(folder: Path) -> Any:
 
 
 def order_of(folder: Path) -> torch.Tensor:
-    return torch.tensor(json.loads((folder / "huggingface" / "lightpaff.json").read_text())["order"])
+    return torch.tensor(
+        json.loads((folder / "huggingface" / "lightpaff.json").read_text())["order"]
+    )
 
 
 @torch.no_grad()
@@ -102,7 +104,9 @@ def test_back_to_hugging_face_is_bit_equal(family: str, converted: Any, tmp_path
     first, second = before.state_dict(), after.state_dict()
     assert first.keys() == second.keys()
     assert [n for n in first if not torch.equal(first[n], second[n])] == []
-    words = [T.AutoTokenizer.from_pretrained(x)(TEXT).input_ids for x in (source, tmp_path / "back")]
+    words = [
+        T.AutoTokenizer.from_pretrained(x)(TEXT).input_ids for x in (source, tmp_path / "back")
+    ]
     assert words[0] == words[1]
 
 

@@ -24,7 +24,10 @@ LEARNED = ["--encoder-learned-pos", "--decoder-learned-pos"]
 TRANSLATION = ["--task", "translation", "--max-source-positions", 40, "--max-target-positions", 40]
 STUDENTS = {
     "mass": (["--arch", "transformer_mass_tiny", *SMALL, *TRANSLATION], "BartFor"),
-    "mass, own encoder table": (["--arch", "transformer_mass_student", *SMALL, *TRANSLATION], "Bart"),
+    "mass, own encoder table": (
+        ["--arch", "transformer_mass_student", *SMALL, *TRANSLATION],
+        "Bart",
+    ),
     "mass pre-training": (
         ["--arch", "mass_tiny", *SMALL, "--task", "masked_seq2seq", "--tokens-per-sample", 40],
         "BartFor",
