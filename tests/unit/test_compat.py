@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 import toy
 from lightpaff_fairseq import compat
+from lightpaff_fairseq.compat import batches, before_training
 
 
 def test_applying_twice_changes_nothing():
@@ -51,7 +52,7 @@ def test_checkpoints_of_fairseqs_own_classes_load_safely(value, tmp_path):
 
 
 def test_other_classes_stay_refused(tmp_path):
-    torch.save({"x": compat.logger}, tmp_path / "x.pt")
+    torch.save({"x": before_training.logger}, tmp_path / "x.pt")
     with pytest.raises(Exception, match="logging"):
         torch.load(tmp_path / "x.pt", weights_only=True)
 
@@ -64,9 +65,9 @@ def test_every_sentence_is_in_exactly_one_batch(count, multiple):
     limits = {"max_tokens": 100, "max_sentences": 16, "required_batch_size_multiple": multiple}
     vector = data_utils.batch_by_size(order, lambda i: sizes[i], sizes[order], **limits)
     function = data_utils.batch_by_size(order.tolist(), lambda i: sizes[i], **limits)
-    for batches in (vector, function):
-        assert np.concatenate([*batches]).tolist() == order.tolist()
-        assert all(len(b) * sizes[b].max() <= 100 and len(b) <= 16 for b in batches)
+    for made in (vector, function):
+        assert np.concatenate([*made]).tolist() == order.tolist()
+        assert all(len(b) * sizes[b].max() <= 100 and len(b) <= 16 for b in made)
 
 
 def test_batches_are_untouched_where_nothing_is_dropped():
@@ -118,9 +119,9 @@ def test_no_sentence_at_all_makes_no_batch():
 def test_files_that_do_not_exist(restore, once, found):
     cfg = OmegaConf.create({"restore_file": restore, "continue_once": once})
     with pytest.raises(ValueError, match=found):
-        compat._check_restore_file(cfg, once or restore)
+        before_training._check_restore_file(cfg, once or restore)
     fresh = OmegaConf.create({"restore_file": "checkpoint_last.pt"})
-    compat._check_restore_file(fresh, "save/checkpoint_last.pt")  # nothing to resume yet
+    before_training._check_restore_file(fresh, "save/checkpoint_last.pt")  # nothing to resume yet
 
 
 def test_an_ordinary_launch_runs_main(monkeypatch):
@@ -132,17 +133,17 @@ def test_an_ordinary_launch_runs_main(monkeypatch):
 
 def test_buckets_equal_fairseqs_on_this_numpy():
     sizes = np.random.default_rng(0).integers(1, 100, 500)
-    assert np.array_equal(compat._get_buckets(sizes, 8), data_utils.get_buckets(sizes, 8))
+    assert np.array_equal(batches._get_buckets(sizes, 8), data_utils.get_buckets(sizes, 8))
 
 
 def test_resuming_with_other_batches_is_said(caplog):
     cfg = OmegaConf.create({"dataset": {"update_epoch_batch_itr": False}})
-    compat._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
+    before_training._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
     assert "--update-epoch-batch-itr True" in caplog.text
     caplog.clear()
-    compat._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 1}})
+    before_training._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 1}})
     cfg.dataset.update_epoch_batch_itr = True
-    compat._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
+    before_training._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
     assert not caplog.text
 
 
