@@ -35,6 +35,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="what to write: a folder with model.pt, dict.txt and the tokenizer, or a Hugging Face "
         "folder",
     )
+    _add_options(parser)
+    parser.add_argument("--force", action="store_true", help="replace the output (default: refuse)")
+    parser.set_defaults(func=run)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """The flags of single families."""
     parser.add_argument(
         "--segment",
         type=int,
@@ -62,8 +69,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="from fairseq: the folder of its dictionaries (default: the checkpoint's, or where it "
         "was trained)",
     )
-    parser.add_argument("--force", action="store_true", help="replace the output (default: refuse)")
-    parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:

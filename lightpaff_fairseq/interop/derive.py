@@ -146,11 +146,12 @@ def _transformer(section: Section, tensors: Mapping[str, Tensor]) -> tuple[Famil
     ]
     width = section["decoder_embed_dim"]
     problems += _problems(section, {f"decoder_{k}_dim": (width,) for k in ("input", "output")})
-    kind = tuple(
-        bool(section.get(name))
-        for name in ("encoder_learned_pos", "encoder_normalize_before", "layernorm_embedding")
+    kind = (
+        bool(section.get("encoder_learned_pos")),
+        bool(section.get("encoder_normalize_before")),
+        bool(section.get("layernorm_embedding")),
     )
-    family = TRANSFORMERS.get(kind)  # type: ignore[call-overload]
+    family = TRANSFORMERS.get(kind)
     if family is None:
         problems.append(
             "encoder_learned_pos, encoder_normalize_before, layernorm_embedding: expected "

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-
 MARKS = ("encoding.json", "lightpaff.json")  # in every folder that is written
 
 
@@ -27,7 +26,7 @@ def check_folder(folder: Path, flag: str, overwrite: bool, source: Path) -> None
     filled = folder.is_dir() and any(folder.iterdir())
     if filled and not any((folder / mark).is_file() for mark in MARKS):
         raise ValueError(
-            f"{flag} {folder}: --force replaces only what lightpaff convert wrote, which this is not"
+            f"{flag} {folder}: --force replaces only what lightpaff convert wrote, not this"
         )
 
 

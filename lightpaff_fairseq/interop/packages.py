@@ -38,6 +38,6 @@ def _hide_broken(name: str) -> None:
     except (ImportError, OSError):
         sys.modules[name] = None  # type: ignore[assignment]  # how Python marks a blocked import
         asked = sys.modules.get("transformers.utils.import_utils")  # it may have looked already
-        answer = getattr(asked, f"is_{name}_available", None)
+        answer: Any = getattr(asked, f"is_{name}_available", None)
         if hasattr(answer, "cache_clear"):
             answer.cache_clear()

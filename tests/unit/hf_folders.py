@@ -214,6 +214,7 @@ def marian(folder: Path) -> Path:
     config = T.MarianConfig(
         vocab_size=len(ids),
         **SEQ2SEQ,
+        activation_function="swish",  # as all OPUS-MT models have it
         scale_embedding=True,
         pad_token_id=pad,
         decoder_start_token_id=pad,

@@ -8,10 +8,10 @@ import torch
 pytest.importorskip("tokenizers")
 
 from hf_folders import T
-from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.export import huggingface
 
 import toy
+from lightpaff_fairseq.cli.main import main
+from lightpaff_fairseq.export import huggingface
 
 SMALL = [
     *("--encoder-layers", 2, "--encoder-embed-dim", 32, "--encoder-attention-heads", 2),
@@ -109,7 +109,7 @@ def as_released(model, pad_row):
             state[name] = tensor[1:]
         elif not any(f".{x}_proj." in name for x in "qkv"):
             state[name.replace("layernorm_embedding", "emb_layer_norm")] = tensor
-    for name, tensor in model.state_dict().items():
+    for name in model.state_dict():
         if ".q_proj." in name:
             parts = [model.state_dict()[name.replace("q_proj", f"{x}_proj")] for x in "qkv"]
             state[name.replace("q_proj.", "in_proj_")] = torch.cat(parts)
