@@ -12,6 +12,8 @@ from typing import Any
 
 from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 
+END = "<|endoftext|>"  # the last token of OpenAI's file
+
 
 @dataclass(frozen=True)
 class Merges:
@@ -51,7 +53,7 @@ def read_merges(tokenizer: Any) -> Merges:
     if problems:
         raise ValueError(f"tokenizer: fairseq's --bpe gpt2 differs: {'; '.join(problems)}")
     pairs = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in model["merges"]]
-    tokens = [*bytes_to_unicode().values(), *(a + b for a, b in pairs)]
+    tokens = [*bytes_to_unicode().values(), *(a + b for a, b in pairs), END]
     ids: dict[str, int] = {}
     for number, token in enumerate(tokens):
         ids.setdefault(token, number)

@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip("tokenizers")
 
-from hf_folders import T
+from hf_folders import T, gpt2, roberta
 
 import toy
 from lightpaff_fairseq.cli.main import main
@@ -168,3 +168,28 @@ def test_a_mass_file_that_does_not_fit_its_dictionary(tmp_path, capsys):
     assert "encoder.layers.0.more" in error
     assert "decoder.emb_layer_norm.bias" in error
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("family", ["gpt2", "roberta"])
+def test_a_converted_model_teaches_and_is_fine_tuned(family, tmp_path, capsys):
+    make, task, criterion = {
+        "gpt2": (gpt2, "language_modeling", "kd_clm"),
+        "roberta": (roberta, "masked_lm", "kd_mlm"),
+    }[family]
+    out = tmp_path / "teacher"
+    argv = ["convert", "--from", "hf", str(make(tmp_path / "hf")), "--to", "fairseq", str(out)]
+    assert main(argv) == 0
+    shown = capsys.readouterr().out.split("model: ")[1].splitlines()[0].split()
+    for seed, split in enumerate(("train", "valid")):
+        toy.write_split(out / split, toy.sentences(20, seed, words=100))
+    run = ["--max-tokens", 200, "--max-update", 2, "--lr", 0.001, "--lr-scheduler", "fixed"]
+    saved = tmp_path / "saved"
+    flags = ["--criterion", criterion, "--kd-teacher", out / "model.pt", "--save-dir", saved]
+    toy.train(out, *shown, "--finetune-from-model", out / "model.pt", *flags, *run)
+    back = ["--from", "fairseq", str(saved / "checkpoint_last.pt"), "--data", str(out)]
+    assert main(["convert", *back, "--to", "hf", str(tmp_path / "back")]) == 0
+    path = saved / "checkpoint_last.pt"
+    assert huggingface.largest_difference(path, out, tmp_path / "back") <= 1e-4
+    tuned, before = (T.AutoModel.from_pretrained(tmp_path / x) for x in ("back", "hf"))
+    assert type(tuned) is type(before)
+    assert T.AutoTokenizer.from_pretrained(tmp_path / "back")("the cat").input_ids
