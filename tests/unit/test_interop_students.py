@@ -181,7 +181,8 @@ def test_a_converted_model_teaches_and_is_fine_tuned(family, tmp_path, capsys):
     assert main(argv) == 0
     shown = capsys.readouterr().out.split("model: ")[1].splitlines()[0].split()
     for seed, split in enumerate(("train", "valid")):
-        toy.write_split(out / split, toy.sentences(20, seed, words=100))
+        texts = [[i + 1 for i in t[:-1]] + [2] for t in toy.sentences(20, seed, words=100)]
+        toy.write_split(out / split, texts)  # symbol 4 is <mask> in one of them
     run = ["--max-tokens", 200, "--max-update", 2, "--lr", 0.001, "--lr-scheduler", "fixed"]
     saved = tmp_path / "saved"
     flags = ["--criterion", criterion, "--kd-teacher", out / "model.pt", "--save-dir", saved]
