@@ -107,6 +107,8 @@ def _write(
 ) -> Converted:
     vocabulary, rows, tokenizer = parts
     notes: list[str] = []
+    if source.dtype != "float32":
+        notes.append(f"the weights were {source.dtype} and are float32 now")
     task_name, task_flags = _task(wanted, family, source, vocabulary, folder)
     encoding = write_encoding(family, vocabulary, tokenizer, wanted.source, folder)
     flags = [*family.flags(source.config), *task_flags]
@@ -127,6 +129,7 @@ def _write(
         "format": 1,
         "model_type": family.model_type,
         "architecture": source.architecture,
+        "dtype": source.dtype,
         "order": vocabulary.order,
         "segment": wanted.segment,
         "encoding": encoding,

@@ -16,7 +16,7 @@ from .family import Family
 from .packages import transformers_package
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.json")
-FOREIGN = ("*.h5", "*.msgpack", "*.ot", "*.onnx", "*.pt", "*.pth")
+FOREIGN = ("*.md", ".*", "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.pt", "*.pth")
 LARGEST_SIDE_FILE = 64 * 2**20  # bytes: tokenizers are smaller, weights are larger
 
 
@@ -27,12 +27,13 @@ class Source:
     Attributes:
         config: as `config.json` says, defaults filled in.
         architecture: the class of transformers that holds the model.
-        state: its state dict, tied names included.
+        model: in float32, as fairseq computes; `dtype`: what the file had.
     """
 
     config: dict[str, Any]
     architecture: str
     model: Any
+    dtype: str
 
     @property
     def state(self) -> dict[str, Tensor]:
@@ -114,7 +115,8 @@ def load_source(folder: Path, family: Family, architecture: str, needed: Set[str
     _check_loaded(folder, family, info, needed)
     model = model.eval()
     _check_zero(folder, family, dict(model.state_dict()))
-    return Source(config.to_dict(), architecture, model)
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    return Source(config.to_dict(), architecture, model.float(), dtype)
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -157,7 +159,7 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 def copy_side_files(source: Path, folder: Path) -> list[str]:
-    """Copies what is not weights: configuration and tokenizer; returns the names."""
+    """Copies what is neither weights nor a description of them; returns the names."""
     folder.mkdir(exist_ok=True)
     names = []
     for path in sorted(source.iterdir()):

@@ -122,7 +122,7 @@ def write(path: Path, data: Optional[Path], folder: Path) -> list[str]:
     theirs = _their_tensors(family, full, tensors, (ours, name, notes))
     _load(model, theirs)
     folder.mkdir(exist_ok=True)
-    model.to(next(iter(theirs.values())).dtype).save_pretrained(folder)
+    model.to(_dtype(ours, theirs)).save_pretrained(folder)
     _write_tokenizers(ours, family, folder)
     record = {"format": 1, "order": ours.order}
     (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
@@ -224,6 +224,13 @@ def _load(model: Any, theirs: dict[str, Tensor]) -> None:
     if tied or extra:
         raise ValueError(f"transformers' class lacks {extra} and wants {tied}")
     model.tie_weights()
+
+
+def _dtype(ours: Ours, theirs: Mapping[str, Tensor]) -> torch.dtype:
+    """What the model came in, if that still holds every value exactly; else what it is in."""
+    came: torch.dtype = getattr(torch, ours.record.get("dtype", "float32"))
+    exact = all(torch.equal(x.to(came).to(x.dtype), x) for x in theirs.values())
+    return came if exact else next(iter(theirs.values())).dtype
 
 
 def _write_tokenizers(ours: Ours, family: Family, folder: Path) -> None:

@@ -181,3 +181,15 @@ def test_a_model_for_pretraining_is_read_as_its_masked_lm(tmp_path: Path) -> Non
         found = theirs(input_ids=order[tokens], token_type_ids=torch.ones_like(tokens))
         mine = ours(tokens)[0]
     assert float((found.prediction_logits[..., order] - mine).abs().max()) <= TOLERANCE
+
+
+def test_half_precision_becomes_float32_and_comes_back(tmp_path: Path) -> None:
+    source = MAKERS["gpt2"](tmp_path / "hf")
+    load_huggingface(source).half().save_pretrained(source)
+    found = convert(Conversion(source, tmp_path / "out"))
+    assert "float16" in found.notes[0]
+    assert all(p.dtype == torch.float32 for p in load_fairseq(tmp_path / "out")[0].parameters())
+    huggingface.write(tmp_path / "out" / "model.pt", None, tmp_path / "back")
+    first, second = (load_huggingface(x).state_dict() for x in (source, tmp_path / "back"))
+    assert {x.dtype for x in second.values()} == {torch.float16}
+    assert all(torch.equal(first[n], second[n]) for n in first)
