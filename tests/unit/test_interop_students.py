@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip("tokenizers")
 
-from hf_folders import T, gpt2, roberta
+from hf_folders import MAKERS, TEXT, T, gpt2, roberta
 
 import toy
 from lightpaff_fairseq.cli.main import main
@@ -194,3 +194,30 @@ def test_a_converted_model_teaches_and_is_fine_tuned(family, tmp_path, capsys):
     tuned, before = (T.AutoModel.from_pretrained(tmp_path / x) for x in ("back", "hf"))
     assert type(tuned) is type(before)
     assert T.AutoTokenizer.from_pretrained(tmp_path / "back")("the cat").input_ids
+
+
+@pytest.mark.parametrize(
+    ("family", "flags"),
+    [
+        ("bert", ["--arch", "roberta_tiny", *SMALL[:8], "--task", "masked_lm"]),
+        ("gpt2", ["--arch", "transformer_lm_gpt2_micro", *LM, "--task", "language_modeling"]),
+        ("marian", ["--arch", "transformer_mass_tiny", *SMALL, *TRANSLATION]),
+    ],
+)
+def test_a_student_of_another_shape_keeps_its_teachers_tokenizer(family, flags, tmp_path):
+    source, out = MAKERS[family](tmp_path / "hf"), tmp_path / "teacher"
+    argv = ["convert", "--from", "hf", str(source), "--to", "fairseq", str(out)]
+    assert main([*argv, *(["--segment", "0"] if family == "bert" else [])]) == 0
+    languages = ["source", "target"] if "translation" in flags else []
+    flags = [*flags, *(["--source-lang", "source", "--target-lang", "target"] if languages else [])]
+    flags += [] if languages else ["--tokens-per-sample", 40]
+    text = [[*range(5, 12), 2]] * 3
+    for name in [f"train.source-target.{x}" for x in languages] or ["train"]:
+        toy.write_split(out / name, text)
+    _, model, _ = toy.build(out, *flags)
+    path = toy.save_model(tmp_path / "student.pt", toy.parse(out, *flags), model.eval())
+    argv = ["convert", "--from", "fairseq", str(path), "--data", str(out), "--to", "hf"]
+    assert main([*argv, str(tmp_path / "student")]) == 0
+    assert huggingface.largest_difference(path, out, tmp_path / "student") <= 1e-4
+    loaded = [T.AutoTokenizer.from_pretrained(x) for x in (source, tmp_path / "student")]
+    assert loaded[0](TEXT).input_ids == loaded[1](TEXT).input_ids
