@@ -38,7 +38,8 @@ setup(
         "fastbpe": ["fastBPE>=0.1.0"],
         "rouge": ["rouge-score>=0.1.2"],  # lightpaff evaluate --metrics rouge1 rouge2 rougeL
         "plots": ["matplotlib>=3.8", "Jinja2>=3"],  # lightpaff report, examples/kd_revisited
-        "hf": ["transformers>=4.40", "safetensors>=0.4"],  # lightpaff convert, export --to hf
+        # lightpaff convert, export --to hf; protobuf reads SentencePiece models
+        "hf": ["transformers>=5", "safetensors>=0.4", "protobuf>=4"],
         "ctranslate2": ["ctranslate2>=4.4"],  # lightpaff export --to ctranslate2
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.5"],  # export --to onnx
         "bench": ["liger-kernel>=0.5", "torchtune>=0.6", "textbrewer>=0.2"],

@@ -9,6 +9,7 @@ from . import (
     benchmark,
     cache_teacher,
     compact,
+    convert,
     doctor,
     evaluate,
     flags,
@@ -20,7 +21,7 @@ from . import (
 )
 
 COMMANDS = (
-    *(user_dir, flags, init_student, prune_plan, compact, strip, evaluate),
+    *(user_dir, flags, init_student, prune_plan, compact, strip, evaluate, convert),
     *(cache_teacher, benchmark, doctor, report),
 )
 BAD_INPUT = 2  # argparse's own exit code for a wrong command line

@@ -4,6 +4,7 @@ One function an item. Each names the fault, does nothing where the fault is gone
 alone. Nothing here changes what a correct run computes.
 """
 
+from .activations import compute_swish
 from .batches import keep_the_last_batch, restore_numpy_names
 from .before_training import check_before_training
 from .checkpoints import allow_checkpoint_classes, complete_old_checkpoints
@@ -22,4 +23,5 @@ def apply() -> None:
     complete_old_checkpoints()
     forget_items_of_the_last_epoch()
     tell_epochs()
+    compute_swish()
     filter_known_warnings()

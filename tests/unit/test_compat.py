@@ -4,6 +4,7 @@ import argparse
 import types
 import warnings
 
+import fairseq.utils
 import fairseq_cli.train
 import numpy as np
 import pytest
@@ -185,3 +186,11 @@ def test_a_criterion_is_told_which_epoch_begins(monkeypatch):
     with pytest.raises(AttributeError):  # fairseq's own part needs a whole trainer
         trainer.begin_epoch(4)
     assert told == [(4, "some")]
+
+
+def test_swish_is_computed_and_offered():
+    x = torch.linspace(-3, 3, 7)
+    assert torch.allclose(fairseq.utils.get_activation_fn("swish")(x), x * torch.sigmoid(x))
+    assert torch.equal(fairseq.utils.get_activation_fn("relu")(x), x.relu())
+    flags = ("--task", "translation", "--arch", "transformer", "--activation-fn", "swish")
+    assert toy.parse("data", *flags).model.activation_fn == "swish"

@@ -1,0 +1,129 @@
+"""`lightpaff convert`: models of other libraries for fairseq, and back."""
+
+import argparse
+import logging
+import warnings
+from pathlib import Path
+
+SOURCES, TARGETS = ("hf", "mass", "fairseq"), ("fairseq", "hf")
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Registers the sub-command."""
+    parser = subparsers.add_parser(
+        "convert",
+        help="bring in a Hugging Face or MASS model, or give one back",
+        description="Writes a stock fairseq checkpoint with its dictionary and tokenizer from a "
+        "local Hugging Face folder (BERT, RoBERTa, XLM-R, GPT-2, BART, mBART, M2M-100, NLLB, "
+        "Marian) or a released MASS file, or a Hugging Face folder from a fairseq checkpoint. "
+        "Logits of both models are compared before the output appears (docs/interop.md).",
+    )
+    parser.add_argument(
+        "--from",
+        dest="source",
+        nargs=2,
+        required=True,
+        metavar=("{hf,mass,fairseq}", "PATH"),
+        help="what to read: a Hugging Face folder, a released MASS file, a fairseq checkpoint",
+    )
+    parser.add_argument(
+        "--to",
+        dest="target",
+        nargs=2,
+        required=True,
+        metavar=("{fairseq,hf}", "DIR"),
+        help="what to write: a folder with model.pt, dict.txt and the tokenizer, or a Hugging Face "
+        "folder",
+    )
+    _add_options(parser)
+    parser.add_argument("--force", action="store_true", help="replace the output (default: refuse)")
+    parser.set_defaults(func=run)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """The flags of single families."""
+    parser.add_argument(
+        "--segment",
+        type=int,
+        metavar="N",
+        help="BERT: fold this segment embedding into the positions, for single sentences (default: "
+        "refuse models with segments)",
+    )
+    parser.add_argument(
+        "--langs",
+        nargs=2,
+        default=("source", "target"),
+        metavar=("SRC", "TGT"),
+        help="the languages to record in a translation model (default: source target)",
+    )
+    parser.add_argument(
+        "--dict", type=Path, metavar="FILE", help="MASS: its dict.txt (default: beside the file)"
+    )
+    parser.add_argument(
+        "--heads", type=int, metavar="N", help="MASS: attention heads (default: width / 64)"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="from fairseq: the folder of its dictionaries (default: the checkpoint's, or where it "
+        "was trained)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Converts one model; prints where it went, how exactly, and how to go on.
+
+    Raises:
+        ValueError: see `interop`.
+    """
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
+    warnings.filterwarnings("ignore", module="transformers")
+    (kind, place), (to, out) = args.source, args.target
+    if kind not in SOURCES or to not in TARGETS or (kind == "fairseq") != (to == "hf"):
+        raise ValueError(
+            f"--from {kind} --to {to}: expected --from hf or mass --to fairseq, or --from fairseq "
+            "--to hf"
+        )
+    if to == "hf":
+        return _to_hf(args, Path(place), Path(out))
+    return _to_fairseq(args, kind, Path(place), Path(out))
+
+
+def _to_fairseq(args: argparse.Namespace, kind: str, place: Path, out: Path) -> int:
+    from ..interop import from_hf, mass
+
+    languages = (args.langs[0], args.langs[1])
+    if kind == "mass":
+        wanted = mass.MassConversion(place, out, args.dict, languages, args.heads, args.force)
+        found = mass.convert(wanted)
+    else:
+        found = from_hf.convert(from_hf.Conversion(place, out, args.segment, languages, args.force))
+    compared = "" if found.difference is None else f", logits differ by {found.difference:.1e}"
+    print(f"{place} -> {out / from_hf.MODEL}{compared}")
+    for note in found.notes:
+        print(f"note: {note}")
+    print(f"model: {' '.join(found.flags)}")
+    print(f"text, as files in {out}: {found.encoding}")
+    return 0
+
+
+def _to_hf(args: argparse.Namespace, place: Path, out: Path) -> int:
+    from ..export import huggingface
+    from ..interop.folder import check_folder, new_folder
+    from ..interop.parity import TOLERANCE
+    from ..interop.to_hf import write
+
+    check_folder(out, "--to hf", args.force, place)
+    with new_folder(out) as folder:
+        notes = write(place, args.data, folder)
+        difference = huggingface.largest_difference(place, args.data, folder)
+        if not difference <= TOLERANCE:
+            raise ValueError(
+                f"--from fairseq {place}: the converted model differs: a log-probability by "
+                f"{difference:.2g} (at most {TOLERANCE} expected); nothing was written"
+            )
+    print(f"{place} -> {out}, log-probabilities differ by {difference:.1e}")
+    for note in notes:
+        print(f"note: {note}")
+    return 0

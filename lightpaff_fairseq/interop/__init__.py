@@ -1,0 +1,1 @@
+"""Models of other libraries in fairseq's files, and back: Hugging Face and the official MASS."""

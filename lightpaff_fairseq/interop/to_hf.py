@@ -1,0 +1,245 @@
+"""A fairseq checkpoint becomes a Hugging Face folder."""
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+import fairseq.models as models
+import torch
+from fairseq.data import Dictionary
+from torch import Tensor
+
+from ..convert.building import fill_in
+from ..convert.checkpoint import read_checkpoint
+from ..convert.layout import value_of
+from ..convert.strip import plain
+from . import checkpoint
+from .derive import derive
+from .families import IMPORTED
+from .family import Family
+from .from_hf import ORIGIN, RECORD
+from .packages import transformers_package
+from .seq2seq import FSMT
+from .tables import expand, to_huggingface
+from .words import write_tokenizer
+
+HEAD = "classification_heads.sentence_classification_head"
+ZERO = r".*\.token_type_embeddings\.weight|final_logits_bias"
+NEVER_THERE = r".*\.version|.*\._float_tensor"
+LM_HEAD = "encoder.lm_head."
+# What decides whether a model still has the form that it came in; the shape is one of each side.
+SHAPE = "layers embed_dim ffn_embed_dim attention_heads normalize_before learned_pos".split()
+KIND = (
+    "activation_fn layernorm_embedding no_scale_embedding share_all_embeddings "
+    "untie_weights_roberta"
+).split()
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A fairseq checkpoint, read, with the dictionaries it belongs to.
+
+    Attributes:
+        origin: `huggingface/` of the folder that its vocabulary came from, or None.
+    """
+
+    cfg: Any
+    tensors: dict[str, Tensor]
+    task: Any
+    origin: Optional[Path]
+
+    @property
+    def order(self) -> list[int]:
+        """The Hugging Face id of each symbol of the target dictionary."""
+        return list(self.record.get("order", range(len(self.target))))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What was noted when the vocabulary came from Hugging Face; else nothing."""
+        if self.origin is None:
+            return {}
+        found: dict[str, Any] = json.loads((self.origin / RECORD).read_text(encoding="utf-8"))
+        return found
+
+    @property
+    def target(self) -> Dictionary:
+        """The dictionary of what the model predicts."""
+        return self.task.target_dictionary or self.task.source_dictionary
+
+
+def read(path: Path, data: Optional[Path]) -> Ours:
+    """Reads a checkpoint with its dictionaries.
+
+    Args:
+        data: the folder of the dictionaries; None: the checkpoint's, or where it was trained.
+    Raises:
+        ValueError: the file is unusable, or there are no dictionaries.
+    """
+    state = read_checkpoint(path, "--from fairseq")
+    cfg = state["cfg"]
+    beside = path.parent if any(path.parent.glob("dict*.txt")) else None
+    folder = data or beside or Path(str(value_of(cfg.task, "data")).split(":")[0])
+    try:
+        task = checkpoint.set_up(cfg, folder)
+    except Exception as error:  # whatever a task of any kind raises
+        raise ValueError(
+            f"--data {folder}: expected the dictionaries of {path}, found none: {error}"
+        ) from error
+    places = [path.parent / ORIGIN, folder / ORIGIN]
+    origin = next((p for p in places if (p / RECORD).is_file()), None)
+    found = Ours(cfg, dict(state["model"]), task, origin)
+    if len(found.order) != len(found.target):
+        raise ValueError(
+            f"--data {folder}: expected {len(found.order)} symbols, as {origin} says, found "
+            f"{len(found.target)}"
+        )
+    return found
+
+
+def write(path: Path, data: Optional[Path], folder: Path) -> list[str]:
+    """Writes weights, configuration and tokenizer of a checkpoint to a folder.
+
+    Returns:
+        what the user should know.
+    Raises:
+        ValueError: no class of transformers holds the model (all reasons at once), or see `read`.
+    """
+    ours = read(path, data)
+    family, config = _choose(path, ours)
+    tensors, notes = _one_head(ours.tensors)
+    classes = any(name.startswith(HEAD) for name in tensors)
+    prefix = re.sub("For.*|LMHead.*", "", family.classes[0])
+    name = f"{prefix}ForSequenceClassification" if classes else family.classes[0]
+    package = transformers_package()
+    kind = getattr(package, name)
+    values = {k: v for k, v in config.items() if k not in ("architectures", "transformers_version")}
+    model = kind(kind.config_class(**values)).eval()
+    full = {**model.config.to_dict(), "tie_word_embeddings": model.config.tie_word_embeddings}
+    theirs = _their_tensors(family, full, tensors, (ours, name, notes))
+    _load(model, theirs)
+    folder.mkdir(exist_ok=True)
+    model.to(_dtype(ours, theirs)).save_pretrained(folder)
+    _write_tokenizers(ours, family, folder)
+    record = {"format": 1, "order": ours.order}
+    (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
+    return notes
+
+
+def _choose(path: Path, ours: Ours) -> tuple[Family, dict[str, Any]]:
+    """The family and configuration: those that the model came with, where it still has its form."""
+    section = ours.cfg.model
+    fill_in(section)
+    values = plain(section, "model")
+    name = str(values.get("_name") or values.get("arch"))
+    model = models.ARCH_MODEL_NAME_REGISTRY.get(name, name)
+    came = _as_it_came(ours, model, values)
+    if came is not None:
+        return came
+    try:
+        family, config = derive(model, values, ours.tensors, torch.tensor(ours.order))
+    except ValueError as error:
+        raise ValueError(f"--from fairseq {path}: {error}") from error
+    if "roberta" in family.model_type:
+        rows = len(ours.tensors["encoder.sentence_encoder.embed_positions.weight"])
+        config["max_position_embeddings"] = rows - 2 + config["pad_token_id"] + 1
+        config["model_type"] = "roberta"
+    if family is FSMT:
+        languages = [value_of(ours.cfg.task, f"{x}_lang") or x for x in ("source", "target")]
+        config["langs"] = languages
+    return family, config
+
+
+def _as_it_came(
+    ours: Ours, model: str, values: Mapping[str, Any]
+) -> Optional[tuple[Family, dict[str, Any]]]:
+    """The recorded family and configuration, if they build this very model."""
+    if ours.origin is None:
+        return None
+    family = IMPORTED[ours.record["model_type"]]
+    kind = getattr(transformers_package(), str(ours.record["architecture"])).config_class
+    config: dict[str, Any] = kind.from_pretrained(ours.origin, local_files_only=True).to_dict()
+    task = "masked_lm" if model == "roberta" else family.task
+    built = plain(checkpoint.parse("x", task, family.flags(config)).model, "model")
+    compared = [f"{side}_{key}" for side in ("encoder", "decoder") for key in SHAPE]
+    if any((values.get(k) or None) != (built.get(k) or None) for k in [*compared, *KIND]):
+        return None
+    if family.model_type == "marian":
+        raise ValueError(
+            "--from fairseq: a Marian model does not go back: its bias, start symbol and positions "
+            "were folded into weights"
+        )
+    heads = [n for n in ours.tensors if n.endswith(".out_proj.weight") and "classification" in n]
+    for name in heads:
+        if len(config["id2label"]) != len(ours.tensors[name]):
+            config.pop("id2label"), config.pop("label2id")
+            config["num_labels"] = len(ours.tensors[name])
+    return family, config
+
+
+def _one_head(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """A classifier's tensors under the stock head's name, without its masked-LM head."""
+    start = "classification_heads."
+    if not any(name.startswith(start) for name in tensors):
+        return dict(tensors), []
+    found = {
+        f"{HEAD}.{name.split('.', 2)[2]}" if name.startswith(start) else name: tensor
+        for name, tensor in tensors.items()
+        if not name.startswith(LM_HEAD)
+    }
+    return found, ["a classifier has no masked-LM head in Hugging Face's class: it is left out"]
+
+
+def _their_tensors(
+    family: Family, config: dict[str, Any], tensors: dict[str, Tensor], rest: tuple[Ours, str, Any]
+) -> dict[str, Tensor]:
+    ours, name, _ = rest
+    order = torch.tensor(ours.order)
+    rows = expand(family.rows(config, order, name), family.layers(config))
+    if family is FSMT:
+        sizes = {"encoder": len(ours.task.source_dictionary), "decoder": len(ours.target)}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"dictionaries of different sizes {sizes} are not supported yet")
+    wanted = {mine for row in rows for mine in row.ours}
+    extra = [n for n in tensors if n not in wanted and not re.fullmatch(NEVER_THERE, n)]
+    missing = [n for n in wanted if n not in tensors]
+    if extra or missing:
+        raise ValueError(
+            f"--from fairseq: {name} has no place for {', '.join(sorted(extra)) or 'nothing'} and "
+            f"wants {', '.join(sorted(missing)) or 'nothing'} besides"
+        )
+    return to_huggingface(rows, tensors)
+
+
+def _load(model: Any, theirs: dict[str, Tensor]) -> None:
+    state = model.state_dict()
+    for name, tensor in state.items():
+        if re.fullmatch(ZERO, name):
+            theirs[name] = torch.zeros_like(tensor)
+    missing, extra = model.load_state_dict(theirs, strict=False)
+    tied = [n for n in missing if "embed_positions" not in n and not n.endswith("decoder.bias")]
+    if tied or extra:
+        raise ValueError(f"transformers' class lacks {extra} and wants {tied}")
+    model.tie_weights()
+
+
+def _dtype(ours: Ours, theirs: Mapping[str, Tensor]) -> torch.dtype:
+    """What the model came in, if that still holds every value exactly; else what it is in."""
+    came: torch.dtype = getattr(torch, ours.record.get("dtype", "float32"))
+    exact = all(torch.equal(x.to(came).to(x.dtype), x) for x in theirs.values())
+    return came if exact else next(iter(theirs.values())).dtype
+
+
+def _write_tokenizers(ours: Ours, family: Family, folder: Path) -> None:
+    if ours.origin is not None:
+        for path in sorted(ours.origin.iterdir()):
+            if path.name not in (RECORD, "config.json", "generation_config.json"):
+                shutil.copyfile(path, folder / path.name)
+        return
+    source, target = ours.task.source_dictionary, ours.target
+    write_tokenizer(source, family.model_type, folder)
+    if source.symbols != target.symbols:
+        write_tokenizer(target, family.model_type, folder / "target")

@@ -1,0 +1,60 @@
+"""Prints how far fairseq's logits are from transformers', for a random model of every family.
+
+    python scripts/parity.py            # a Markdown table; about a minute
+
+The models are tiny and random, with noise on every weight; sentences are random too. "back" is
+what differs after the way to fairseq and back: tensors, bit by bit.
+"""
+
+import json
+import logging
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "unit"))
+
+from hf_folders import LANGUAGES, MAKERS, T
+
+from lightpaff_fairseq.export import huggingface
+from lightpaff_fairseq.interop.from_hf import Conversion, convert
+
+
+def state(folder: Path) -> dict[str, torch.Tensor]:
+    """The state dict of a Hugging Face folder."""
+    name = json.loads((folder / "config.json").read_text())["architectures"][0]
+    return dict(getattr(T, name).from_pretrained(folder).state_dict())
+
+
+def back(source: Path, out: Path, folder: Path) -> str:
+    """What the way back changes."""
+    try:
+        huggingface.write(out / "model.pt", None, folder)
+    except ValueError:
+        return "refused"
+    before, after = state(source), state(folder)
+    return f"{sum(not torch.equal(before[n], after[n]) for n in before)} of {len(before)} tensors"
+
+
+def main() -> None:
+    """Converts every family and prints a row of it."""
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    print("| model | class | largest difference of a logit | differs after the way back |")
+    print("|---|---|---:|---:|")
+    for name, make in MAKERS.items():
+        with tempfile.TemporaryDirectory() as root:
+            source, out = make(Path(root) / "hf"), Path(root) / "out"
+            segment = 0 if name.startswith("bert") else None
+            languages = LANGUAGES.get(name, ("source", "target"))
+            found = convert(Conversion(source, out, segment, languages))
+            kind = json.loads((source / "config.json").read_text())["architectures"][0]
+            rest = back(source, out, Path(root) / "back")
+            print(f"| {name} | `{kind}` | {found.difference:.1e} | {rest} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
