@@ -11,6 +11,7 @@ from . import (
     compact,
     doctor,
     evaluate,
+    export,
     flags,
     init_student,
     prune_plan,
@@ -19,7 +20,7 @@ from . import (
 )
 
 COMMANDS = (
-    *(user_dir, flags, init_student, prune_plan, compact, strip, evaluate),
+    *(user_dir, flags, init_student, prune_plan, compact, strip, evaluate, export),
     *(cache_teacher, benchmark, doctor),
 )
 BAD_INPUT = 2  # argparse's own exit code for a wrong command line
