@@ -55,6 +55,7 @@ def _record(request: "Request", student: Student, report: "Report") -> dict[str,
         "model": identity.family,
         "task": identity.task,
         "quantization": request.quantization,
+        "max_positions": student.model.max_positions(),
         "parity": asdict(report.parity),
         "versions": {name: _version(name) for name in names},
     }
@@ -93,8 +94,8 @@ def _readme(request: "Request", student: Student, record: dict[str, Any]) -> str
         "",
         *_findings(record),
         "",
-        f"`pip install {' '.join(packages)}`, then `python {SCRIPT} < text.txt`: a sentence a line.",
-        "fairseq is not needed.",
+        f"`pip install {' '.join(packages)}`, then `python {SCRIPT} < text.txt`: a sentence a",
+        "line. fairseq is not needed.",
     ]
     if record.get("separator_token") is not None:
         lines.append(f"Sentences in pairs: 0, first, 2, {record['separator_token']}, second, 2.")

@@ -120,9 +120,8 @@ class LanguageModel:
 
         ids = sample["net_input"]["src_tokens"].numpy().astype(np.int32)
         lengths = sample["target"].ne(self.dictionary.pad()).sum(-1).numpy().astype(np.int32)
-        views = [
-            ctranslate2.StorageView.from_array(np.ascontiguousarray(x)) for x in (ids, lengths)
-        ]
+        arrays = map(np.ascontiguousarray, (ids, lengths))
+        views = [ctranslate2.StorageView.from_array(array) for array in arrays]
         found = self.generator.forward_batch(*views, return_log_probs=True)
         found = np.array(found.to_device(ctranslate2.Device.cpu), dtype=np.float32)
         return [row[:length] for row, length in zip(found, lengths, strict=True)]

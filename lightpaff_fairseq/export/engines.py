@@ -131,11 +131,10 @@ class FairseqEncoder:
         self.model, self.student = model, student
 
     @torch.no_grad()
-    def run(self, sample: Sample) -> Floats:
+    def run(self, sample: Sample) -> list[Floats]:
         """See `Engine`."""
         tokens = _on_device_of(self.model, sample)["net_input"]["src_tokens"]
-        outputs: Floats = encoder_output(self.model, self.student, tokens).float().cpu().numpy()
-        return outputs
+        return list(encoder_output(self.model, self.student, tokens).float().cpu().numpy())
 
     def log_probs(self, sample: Sample) -> list[Floats]:
         """See `Engine`."""
@@ -146,19 +145,19 @@ def encoder_output(model: Any, student: Student, tokens: Tensor) -> Tensor:
     """A BERT's outputs for ids `(B, T)`: `(B, K)` of its head, `(B, T, V)` of masked_lm."""
     if student.identity.task != CLASSIFICATION:
         outputs: Tensor = model(tokens)[0]
-        return outputs
-    head = student.task.cfg.classification_head_name
-    outputs = model(tokens, features_only=True, classification_head_name=head)[0]
+    else:
+        head = student.task.cfg.classification_head_name
+        outputs = model(tokens, features_only=True, classification_head_name=head)[0]
     return outputs
 
 
-def normalized(outputs: Floats, sample: Sample, student: Student) -> list[Floats]:
+def normalized(outputs: Sequence[Floats], sample: Sample, student: Student) -> list[Floats]:
     """Log-probabilities of a BERT's outputs, without those of padding; a regression's as they are.
 
     Args:
-        outputs: `(B, K)` or `(B, T, V)`.
+        outputs: B of `(K,)` or `(T, V)`.
     """
-    values = torch.from_numpy(outputs)
+    values = torch.from_numpy(np.stack(outputs))
     if student.identity.task == CLASSIFICATION:
         classes = not student.task.cfg.regression_target
         found = list(values.log_softmax(-1) if classes else values)

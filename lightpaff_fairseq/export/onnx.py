@@ -1,5 +1,6 @@
 """BERT students for ONNX Runtime, and the engine that runs them."""
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,6 @@ def write(student: Student, folder: Path, quantization: str | None) -> None:
     axes = {INPUT: {0: "batch", 1: "length"}, OUTPUT: {0: "batch"}}
     if student.identity.task == "masked_lm":
         axes[OUTPUT][1] = "length"
-    names = {"input_names": [INPUT], "output_names": [OUTPUT]}
     with warnings.catch_warnings(action="ignore"), torch.no_grad():
         # The newer exporter (dynamo) refuses fairseq's encoder: it branches on its input.
         torch.onnx.export(
@@ -55,7 +55,8 @@ def write(student: Student, folder: Path, quantization: str | None) -> None:
             dynamo=False,
             opset_version=OPSET,
             dynamic_axes=axes,
-            **names,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
         )
     if quantization:
         _quantize(path)
@@ -65,6 +66,7 @@ def _quantize(path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     small = path.with_name("small.onnx")
+    logging.getLogger().setLevel(logging.ERROR)  # its advice to pre-process; nothing to gain here
     quantize_dynamic(path, small, weight_type=QuantType.QInt8)
     small.replace(path)
 
@@ -87,11 +89,10 @@ class Encoder:
     def __init__(self, session: Any, student: Student) -> None:
         self.session, self.student = session, student
 
-    def run(self, sample: Sample) -> Floats:
+    def run(self, sample: Sample) -> list[Floats]:
         """See `Engine`."""
         tokens = sample["net_input"]["src_tokens"].cpu().numpy()
-        outputs: Floats = self.session.run(None, {INPUT: tokens})[0]
-        return outputs
+        return list(self.session.run(None, {INPUT: tokens})[0])
 
     def log_probs(self, sample: Sample) -> list[Floats]:
         """See `Engine`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Optional
 
 import numpy as np
@@ -36,24 +37,36 @@ def compare(
     """Compares two float32 engines of one model.
 
     Args:
+        reference, exported: for translation both with `SEARCH`.
         inputs: what the samples are, in words.
     Raises:
         ValueError: they differ by more than `TOLERANCE`, or in a translation.
     """
-    largest, sentences = 0.0, 0
-    for sample in samples:
-        pairs = list(zip(reference.log_probs(sample), exported.log_probs(sample), strict=True))
-        largest = max([largest, *(_difference(ours, theirs) for ours, theirs in pairs)])
-        sentences += len(pairs)
-    if not largest <= TOLERANCE:
-        raise ValueError(
-            f"--path {student.identity.path}: the exported model does not compute what fairseq "
-            f"does: largest difference {largest:.1e} on {inputs}, expected {TOLERANCE:.0e} at most"
-        )
+    sentences = sum(len(sample["id"]) for sample in samples)
+    largest = largest_difference(reference, exported, samples)
+    check_difference(student.identity.path, largest, inputs)
     beams = None
     if student.identity.task == TRANSLATION:
         beams = sum(_same_beams(student, reference, exported, sample) for sample in samples)
     return Parity(sentences, inputs, largest, beams)
+
+
+def largest_difference(reference: Engine, exported: Engine, samples: Sequence[Sample]) -> float:
+    """Of the log-probabilities of two engines; infinite where shapes differ."""
+    largest = 0.0
+    for sample in samples:
+        pairs = zip(reference.log_probs(sample), exported.log_probs(sample), strict=True)
+        largest = max([largest, *(_difference(ours, theirs) for ours, theirs in pairs)])
+    return largest
+
+
+def check_difference(path: Path, largest: float, inputs: str) -> None:
+    """Raises ValueError if log-probabilities differ by more than rounding explains."""
+    if not largest <= TOLERANCE:
+        raise ValueError(
+            f"--path {path}: the exported model does not compute what fairseq does: largest "
+            f"difference {largest:.1e} on {inputs}, expected {TOLERANCE:.0e} at most"
+        )
 
 
 def _difference(ours: Floats, theirs: Floats) -> float:
