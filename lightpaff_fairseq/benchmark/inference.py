@@ -1,5 +1,6 @@
 """`lightpaff benchmark inference`: teacher and student, in fairseq and where they would serve."""
 
+import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -99,7 +100,8 @@ def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
         params = count_parameters(model.identity.state["model"])
         rows += [{"name": v.name, "params": params, "size_mb": v.size_mb} for v in found]
     _check_pair(models["teacher"], models["student"])
-    batches = split_samples(models["student"], problem.subset, problem.sentences, problem.batch)
+    for model in models.values():  # the student's remain; the teacher must take them, too
+        batches = split_samples(model, problem.subset, problem.sentences, problem.batch)
     single = split_samples(models["student"], problem.subset, problem.latency_sentences, batch=1)
     light = {role: replace(model, model=None) for role, model in models.items()}
     student = light["student"]
@@ -192,6 +194,7 @@ def _first_run(
     settings: tuple[Variant, InferenceProblem], _: str, small: bool
 ) -> Callable[[], Any]:
     """See `memory.Factory`."""
+    logging.getLogger().setLevel(logging.WARNING)  # a fresh process: fairseq set it to DEBUG
     variant, problem = settings
     opened = variant.open()
     count = 1 if small else problem.sentences

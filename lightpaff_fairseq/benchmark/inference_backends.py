@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..export.engines import Engine, Search, fairseq_engine
+from ..export.engines import Engine, Search, fairseq_engine, limited
 from ..export.parity import check_difference, largest_difference
 from ..export.samples import random_samples
 from ..export.student import Identity, Student, identify, load_student
@@ -143,7 +143,8 @@ def make_variants(
     identity = identify(path)
     names = choose_backends(choice, identity, settings["device"])
     student = load_student(identity, settings["data"])
-    settings = {**settings, "family": identity.family, "task": identity.task}
+    settings = {**settings, "search": limited(settings["search"], student)}
+    settings |= {"family": identity.family, "task": identity.task}
     base = Variant(role, FAIRSEQ, path, folder=None, **settings)
     variants = []
     for name in names:

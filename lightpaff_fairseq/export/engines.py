@@ -6,7 +6,7 @@ the others: the output of the head, `(K,)` (classes) or `(T, V)` (masked_lm, pad
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +29,14 @@ class Search:
     beam: int = 5
     longest: int = 200
     shortest: int = 1
+
+
+def limited(search: Search, student: Student) -> Search:
+    """`search` with outputs no longer than a model has positions for, as fairseq limits them."""
+    if student.identity.task != TRANSLATION:
+        return search
+    longest = min(search.longest, student.model.max_decoder_positions() - 1)
+    return replace(search, longest=longest, shortest=min(search.shortest, longest))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from .card import write_card
-from .engines import fairseq_engine
+from .engines import fairseq_engine, limited
 from .folder import folder_problem, new_folder
 from .parity import SEARCH, Parity, check_difference, compare
 from .quality import MEASURED, Quality, measure
@@ -108,19 +108,20 @@ def _raise(problems: Sequence[str | None]) -> None:
 def _write_and_compare(request: Request, student: Student, folder: Path) -> Report:
     """Float32 first, whose parity shows that the conversion is right; then what was asked for."""
     module = TARGETS[request.to].load()
-    reference = fairseq_engine(student, SEARCH, "cpu")
+    search = limited(SEARCH, student)
+    reference = fairseq_engine(student, search, "cpu")
     labelled: list[Sample] = []
     if request.quantization:
         subset = request.subset or SPLIT
         labelled = split_samples(student, subset, request.sentences, batch=32)
     module.write(student, folder, None)
-    exported = module.engine(student, folder, SEARCH, "cpu")
+    exported = module.engine(student, folder, search, "cpu")
     parity = compare(student, reference, exported, *_parity_samples(request, student))
     if not request.quantization:
         return Report(parity)
     del exported  # the file is replaced
     module.write(student, folder, request.quantization)
-    exported = module.engine(student, folder, SEARCH, "cpu")
+    exported = module.engine(student, folder, search, "cpu")
     before, after = (
         measure(student, engine, labelled, request.remove_bpe) for engine in (reference, exported)
     )

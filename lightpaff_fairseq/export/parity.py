@@ -7,7 +7,7 @@ from typing import Optional
 
 import numpy as np
 
-from .engines import Engine, Floats, Hypothesis, Search
+from .engines import Engine, Floats, Hypothesis, Search, limited
 from .samples import Sample
 from .student import TRANSLATION, Student
 
@@ -37,7 +37,7 @@ def compare(
     """Compares two float32 engines of one model.
 
     Args:
-        reference, exported: for translation both with `SEARCH`.
+        reference, exported: for translation both with `SEARCH`, as far as the model goes.
         inputs: what the samples are, in words.
     Raises:
         ValueError: they differ by more than `TOLERANCE`, or in a translation.
@@ -80,9 +80,9 @@ def _difference(ours: Floats, theirs: Floats) -> float:
 def _same_beams(student: Student, reference: Engine, exported: Engine, sample: Sample) -> int:
     """Translations that are the same; those are left out that run into the longest length, where
     fairseq forces an end and CTranslate2 does not."""
-    compared = 0
+    compared, longest = 0, limited(SEARCH, student).longest
     for ours, theirs in zip(reference.run(sample), exported.run(sample), strict=True):
-        if max(len(ours.symbols), len(theirs.symbols)) >= SEARCH.longest:
+        if max(len(ours.symbols), len(theirs.symbols)) >= longest:
             continue
         compared += 1
         if ours.symbols != theirs.symbols and not _tie(ours, theirs):

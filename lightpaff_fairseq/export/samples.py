@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from fairseq import utils
 from fairseq.data.data_utils import collate_tokens
 from torch import Tensor
 
@@ -22,7 +24,7 @@ def split_samples(student: Student, subset: str, count: int, batch: int = BATCH)
         count: so many sentences (blocks of a language model) from its beginning; 0: all.
         batch: sentences of a batch.
     Raises:
-        ValueError: no such split, or an empty one.
+        ValueError: no such split, an empty one, or sentences that are too long for the model.
     """
     try:
         student.task.load_dataset(subset)
@@ -31,10 +33,17 @@ def split_samples(student: Student, subset: str, count: int, batch: int = BATCH)
         raise ValueError(
             f"--gen-subset {subset}: no such split in --data {student.data}: {error}"
         ) from error
-    chosen = range(min(count or len(dataset), len(dataset)))
-    if not chosen:
+    chosen = np.arange(min(count or len(dataset), len(dataset)))
+    if not len(chosen):
         raise ValueError(f"--gen-subset {subset}: expected sentences, found an empty split")
-    order = sorted(chosen, key=dataset.num_tokens)
+    limit = utils.resolve_max_positions(student.task.max_positions(), student.model.max_positions())
+    _, too_long = dataset.filter_indices_by_size(chosen, limit)
+    if too_long:
+        raise ValueError(
+            f"--gen-subset {subset}: {len(too_long)} sentences (the first is number {too_long[0]}) "
+            f"are longer than --path {student.identity.path} takes: {limit} tokens"
+        )
+    order = sorted(chosen.tolist(), key=dataset.num_tokens)
     starts = range(0, len(order), batch)
     return [dataset.collater([dataset[i] for i in order[s : s + batch]]) for s in starts]
 
