@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from .folder import RECORD
 from .student import CLASSIFICATION, TRANSLATION, Student
 from .targets import TARGETS
-from .usage import usage
+from .usage import Use, script
 
 if TYPE_CHECKING:
     from .export import Report, Request
 
 README, SCRIPT = "README.md", "use.py"
+LONGEST = 256  # symbols of a translation, in the script
 PIECES = "sentencepiece.model"
 SYMBOLS, CLASSES = "symbols.json", "classes.json"
 
@@ -107,7 +108,10 @@ def _script(request: "Request", student: Student) -> str:
     task, pieces = student.identity.task, bool(request.sentencepiece_model)
     bos = student.task.source_dictionary.bos()
     start = student.task.cfg.init_token if task == CLASSIFICATION else bos
-    return usage(task, pieces, start, _has_classes(student))
+    longest = 0
+    if task == TRANSLATION:
+        longest = min(LONGEST, student.model.max_decoder_positions() - 1)
+    return script(Use(task, pieces, start, _has_classes(student), longest))
 
 
 def _findings(record: dict[str, Any]) -> list[str]:

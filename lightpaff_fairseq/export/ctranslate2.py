@@ -19,8 +19,6 @@ from .engines import Engine, Floats, Hypothesis, Search, symbols_of
 from .samples import Sample
 from .student import LANGUAGE_MODELING, TRANSLATION, Student
 
-PAD = "<blank>"  # what CTranslate2's converter calls fairseq's <pad>
-
 
 def write(student: Student, folder: Path, quantization: str | None) -> None:
     """Converts a student.
@@ -83,7 +81,6 @@ class Translator:
             max_decoding_length=self.search.longest,
             min_decoding_length=self.search.shortest,
             max_input_length=0,  # never cut
-            suppress_sequences=[[PAD]],  # as fairseq
             return_scores=True,
         )
         return [Hypothesis(tuple(r.hypotheses[0]), float(r.scores[0])) for r in results]

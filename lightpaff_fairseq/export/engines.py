@@ -110,7 +110,11 @@ class FairseqTranslator:
     @torch.no_grad()
     def log_probs(self, sample: Sample) -> list[Floats]:
         """See `Engine`."""
-        return _target_log_probs(self.model, sample, self.dictionary.pad())
+        set_beam = getattr(self.model, "set_beam_size", lambda size: None)
+        set_beam(1)  # BART's attention takes any batch for beams while it is set
+        found = _target_log_probs(self.model, sample, self.dictionary.pad())
+        set_beam(self.generator.beam_size)
+        return found
 
 
 class FairseqLanguageModel:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from .card import write_card
-from .engines import fairseq_engine, limited
+from .engines import Engine, Search, fairseq_engine, limited
 from .folder import folder_problem, new_folder
 from .parity import SEARCH, Parity, check_difference, compare
 from .quality import MEASURED, Quality, measure
@@ -108,25 +108,32 @@ def _raise(problems: Sequence[str | None]) -> None:
 def _write_and_compare(request: Request, student: Student, folder: Path) -> Report:
     """Float32 first, whose parity shows that the conversion is right; then what was asked for."""
     module = TARGETS[request.to].load()
-    search = limited(SEARCH, student)
-    reference = fairseq_engine(student, search, "cpu")
     labelled: list[Sample] = []
     if request.quantization:
         subset = request.subset or SPLIT
         labelled = split_samples(student, subset, request.sentences, batch=32)
     module.write(student, folder, None)
-    exported = module.engine(student, folder, search, "cpu")
-    parity = compare(student, reference, exported, *_parity_samples(request, student))
+    engines = _engines(request, student, folder, SEARCH)
+    parity = compare(student, *engines, *_parity_samples(request, student))
+    del engines  # the file is replaced
     if not request.quantization:
         return Report(parity)
-    del exported  # the file is replaced
     module.write(student, folder, request.quantization)
-    exported = module.engine(student, folder, search, "cpu")
     before, after = (
-        measure(student, engine, labelled, request.remove_bpe) for engine in (reference, exported)
+        measure(student, engine, labelled, request.remove_bpe)
+        for engine in _engines(request, student, folder, Search())
     )
     _check_drop(request, before, after)
     return Report(parity, before, after)
+
+
+def _engines(
+    request: Request, student: Student, folder: Path, search: Search
+) -> tuple[Engine, Engine]:
+    """fairseq's and the exported one."""
+    search = limited(search, student)
+    exported: Engine = TARGETS[request.to].load().engine(student, folder, search, "cpu")
+    return fairseq_engine(student, search, "cpu"), exported
 
 
 def _parity_samples(request: Request, student: Student) -> tuple[list[Sample], str]:

@@ -98,7 +98,8 @@ def load_student(identity: Identity, data: Path) -> Student:
             f"--data {data}: expected the dictionaries of --path {path}, found none: {error}"
         ) from error
     except Exception as error:  # whatever a task or model of any kind raises
+        reason = " ".join(str(error).split())
         raise ValueError(
-            f"--path {path} with --data {data}: fairseq cannot load it: {error}"
+            f"--path {path} with --data {data}: fairseq cannot load it: {reason}"
         ) from error
     return Student(identity, data, task, model.eval())

@@ -1,5 +1,7 @@
 """How an exported folder is used, as Python that runs without fairseq: its use.py."""
 
+from dataclasses import dataclass
+
 from .student import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLATION
 
 _START = """folder = os.path.dirname(os.path.abspath(__file__))
@@ -15,7 +17,7 @@ texts = [pieces.encode(line, out_type=str) for line in lines]
 _JOIN = {True: "pieces.decode", False: '" ".join'}
 
 _TRANSLATE = """translator = ctranslate2.Translator(folder)
-for result in translator.translate_batch(texts, beam_size=5):
+for result in translator.translate_batch(texts, beam_size=5, max_decoding_length=LONGEST):
     print(JOIN(result.hypotheses[0]))
 """
 
@@ -48,25 +50,41 @@ print(*(classes[i] for i in output.argmax(-1)), sep="\\n")
 }
 
 
-def usage(task: str, pieces: bool, start: int | None, classes: bool) -> str:
-    """A script that reads a sentence a line from standard input.
+@dataclass(frozen=True)
+class Use:
+    """What a script depends on.
 
-    Args:
+    Attributes:
         task: fairseq's, of those that `targets` lists.
         pieces: whether sentencepiece.model is in the folder.
         start: the id that every sentence starts with (sentence_prediction, masked_lm); or None.
         classes: whether classes.json is in the folder.
+        longest: symbols of a translation.
     """
-    if task == TRANSLATION:
+
+    task: str
+    pieces: bool
+    start: int | None
+    classes: bool
+    longest: int
+
+
+def script(use: Use) -> str:
+    """Python that reads a sentence a line from standard input."""
+    if use.task == TRANSLATION:
         modules, body = ["ctranslate2"], _TRANSLATE
-    elif task == LANGUAGE_MODELING:
+    elif use.task == LANGUAGE_MODELING:
         modules, body = ["ctranslate2"], _CONTINUE
     else:
-        kind = {MASKED_LM: "symbols", CLASSIFICATION: "classes" if classes else "number"}[task]
+        head = "classes" if use.classes else "number"
+        kind = {MASKED_LM: "symbols", CLASSIFICATION: head}[use.task]
         modules = ["numpy as np", "onnxruntime"]
-        body = _ENCODE.replace("START", "" if start is None else f"{start}, ") + _RESULT[kind]
+        body = (
+            _ENCODE.replace("START", "" if use.start is None else f"{use.start}, ") + _RESULT[kind]
+        )
+    body = body.replace("JOIN", _JOIN[use.pieces]).replace("LONGEST", str(use.longest))
     standard = ["os", "sys"] if modules == ["ctranslate2"] else ["json", "os", "sys"]
-    modules += ["sentencepiece"] if pieces else []
+    modules += ["sentencepiece"] if use.pieces else []
     imports = [f"import {name}" for name in (*standard, "", *modules)]
     head = "\n".join(line.removesuffix("import ") for line in imports)
-    return f"{head}\n\n{_START}{_CUT[pieces]}{body.replace('JOIN', _JOIN[pieces])}"
+    return f"{head}\n\n{_START}{_CUT[use.pieces]}{body}"
