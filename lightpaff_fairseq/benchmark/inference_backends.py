@@ -111,7 +111,8 @@ def choose_backends(names: Sequence[str], identity: Identity, device: str) -> li
     ]
     chosen = [name for name in usable if not names or name in names]
     targets = {BACKENDS[name].target for name in chosen} - {None}
-    problems += [p for target in sorted(map(str, targets)) if (p := package_problem(target))]
+    found = [package_problem(target, "--backends") for target in sorted(map(str, targets))]
+    problems += [problem for problem in found if problem]
     if problems:
         raise ValueError("; ".join(problems))
     return list(dict.fromkeys([FAIRSEQ, *chosen]))  # what the others are compared with

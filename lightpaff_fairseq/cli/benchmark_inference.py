@@ -25,9 +25,9 @@ def add_parser(kinds: Any) -> argparse.ArgumentParser:
         help="teacher and student in fairseq, CTranslate2 and ONNX Runtime",
         description="Exports both models, compares the exports with fairseq, and measures in one "
         "run, interleaved: parameters, size, load time, latency of single sentences, throughput, "
-        "peak memory and quality. Translations are beam searches, language models score text. The "
-        "models are trained ones (--teacher, --student, --data), or, with --random, untrained ones "
-        "of any size on random text, for speed alone.",
+        "peak memory and quality (BLEU is against the split's own target). Translations are beam "
+        "searches, language models score text. The models are trained ones (--teacher, --student, "
+        "--data), or, with --random, untrained ones of any size on random text, for speed alone.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument

@@ -37,9 +37,11 @@ def write(student: Student, folder: Path, quantization: str | None) -> None:
         converter = FairseqConverter(str(checkpoint), str(student.data))
         try:
             converter.convert(str(folder), quantization=quantization, force=True)
-        except (ValueError, NotImplementedError) as error:
+        except Exception as error:  # whatever it raises for a model that it does not know
             reason = " ".join(str(error).split())
-            raise ValueError(f"--path {student.identity.path}: {reason}") from error
+            raise ValueError(
+                f"--path {student.identity.path}: CTranslate2's converter refuses it: {reason}"
+            ) from error
 
 
 def _flat(student: Student) -> argparse.Namespace:

@@ -65,9 +65,13 @@ def write(student: Student, folder: Path, quantization: str | None) -> None:
 def _quantize(path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    small = path.with_name("small.onnx")
-    logging.getLogger().setLevel(logging.ERROR)  # its advice to pre-process; nothing to gain here
-    quantize_dynamic(path, small, weight_type=QuantType.QInt8)
+    small, log = path.with_name("small.onnx"), logging.getLogger()
+    level = log.level
+    log.setLevel(logging.ERROR)  # it advises to pre-process, which gains nothing here
+    try:
+        quantize_dynamic(path, small, weight_type=QuantType.QInt8)
+    finally:
+        log.setLevel(level)
     small.replace(path)
 
 

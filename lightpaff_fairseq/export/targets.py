@@ -64,14 +64,14 @@ TARGETS = {
 }
 
 
-def package_problem(name: str) -> str | None:
+def package_problem(name: str, flag: str = "--to") -> str | None:
     """Which package `--to name` lacks here and what installs it, in words; else None."""
     target = TARGETS[name]
     lacking = [p for p in target.packages if importlib.util.find_spec(p) is None]
     if not lacking:
         return None
     return (
-        f"--to {name}: needs the package {' and '.join(lacking)}: "
+        f"{flag} {name}: needs the package {' and '.join(lacking)}: "
         f"pip install 'lightpaff-fairseq[{target.extra}]'"
     )
 

@@ -53,7 +53,7 @@ CASES = {
         toy.write_parallel,
         (*PAIRS, "--arch", "transformer_mass_tiny", "--dropout", 0, "--attention-dropout", 0),
         BOTH,
-        updates=100,
+        updates=250,
     ),
     "sinusoidal": Case(
         "ctranslate2",
@@ -120,8 +120,18 @@ def make(case, folder):
 
 
 def train(case, data, folder):
-    """See `make`: an update a batch of everything."""
-    run = ("--max-update", case.updates, "--max-tokens", 1000, "--lr", 0.02, "--lr-scheduler")
+    """See `make`."""
+    run = (
+        "--max-update",
+        case.updates,
+        "--max-tokens",
+        150,
+        "--save-interval",
+        1000,
+        "--lr",
+        0.01,
+        "--lr-scheduler",
+    )
     run += ("fixed", "--disable-validation", "--no-epoch-checkpoints", "--save-dir", folder / "run")
     toy.train(*case.argv(data), *run)
     path = folder / "student.pt"

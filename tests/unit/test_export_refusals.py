@@ -138,6 +138,18 @@ def cut_positions(tensors, count):
     return {**tensors, name: tensors[name][: count + 2].clone()}  # fairseq: pad + 1 + count rows
 
 
+def test_what_the_converter_says_of_a_model_it_cannot_compute(tmp_path, capsys):
+    case = CASES["sinusoidal"]
+    path, data, _ = export_cases.make(case, tmp_path)
+    state = toy.checkpoint(path)
+    state["cfg"]["model"].decoder_attention_heads = 4
+    torch.save(state, path)
+    assert export_cases.export(case, path, tmp_path / "out", "--data", data) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert "CTranslate2's converter refuses it" in line and "--decoder-attention-heads" in line
+    assert {x.name for x in tmp_path.iterdir()} == {"data", "student.pt"}
+
+
 def perturbed(monkeypatch, when):
     """The converter changes a weight before `when(quantization)`."""
     write = ctranslate2.write
