@@ -200,7 +200,7 @@ def _first_run(
     count = 1 if small else problem.sentences
     batches = split_samples(opened, problem.subset, count, problem.batch)
     task_of = replace(opened, model=None)
-    if small:  # the same code, and no model that could leave memory behind
+    if small:  # the same code on one sentence
         engine = variant.load(task_of)
         return lambda: engine.run(batches[0])
 

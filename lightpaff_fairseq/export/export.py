@@ -10,7 +10,7 @@ from .engines import Engine, Search, fairseq_engine, limited
 from .folder import folder_problem, new_folder
 from .parity import SEARCH, Parity, check_difference, compare
 from .quality import MEASURED, Quality, measure
-from .samples import Sample, random_samples, split_samples
+from .samples import NoSplitError, Sample, random_samples, split_samples
 from .student import Student, data_folder, identify, load_student
 from .targets import TARGETS, package_problem, quantization_problem, student_problem
 
@@ -141,7 +141,7 @@ def _parity_samples(request: Request, student: Student) -> tuple[list[Sample], s
     subset = request.subset or SPLIT
     try:
         samples = split_samples(student, subset, SENTENCES)
-    except ValueError:
+    except NoSplitError:
         if request.subset:
             raise
         return random_samples(student, SENTENCES), "random symbols"

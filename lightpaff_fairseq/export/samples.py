@@ -16,6 +16,10 @@ LONGEST = 12  # symbols of a random sentence
 Sample = dict[str, Any]
 
 
+class NoSplitError(ValueError):
+    """The data holds no such split."""
+
+
 def split_samples(student: Student, subset: str, count: int, batch: int = BATCH) -> list[Sample]:
     """Batches of a split, sentences of about equal length together, as fairseq collates them.
 
@@ -24,13 +28,14 @@ def split_samples(student: Student, subset: str, count: int, batch: int = BATCH)
         count: so many sentences (blocks of a language model) from its beginning; 0: all.
         batch: sentences of a batch.
     Raises:
-        ValueError: no such split, an empty one, or sentences that are too long for the model.
+        NoSplitError: no such split.
+        ValueError: an empty one, or sentences that are too long for the model.
     """
     try:
         student.task.load_dataset(subset)
         dataset = student.task.dataset(subset)
     except (AssertionError, FileNotFoundError, KeyError) as error:
-        raise ValueError(
+        raise NoSplitError(
             f"--gen-subset {subset}: no such split in --data {student.data}: {error}"
         ) from error
     chosen = np.arange(min(count or len(dataset), len(dataset)))

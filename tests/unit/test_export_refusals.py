@@ -5,14 +5,12 @@ import json
 import shutil
 
 import export_cases
-import numpy as np
 import pytest
 import torch
 from export_cases import CASES
 
 import toy
-from lightpaff_fairseq.export import ctranslate2, export, parity, targets
-from lightpaff_fairseq.export.engines import Hypothesis, Search
+from lightpaff_fairseq.export import ctranslate2, export, targets
 from lightpaff_fairseq.export.folder import RECORD
 from lightpaff_fairseq.pruning.layer_norm import KEPT
 
@@ -39,7 +37,7 @@ def run(student, tmp_path, capsys):
     return call
 
 
-def check_refused(result, *words, left=()):
+def check_refused(result, *words):
     code, message = result
     assert code == 2 and message.startswith("lightpaff export: error: ")
     assert all(word in message for word in words), message
@@ -128,9 +126,9 @@ def test_sentences_that_are_too_long(run, student, tmp_path):
     state = toy.checkpoint(path)
     state["cfg"]["task"]["max_positions"] = 4
     torch.save({**state, "model": cut_positions(state["model"], 4)}, path)
-    flags = ("--data", data, "--gen-subset", "valid")
-    found = run(*flags, case=case, path=path, out=tmp_path / "never")
-    check_refused(found, "--gen-subset valid", "are longer than", "4 tokens")
+    for flags in (("--data", data), ("--data", data, "--gen-subset", "valid")):
+        found = run(*flags, case=case, path=path, out=tmp_path / "never")
+        check_refused(found, "--gen-subset valid", "are longer than", "4 tokens")
 
 
 def cut_positions(tensors, count):
@@ -216,42 +214,3 @@ def test_an_interrupt_leaves_the_old_folder(run, tmp_path, monkeypatch, step):
         run("--force")
     assert {x.name: x.read_bytes() for x in (tmp_path / "out").iterdir()} == before
     assert [x.name for x in tmp_path.iterdir()] == ["out"]
-
-
-class Answers:
-    """An engine with given translations and log-probabilities."""
-
-    def __init__(self, hypotheses, log_probs=0.0):
-        self.hypotheses, self.value = hypotheses, log_probs
-
-    def run(self, sample):
-        return self.hypotheses
-
-    def log_probs(self, sample):
-        return [np.full(3, self.value, dtype=np.float32) for _ in self.hypotheses]
-
-
-def test_beams_differ_only_in_ties_and_beyond_the_longest():
-    samples = [{"id": torch.arange(1)}]
-    search = Search(longest=parity.SEARCH.longest)
-    translation = type("T", (), {"identity": type("I", (), {"task": "translation", "path": "x"})})
-    translation.model = type("M", (), {"max_decoder_positions": staticmethod(lambda: 1000)})
-
-    def beams(ours, theirs):
-        engines = Answers([ours]), Answers([theirs])
-        return parity.compare(translation, *engines, samples, "none").beams
-
-    a, b = Hypothesis(("x",), -1.0), Hypothesis(("y",), -1.00001)
-    assert beams(a, a) == 1 and beams(a, b) == 1
-    with pytest.raises(ValueError, match="beam search differs: fairseq gives 'x'"):
-        beams(a, Hypothesis(("y",), -1.1))
-    endless = Hypothesis(("x",) * search.longest, -3.0)
-    assert beams(a, endless) == 0
-
-
-@pytest.mark.parametrize("value", [2e-4, float("nan"), float("inf")])
-def test_every_difference_counts(value):
-    engines = Answers([None]), Answers([None], value)
-    largest = parity.largest_difference(*engines, [{}])
-    with pytest.raises(ValueError, match="does not compute"):
-        parity.check_difference("x.pt", largest, "nothing")
