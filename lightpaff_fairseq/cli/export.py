@@ -66,9 +66,10 @@ def run(args: argparse.Namespace) -> int:
 def describe(report: Report, quantization: str | None) -> list[str]:
     """Lines on what was compared."""
     parity = report.parity
+    count = f"{parity.sentences} sentences, " if parity.sentences else ""
     lines = [
-        f"float32 against fairseq, {parity.sentences} sentences ({parity.inputs}): largest "
-        f"difference {parity.largest_difference:.1e}"
+        f"float32 against fairseq ({count}{parity.inputs}): largest difference "
+        f"{parity.largest_difference:.1e}"
     ]
     if parity.beams is not None:
         lines[0] += f", {parity.beams} translations the same"

@@ -22,7 +22,7 @@ class Parity:
     """What a comparison found.
 
     Attributes:
-        sentences: how many; `inputs`: which, in words.
+        sentences: how many, 0 where that is not known; `inputs`: which, in words.
         largest_difference: of log-probabilities (a regression: of its outputs).
         beams: translations that both ended by themselves, all the same; None: not translation.
     """
