@@ -29,6 +29,7 @@ from ..benchmark.step import StepProblem, benchmark_step
 from ..benchmark.step_memory import step_memory
 from ..benchmark.tables import cache_table, problem_line, step_table, table
 from ..benchmark.timing import CLOCKS
+from . import benchmark_inference
 
 PLOT_SUFFIXES = (".svg", ".png", ".pdf")
 
@@ -40,6 +41,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_loss(kinds)
     _add_step(kinds)
     _add_cache(kinds)
+    inference = benchmark_inference.add_parser(kinds)
+    _add_run(inference, {"--repeats": (3, "rounds of timing")})
+    inference.set_defaults(func=run_inference, clock="wall")
 
 
 def _add_loss(kinds: Any) -> None:
@@ -146,12 +150,17 @@ def _add_common(parser: argparse.ArgumentParser, sizes: dict[str, tuple[int, str
         "--chunk-tokens": (512, "positions a chunk, as --kd-chunk-tokens"),
         "--repeats": (5, "rounds of timing"),
     }
-    for flag, (default, text) in {**sizes, **common}.items():
-        parser.add_argument(flag, type=int, default=default, metavar="N", help=text)
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (None: PyTorch's)")
+    _add_run(parser, {**sizes, **common})
     text = "wall, or cpu: the time that this process was given, all threads together, for machines "
     text += "with other jobs"
     parser.add_argument("--clock", default="wall", choices=CLOCKS, help=text)
+
+
+def _add_run(parser: argparse.ArgumentParser, sizes: dict[str, tuple[int, str]]) -> None:
+    """Sizes, and where to run and write."""
+    for flag, (default, text) in sizes.items():
+        parser.add_argument(flag, type=int, default=default, metavar="N", help=text)
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (None: PyTorch's)")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
 
@@ -260,6 +269,19 @@ def run_cache(args: argparse.Namespace) -> int:
     report = {**asdict(problem), **_machine(), **asdict(result)}
     print(cache_table(report, result))
     _write(report, args.json)
+    return 0
+
+
+def run_inference(args: argparse.Namespace) -> int:
+    """Measures, prints the table and writes the JSON file.
+
+    Raises:
+        ValueError: a flag's value, a file or a model cannot be used.
+    """
+    _prepare(args)
+    report, table_text = benchmark_inference.measure(args)
+    print(table_text)
+    _write(report | _machine(), args.json)
     return 0
 
 

@@ -12,6 +12,7 @@ from . import (
     convert,
     doctor,
     evaluate,
+    export,
     flags,
     init_student,
     prune_plan,
@@ -21,7 +22,7 @@ from . import (
 )
 
 COMMANDS = (
-    *(user_dir, flags, init_student, prune_plan, compact, strip, evaluate, convert),
+    *(user_dir, flags, init_student, prune_plan, compact, strip, evaluate, convert, export),
     *(cache_teacher, benchmark, doctor, report),
 )
 BAD_INPUT = 2  # argparse's own exit code for a wrong command line

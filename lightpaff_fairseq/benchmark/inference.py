@@ -1,0 +1,212 @@
+"""`lightpaff benchmark inference`: teacher and student, in fairseq and where they would serve."""
+
+import logging
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..evaluation.results import Row, count_parameters
+from ..export.engines import Engine, Search
+from ..export.quality import score_answers
+from ..export.samples import Sample, split_samples
+from ..export.student import LANGUAGE_MODELING, Student
+from ..teachers.checkpoint import first_difference
+from .inference_backends import FAIRSEQ, Variant, make_variants
+from .memory import peak_extra_bytes
+from .timing import interleaved_times, median_ratio
+
+
+@dataclass(frozen=True)
+class InferenceProblem:
+    """What is asked, of which models.
+
+    Attributes:
+        teacher, student: checkpoints; `data`: their dictionaries and the split `subset`.
+        sentences: from the beginning of the split; 0: all.
+        latency_sentences: of them, one by one; `batch`: sentences at a time for throughput.
+        backends: none: all that fit.
+        repeats: rounds; `memory`: also measure peaks.
+        quality: also score the answers.
+    """
+
+    teacher: Path
+    student: Path
+    data: Path
+    subset: str
+    sentences: int
+    latency_sentences: int
+    batch: int
+    search: Search
+    device: str
+    backends: tuple[str, ...] = ()
+    repeats: int = 3
+    memory: bool = False
+    quality: bool = True
+    remove_bpe: str | None = None
+
+
+@dataclass
+class _Run:
+    """A variant while it is measured."""
+
+    variant: Variant
+    task_of: Student
+    engine: Engine
+    latencies: list[list[float]]
+    answers: list[Sequence[Any]]
+
+
+def check_problem(problem: InferenceProblem) -> None:
+    """Raises ValueError: names all sizes out of range, or a device that is not there."""
+    least = {"sentences": 0, "latency_sentences": 1, "batch": 1, "repeats": 1}
+    wrong = [
+        f"--{name.replace('_', '-')}: expected {low} or more, found {getattr(problem, name)}"
+        for name, low in least.items()
+        if getattr(problem, name) < low
+    ]
+    if problem.search.beam < 1:
+        wrong.append(f"--beam: expected 1 or more, found {problem.search.beam}")
+    if problem.device == "cuda" and not torch.cuda.is_available():
+        wrong.append("--device cuda: PyTorch finds no GPU here")
+    if not problem.data.is_dir():
+        wrong.append(f"--data {problem.data}: no such folder")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+
+
+def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
+    """Measures all variants in one run, interleaved.
+
+    Args:
+        folder: an empty one, for exported models.
+    Returns:
+        one row a variant, the teacher in fairseq first. Times are medians over the rounds, ratios
+        medians of ratios within a round; latencies (p50, p95) are over sentences and rounds.
+    Raises:
+        ValueError: bad flags or files; models with different dictionaries; see `make_variants`.
+    """
+    check_problem(problem)
+    settings = {"data": problem.data, "search": problem.search, "device": problem.device}
+    models, variants, rows = {}, [], []
+    for role, path in (("teacher", problem.teacher), ("student", problem.student)):
+        model, found = make_variants(role, path, folder, problem.backends, settings)
+        models[role] = model
+        variants += found
+        params = count_parameters(model.identity.state["model"])
+        rows += [{"name": v.name, "params": params, "size_mb": v.size_mb} for v in found]
+    _check_pair(models["teacher"], models["student"])
+    for model in models.values():  # the student's remain; the teacher must take them, too
+        batches = split_samples(model, problem.subset, problem.sentences, problem.batch)
+    single = split_samples(models["student"], problem.subset, problem.latency_sentences, batch=1)
+    light = {role: replace(model, model=None) for role, model in models.items()}
+    student = light["student"]
+    del models
+    runs = [_Run(v, light[v.role], v.load(light[v.role]), [], []) for v in variants]
+    _time(runs, rows, batches, single, problem.repeats)
+    for run, row in zip(runs, rows, strict=True):
+        if problem.quality:
+            quality = score_answers(student, run.answers, batches, problem.remove_bpe)
+            row |= {"measure": quality.name, "quality": quality.score}
+    if problem.memory:
+        del runs
+        _add_memory(rows, variants, problem)
+    return rows
+
+
+def _check_pair(teacher: Student, student: Student) -> None:
+    tasks = [model.identity.task for model in (teacher, student)]
+    if tasks[0] != tasks[1]:
+        raise ValueError(f"--student: expected a model of --task {tasks[0]}, found {tasks[1]}")
+    for side in ("source", "target"):
+        pair = [getattr(model.task, f"{side}_dictionary") for model in (teacher, student)]
+        difference = first_difference(*pair)
+        if difference:
+            raise ValueError(f"--teacher, --student: {side} dictionaries differ: {difference}")
+
+
+def _time(
+    runs: list[_Run], rows: list[Row], batches: list[Sample], single: list[Sample], repeats: int
+) -> None:
+    """Adds load_s, p50_ms, p95_ms, per_s and the ratios to the rows."""
+    by_name = {run.variant.name: run for run in runs}
+    loads = {n: lambda r=r: r.variant.load(r.task_of) for n, r in by_name.items()}
+    whole = {n: lambda r=r: _answer(r, batches) for n, r in by_name.items()}
+    one = {n: lambda r=r: _one_by_one(r, single) for n, r in by_name.items()}
+    load_times, times = (interleaved_times(x, repeats) for x in (loads, whole))
+    interleaved_times(one, repeats)
+    first = rows[0]["name"]
+    count = _units(runs[0].variant.task, batches)
+    for row in rows:
+        name = row["name"]
+        latencies = [x for each in by_name[name].latencies[1:] for x in each]  # the first: warm-up
+        row["load_s"] = statistics.median(load_times[name])
+        row["p50_ms"], row["p95_ms"] = (1000 * _percentile(latencies, p) for p in (50, 95))
+        row["per_s"] = count / statistics.median(times[name])
+        row["seconds"] = times[name]
+        row["times_teacher"] = median_ratio(times[first], times[name])
+        own = f"{by_name[name].variant.role} {FAIRSEQ}"
+        row["times_fairseq"] = median_ratio(times[own], times[name])
+
+
+def _units(task: str, batches: Sequence[Sample]) -> int:
+    """Sentences; of language models tokens."""
+    key = "ntokens" if task == LANGUAGE_MODELING else "nsentences"
+    return sum(int(batch[key]) for batch in batches)
+
+
+def _percentile(values: Sequence[float], percent: int) -> float:
+    if len(values) == 1:
+        return values[0]
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def _answer(run: _Run, batches: Sequence[Sample]) -> None:
+    run.answers = [run.engine.run(batch) for batch in batches]
+
+
+def _one_by_one(run: _Run, single: Sequence[Sample]) -> None:
+    seconds = []
+    for sample in single:
+        start = time.perf_counter()
+        run.engine.run(sample)  # its answer is on the CPU: nothing is left to wait for
+        seconds.append(time.perf_counter() - start)
+    run.latencies.append(seconds)
+
+
+def _add_memory(rows: list[Row], variants: Sequence[Variant], problem: InferenceProblem) -> None:
+    """Adds peak_mb: of loading the model and answering every batch, above the libraries and data.
+
+    None where it is not known: what other libraries than PyTorch take on a GPU.
+    """
+    for row, variant in zip(rows, variants, strict=True):
+        known = problem.device == "cpu" or variant.folder is None
+        settings = variant, problem
+        peak = peak_extra_bytes(_first_run, settings, "", problem.device) if known else None
+        row["peak_mb"] = None if peak is None else peak / 1e6
+
+
+def _first_run(
+    settings: tuple[Variant, InferenceProblem], _: str, small: bool
+) -> Callable[[], Any]:
+    """See `memory.Factory`."""
+    logging.getLogger().setLevel(logging.WARNING)  # a fresh process: fairseq set it to DEBUG
+    variant, problem = settings
+    opened = variant.open()
+    count = 1 if small else problem.sentences
+    batches = split_samples(opened, problem.subset, count, problem.batch)
+    task_of = replace(opened, model=None)
+    if small:  # the same code on one sentence
+        engine = variant.load(task_of)
+        return lambda: engine.run(batches[0])
+
+    def run() -> None:
+        engine = variant.load(task_of)
+        for batch in batches:
+            engine.run(batch)
+
+    return run

@@ -1,0 +1,170 @@
+"""Models on disk in every format that can serve them, for `lightpaff benchmark inference`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..export.engines import Engine, Search, fairseq_engine, limited
+from ..export.parity import check_difference, largest_difference
+from ..export.samples import random_samples
+from ..export.student import Identity, Student, identify, load_student
+from ..export.targets import TARGETS, package_problem
+
+FAIRSEQ = "fairseq"
+PARITY_SENTENCES = 8
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What runs a model.
+
+    Attributes:
+        target: of `export.targets`; None: fairseq itself.
+        quantization: of the weights; None: float32.
+        half: float16 in fairseq.
+        devices: where.
+    """
+
+    target: str | None = None
+    quantization: str | None = None
+    half: bool = False
+    devices: tuple[str, ...] = ("cpu", "cuda")
+
+
+BACKENDS = {
+    FAIRSEQ: Backend(),
+    "fairseq-half": Backend(half=True, devices=("cuda",)),
+    "ctranslate2": Backend("ctranslate2"),
+    "ctranslate2-float16": Backend("ctranslate2", "float16", devices=("cuda",)),
+    "ctranslate2-int8": Backend("ctranslate2", "int8"),
+    "onnx": Backend("onnx", devices=("cpu",)),
+    "onnx-int8": Backend("onnx", "int8", devices=("cpu",)),
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model on one backend, on disk; it can be sent to another process.
+
+    Attributes:
+        role: teacher or student.
+        backend: a name of `BACKENDS`.
+        path, data: the checkpoint and its dictionaries; `family`, `task`: what it holds.
+        folder: what the backend loads; None: `path`.
+    """
+
+    role: str
+    backend: str
+    path: Path
+    data: Path
+    family: str
+    task: str
+    folder: Path | None
+    search: Search
+    device: str
+
+    @property
+    def name(self) -> str:
+        """As in the table."""
+        return f"{self.role} {self.backend}"
+
+    @property
+    def size_mb(self) -> float:
+        """Of what is loaded, in 10^6 bytes."""
+        files = [self.path] if self.folder is None else list(self.folder.iterdir())
+        return sum(file.stat().st_size for file in files) / 1e6
+
+    def open(self) -> Student:
+        """The checkpoint, for its task; see `load_student`."""
+        return load_student(Identity(self.path, {}, self.family, self.task), self.data)
+
+    def load(self, task_of: Student) -> Engine:
+        """The model from disk.
+
+        Args:
+            task_of: with the task of `open`; its model is not used.
+        """
+        backend = BACKENDS[self.backend]
+        if backend.target is None:
+            return fairseq_engine(self.open(), self.search, self.device, backend.half)
+        module = TARGETS[backend.target].load()
+        engine: Engine = module.engine(task_of, self.folder, self.search, self.device)
+        return engine
+
+
+def choose_backends(names: Sequence[str], identity: Identity, device: str) -> list[str]:
+    """The backends to measure.
+
+    Args:
+        names: those asked for; none: all that take such a model on this device.
+    Raises:
+        ValueError: lists all that cannot be measured: another kind of model, another device, a
+            package that is missing.
+    """
+    usable = [name for name, backend in BACKENDS.items() if _fits(backend, identity, device)]
+    problems = [
+        f"--backends {name}: expected one for a {identity.family} of --task {identity.task} on "
+        f"{device}: {' '.join(usable)}"
+        for name in names
+        if name not in usable
+    ]
+    chosen = [name for name in usable if not names or name in names]
+    targets = {BACKENDS[name].target for name in chosen} - {None}
+    found = [package_problem(target, "--backends") for target in sorted(map(str, targets))]
+    problems += [problem for problem in found if problem]
+    if problems:
+        raise ValueError("; ".join(problems))
+    return list(dict.fromkeys([FAIRSEQ, *chosen]))  # what the others are compared with
+
+
+def _fits(backend: Backend, identity: Identity, device: str) -> bool:
+    if device not in backend.devices:
+        return False
+    if backend.target is None:
+        return True
+    return (identity.family, identity.task) in TARGETS[backend.target].students
+
+
+def make_variants(
+    role: str, path: Path, folder: Path, choice: Sequence[str], settings: dict[str, Any]
+) -> tuple[Student, list[Variant]]:
+    """Writes a model in every format, and compares the float32 ones with fairseq.
+
+    Args:
+        role: teacher or student; `path`: its checkpoint.
+        folder: gets a folder a format.
+        choice: as `choose_backends` wants it.
+        settings: `data`, `search` and `device` of `Variant`.
+    Returns:
+        the student or teacher itself, and its variants.
+    Raises:
+        ValueError: see `choose_backends` and `export`.
+    """
+    identity = identify(path)
+    names = choose_backends(choice, identity, settings["device"])
+    student = load_student(identity, settings["data"])
+    settings = {**settings, "search": limited(settings["search"], student)}
+    settings |= {"family": identity.family, "task": identity.task}
+    base = Variant(role, FAIRSEQ, path, folder=None, **settings)
+    variants = []
+    for name in names:
+        target, quantization = BACKENDS[name].target, BACKENDS[name].quantization
+        place = None if target is None else folder / f"{role}-{name}"
+        if target is not None and place is not None:
+            place.mkdir()
+            TARGETS[target].load().write(student, place, quantization)
+        variants.append(replace(base, backend=name, folder=place))
+    for variant in variants:
+        backend = BACKENDS[variant.backend]
+        if backend.target and not backend.quantization:
+            _check(variant, student)
+    return student, variants
+
+
+def _check(variant: Variant, student: Student) -> None:
+    """Raises ValueError if it computes something else: then its speed means nothing."""
+    reference = fairseq_engine(student, variant.search, "cpu")
+    exported = replace(variant, device="cpu").load(student)
+    largest = largest_difference(reference, exported, random_samples(student, PARITY_SENTENCES))
+    check_difference(variant.path, largest, "random symbols")

@@ -1,0 +1,92 @@
+"""Untrained models and random text, for speeds that small trained models do not show."""
+
+import shlex
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import options, tasks
+from fairseq.data import Dictionary, indexed_dataset
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+from ..convert.strip import stripped_state
+from ..export.student import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION
+from .synthetic import SPLIT, write_corpus
+
+LANGUAGES = ("xx", "yy")
+CLASSES = 2
+TASK_FLAGS = {
+    TRANSLATION: "--source-lang xx --target-lang yy",
+    LANGUAGE_MODELING: "--sample-break-mode eos",
+    CLASSIFICATION: f"--num-classes {CLASSES} --init-token 0 --criterion sentence_prediction",
+}
+
+
+def write_random_data(folder: Path, task: str, sizes: dict[str, int]) -> Path:
+    """Data of a task with one split, `synthetic.SPLIT`.
+
+    Args:
+        folder: exists and is empty.
+        sizes: `vocab`, `sentences`, `length`, as `write_corpus` takes them.
+    Returns:
+        `folder`.
+    """
+    if task == LANGUAGE_MODELING:
+        return write_corpus(folder, **sizes)
+    if task == CLASSIFICATION:
+        for name in ("input0", "label"):
+            (folder / name).mkdir()
+        write_corpus(folder / "input0", **sizes)
+        _write_labels(folder / "label", sizes["sentences"])
+        return folder
+    write_corpus(folder, **sizes)
+    for language in LANGUAGES:
+        shutil.copyfile(folder / "dict.txt", folder / f"dict.{language}.txt")
+        for end in ("bin", "idx"):
+            name = f"{SPLIT}.{'-'.join(LANGUAGES)}.{language}.{end}"
+            shutil.copyfile(folder / f"{SPLIT}.{end}", folder / name)
+    return folder
+
+
+def _write_labels(folder: Path, count: int) -> None:
+    labels = Dictionary()
+    for i in range(CLASSES):
+        labels.add_symbol(str(i))
+    labels.save(str(folder / "dict.txt"))
+    builder = indexed_dataset.make_builder(f"{folder / SPLIT}.bin", impl="mmap", vocab_size=100)
+    for i in range(count):
+        builder.add_item(torch.tensor([labels.nspecial + i % CLASSES, labels.eos()]))
+    builder.finalize(f"{folder / SPLIT}.idx")
+
+
+def write_random_model(path: Path, data: Path, task: str, flag: str, words: str) -> Path:
+    """A checkpoint with the weights that a training starts from.
+
+    Args:
+        path: the file to write.
+        data: see `write_random_data`.
+        flag: where `words` came from, for the error message.
+        words: an architecture, and model flags behind it.
+    Returns:
+        `path`.
+    Raises:
+        ValueError: fairseq-train does not take the words.
+    """
+    argv = [str(data), "--task", task, "--arch", *shlex.split(words)]
+    argv += ["--optimizer", "adam", *shlex.split(TASK_FLAGS[task])]
+    try:
+        args = options.parse_args_and_arch(options.get_training_parser(), argv)
+    except SystemExit as error:
+        text = f"{flag}: fairseq-train does not take '--arch {words}' (see above)"
+        raise ValueError(text) from error
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # hydra's, of fairseq
+        cfg = convert_namespace_to_omegaconf(args)
+    built = tasks.setup_task(cfg.task)
+    torch.manual_seed(1)
+    model = built.build_model(cfg.model)
+    history: list[dict[str, Any]] = [{}]
+    state = {"cfg": cfg, "model": model.state_dict(), "optimizer_history": history}
+    torch.save(stripped_state(state), path)
+    return path

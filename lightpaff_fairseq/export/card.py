@@ -1,0 +1,133 @@
+"""What goes into an exported folder beside the model: all that a consumer without fairseq needs."""
+
+import importlib.metadata
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .folder import RECORD
+from .student import CLASSIFICATION, TRANSLATION, Student
+from .targets import TARGETS
+from .usage import Use, script
+
+if TYPE_CHECKING:
+    from .export import Report, Request
+
+README, SCRIPT = "README.md", "use.py"
+LONGEST = 256  # symbols of a translation, in the script
+PIECES = "sentencepiece.model"
+SYMBOLS, CLASSES = "symbols.json", "classes.json"
+
+
+def write_card(request: "Request", student: Student, folder: Path, report: "Report") -> None:
+    """Writes dictionaries and export.json, and unless the format has its own, README.md and use.py.
+
+    Args:
+        folder: holds the exported model already.
+    """
+    for name, dictionary in student.dictionaries().items():
+        dictionary.save(str(folder / name))
+    if request.to == "onnx":
+        _write_json(folder / SYMBOLS, student.task.source_dictionary.symbols)
+    if request.to == "onnx" and _has_classes(student):
+        labels, count = student.task.label_dictionary, student.task.cfg.num_classes
+        _write_json(folder / CLASSES, labels.symbols[labels.nspecial :][:count])
+    if request.sentencepiece_model:
+        shutil.copyfile(request.sentencepiece_model, folder / PIECES)
+    record = _record(request, student, report)
+    _write_json(folder / RECORD, record)
+    if request.to != "hf":
+        (folder / SCRIPT).write_text(_script(request, student), encoding="utf-8")
+        (folder / README).write_text(_readme(request, student, record), encoding="utf-8")
+
+
+def _has_classes(student: Student) -> bool:
+    return student.identity.task == CLASSIFICATION and not student.task.cfg.regression_target
+
+
+def _record(request: "Request", student: Student, report: "Report") -> dict[str, Any]:
+    identity, task = student.identity, student.task
+    names = ("torch", "fairseq-fixed", *TARGETS[request.to].packages)
+    record: dict[str, Any] = {
+        "format": request.to,
+        "source": identity.path.name,
+        "model": identity.family,
+        "task": identity.task,
+        "quantization": request.quantization,
+        "max_positions": student.model.max_positions(),
+        "parity": asdict(report.parity),
+        "versions": {name: _version(name) for name in names},
+    }
+    if report.before and report.after:
+        drop = report.before.drop_to(report.after)
+        record["quality"] = {
+            "measure": report.before.name,
+            "fairseq": report.before.score,
+            "exported": report.after.score,
+            "drop": drop,
+        }
+    if identity.task == TRANSLATION:
+        record |= {"source_lang": task.cfg.source_lang, "target_lang": task.cfg.target_lang}
+    if identity.task == CLASSIFICATION:
+        record |= {"init_token": task.cfg.init_token, "separator_token": task.cfg.separator_token}
+    return record
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _readme(request: "Request", student: Student, record: dict[str, Any]) -> str:
+    packages = [name for name in TARGETS[request.to].packages if name != "onnx"]
+    if request.sentencepiece_model:
+        packages.append("sentencepiece")
+    lines = [
+        f"# A {student.identity.family} of fairseq, exported to {request.to}",
+        "",
+        *_findings(record),
+        "",
+        f"`pip install {' '.join(packages)}`, then `python {SCRIPT} < text.txt`: a sentence a",
+        "line. fairseq is not needed.",
+    ]
+    if record.get("separator_token") is not None:
+        lines.append(f"Sentences in pairs: 0, first, 2, {record['separator_token']}, second, 2.")
+    lines += ["", f"`{RECORD}`: versions and what was measured; `dict.*`: fairseq's dictionaries."]
+    return "\n".join(lines) + "\n"
+
+
+def _script(request: "Request", student: Student) -> str:
+    task, pieces = student.identity.task, bool(request.sentencepiece_model)
+    bos = student.task.source_dictionary.bos()
+    start = student.task.cfg.init_token if task == CLASSIFICATION else bos
+    longest = 0
+    if task == TRANSLATION:
+        longest = min(LONGEST, student.model.max_decoder_positions() - 1)
+    return script(Use(task, pieces, start, _has_classes(student), longest))
+
+
+def _findings(record: dict[str, Any]) -> list[str]:
+    """What was compared before this folder was put in place."""
+    parity, lines = record["parity"], []
+    beams = parity["beams"]
+    lines.append(
+        f"Compared with fairseq in float32, {parity['sentences']} sentences ({parity['inputs']}): "
+        f"largest difference {parity['largest_difference']:.1e}"
+        + ("" if beams is None else f", {beams} translations the same")
+        + "."
+    )
+    if "quality" in record:
+        quality = record["quality"]
+        lines.append(
+            f"Weights are {record['quantization']}: {quality['measure']} "
+            f"{quality['exported']:.2f}, in fairseq {quality['fairseq']:.2f}."
+        )
+    return lines

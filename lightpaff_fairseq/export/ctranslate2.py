@@ -1,0 +1,130 @@
+"""Translation models and language models for CTranslate2, and the engines that run them.
+
+CTranslate2's own converter does the work. It reads a file with `torch.load(weights_only=True)`,
+which refuses fairseq's checkpoints (a Namespace is inside) unless it is told to unpickle anything;
+and it looks for attributes that fairseq keeps in a dict (transformer_lm). So it gets a file made
+for it: a flat Namespace, which the plug-in allow-lists in this process (`compat`), and the tensors.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from .engines import Engine, Floats, Hypothesis, Search, symbols_of
+from .samples import Sample
+from .student import LANGUAGE_MODELING, TRANSLATION, Student
+
+
+def write(student: Student, folder: Path, quantization: str | None) -> None:
+    """Converts a student.
+
+    Args:
+        folder: exists; gets model.bin, config.json and the vocabulary.
+        quantization: of the weights, as `int8`; None: as they are.
+    Raises:
+        ValueError: CTranslate2 cannot compute such a model; says why.
+    """
+    from ctranslate2.converters import FairseqConverter
+
+    with TemporaryDirectory(dir=folder.parent) as temporary:
+        checkpoint = Path(temporary) / "model.pt"
+        torch.save({"args": _flat(student), "model": student.identity.state["model"]}, checkpoint)
+        converter = FairseqConverter(str(checkpoint), str(student.data))
+        try:
+            converter.convert(str(folder), quantization=quantization, force=True)
+        except Exception as error:  # whatever it raises for a model that it does not know
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"--path {student.identity.path}: CTranslate2's converter refuses it: {reason}"
+            ) from error
+
+
+def _flat(student: Student) -> argparse.Namespace:
+    """Task and model in one Namespace, as fairseq had it before version 1."""
+    cfg = student.identity.state["cfg"]
+    values = {**cfg["task"], **cfg["model"]}
+    values["arch"] = cfg["model"]["_name"]
+    values["task"] = student.identity.task
+    if student.identity.task == TRANSLATION:
+        values["source_lang"] = student.task.cfg.source_lang
+        values["target_lang"] = student.task.cfg.target_lang
+    return argparse.Namespace(**values)
+
+
+def engine(student: Student, folder: Path, search: Search, device: str) -> Engine:
+    """Loads an exported folder, to be asked with the samples of the student's task."""
+    import ctranslate2
+
+    threads = {"intra_threads": torch.get_num_threads()}
+    if student.identity.task == LANGUAGE_MODELING:
+        generator = ctranslate2.Generator(str(folder), device=device, **threads)
+        return LanguageModel(generator, student.task.source_dictionary)
+    translator = ctranslate2.Translator(str(folder), device=device, **threads)
+    return Translator(translator, student.task, search)
+
+
+class Translator:
+    """Beam search of CTranslate2."""
+
+    def __init__(self, translator: Any, task: Any, search: Search) -> None:
+        self.translator, self.search = translator, search
+        self.source, self.target = task.source_dictionary, task.target_dictionary
+
+    def run(self, sample: Sample) -> list[Hypothesis]:
+        """See `Engine`."""
+        results = self.translator.translate_batch(
+            self._sources(sample),
+            beam_size=min(self.search.beam, len(self.target) - 1),
+            max_decoding_length=self.search.longest,
+            min_decoding_length=self.search.shortest,
+            max_input_length=0,  # never cut
+            return_scores=True,
+        )
+        return [Hypothesis(tuple(r.hypotheses[0]), float(r.scores[0])) for r in results]
+
+    def log_probs(self, sample: Sample) -> list[Floats]:
+        """See `Engine`."""
+        targets = [symbols_of(row, self.target) for row in sample["target"]]
+        results = self.translator.score_batch(self._sources(sample), targets, max_input_length=0)
+        return _arrays(results)
+
+    def _sources(self, sample: Sample) -> list[list[str]]:
+        return [symbols_of(row, self.source) for row in sample["net_input"]["src_tokens"]]
+
+
+class LanguageModel:
+    """Log-probabilities of a text by CTranslate2."""
+
+    def __init__(self, generator: Any, dictionary: Any) -> None:
+        self.generator, self.dictionary = generator, dictionary
+
+    def run(self, sample: Sample) -> list[Floats]:
+        """See `Engine`."""
+        pad = self.dictionary.pad()
+        inputs, targets = sample["net_input"]["src_tokens"].tolist(), sample["target"].tolist()
+        pairs = zip(inputs, targets, strict=True)
+        # The target is the input one symbol on: together they are the text.
+        texts = [[i for i in (source[0], *target) if i != pad] for source, target in pairs]
+        tokens = [[self.dictionary[i] for i in text] for text in texts]
+        return _arrays(self.generator.score_batch(tokens, max_input_length=0))
+
+    def log_probs(self, sample: Sample) -> list[Floats]:
+        """See `Engine`."""
+        import ctranslate2
+
+        ids = sample["net_input"]["src_tokens"].numpy().astype(np.int32)
+        lengths = sample["target"].ne(self.dictionary.pad()).sum(-1).numpy().astype(np.int32)
+        arrays = map(np.ascontiguousarray, (ids, lengths))
+        views = [ctranslate2.StorageView.from_array(array) for array in arrays]
+        found = self.generator.forward_batch(*views, return_log_probs=True)
+        found = np.array(found.to_device(ctranslate2.Device.cpu), dtype=np.float32)
+        return [row[:length] for row, length in zip(found, lengths, strict=True)]
+
+
+def _arrays(results: Sequence[Any]) -> list[Floats]:
+    return [np.array(result.log_probs, dtype=np.float32) for result in results]

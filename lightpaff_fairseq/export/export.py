@@ -1,0 +1,170 @@
+"""Exporting: checks first, then write, compare with fairseq, and put in place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from .card import write_card
+from .engines import Engine, Search, fairseq_engine, limited
+from .folder import folder_problem, new_folder
+from .parity import SEARCH, Parity, check_difference, compare
+from .quality import MEASURED, Quality, measure
+from .samples import NoSplitError, Sample, random_samples, split_samples
+from .student import Student, data_folder, identify, load_student
+from .targets import TARGETS, package_problem, quantization_problem, student_problem
+
+SENTENCES = 16  # for parity
+SPLIT = "valid"  # unless another is asked for
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `lightpaff export` was asked for.
+
+    Attributes:
+        path, to, out, force: the checkpoint, the format, the folder, and whether to replace it.
+        data: folder of the dictionaries; None: where the checkpoint was trained.
+        quantization: of the weights; None: float32.
+        subset: split of `data` on which models are compared; None: valid, if it is there.
+        sentences: of it, for the quality of quantised weights; 0: all.
+        max_drop: the most that they may lose: points of BLEU, accuracy or Pearson's correlation
+            (0 to 100); of a language model per cent of perplexity.
+        remove_bpe: as fairseq's, for BLEU; None: what the dictionary looks like.
+        sentencepiece_model: to be put beside the model; None: none.
+    """
+
+    path: Path
+    to: str
+    out: Path
+    force: bool = False
+    data: Optional[Path] = None
+    quantization: Optional[str] = None
+    subset: Optional[str] = None
+    sentences: int = 500
+    max_drop: float = 0.5
+    remove_bpe: Optional[str] = None
+    sentencepiece_model: Optional[Path] = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found before the folder was put in place; `before`, `after`: quantisation."""
+
+    parity: Parity
+    before: Optional[Quality] = None
+    after: Optional[Quality] = None
+
+
+def export(request: Request) -> Report:
+    """Exports a student.
+
+    Raises:
+        ValueError: bad flags or files (all at once), a model that the format does not take, one
+            that computes something else, or one that loses more than `max_drop`.
+    """
+    student = prepare(request)
+    with new_folder(request.out) as folder:
+        if request.to == "hf":
+            report = _huggingface(student, folder)
+        else:
+            report = _write_and_compare(request, student, folder)
+        write_card(request, student, folder, report)
+    return report
+
+
+def prepare(request: Request) -> Student:
+    """Checks everything that can be checked without work, and loads the student."""
+    problems: list[str | None] = [
+        package_problem(request.to),
+        quantization_problem(request.to, request.quantization),
+        folder_problem(request.out, request.force),
+    ]
+    if request.sentences < 0:
+        problems.append(f"--sentences: expected 0 (all) or more, found {request.sentences}")
+    if not request.max_drop >= 0:
+        problems.append(f"--max-drop: expected 0 or more, found {request.max_drop}")
+    model = request.sentencepiece_model
+    if model is not None and not model.is_file():
+        problems.append(f"--sentencepiece-model {model}: no such file")
+    if not request.path.is_file():
+        problems.append(f"--path {request.path}: no such file (expected a fairseq checkpoint)")
+    _raise(problems)
+    identity = identify(request.path)
+    problems = [student_problem(request.to, identity)]
+    if request.quantization and identity.task not in MEASURED:
+        text = f"a model of --task {identity.task} has no score that could be compared"
+        problems.append(f"--quantization {request.quantization}: {text}")
+    _raise(problems)
+    return load_student(identity, data_folder(identity, request.data))
+
+
+def _raise(problems: Sequence[str | None]) -> None:
+    found = [problem for problem in problems if problem]
+    if found:
+        raise ValueError("; ".join(found))
+
+
+def _write_and_compare(request: Request, student: Student, folder: Path) -> Report:
+    """Float32 first, whose parity shows that the conversion is right; then what was asked for."""
+    module = TARGETS[request.to].load()
+    labelled: list[Sample] = []
+    if request.quantization:
+        subset = request.subset or SPLIT
+        labelled = split_samples(student, subset, request.sentences, batch=32)
+    module.write(student, folder, None)
+    engines = _engines(request, student, folder, SEARCH)
+    parity = compare(student, *engines, *_parity_samples(request, student))
+    del engines  # the file is replaced
+    if not request.quantization:
+        return Report(parity)
+    module.write(student, folder, request.quantization)
+    before, after = (
+        measure(student, engine, labelled, request.remove_bpe)
+        for engine in _engines(request, student, folder, Search())
+    )
+    _check_drop(request, before, after)
+    return Report(parity, before, after)
+
+
+def _engines(
+    request: Request, student: Student, folder: Path, search: Search
+) -> tuple[Engine, Engine]:
+    """fairseq's and the exported one."""
+    search = limited(search, student)
+    exported: Engine = TARGETS[request.to].load().engine(student, folder, search, "cpu")
+    return fairseq_engine(student, search, "cpu"), exported
+
+
+def _parity_samples(request: Request, student: Student) -> tuple[list[Sample], str]:
+    """Sentences of the split; if none was asked for or found, random ones, which is reported."""
+    subset = request.subset or SPLIT
+    try:
+        samples = split_samples(student, subset, SENTENCES)
+    except NoSplitError:
+        if request.subset:
+            raise
+        return random_samples(student, SENTENCES), "random symbols"
+    return samples, f"split {subset}"
+
+
+def _check_drop(request: Request, before: Quality, after: Quality) -> None:
+    drop = before.drop_to(after)
+    if not drop <= request.max_drop:
+        unit = " %" if before.name == "ppl" else ""
+        raise ValueError(
+            f"--max-drop {request.max_drop:g}{unit}: {before.name} goes from {before.score:.2f} in "
+            f"fairseq to {after.score:.2f} with {request.quantization} weights (a drop of "
+            f"{drop:.2f}{unit}); nothing was exported"
+        )
+
+
+def _huggingface(student: Student, folder: Path) -> Report:
+    """transformers' format, which brings its own comparison."""
+    module: Any = TARGETS["hf"].load()
+    path, data = student.identity.path, student.data
+    module.write(path, data, folder)
+    largest = float(module.largest_difference(path, data, folder))
+    inputs = "samples of its own"
+    check_difference(path, largest, inputs)
+    return Report(Parity(0, inputs, largest, None))

@@ -1,0 +1,88 @@
+"""What an exported model is compared on: batches of a split, or of random symbols."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from fairseq import utils
+from fairseq.data.data_utils import collate_tokens
+from torch import Tensor
+
+from .student import LANGUAGE_MODELING, TRANSLATION, Student
+
+BATCH = 8  # sentences
+LONGEST = 12  # symbols of a random sentence
+Sample = dict[str, Any]
+
+
+class NoSplitError(ValueError):
+    """The data holds no such split."""
+
+
+def split_samples(student: Student, subset: str, count: int, batch: int = BATCH) -> list[Sample]:
+    """Batches of a split, sentences of about equal length together, as fairseq collates them.
+
+    Args:
+        subset: name of the split.
+        count: so many sentences (blocks of a language model) from its beginning; 0: all.
+        batch: sentences of a batch.
+    Raises:
+        NoSplitError: no such split.
+        ValueError: an empty one, or sentences that are too long for the model.
+    """
+    try:
+        student.task.load_dataset(subset)
+        dataset = student.task.dataset(subset)
+    except (AssertionError, FileNotFoundError, KeyError) as error:
+        raise NoSplitError(
+            f"--gen-subset {subset}: no such split in --data {student.data}: {error}"
+        ) from error
+    chosen = np.arange(min(count or len(dataset), len(dataset)))
+    if not len(chosen):
+        raise ValueError(f"--gen-subset {subset}: expected sentences, found an empty split")
+    limit = utils.resolve_max_positions(student.task.max_positions(), student.model.max_positions())
+    _, too_long = dataset.filter_indices_by_size(chosen, limit)
+    if too_long:
+        raise ValueError(
+            f"--gen-subset {subset}: {len(too_long)} sentences (the first is number {too_long[0]}) "
+            f"are longer than --path {student.identity.path} takes: {limit} tokens"
+        )
+    order = sorted(chosen.tolist(), key=dataset.num_tokens)
+    starts = range(0, len(order), batch)
+    return [dataset.collater([dataset[i] for i in order[s : s + batch]]) for s in starts]
+
+
+def random_samples(student: Student, count: int) -> list[Sample]:
+    """Batches of random ordinary symbols, the same every time, with padding in them."""
+    generator = torch.Generator().manual_seed(1)
+    dictionary = student.task.source_dictionary
+    target = student.task.target_dictionary if student.identity.task == TRANSLATION else dictionary
+    first, last = dictionary.nspecial, min(len(dictionary), len(target))
+
+    def sentence(size: int) -> Tensor:
+        words = torch.randint(first, last, (size - 1,), generator=generator)
+        return torch.cat([words, torch.tensor([dictionary.eos()])])
+
+    sizes = torch.randint(2, LONGEST + 1, (count,), generator=generator).tolist()
+    texts = [sentence(size) for size in sizes]
+    starts = range(0, count, BATCH)
+    return [_collate(student, texts[s : s + BATCH]) for s in starts]
+
+
+def _collate(student: Student, texts: Sequence[Tensor]) -> Sample:
+    """A batch in which the target is the source, as far as the task has a target."""
+    dictionary, kind = student.task.source_dictionary, student.identity.task
+    pad = dictionary.pad()
+    target = collate_tokens(texts, pad)
+    shifted = collate_tokens([torch.cat([x[-1:], x[:-1]]) for x in texts], pad)
+    net_input = {"src_lengths": torch.tensor([len(x) for x in texts])}
+    if kind == TRANSLATION:
+        sources = collate_tokens(texts, pad, left_pad=True)
+        net_input |= {"src_tokens": sources, "prev_output_tokens": shifted}
+    elif kind == LANGUAGE_MODELING:
+        net_input["src_tokens"] = shifted
+    else:
+        started = [torch.cat([torch.tensor([dictionary.bos()]), x]) for x in texts]
+        net_input["src_tokens"] = collate_tokens(started, pad)
+    return {"id": torch.arange(len(texts)), "net_input": net_input, "target": target}

@@ -1,0 +1,105 @@
+"""A checkpoint that is to be exported: its model, its task, and what both are called."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fairseq import checkpoint_utils, models
+from fairseq.data import Dictionary
+
+from ..convert.checkpoint import read_checkpoint
+from ..convert.strip import stripped_state
+
+TRANSLATION, LANGUAGE_MODELING = "translation", "language_modeling"
+CLASSIFICATION, MASKED_LM = "sentence_prediction", "masked_lm"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a checkpoint holds.
+
+    Attributes:
+        state: the checkpoint as `lightpaff strip` would write it: plain, with stock names.
+        family: fairseq's model, as `transformer`; `task`: its task, as `translation`.
+    """
+
+    path: Path
+    state: dict[str, Any]
+    family: str
+    task: str
+
+
+@dataclass(frozen=True)
+class Student:
+    """A checkpoint with its model in eval mode on the CPU, and its task with dictionaries."""
+
+    identity: Identity
+    data: Path
+    task: Any
+    model: Any
+
+    def dictionaries(self) -> dict[str, Dictionary]:
+        """File name -> dictionary, as fairseq names them in DATA."""
+        kind, task = self.identity.task, self.task
+        if kind == TRANSLATION:
+            source, target = task.cfg.source_lang, task.cfg.target_lang
+            found = {source: task.source_dictionary, target: task.target_dictionary}
+            return {f"dict.{language}.txt": found[language] for language in found}
+        if kind == CLASSIFICATION and not task.cfg.regression_target:
+            return {"dict.txt": task.source_dictionary, "dict.label.txt": task.label_dictionary}
+        return {"dict.txt": task.source_dictionary}
+
+
+def identify(path: Path) -> Identity:
+    """Reads a checkpoint.
+
+    Raises:
+        ValueError: it is missing, unusable, or a pruned model that is not compacted yet.
+    """
+    state = stripped_state(read_checkpoint(path, "--path"))
+    name = state["cfg"]["model"]["_name"]
+    family = str(models.ARCH_MODEL_NAME_REGISTRY.get(name, name))
+    task = state["cfg"]["task"]
+    return Identity(path, state, family, str(task.get("_name") or task.get("task")))
+
+
+def data_folder(identity: Identity, data: Path | None) -> Path:
+    """The folder of the dictionaries: `data`, or where the checkpoint says it was trained.
+
+    Raises:
+        ValueError: no such folder.
+    """
+    if data is None:
+        recorded = str(identity.state["cfg"]["task"].get("data")).split(":")[0]
+        data, said = Path(recorded), "(where the checkpoint was trained)"
+    else:
+        said = ""
+    if not data.is_dir():
+        raise ValueError(
+            f"--data {data}{said and ' ' + said}: expected a folder with dict.*.txt, found none"
+        )
+    return data
+
+
+def load_student(identity: Identity, data: Path) -> Student:
+    """Builds the task and the model.
+
+    Args:
+        data: the folder of the dictionaries.
+    Raises:
+        ValueError: the dictionaries are not there or of another size, or fairseq cannot build it.
+    """
+    overrides = {"data": str(data), "eval_bleu": False, "load_checkpoint_heads": True}
+    path = identity.path
+    try:
+        (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([str(path)], overrides)
+    except (FileNotFoundError, AssertionError) as error:
+        raise ValueError(
+            f"--data {data}: expected the dictionaries of --path {path}, found none: {error}"
+        ) from error
+    except Exception as error:  # whatever a task or model of any kind raises
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"--path {path} with --data {data}: fairseq cannot load it: {reason}"
+        ) from error
+    return Student(identity, data, task, model.eval())

@@ -1,0 +1,190 @@
+"""`lightpaff benchmark inference`: what is measured, of equal answers, and what is refused."""
+
+import json
+import math
+
+import pytest
+import torch
+
+import toy
+from lightpaff_fairseq.benchmark import inference, inference_backends
+from lightpaff_fairseq.benchmark.inference import InferenceProblem, benchmark_inference
+from lightpaff_fairseq.cli.main import main
+from lightpaff_fairseq.export.engines import Search
+
+pytest.importorskip("ctranslate2")
+pytest.importorskip("onnxruntime")
+
+SIZES = {"layers": 1, "embed-dim": 8, "ffn-embed-dim": 8, "attention-heads": 2}
+
+
+def arch(name, sides=("encoder", "decoder"), **more):
+    """An architecture with tiny sizes, as --teacher-arch takes it."""
+    sizes = {**SIZES, **more}
+    return " ".join([name, *(f"--{side}-{k} {v}" for side in sides for k, v in sizes.items())])
+
+
+TINY = ["--threads", 1, "--repeats", 2, "--latency-sentences", 2, "--sentences", 5, "--batch", 3]
+RANDOM = {
+    "translation": ("ctranslate2", "transformer_mass_tiny", ("encoder", "decoder")),
+    "language_modeling": ("ctranslate2", "transformer_lm_gpt2_micro", ("decoder",)),
+    "sentence_prediction": ("onnx", "roberta_tiny", ("encoder",)),
+}
+
+
+def run(*argv):
+    return main([str(word) for word in ("benchmark", "inference", *argv)])
+
+
+@pytest.mark.parametrize("task", RANDOM)
+def test_random_models(task, tmp_path, capsys):
+    backend, name, sides = RANDOM[task]
+    path = tmp_path / "found.json"
+    argv = ["--random", "--task", task, "--vocab", 40, "--length", 6, "--json", path, *TINY]
+    argv += ["--teacher-arch", arch(name, sides, layers=2), "--student-arch", arch(name, sides)]
+    assert run(*argv) == 0
+    report = json.loads(path.read_text())
+    backends = ["fairseq", backend, f"{backend}-int8"]
+    names = [f"{role} {x}" for role in ("teacher", "student") for x in backends]
+    assert [row["name"] for row in report["rows"]] == names
+    printed = capsys.readouterr().out
+    for row in report["rows"]:
+        assert f"| {row['name']} " in printed
+        assert row["load_s"] > 0 and 0 < row["p50_ms"] <= row["p95_ms"]
+        assert len(row["seconds"]) == 2 and "quality" not in row
+        count = 5 * 6 if task == "language_modeling" else 5
+        assert row["per_s"] == pytest.approx(count / (sum(row["seconds"]) / 2))
+    teacher, student = report["rows"][0], report["rows"][3]
+    assert teacher["params"] > student["params"]
+    assert teacher["times_teacher"] == teacher["times_fairseq"] == student["times_fairseq"] == 1
+    ratios = [a / b for a, b in zip(teacher["seconds"], student["seconds"])]
+    assert student["times_teacher"] == pytest.approx(sum(ratios) / 2)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+FLAGS = ("--task", "translation", "--max-source-positions", 40, "--max-target-positions", 40)
+
+
+def model(path, data, layers=1):
+    """An untrained translation model's checkpoint."""
+    words = arch("transformer_mass_tiny", layers=layers).split()
+    cfg, (_, made, _) = (f(data, *FLAGS, "--arch", *words) for f in (toy.parse, toy.build))
+    return toy.save_model(path, cfg, made)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """(teacher, student, data)."""
+    folder = tmp_path_factory.mktemp("pair")
+    data = toy.write_parallel(folder / "data")
+    return model(folder / "teacher.pt", data, 2), model(folder / "student.pt", data), data
+
+
+def flags(pair, *more):
+    teacher, student, data = pair
+    names = ("--teacher", teacher, "--student", student, "--data", data)
+    return (*names, "--gen-subset", "valid", *TINY, *more)
+
+
+def test_trained_models_are_scored_and_memory_is_asked_for(pair, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def peak(make, settings, name, device):
+        asked.append(settings[0].name)
+        make(settings, name, True)()
+        make(settings, name, False)()
+        return 7 * 10**6
+
+    monkeypatch.setattr(inference, "peak_extra_bytes", peak)
+    path = tmp_path / "found.json"
+    more = ("--memory", "--backends", "ctranslate2-int8", "--json", path)
+    assert run(*flags(pair, *more)) == 0
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["name"] for row in rows] == asked and len(asked) == 4
+    assert all(row["measure"] == "BLEU" and 0 <= row["quality"] <= 100 for row in rows)
+    assert all(row["peak_mb"] == 7 for row in rows)
+    assert " 7 MB |" in capsys.readouterr().out
+    sizes = {row["name"]: row["size_mb"] for row in rows}
+    assert sizes["teacher fairseq"] == pair[0].stat().st_size / 1e6
+
+
+def test_what_computes_something_else_is_not_timed(pair, monkeypatch, capsys):
+    load = inference_backends.load_student
+
+    def wrong(identity, data):
+        loaded = load(identity, data)
+        torch.nn.init.normal_(loaded.model.decoder.layers[0].fc1.weight)
+        return loaded
+
+    monkeypatch.setattr(inference_backends, "load_student", wrong)
+    assert run(*flags(pair)) == 2
+    assert "does not compute what fairseq does" in capsys.readouterr().err
+
+
+def test_scores_are_those_of_one_by_one(tmp_path):
+    data = toy.write_monolingual(tmp_path / "data")
+    words = arch("transformer_lm_gpt2_micro", ("decoder",)).split()
+    lm = (data, "--task", "language_modeling", "--sample-break-mode", "eos", "--arch", *words)
+    (task, made, _), cfg = toy.build(*lm), toy.parse(*lm)
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    path = toy.save_model(tmp_path / "lm.pt", cfg, made)
+    task.load_dataset("valid")
+    dataset, bits, count = task.dataset("valid"), 0.0, 0
+    made = made.double().eval()
+    for i in range(len(dataset)):
+        sample = dataset.collater([dataset[i]])
+        with torch.no_grad():
+            lprobs = made(**sample["net_input"])[0].log_softmax(-1)
+        bits -= lprobs.gather(-1, sample["target"].unsqueeze(-1)).sum().item()
+        count += sample["target"].numel()
+    problem = InferenceProblem(path, path, data, "valid", 0, 1, 7, Search(), "cpu", repeats=1)
+    (tmp_path / "exports").mkdir()
+    rows = benchmark_inference(problem, tmp_path / "exports")
+    assert [row["name"].split()[1] for row in rows[:3]] == [
+        *("fairseq", "ctranslate2", "ctranslate2-int8")
+    ]
+    exact = math.exp(bits / count)
+    assert all(row["measure"] == "ppl" for row in rows)
+    assert rows[0]["quality"] == pytest.approx(exact, rel=1e-5)
+    assert rows[1]["quality"] == pytest.approx(exact, rel=1e-5)
+    assert rows[2]["quality"] == pytest.approx(exact, rel=0.05)
+    assert rows[2]["quality"] != rows[0]["quality"]
+
+
+def test_bad_input_is_listed(pair, tmp_path, capsys):
+    cases = [
+        (("--random",), ["--teacher-arch: is needed with --random", "--student-arch"]),
+        ((), ["--teacher: is needed without --random", "--student:", "--data:"]),
+        (("--random", "--teacher-arch", "x", "--student-arch", "x", "--vocab", 3, "--length", 1),
+         ["--vocab: expected 16 or more, found 3", "--length: expected 2"]),
+        (("--random", "--teacher-arch", "x", "--student-arch", "x"), ["does not take '--arch x'"]),
+        (flags(pair, "--batch", 0, "--beam", 0), ["--batch: expected 1", "--beam: expected 1"]),
+        (flags(pair, "--latency-sentences", 0), ["--latency-sentences: expected 1"]),
+        (flags(pair, "--repeats", 0), ["--repeats: expected 1"]),
+        (flags(pair, "--data", tmp_path / "no"), ["no: no such folder"]),
+        (flags(pair, "--teacher", tmp_path / "no.pt"), ["no.pt: no such file"]),
+        (flags(pair, "--task", "language_modeling"), ["--task language_modeling: --student"]),
+        (flags(pair, "--backends", "onnx"), ["--backends onnx: expected one for a transformer"]),
+        (flags(pair, "--gen-subset", "dev"), ["no such split"]),
+    ]  # fmt: skip
+    for argv, words in cases:
+        assert run(*argv) == 2, argv
+        message = capsys.readouterr().err.strip().split("\n")[-1]
+        assert all(word in message for word in words), (argv, message)
+
+
+def test_other_dictionaries_and_tasks(pair, tmp_path):
+    from types import SimpleNamespace
+
+    symbols = [toy.write_dictionary(tmp_path / f"{n}.txt", words=n) for n in (5, 6)]
+
+    def made(task, dictionary):
+        sides = {"source_dictionary": dictionary, "target_dictionary": dictionary}
+        return SimpleNamespace(identity=SimpleNamespace(task=task), task=SimpleNamespace(**sides))
+
+    with pytest.raises(ValueError, match="source dictionaries differ"):
+        inference._check_pair(made("translation", symbols[0]), made("translation", symbols[1]))
+    with pytest.raises(ValueError, match="--student: expected a model of --task translation"):
+        inference._check_pair(made("translation", symbols[0]), made("masked_lm", symbols[0]))
+    inference._check_pair(made("translation", symbols[0]), made("translation", symbols[0]))
