@@ -5,6 +5,7 @@ python report.py --sweep SWEEP --metric accuracy --vary knowledge "layer_map*kno
 
 import argparse
 import json
+import logging
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -70,6 +71,7 @@ def plot(panels: Mapping[str, Sequence[Students]], base: Students, teacher: floa
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Writes both files and prints the table; 2 after bad input."""
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq asks for debug messages of everything
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sweep", type=Path, required=True)
     parser.add_argument("--metric", required=True, help="accuracy or bleu")
