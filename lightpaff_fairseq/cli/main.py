@@ -14,13 +14,14 @@ from . import (
     flags,
     init_student,
     prune_plan,
+    seq_kd,
     strip,
     user_dir,
 )
 
 COMMANDS = (
     *(user_dir, flags, init_student, prune_plan, compact, strip, evaluate),
-    *(cache_teacher, benchmark, doctor),
+    *(cache_teacher, seq_kd, benchmark, doctor),
 )
 BAD_INPUT = 2  # argparse's own exit code for a wrong command line
 
