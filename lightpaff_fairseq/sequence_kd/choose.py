@@ -38,16 +38,15 @@ class Choice:
 def similarity(metric: str, dictionary: Any, post_process: Optional[str]) -> Similarity:
     """Sentence BLEU or chrF of a hypothesis, given the reference; larger is more similar.
 
-    BLEU is sacrebleu's of a sentence (add-one smoothing of n-grams, orders that a short sentence
+    BLEU is sacrebleu's of a sentence (exponential smoothing; orders of n-grams that the sentence
     does not have are left out), of the words that --post-process leaves, split by 13a; without
     --post-process, of the dictionary's symbols.
     """
     from sacrebleu.metrics import BLEU as SentenceBleu  # noqa: N811
     from sacrebleu.metrics import CHRF as SentenceChrf  # noqa: N811
 
-    tokenize = "13a" if post_process else "none"
-    settings = {"smooth_method": "add-k", "smooth_value": 1, "effective_order": True}
-    scorer = SentenceChrf() if metric == CHRF else SentenceBleu(tokenize=tokenize, **settings)
+    bleu = SentenceBleu(tokenize="13a" if post_process else "none", effective_order=True)
+    scorer = SentenceChrf() if metric == CHRF else bleu
 
     def compare(hypothesis: Symbols, reference: Symbols) -> float:
         texts = [dictionary.string(x, post_process) for x in (hypothesis, reference)]

@@ -10,6 +10,7 @@ from fairseq import utils
 from numpy.typing import NDArray
 from torch import nn
 
+from ..cache.fingerprint import sample_sizes
 from ..cache.source import Batching, batches
 from .corpus import Corpus, Symbols, checksum
 from .store import Answer, Hypothesis
@@ -43,7 +44,7 @@ class Decoder:
         corpus: the same split as it is on disk; `symbols`: entries of its target dictionary's file
             (a task may add language tokens behind them).
     Raises:
-        ValueError: task and disk do not have equally many sentences.
+        ValueError: task and disk do not have equally many sentences, or one exceeds --max-tokens.
     """
 
     def __init__(
@@ -61,9 +62,8 @@ class Decoder:
         limits = (model.max_positions() for model in models)
         longest = utils.resolve_max_positions(task.max_positions(), *limits)
         self.max_source = int(longest[0] if isinstance(longest, tuple | list) else longest)
-        dictionary = task.target_dictionary
-        self._ends = {dictionary.bos(), dictionary.pad(), dictionary.eos()}
-        self._ordinary = dictionary.nspecial
+        self._ordinary = task.target_dictionary.nspecial
+        self._check_batches(np.asarray(sample_sizes(self.dataset)).reshape(len(corpus), -1).max(-1))
 
     def answers(self, first: int, count: int) -> list[Answer]:
         """What the teacher says of the sources `first` to `first + count - 1`.
@@ -82,6 +82,13 @@ class Decoder:
             found.update(self._decode(sample))
         sources = [(i, checksum(self.corpus.source(i))) for i in indices.tolist()]
         return [Answer(source, found.get(i, [])) for i, source in sources]
+
+    def _check_batches(self, tokens: NDArray[Any]) -> None:
+        """Refuses `(sentences,)` numbers of symbols that exceed --max-tokens alone."""
+        usable = self._usable(np.arange(len(tokens)))
+        longest, limit = int(tokens[usable].max(initial=0)), self.batching.max_tokens
+        if limit and longest > limit:
+            raise ValueError(f"--max-tokens {limit}: expected at least the longest pair, {longest}")
 
     def _usable(self, indices: NDArray[Any]) -> NDArray[Any]:
         """Sources that are short enough, the longest first."""
@@ -114,13 +121,15 @@ class Decoder:
         return min(wanted, int(generator.max_len) - 1)
 
     def _plain(self, tokens: Any, score: Any, limit: int) -> Hypothesis:
-        """A hypothesis without eos, bos and language tokens at its ends."""
+        """A hypothesis without eos at its end, and without what a task adds: language tokens at
+        both ends, bos at the beginning."""
         symbols: Symbols = tokens.cpu().numpy().astype(np.int64)
-        inner = np.flatnonzero([x < self.symbols and x not in self._ends for x in symbols.tolist()])
-        cut = len(symbols) > limit
-        if len(inner):
-            return Hypothesis(symbols[inner[0] : inner[-1] + 1], float(score), cut)
-        return Hypothesis(symbols[:0], float(score), cut)
+        dictionary, cut = self.task.target_dictionary, len(symbols) > limit
+        while len(symbols) and (symbols[-1] >= self.symbols or symbols[-1] == dictionary.eos()):
+            symbols = symbols[:-1]
+        while len(symbols) and (symbols[0] >= self.symbols or symbols[0] == dictionary.bos()):
+            symbols = symbols[1:]
+        return Hypothesis(symbols, float(score), cut)
 
     def _check_source(self, index: int, row: Symbols) -> None:
         """Compares what the task hands to the teacher with what is on disk."""

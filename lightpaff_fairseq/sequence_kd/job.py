@@ -70,8 +70,10 @@ def fairseq_config(argv: Sequence[str], request: Request) -> Any:
         SystemExit: fairseq does not know a flag.
     """
     words = [*argv, "--path", request.path, "--gen-subset", request.split]
-    parser = options.get_generation_parser()
-    return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, words))
+    args = options.parse_args_and_arch(options.get_generation_parser(), words)
+    if getattr(args, "upsample_primary", 1) == -1:  # the default, with which fairseq cannot join
+        args.upsample_primary = 1
+    return convert_namespace_to_omegaconf(args)
 
 
 def check_flags(cfg: Any, request: Request) -> None:
