@@ -1,7 +1,8 @@
 """What fairseq 0.12 needs on current Python, PyTorch and numpy; applied by importing the plug-in.
 
-One function an item, those about epochs in `compat_epochs.py`. Each names the fault, does nothing
-where the fault is gone, and can be deleted alone. Nothing here changes what a correct run computes.
+One function an item, those about epochs in `compat_epochs.py`, about tasks in
+`compat_tasks.py`. Each names the fault, does nothing where the fault is gone, and can be deleted
+alone. Nothing here changes what a correct run computes.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 
 from .compat_epochs import forget_items_of_the_last_epoch, tell_epochs
+from .compat_tasks import keep_arguments_of_mbart
 from .pruning.layer_norm import MASKED, KeptDimensions, is_masked
 from .teachers.checkpoint import first_mismatch
 
@@ -283,4 +285,5 @@ def apply() -> None:
     complete_old_checkpoints()
     forget_items_of_the_last_epoch()
     tell_epochs()
+    keep_arguments_of_mbart()
     filter_known_warnings()

@@ -10,6 +10,7 @@ from fairseq import options, tasks
 from fairseq.data import Dictionary
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models import FairseqEncoderDecoderModel
+from fairseq.search import Sampling
 from fairseq.sequence_generator import SequenceGenerator
 from omegaconf import OmegaConf
 from torch import nn
@@ -133,7 +134,7 @@ def make_decoder(job: Job) -> Decoder:
     """The decoder of a job.
 
     Raises:
-        ValueError: the task has another generator than fairseq's own.
+        ValueError: the task has another generator than fairseq's own, or ignores --sampling.
     """
     cfg, task = job.cfg, job.task
     for model in job.models:
@@ -144,6 +145,8 @@ def make_decoder(job: Job) -> Decoder:
             f"--task {cfg.task._name}: its generator is {type(generator).__name__}; expected "
             "fairseq's SequenceGenerator"
         )
+    if cfg.generation.sampling and not isinstance(generator.search, Sampling):
+        raise ValueError(f"--sampling: --task {cfg.task._name} does not support it")
     search = Search(
         generator,
         job.models,

@@ -12,6 +12,7 @@ from fairseq import checkpoint_utils
 from fairseq.data import LRUCacheDataset, data_utils
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
+from fairseq.tasks.translation_from_pretrained_bart import TranslationFromPretrainedBARTTask
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
@@ -24,6 +25,7 @@ def test_applying_twice_changes_nothing():
         patched = data_utils.batch_by_size, distributed_utils.call_main, Trainer.load_checkpoint
         patched += (checkpoint_utils._upgrade_state_dict,)
         patched += Trainer.begin_epoch, LRUCacheDataset.set_epoch
+        patched += (TranslationFromPretrainedBARTTask.__init__,)
         return patched, len(warnings.filters)  # pytest resets the filters before every test
 
     compat.apply()
