@@ -115,8 +115,12 @@ def make_job(cfg: Any, request: Request, choice: Choice) -> Job:
         getattr(cfg.task, "dataset_impl", None),
         (task.source_dictionary, task.target_dictionary),
     )
-    if choice.by == REFERENCE and not corpus.has_references:
-        raise ValueError(f"--choose {REFERENCE}: {place.folder} has no references")
+    for flag, needed in (
+        (f"--choose {REFERENCE}", choice.by == REFERENCE),
+        (f"--prefix-size {cfg.generation.prefix_size}", cfg.generation.prefix_size > 0),
+    ):
+        if needed and not corpus.has_references:
+            raise ValueError(f"{flag}: {place.folder} has no references")
     task.load_dataset(request.split, combine=True)
     models = _load_models(cfg, request, task)
     plan = Plan(

@@ -209,6 +209,13 @@ def test_the_hypothesis_nearest_to_the_reference_is_taken(setting, tmp_path):
     assert lines(tmp_path / "out") == [(a, b) for a, b in wanted if is_kept(b)]
 
 
+def test_hypotheses_may_begin_as_the_reference_does(setting, tmp_path):
+    assert seq_kd(setting, tmp_path / "out", "--prefix-size", 2) == 0
+    begins = {source: target[:2] for source, target in lines(setting.data)}
+    found = lines(tmp_path / "out")
+    assert found and all(target[:2] == begins[source] for source, target in found)
+
+
 def test_an_ensemble_decodes_together(setting, tmp_path):
     torch.manual_seed(99)
     cfg = toy.parse(*SS.argv(setting.data, "--max-tokens", 500, teacher=True))
@@ -335,7 +342,7 @@ def test_bad_places_and_teachers(setting, copied, tmp_path, capsys):
     assert "--force replaces only what seq-kd wrote" in capsys.readouterr().err
     for path in copied.glob("train*.en.*"):
         path.unlink()
-    for flags in (("--choose", "reference"), ("--mix", 0.5)):
+    for flags in (("--choose", "reference"), ("--mix", 0.5), ("--prefix-size", 1)):
         assert "has no references" in error(setting, out, capsys, *flags, data=copied)
     toy.write_dictionary(copied / "dict.en.txt", words=toy.WORDS - 1)
     assert "target dictionaries differ" in error(setting, out, capsys, data=copied)
