@@ -10,7 +10,6 @@ from ..cache.builder import Shard
 from ..sequence_kd.choose import BLEU, CHRF, REFERENCE, SCORE, Choice
 from ..sequence_kd.job import Request, check_flags, fairseq_config, make_job
 from ..sequence_kd.output import check_output
-from ..sequence_kd.plan import claim
 from ..sequence_kd.run import Recipe, assemble, decode
 
 
@@ -73,13 +72,14 @@ def run(args: argparse.Namespace) -> int:
     cfg = fairseq_config(args.more, request)
     check_flags(cfg, request)
     check_output(args.out, Path(cfg.task.data), args.force)
+    folder = args.hypotheses or args.out.with_name(f"{args.out.name}.hypotheses")
+    if folder.resolve().is_relative_to(args.out.resolve()):
+        raise ValueError(f"--hypotheses {folder}: expected a folder that is not inside --out")
     nbest = cfg.generation.nbest
     choice = Choice(args.choose, nbest, args.min_ratio, args.max_ratio, args.keep_cut)
     job = make_job(cfg, request, choice)
     if args.mix and not job.corpus.has_references:
         raise ValueError(f"--mix {args.mix}: {cfg.task.data} has no references")
-    folder = args.hypotheses or args.out.with_name(f"{args.out.name}.hypotheses")
-    claim(folder, job.plan)
     missing = decode(job, folder, Shard(args.shard_id, args.num_shards), _say)
     if missing:
         _say(f"{folder}: {missing} blocks of other shards are missing")

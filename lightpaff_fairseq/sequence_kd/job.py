@@ -54,13 +54,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that is needed to decode."""
+    """Everything that is needed to decode; the teacher itself is loaded by `make_decoder`."""
 
     cfg: Any
+    request: Request
     task: Any
     corpus: Corpus
     dictionaries: tuple[Dictionary, Dictionary]  # of the files, without language tokens
-    models: list[nn.Module]
     plan: Plan
 
 
@@ -102,11 +102,11 @@ def check_flags(cfg: Any, request: Request) -> None:
 
 
 def make_job(cfg: Any, request: Request, choice: Choice) -> Job:
-    """Loads data and teachers.
+    """Loads the data, and plans what is decoded.
 
     Raises:
         ValueError: the data are not parallel data of one pair, references are missing that the
-            choice needs, or a teacher cannot be used.
+            choice needs, or there is no such teacher.
     """
     task = tasks.setup_task(cfg.task)
     place = place_of(task, Path(cfg.task.data), request.split)
@@ -122,28 +122,29 @@ def make_job(cfg: Any, request: Request, choice: Choice) -> Job:
         if needed and not corpus.has_references:
             raise ValueError(f"{flag}: {place.folder} has no references")
     task.load_dataset(request.split, combine=True)
-    models = _load_models(cfg, request, task)
     plan = Plan(
         data=_data(task, corpus),
-        teacher=_teacher(request, models),
+        teacher=_teacher(cfg, request),
         generation=_generation(cfg),
         sentences=len(corpus),
         block_size=request.block_size,
     )
     dictionaries = (_dictionary(task, place, "source"), _dictionary(task, place, "target"))
-    return Job(cfg, task, corpus, dictionaries, models, plan)
+    return Job(cfg, request, task, corpus, dictionaries, plan)
 
 
 def make_decoder(job: Job) -> Decoder:
-    """The decoder of a job.
+    """Loads the teacher of a job.
 
     Raises:
-        ValueError: the task has another generator than fairseq's own, or ignores --sampling.
+        ValueError: it cannot be used; the task has another generator than fairseq's own, or ignores
+            --sampling.
     """
     cfg, task = job.cfg, job.task
-    for model in job.models:
+    models = _load_models(cfg, job.request, task)
+    for model in models:
         model.prepare_for_inference_(cfg)  # type: ignore[operator]
-    generator = task.build_generator(job.models, cfg.generation)
+    generator = task.build_generator(models, cfg.generation)
     if not isinstance(generator, SequenceGenerator):
         raise ValueError(
             f"--task {cfg.task._name}: its generator is {type(generator).__name__}; expected "
@@ -153,7 +154,7 @@ def make_decoder(job: Job) -> Decoder:
         raise ValueError(f"--sampling: --task {cfg.task._name} does not support it")
     search = Search(
         generator,
-        job.models,
+        models,
         cfg.generation.prefix_size,
         cfg.common.seed,
         bool(getattr(cfg.task, "truncate_source", False)),
@@ -178,12 +179,9 @@ def place_of(task: Any, folder: Path, split: str) -> Place:
 
 
 def _load_models(cfg: Any, request: Request, task: Any) -> list[nn.Module]:
-    paths = request.path.split(":")
-    if "" in paths:
-        raise ValueError(f"--path {request.path}: expected files separated by one colon")
     on_gpu = torch.cuda.is_available() and not cfg.common.cpu
     models = []
-    for path in paths:
+    for path in request.path.split(":"):
         try:
             model = load_teacher(path, task, request.teacher_data)
         except ValueError as error:  # the criterions' name of the flag
@@ -228,12 +226,16 @@ def _data(task: Any, corpus: Corpus) -> dict[str, Any]:
     return {"languages": corpus.place.pair, **found}
 
 
-def _teacher(request: Request, models: Sequence[nn.Module]) -> dict[str, Any]:
-    digests = ":".join(file_digest(Path(path)) for path in request.path.split(":"))
-    return {
-        "SHA-256 of the teacher": digests,
-        "precision": str(next(models[0].parameters()).dtype),
-    }
+def _teacher(cfg: Any, request: Request) -> dict[str, Any]:
+    paths = [Path(path) for path in request.path.split(":") if path]
+    if len(paths) <= request.path.count(":"):
+        raise ValueError(f"--path {request.path}: expected files separated by one colon")
+    for path in paths:
+        if not path.is_file():
+            raise ValueError(f"--path {path}: no such file (expected a fairseq checkpoint)")
+    digests = ":".join(file_digest(path) for path in paths)
+    precision = "float16" if cfg.common.fp16 else "float32"
+    return {"SHA-256 of the teacher": digests, "precision": precision}
 
 
 def _generation(cfg: Any) -> dict[str, Any]:

@@ -51,16 +51,26 @@ def claim(folder: Path, plan: Plan) -> None:
     """Makes a folder of hypotheses, or checks that it is one of the same plan.
 
     Raises:
-        ValueError: it cannot be made, holds something else, or lists every difference.
+        ValueError: it cannot be made; see `check_claim`.
     """
+    check_claim(folder, plan)
     try:
         folder.mkdir(exist_ok=True)
+        if not (folder / PLAN).is_file():
+            write_text(folder / PLAN, json.dumps(as_json(plan), indent=1) + "\n")
     except OSError as error:
-        raise ValueError(f"--hypotheses {folder}: cannot be made: {error}") from error
+        raise ValueError(f"--hypotheses {folder}: cannot be written: {error}") from error
+
+
+def check_claim(folder: Path, plan: Plan) -> None:
+    """Checks that a folder is new, or one of the same plan; changes nothing.
+
+    Raises:
+        ValueError: it holds something else, or lists every difference.
+    """
     if not (folder / PLAN).is_file():
-        if any(folder.iterdir()):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ValueError(f"--hypotheses {folder}: expected a new folder, or one of seq-kd")
-        write_text(folder / PLAN, json.dumps(as_json(plan), indent=1) + "\n")
         return
     found = plan_differences(_read(folder / PLAN), as_json(plan))
     if found:

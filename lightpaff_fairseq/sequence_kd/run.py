@@ -12,10 +12,11 @@ import numpy as np
 from ..cache.builder import Shard
 from .choose import Choice, Chooser, similarity
 from .corpus import checksum
+from .decode import Decoder
 from .job import Job, make_decoder
 from .mix import original_pairs
 from .output import DataFolder
-from .plan import as_json, block_name
+from .plan import as_json, block_name, check_claim, claim
 from .store import read_block, write_block
 
 Say = Callable[[str], None]
@@ -40,22 +41,27 @@ class Recipe:
 def decode(job: Job, folder: Path, shard: Shard, say: Say) -> int:
     """Computes the blocks of a shard that are not in the folder yet.
 
+    The teacher is loaded only if there are any, and the folder made only if it could be.
+
     Returns:
         the number of blocks, of any shard, that are still missing.
     Raises:
-        ValueError: the folder cannot be written; finished blocks stay, nothing half done does.
+        ValueError: the folder is of another plan or cannot be written, or the teacher cannot be
+            used; finished blocks stay, nothing half done does.
     """
+    check_claim(folder, job.plan)
     own = job.plan.blocks[shard.index :: shard.count]
     todo = [block for block in own if not (folder / block_name(block[0])).is_file()]
     if len(todo) < len(own):
         say(f"{len(own) - len(todo)} of {len(own)} blocks are there already")
     if todo:
-        _decode_blocks(job, folder, todo, say)
+        decoder = make_decoder(job)
+        claim(folder, job.plan)
+        _decode_blocks(decoder, folder, todo, say)
     return sum(not (folder / block_name(first)).is_file() for first, _ in job.plan.blocks)
 
 
-def _decode_blocks(job: Job, folder: Path, todo: list[tuple[int, int]], say: Say) -> None:
-    decoder = make_decoder(job)
+def _decode_blocks(decoder: Decoder, folder: Path, todo: list[tuple[int, int]], say: Say) -> None:
     begin, sentences = time.perf_counter(), 0
     all_sentences = sum(count for _, count in todo)
     for done, (first, count) in enumerate(todo, start=1):
@@ -104,6 +110,8 @@ def assemble(job: Job, folder: Path, out: Path, recipe: Recipe) -> dict[str, Any
         raise ValueError(f"--out {out}: cannot be written: {error}") from error
     finally:
         data.discard()
+    for leftover in folder.glob("*.tmp"):  # of runs that were killed
+        leftover.unlink(missing_ok=True)
     return report
 
 

@@ -15,7 +15,6 @@ from cases import CASES
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.sequence_kd import run as running
 from lightpaff_fairseq.sequence_kd.corpus import Corpus
-from lightpaff_fairseq.sequence_kd.decode import Decoder
 from setting import Setting
 
 SS = next(c for c in CASES if c.name == "kd_ss")
@@ -130,6 +129,7 @@ def test_a_killed_run_continues_as_if_undisturbed(setting, tmp_path, monkeypatch
     assert len(written) == 3 + 3
     assert files(tmp_path / "a") == files(tmp_path / "b")
     blocks = [{p.name: p for p in tmp_path.glob(f"{x}.hypotheses/*.npz")} for x in "ab"]
+    assert not list(tmp_path.rglob("*.tmp"))
     assert len(blocks[0]) == 5 and blocks[0].keys() == blocks[1].keys()
 
 
@@ -168,7 +168,7 @@ def test_sampling_depends_on_the_seed_alone(setting, tmp_path):
 
 def test_hypotheses_serve_other_choices_without_the_teacher(setting, tmp_path, monkeypatch):
     assert seq_kd(setting, tmp_path / "a") == 0
-    monkeypatch.setattr(Decoder, "answers", None)
+    monkeypatch.setattr(running, "make_decoder", None)
     stored = ("--hypotheses", tmp_path / "a.hypotheses")
     assert seq_kd(setting, tmp_path / "b", *stored, "--nbest", 3, "--mix", 0.5) == 0
     assert len(lines(tmp_path / "b")) > len(lines(tmp_path / "a"))
@@ -321,8 +321,9 @@ def test_wrong_flags_are_all_listed(setting, tmp_path, capsys):
     assert f"{tmp_path / 'nothing'}: no such folder" in message
     message = error(setting, tmp_path / "out", capsys, "--max-tokens", 5)
     assert "--max-tokens 5: expected at least the longest pair, 10" in message
-    shutil.rmtree(tmp_path / "out.hypotheses")
     assert "the best of several samples" in error(setting, tmp_path / "out", capsys, "--sampling")
+    message = error(setting, tmp_path / "out", capsys, "--hypotheses", tmp_path / "out")
+    assert "not inside --out" in message
     assert not list(tmp_path.iterdir())
 
 
