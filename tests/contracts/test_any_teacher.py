@@ -3,15 +3,17 @@
 import copy
 import dataclasses
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
+from fairseq import options
 
 import toy
 from cases import classes, symbols
 from foreign_teachers import BOTH, BY_NAME, NLLB, POSITIONS, ROWS, STUDENT, Row, sizes
-from lightpaff_fairseq.cli.main import main
+from lightpaff_fairseq.cli.main import build_parser, main
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "teachers.md"
 
@@ -99,7 +101,19 @@ def test_seq_kd_leads_from_language_tokens_to_a_plain_student(name, tmp_path, ca
     row = BY_NAME[name]
     data, _, path = row.save_teacher(tmp_path)
     task = (*row.task, *(("-s", "sv", "-t", "en") if row.task == NLLB else ()))
-    flags = ("--beam", 2, "--max-len-b", 6, "--keep-cut", "--nbest", 2, "--cpu", "--out")
+    flags = (
+        "--beam",
+        2,
+        "--max-len-b",
+        6,
+        "--keep-cut",
+        "--nbest",
+        2,
+        "--cpu",
+        "--num-workers",
+        0,
+        "--out",
+    )
     out = tmp_path / "out"
     words = ("seq-kd", data, *task, "--path", path, *flags, out, "--max-tokens", 300)
     assert main([str(x) for x in words]) == 0, capsys.readouterr().err
@@ -114,6 +128,28 @@ def test_seq_kd_leads_from_language_tokens_to_a_plain_student(name, tmp_path, ca
 
 
 def test_the_page_has_every_row_and_no_other():
-    text = PAGE.read_text(encoding="utf-8")
-    rows = re.findall(r"^\| ([^|]+) \| `(kd_\w+)` \|", text, re.MULTILINE)
-    assert [(row.name, row.criterion) for row in ROWS] == rows
+    works, _, fails = PAGE.read_text(encoding="utf-8").partition("## Commands")
+    rows = re.compile(r"^\| ([^|]+) \| `(kd_\w+)` \|", re.MULTILINE)
+    assert rows.findall(works) == [(row.name, row.criterion) for row in ROWS]
+    assert [kind for _, kind in rows.findall(fails)] == [row.criterion for row, _ in REFUSED]
+
+
+def commands():
+    """Words of every command of the page, its `...` left out."""
+    text = PAGE.read_text(encoding="utf-8").replace("\\\n", " ").replace("$langs", "en_XX,ro_RO")
+    found = re.findall(r"^(fairseq-train|lightpaff) (.*)$", text, re.MULTILINE)
+    return [(name, shlex.split(line.replace("...", ""), comments=True)) for name, line in found]
+
+
+def test_every_command_of_the_page_is_one():
+    """fairseq's own parsers take every flag."""
+    found = commands()
+    assert len(found) == 13
+    for name, words in found:
+        if name == "fairseq-train":
+            parser, words = options.get_training_parser(), [*words, "--optimizer", "adam"]
+        else:
+            args, words = build_parser().parse_known_args(words)
+            assert args.command == "seq-kd"
+            parser = options.get_generation_parser()
+        options.parse_args_and_arch(parser, words)

@@ -19,6 +19,7 @@ from setting import Setting
 
 SS = next(c for c in CASES if c.name == "kd_ss")
 SEARCH = ("--beam", 3, "--max-len-b", 6, "--max-tokens", 60, "--keep-cut", "--block-size", 8)
+CPU = ("--cpu", "--num-workers", 0)
 SAMPLING = ("--sampling", "--nbest", 3)
 SIDES = ("sv", "en")
 
@@ -30,7 +31,7 @@ def setting(tmp_path_factory):
 
 def seq_kd(setting, out, *flags, data=None, path=None):
     """Runs the command on the CPU; its exit code."""
-    words = ["seq-kd", data or setting.data, "--path", path or setting.path, "--out", out, "--cpu"]
+    words = ["seq-kd", data or setting.data, "--path", path or setting.path, "--out", out, *CPU]
     return main([str(x) for x in (*words, *SEARCH, *flags)])
 
 
