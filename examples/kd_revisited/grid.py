@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 Values = Mapping[str, tuple[str, ...]]  # name of a value -> its flags
@@ -39,6 +39,9 @@ AXES: dict[str, Values] = {
         "teacher_uniform": (),
         "teacher_first": (),
         "teacher_last": (),
+        "teacher_important": (),
+        # the teacher itself, pruned to the shape; weights as in examples/homodistil
+        "homodistil": ("--kd-hidden-weight", "0.1", "--kd-embedding-weight", "0.1"),
     },
     "soft": {  # lambda and temperature
         "0.5": ("--kd-lambda", "0.5"),
@@ -49,6 +52,7 @@ AXES: dict[str, Values] = {
         "0.5_T4": ("--kd-lambda", "0.5", "--kd-temperature", "4"),
         "1_T2": ("--kd-lambda", "1", "--kd-temperature", "2"),
     },
+    "teacher": {"online": (), "cached": ()},  # cached: 32 symbols a position, or all classes
 }
 LAYERWISE = ("hidden", "hidden_cosine", "attention", "relation", "token_relation", "all")
 
@@ -69,8 +73,8 @@ class Point:
         return dict(self.values)[axis]
 
     def flags(self, axes: Mapping[str, Values]) -> list[str]:
-        """The flags of all values."""
-        return [word for axis, value in self.values for word in axes[axis][value]]
+        """The flags of the values on these axes."""
+        return [w for axis, value in self.values for w in axes.get(axis, {}).get(value, ())]
 
 
 def with_shapes(shapes: Sequence[str]) -> dict[str, Values]:
@@ -81,22 +85,30 @@ def with_shapes(shapes: Sequence[str]) -> dict[str, Values]:
     """
     if not shapes:
         raise ValueError("--shape: expected at least one, as '2x96 --encoder-layers 2'")
-    words = [shape.split() for shape in shapes]
-    return {**AXES, "shape": {first: tuple(flags) for first, *flags in words}}
+    return {**AXES, "shape": named(shapes)}
+
+
+def named(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """`NAME FLAG...` of each text, by its name."""
+    return {first: tuple(flags) for first, *flags in (text.split() for text in texts)}
 
 
 def points(
-    products: Iterable[str], axes: Mapping[str, Values], seeds: Iterable[int]
+    products: Iterable[str],
+    axes: Mapping[str, Values],
+    seeds: Iterable[int],
+    prunable: Collection[str] = (),
 ) -> list[Point]:
     """The points of all products, each point once, seed by seed.
 
     Args:
         products: as `knowledge`, `layer_map*knowledge=hidden,relation`: axes to combine, each with
             all its values or some of them; the other axes stay at the base.
+        prunable: the shapes that the teacher can be pruned to.
     Returns:
         without the points that cannot be or would be another one: other shapes start from no
-        pre-trained student (there is none), and a layer map changes nothing where no layers are
-        matched.
+        pre-trained student (there is none), a layer map changes nothing where no layers are
+        matched, a cache holds no layers and one temperature, and HomoDistil keeps the depth.
     Raises:
         ValueError: an axis or a value that does not exist.
     """
@@ -106,7 +118,9 @@ def points(
         chosen = [_values(factor, axes) for factor in product.split("*")]
         for combination in itertools.product(*chosen):
             values = base | dict(combination)
-            if _exists(values, base):
+            if _exists(values, base) and (
+                values["init"] != "homodistil" or values["shape"] in prunable
+            ):
                 found[tuple(values.items())] = None
     return [Point(values, seed) for seed in seeds for values in found]
 
@@ -127,6 +141,10 @@ def _values(factor: str, axes: Mapping[str, Values]) -> list[tuple[str, str]]:
 
 def _exists(values: Mapping[str, str], base: Mapping[str, str]) -> bool:
     if values["shape"] != base["shape"] and values["init"] in ("distilled", "pretrained"):
+        return False
+    if values["teacher"] == "cached" and (values["knowledge"] != "logits" or "T" in values["soft"]):
+        return False
+    if values["teacher"] == "cached" and values["init"] == "homodistil":
         return False
     return values["layer_map"] == base["layer_map"] or values["knowledge"] in LAYERWISE
 

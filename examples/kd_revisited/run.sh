@@ -17,9 +17,10 @@ for step in prepare teacher pretrain; do bash "$HERE/../$RECIPE/$step.sh"; done
 KD_LAMBDA=0 bash "$HERE/../$RECIPE/pretrain.sh"
 exec {lock}>&-
 
-sweep_settings # sets SHAPES SPLITS METRIC ARCH FLAGS TEACHER_ARCH
+sweep_settings # sets SHAPES PRUNED SPLITS METRIC ARCH FLAGS TEACHER_ARCH
 read -ra VARY <<<"${VARY:-$DEFAULT_VARY}"
 python "$HERE/sweep.py" --recipe "$OUT" --out "$OUT/sweep" --arch "$ARCH" "${SHAPES[@]/#/--shape=}" \
+  "${PRUNED[@]/#/--pruned=}" \
   --teacher-arch "$TEACHER_ARCH" --split "${SPLITS[@]}" --vary "${VARY[@]}" \
   --seeds "${SEEDS[@]}" -- "${FLAGS[@]}"
 python "$HERE/report.py" --sweep "$OUT/sweep" --metric "$METRIC" --vary "${VARY[@]}"

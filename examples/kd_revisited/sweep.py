@@ -18,11 +18,15 @@ from pathlib import Path
 from typing import Any, Optional
 
 import lightpaff_fairseq
-from grid import Point, Values, key, points, with_shapes
+from grid import Point, Values, key, named, points, with_shapes
+from lightpaff_fairseq.cache.header import HEADER
+from lightpaff_fairseq.cli.main import main as lightpaff
+from lightpaff_fairseq.convert.importance import Sample
 from lightpaff_fairseq.convert.student_init import StudentInit, init_student
 from training import train
 
 SHOWN = ("_loss", "_accuracy", "_bleu")
+FEW = Sample(batches=8, max_tokens=1024)  # on which init=teacher_important measures
 USER_DIR = str(Path(lightpaff_fairseq.__file__).parent)
 
 
@@ -35,6 +39,7 @@ class Sweep:
         out: where everything is written.
         flags: of every training; the first is the folder of the data.
         splits: what the students are measured on, after the last update.
+        pruned: the flags with which the teacher is pruned to a shape, by the shape's name.
     """
 
     recipe: Path
@@ -44,6 +49,7 @@ class Sweep:
     splits: tuple[str, ...]
     axes: Mapping[str, Values]
     teacher_arch: tuple[str, ...]
+    pruned: Mapping[str, tuple[str, ...]]
 
     @property
     def teacher(self) -> Path:
@@ -55,6 +61,8 @@ class Sweep:
         made = {"distilled": "kd", "pretrained": "plain"}
         if point["init"] == "random":
             return ()
+        if point["init"] == "homodistil":
+            return (self.teacher,)
         if point["init"] in made:
             return (self.recipe / f"student_pretrained_{made[point['init']]}.pt",)
         layers = point["init"].removeprefix("teacher_")
@@ -64,16 +72,42 @@ class Sweep:
             if not path.exists():
                 shape = self.axes["shape"][point["shape"]]
                 flags = (*self.flags[1:], *shape)
-                init_student(StudentInit(self.teacher, path, self.arch, flags, layers))
+                rule = {"important": ("uniform", "importance")}.get(layers, (layers, "magnitude"))
+                wanted = StudentInit(
+                    *(self.teacher, path, self.arch, flags, rule[0]),
+                    width_by=rule[1],
+                    data=self.flags[0],
+                    sample=FEW,
+                )
+                init_student(wanted)
         return (path,)
+
+    def architecture(self, point: Point) -> list[str]:
+        """The flags of the model: the shape's, or those with which the teacher is pruned to it."""
+        if point["init"] != "homodistil":
+            return ["--arch", self.arch, *self.axes["shape"][point["shape"]]]
+        return ["--arch", *self.teacher_arch, *self.pruned[point["shape"]]]
+
+    def teaching(self, point: Point) -> list[str]:
+        """The teacher: a checkpoint, or its cache, which is built where needed."""
+        if point["teacher"] == "online":
+            return ["--kd-teacher", str(self.teacher)]
+        cache = self.out / "cache"
+        with locked(self.out / "locks" / "cache"):
+            if not (cache / HEADER).exists():
+                words = ["cache-teacher", *self.flags, "--arch", self.arch, "--user-dir", USER_DIR]
+                words += ["--path", str(self.teacher), "--out", str(cache)]
+                if lightpaff(words):
+                    raise ValueError(f"{cache} could not be built")
+        return ["--kd-cache", str(cache)]
 
     def training(self, point: Point) -> list[str]:
         """The flags of fairseq-train."""
-        words = [*self.flags, "--arch", self.arch, *point.flags(self.axes)]
-        words += ["--kd-teacher", str(self.teacher), "--seed", str(point.seed)]
+        axes = {axis: values for axis, values in self.axes.items() if axis != "shape"}
+        words = [*self.flags, *point.flags(axes), *self.architecture(point), *self.teaching(point)]
         for path in self.checkpoint(point):
             words += ["--finetune-from-model", str(path)]
-        return [*words, "--user-dir", USER_DIR]
+        return [*words, "--seed", str(point.seed), "--user-dir", USER_DIR]
 
     def measuring_the_teacher(self) -> list[str]:
         """The same for the teacher: one update with learning rate 0, then what students get."""
@@ -180,6 +214,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     add("--arch", required=True, help="the students' architecture")
     add("--teacher-arch", required=True, metavar="'ARCH FLAGS'", help="the teacher's architecture")
     add("--shape", action="append", required=True, metavar="'NAME FLAGS'", help="sizes to compare")
+    text = "a shape that HomoDistil prunes the teacher to, and how"
+    add("--pruned", action="append", default=[], metavar="'NAME FLAGS'", help=text)
     add("--split", nargs="+", default=["valid", "test"], help="what is measured (%(default)s)")
     add("--vary", nargs="+", required=True, metavar="AXIS[=VALUE,...][*AXIS...]")
     add("--seeds", nargs="+", type=int, default=[1, 2, 3])
@@ -188,10 +224,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parser.parse_args(argv)
     try:
         axes = with_shapes(args.shape)
-        grid = points(args.vary, axes, args.seeds)
+        pruned = named(args.pruned)
+        grid = points(args.vary, axes, args.seeds, pruned)
         sweep = Sweep(
             *(args.recipe, args.out, args.arch, tuple(args.flags), tuple(args.split), axes),
-            tuple(args.teacher_arch.split()),
+            *(tuple(args.teacher_arch.split()), pruned),
         )
         check(sweep)
         if args.dry_run:

@@ -54,10 +54,8 @@ class Record(logging.Handler):
         elif record.name in self.splits and text.startswith("{"):
             self.validation_seconds += time.monotonic() - self._began
             self.results |= _numbers(json.loads(text), record.name)
-        elif record.name in ("train", "train_inner") and text.startswith("{"):
-            values = json.loads(text)
-            wall = values.get("train_wall", values.get("train_train_wall"))
-            self.updates_seconds = max(self.updates_seconds, float(wall or 0))
+        elif record.name == "train" and text.startswith("{"):  # the end of an epoch
+            self.updates_seconds += float(json.loads(text).get("train_train_wall") or 0)
 
 
 def _numbers(values: dict[str, Any], split: str) -> dict[str, float]:

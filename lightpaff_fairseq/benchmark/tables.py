@@ -7,15 +7,19 @@ from .loss import Row
 from .step import StepReport
 
 
-def table(report: dict[str, Any], rows: list[Row]) -> str:
-    """The results as text, a line a variant, with what was measured above and a summary below."""
-    sizes = "{tokens} positions, {vocab} symbols, student {student_dim}, teacher {teacher_dim}, "
-    sizes += (
+def problem_line(report: dict[str, Any]) -> str:
+    """The sizes of a loss and where it was measured, in a line."""
+    return (
+        "{tokens} positions, {vocab} symbols, student {student_dim}, teacher {teacher_dim}, "
         "{divergence}, k {topk}, {dtype}, chunks of {chunk_tokens}, {device}, {threads} threads, "
         "{clock} time"
-    )
+    ).format(**report)
+
+
+def table(report: dict[str, Any], rows: list[Row]) -> str:
+    """The results as text, a line a variant, with what was measured above and a summary below."""
     lines = [
-        sizes.format(**report),
+        problem_line(report),
         f"{'':14} {'seconds':>8} {'x floor':>8} {'extra MB':>9}",
     ]
     for row in rows:

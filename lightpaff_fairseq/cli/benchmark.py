@@ -11,14 +11,26 @@ from typing import Any
 import torch
 
 from ..benchmark.cache import benchmark_cache
+from ..benchmark.curves import (
+    AXES,
+    Over,
+    as_json,
+    benchmark_curves,
+    curves_table,
+    parse_over,
+    pyplot,
+    write_plot,
+)
 from ..benchmark.families import FAMILIES
 from ..benchmark.loss import benchmark_loss
 from ..benchmark.peers import PEERS
 from ..benchmark.problem import DTYPES, LossProblem
 from ..benchmark.step import StepProblem, benchmark_step
 from ..benchmark.step_memory import step_memory
-from ..benchmark.tables import cache_table, step_table, table
+from ..benchmark.tables import cache_table, problem_line, step_table, table
 from ..benchmark.timing import CLOCKS
+
+PLOT_SUFFIXES = (".svg", ".png", ".pdf")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,6 +65,11 @@ def _add_loss(kinds: Any) -> None:
     text = "other libraries' losses, where installed (extra bench)"
     loss.add_argument("--peers", nargs="+", default=[], choices=PEERS, help=text)
     loss.add_argument("--dtype", default=DTYPES[0], choices=DTYPES, help="of states and weights")
+    text = f"one of {', '.join(AXES)} and its values, as vocab 8000 32000: measures at each; "
+    text += "again for more sizes"
+    loss.add_argument("--over", nargs="+", action="append", default=[], metavar="SIZE", help=text)
+    text = "with --over: draw the curves (.svg, .png, .pdf; extra plots)"
+    loss.add_argument("--plot", type=Path, metavar="FILE", help=text)
     _add_common(loss, sizes)
     loss.set_defaults(func=run_loss)
 
@@ -179,12 +196,41 @@ def run_loss(args: argparse.Namespace) -> int:
         ValueError: a flag's value cannot be used.
     """
     _prepare(args)
+    overs = parse_over(args.over)
+    _check_plot(args.plot, overs)
     problem = LossProblem(**{name: getattr(args, name) for name in LossProblem.__annotations__})
+    if overs:
+        return _run_curves(problem, overs, args)
     rows, agreement = benchmark_loss(problem, args.repeats, args.peers)
     results = {"minus_dense": agreement, "rows": [asdict(row) for row in rows]}
     report = {**asdict(problem), **_machine(), **results}
     print(table(report, rows))
     _write(report, args.json)
+    return 0
+
+
+def _check_plot(path: Path | None, overs: list[Over]) -> None:
+    if path is None:
+        return
+    if not overs:
+        raise ValueError(f"--plot {path}: expected --over, which says what the curves are over")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"--plot {path}: the folder {path.parent} does not exist")
+    if path.suffix not in PLOT_SUFFIXES:
+        raise ValueError(
+            f"--plot {path}: expected a name that ends in {' or '.join(PLOT_SUFFIXES)}"
+        )
+    pyplot()
+
+
+def _run_curves(problem: LossProblem, overs: list[Over], args: argparse.Namespace) -> int:
+    curves = benchmark_curves(problem, overs, args.repeats, args.peers)
+    report = {**asdict(problem), **_machine()}
+    title = problem_line(report)
+    print(f"{title}\n{curves_table(curves)}\nmedians of {args.repeats} rounds")
+    _write({**report, "curves": as_json(curves)}, args.json)
+    if args.plot:
+        write_plot(curves, title, args.plot)
     return 0
 
 

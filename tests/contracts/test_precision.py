@@ -1,4 +1,5 @@
-"""Half precision takes the float32 run's updates, on the CPU as far as fairseq goes there.
+"""Half precision takes the float32 run's updates: on the CPU as far as fairseq goes there, the rest
+on a GPU, if there is one.
 
 `--amp` needs a GPU; what it does to the loss is autocast, see
 `test_criterions.py::test_autocast_follows_float32`.
@@ -20,6 +21,12 @@ MODES = {
     "bf16": ((), 0.08),
     "memory-efficient-bf16": ((), 0.08),
 }
+GPU_MODES = {
+    **MODES,
+    "fp16": (("--fp16",), 0.01),
+    "amp": (("--fp16", "--amp"), 0.01),
+}
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU")
 # With a large epsilon Adam follows the gradients themselves, and not their signs alone; the steps
 # are long beside the rounding of the weights, which is no matter of gradients.
 RUN = ("--lr", 20, "--adam-eps", 1.0, "--batch-size", 6, "--max-update", 3, "--seed", 4)
@@ -29,8 +36,7 @@ RUN += ("--disable-validation",)
 def updates(case, data, folder, mode, *flags):
     """All parameters after training minus those before, as one vector."""
     argv = case.argv(data, *RUN, "--criterion", case.name, *flags)
-    argv += MODES[mode][0] if mode else ()
-    quiet = ("--log-format", "none", "--no-progress-bar", "--cpu", "--num-workers", 0)
+    quiet = ("--log-format", "none", "--no-progress-bar", "--num-workers", 0)
     cfg = toy.parse(*argv, *quiet, "--save-dir", folder)
     if mode and "bf16" in mode:  # the command line's --bf16 means a TPU
         with open_dict(cfg.common):
@@ -45,24 +51,43 @@ def updates(case, data, folder, mode, *flags):
     return torch.cat([(after[n].float() - before[n]).flatten() for n in floating])
 
 
+DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
+
+
+@DEVICES
 @pytest.mark.parametrize("name", ["kd_mlm", "kd_lm", "kd_ss", "kd_lu"])
-def test_updates_equal_those_of_float32(settings, name, tmp_path):
+def test_updates_equal_those_of_float32(settings, name, device, tmp_path):
     case = next(c for c in CASES if c.name == name)
     setting = settings(case)
-    compare(case, setting.data, tmp_path, "--kd-teacher", setting.path, "--kd-lambda", 0.7)
+    flags = ("--kd-teacher", setting.path, "--kd-lambda", 0.7)
+    compare(case, setting.data, tmp_path, device, *flags)
 
 
-def test_updates_from_a_cache_equal_those_of_float32(settings, tmp_path):
+@DEVICES
+def test_updates_from_a_cache_equal_those_of_float32(settings, device, tmp_path):
     case = next(c for c in CASES if c.name == "kd_ss")
     setting = settings(case)
     assert build_cache(setting, tmp_path / "cache", "--topk", 5) == 0
     flags = ("--kd-cache", tmp_path / "cache", "--kd-divergence", "jsd")
-    compare(case, setting.data, tmp_path, *flags)
+    compare(case, setting.data, tmp_path, device, *flags)
 
 
-def compare(case, data, folder, *flags):
+@NEEDS_GPU
+@pytest.mark.parametrize("name", ["kd_mlm", "kd_lm", "kd_ss", "kd_lu"])
+def test_updates_on_the_gpu_are_those_of_the_cpu(settings, name, tmp_path):
+    case = next(c for c in CASES if c.name == name)
+    setting = settings(case)
+    flags = ("--kd-teacher", setting.path, "--kd-lambda", 0.7, "--kd-hidden-weight", 1)
+    want = updates(case, setting.data, tmp_path / "cpu", None, *flags, "--cpu")
+    got = updates(case, setting.data, tmp_path / "cuda", None, *flags)
+    assert (got - want).norm() <= 1e-3 * want.norm()  # the GPU adds in another order
+
+
+def compare(case, data, folder, device, *flags):
+    modes = GPU_MODES if device == "cuda" else MODES
+    flags += () if device == "cuda" else ("--cpu",)
     want = updates(case, data, folder / "full", None, *flags)
     assert want.norm() > 0.5
-    for mode, (_, tolerance) in MODES.items():
-        got = updates(case, data, folder / mode, mode, *flags)
+    for mode, (more, tolerance) in modes.items():
+        got = updates(case, data, folder / mode, mode, *flags, *more)
         assert (got - want).norm() <= tolerance * want.norm(), mode

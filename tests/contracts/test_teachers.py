@@ -7,6 +7,7 @@ import torch
 from fairseq import tasks
 
 import toy
+from caching import build_cache, cached, run, sample_of
 from cases import CASES
 from lightpaff_fairseq.distill.divergence import DIVERGENCES
 from setting import assert_same
@@ -92,6 +93,18 @@ def test_an_ensemble_teaches_the_mean_of_its_probabilities(settings, second_teac
     assert_same((want[0], got[1]), want, 1e-4)
     alone = naive(setting, [setting.teacher], sample, flags)
     assert abs(alone[0] - want[0]) > 1e-3 * want[0]
+
+
+@BY_NAME
+def test_a_cache_of_an_ensemble_is_the_ensemble(settings, second_teachers, case, tmp_path):
+    setting = settings(case)
+    path, _ = second_teachers(setting)
+    both = f"{setting.path}:{path}"
+    topk = () if case.name == "kd_lu" else ("--topk", len(setting.task.source_dictionary))
+    assert build_cache(setting, tmp_path / "cache", *topk, "--path", both) == 0
+    got = run(setting, cached(setting, tmp_path / "cache"))
+    want = setting.run(setting.criterion("--kd-teacher", both), sample_of(setting, 1))
+    assert_same(got, want, 1e-5)
 
 
 def test_an_ensemble_of_one_teacher_twice_is_that_teacher(settings):

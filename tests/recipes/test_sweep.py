@@ -1,6 +1,7 @@
 """examples/kd_revisited: the grid, a sweep over toy models, its table and plot."""
 
 import json
+import logging
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from fairseq import options
 from recording import ROOT
 
 import toy
+from lightpaff_fairseq.convert.importance import Sample
 from lightpaff_fairseq.criterions.checks import check_config
 
 FOLDER = ROOT / "examples" / "kd_revisited"
@@ -17,36 +19,45 @@ sys.path.insert(0, str(FOLDER))
 import grid  # noqa: E402
 import report  # noqa: E402
 import sweep  # noqa: E402
+import training  # noqa: E402
 
 AXES = grid.with_shapes(["2x8", "1x12 --encoder-layers 1 --encoder-embed-dim 12"])
-EVERYTHING = "knowledge*layer_map*init*soft*shape"
+EVERYTHING = "knowledge*layer_map*init*soft*teacher*shape"
 
 
 def names(*products, seeds=(1,)):
-    return [point.name for point in grid.points(products, AXES, seeds)]
+    return [point.name for point in grid.points(products, AXES, seeds, ["1x12"])]
 
 
 def test_one_axis_at_a_time_shares_the_base_point():
     found = names("knowledge=logits,hidden", "soft=0.5,0")
     assert found == [
-        "logits-uniform-distilled-0.5-2x8-s1",
-        "hidden-uniform-distilled-0.5-2x8-s1",
-        "logits-uniform-distilled-0-2x8-s1",
+        "logits-uniform-distilled-0.5-online-2x8-s1",
+        "hidden-uniform-distilled-0.5-online-2x8-s1",
+        "logits-uniform-distilled-0-online-2x8-s1",
     ]
     assert len(set(names(EVERYTHING, seeds=(1, 2)))) == len(names(EVERYTHING, seeds=(1, 2)))
 
 
 def test_points_that_cannot_be_are_left_out():
-    points = grid.points([EVERYTHING], AXES, [1])
+    points = grid.points([EVERYTHING], AXES, [1], ["1x12"])
     assert not [p for p in points if p["shape"] == "1x12" and p["init"] == "pretrained"]
     assert not [p for p in points if p["layer_map"] == "last" and p["knowledge"] == "embedding"]
     assert [p for p in points if p["layer_map"] == "last" and p["knowledge"] == "all"]
+    cached = [p for p in points if p["teacher"] == "cached"]
+    assert {p["soft"] for p in cached} == {"0.5", "0", "0.9", "1"}
+    assert {p["knowledge"] for p in cached} == {"logits"}
+    assert {p["shape"] for p in points if p["init"] == "homodistil"} == {"1x12"}
+    assert "homodistil" not in {p["init"] for p in grid.points([EVERYTHING], AXES, [1])}
 
 
 @pytest.mark.parametrize(
     ("product", "words"),
     [
-        ("depth", "expected an axis out of knowledge, layer_map, init, soft, shape, found 'depth'"),
+        (
+            "depth",
+            "out of knowledge, layer_map, init, soft, teacher, shape, found 'depth'",
+        ),
         ("soft=0,2*init", "expected values of soft out of 0.5, 0, 0.9"),
     ],
 )
@@ -76,19 +87,25 @@ def test_the_grid_of_each_data_set_exists(data_set):
     script = (
         f'HERE={FOLDER} OUT=/out; source "$HERE/settings/{data_set}.sh"; sweep_settings; '
         'printf "%s\\n" "$DEFAULT_VARY" "$ARCH" "$TEACHER_ARCH" "${#SHAPES[@]}" "${SHAPES[@]}" '
-        '"${FLAGS[@]}"'
+        '"${#PRUNED[@]}" "${PRUNED[@]/#/--pruned=}" "${FLAGS[@]}"'
     )
     done = subprocess.run(
         ["bash", "-euc", script], capture_output=True, text=True, check=True, cwd="/"
     )
     vary, arch, teacher, count, *rest = done.stdout.splitlines()
-    axes = grid.with_shapes(rest[: int(count)])
-    assert len(grid.points(vary.split(), axes, [1])) >= 9
-    flags = [*rest[int(count) :], "--user-dir", toy.USER_DIR]
+    shapes, (count, *rest) = rest[: int(count)], rest[int(count) :]
+    axes = grid.with_shapes(shapes)
+    texts, rest = rest[: int(count)], rest[int(count) :]
+    pruned = grid.named([text.removeprefix("--pruned=") for text in texts])
+    assert pruned.keys() <= axes["shape"].keys()
+    assert len(grid.points(vary.split(), axes, [1], pruned)) >= 9
+    flags = [*rest, "--user-dir", toy.USER_DIR]
     for architecture in ([arch, *shape] for shape in axes["shape"].values()):
         args = parsed([*flags, "--arch", *architecture])
         assert args.max_update == int(args.total_num_update)
-    assert parsed([*flags, "--arch", *teacher.split()]).encoder_embed_dim > args.encoder_embed_dim
+    for more in pruned.values() or [()]:
+        args_t = parsed([*flags, "--arch", *teacher.split(), *more])
+        assert args_t.encoder_embed_dim > args.encoder_embed_dim
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +137,38 @@ def architecture(layers, width):
 
 def run(recipe, out, *more, vary=("init=distilled,random,teacher_last", "knowledge=logits,hidden")):
     folder, flags = recipe
-    shape = "2x8 --encoder-layers 2 --encoder-embed-dim 8 --encoder-ffn-embed-dim 8"
+    width = "--encoder-embed-dim 8 --encoder-ffn-embed-dim 8"
+    prune = "--task prunable_sentence_prediction --prune-target-width 8 --prune-end 1"
     teacher = " ".join(str(word) for word in architecture(4, 16)[1:])
-    argv = ["--recipe", folder, "--out", out, "--arch", "roberta_tiny", "--shape", shape]
+    argv = ["--recipe", folder, "--out", out, "--arch", "roberta_tiny"]
+    argv += ["--shape", f"2x8 --encoder-layers 2 {width}"]
+    argv += ["--shape", f"4x8 --encoder-layers 4 {width}", "--pruned", f"4x8 {prune}"]
     argv += ["--teacher-arch", teacher, "--split", "valid", "--vary", *vary, "--seeds", 1, 2]
     return sweep.main([str(word) for word in (*argv, "--", *flags, *more)])
+
+
+def test_pruned_and_cached_students(recipe, tmp_path, monkeypatch):
+    """Each is trained, as large as its shape says, and different from the others."""
+    monkeypatch.setattr(sweep, "FEW", Sample(batches=2, max_tokens=128))
+    vary = ("teacher", "shape=4x8*init=random,teacher_important,homodistil")
+    assert run(recipe, tmp_path, vary=vary) == 0
+    rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert len(rows) == 10
+    for seed in (1, 2):
+        ours = {row["init"]: row for row in rows if row["seed"] == seed and row["shape"] == "4x8"}
+        assert len({row["valid_loss"] for row in ours.values()}) == 3
+        assert ours["random"]["parameters"] == ours["teacher_important"]["parameters"]
+        assert "prunable_sentence_prediction" in ours["homodistil"]["flags"]
+        online, cached = (
+            next(
+                r
+                for r in rows
+                if r["seed"] == seed and r["init"] == "distilled" and r["teacher"] == t
+            )
+            for t in ("online", "cached")
+        )
+        assert "--kd-cache" in cached["flags"] and "--kd-teacher" not in cached["flags"]
+        assert cached["valid_loss"] == pytest.approx(online["valid_loss"], abs=2e-3)  # all classes
 
 
 def test_a_sweep_is_resumed_and_reported(recipe, tmp_path, capsys):
@@ -160,6 +204,14 @@ def test_a_sweep_is_resumed_and_reported(recipe, tmp_path, capsys):
         ]
         assert f"| {init} | 0.00 M | {sum(both) / 2:.1f} | {both[0]:.1f} {both[1]:.1f} |" in table
     assert "<svg" in (tmp_path / "plot.svg").read_text()
+
+
+def test_seconds_of_updates_are_not_those_of_everything():
+    record = training.Record(["valid"])
+    for seconds in ("3", "4"):  # an epoch each
+        line = json.dumps({"train_train_wall": seconds, "train_wall": "11"})
+        record.emit(logging.makeLogRecord({"name": "train", "msg": line}))
+    assert record.updates_seconds == 7
 
 
 def test_what_is_missing_is_named(recipe, tmp_path, capsys):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lightpaff_fairseq.benchmark import loss
+from lightpaff_fairseq.benchmark.curves import Over
 from lightpaff_fairseq.benchmark.memory import peak_extra_bytes
 from lightpaff_fairseq.benchmark.peers import PEERS, check_peers
 from lightpaff_fairseq.benchmark.problem import LossProblem
@@ -168,3 +169,45 @@ def test_all_bad_sizes_are_listed(capsys, tmp_path):
     assert "--tokens" in error and "--vocab" in error
     assert main(command(json=tmp_path / "no" / "x.json")) == 2
     assert "--json" in capsys.readouterr().err
+
+
+def test_curves_measure_every_value_and_are_drawn(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(loss, "peak_extra_bytes", lambda *_: 3 * 2**20)  # a process a variant
+    sizes = "--tokens 12 --vocab 40 --student-dim 4 --teacher-dim 8 --topk 5 --chunk-tokens 4"
+    over = "--over vocab 20 40 --over width 4 6"
+    files = f"--json {tmp_path / 'c.json'} --plot {tmp_path / 'c.svg'} --repeats 1"
+    assert main(["benchmark", "loss", *f"{sizes} {over} {files}".split()]) == 0
+    curves = json.loads((tmp_path / "c.json").read_text())["curves"]
+    assert {axis: [p["value"] for p in points] for axis, points in curves.items()} == {
+        "vocab": [20, 40],
+        "width": [4, 6],
+    }
+    names = {row["name"] for points in curves.values() for p in points for row in p["rows"]}
+    assert names == set(loss.OWN)
+    svg = (tmp_path / "c.svg").read_text()
+    assert svg.count("times the floor") == 2 and ">vocab<" in svg and ">width<" in svg
+    assert "vocab" in capsys.readouterr().out and not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_width_keeps_the_teachers_proportion():
+    wider = Over("width", (4, 12)).problem(PROBLEM, 12)
+    assert (wider.student_dim, wider.teacher_dim, wider.vocab) == (12, 24, PROBLEM.vocab)
+    assert Over("chunk-tokens", (1, 2)).problem(PROBLEM, 2).chunk_tokens == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--over depth 1 2", "--over: expected one of tokens, vocab"),
+        ("--over vocab 8", "--over vocab: expected two or more positive numbers, found 8"),
+        ("--over vocab 8 many", "found 8 many"),
+        ("--plot curves.svg", "--plot curves.svg: expected --over"),
+        ("--over vocab 8 9 --plot curves.txt", "a name that ends in .svg or .png"),
+        ("--over vocab 8 9 --plot none/curves.svg", "the folder none does not exist"),
+    ],
+)
+def test_curves_that_cannot_be(words, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["benchmark", "loss", *words.split()]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ import fairseq_cli.train
 import numpy as np
 import pytest
 import torch
-from fairseq import checkpoint_utils
+from fairseq import checkpoint_utils, tasks
 from fairseq.data import LRUCacheDataset, data_utils
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 import toy
 from lightpaff_fairseq import compat
+from lightpaff_fairseq.compat import batches, before_training
 
 
 def test_applying_twice_changes_nothing():
@@ -53,7 +54,7 @@ def test_checkpoints_of_fairseqs_own_classes_load_safely(value, tmp_path):
 
 
 def test_other_classes_stay_refused(tmp_path):
-    torch.save({"x": compat.logger}, tmp_path / "x.pt")
+    torch.save({"x": before_training.logger}, tmp_path / "x.pt")
     with pytest.raises(Exception, match="logging"):
         torch.load(tmp_path / "x.pt", weights_only=True)
 
@@ -66,9 +67,9 @@ def test_every_sentence_is_in_exactly_one_batch(count, multiple):
     limits = {"max_tokens": 100, "max_sentences": 16, "required_batch_size_multiple": multiple}
     vector = data_utils.batch_by_size(order, lambda i: sizes[i], sizes[order], **limits)
     function = data_utils.batch_by_size(order.tolist(), lambda i: sizes[i], **limits)
-    for batches in (vector, function):
-        assert np.concatenate([*batches]).tolist() == order.tolist()
-        assert all(len(b) * sizes[b].max() <= 100 and len(b) <= 16 for b in batches)
+    for made in (vector, function):
+        assert np.concatenate([*made]).tolist() == order.tolist()
+        assert all(len(b) * sizes[b].max() <= 100 and len(b) <= 16 for b in made)
 
 
 def test_batches_are_untouched_where_nothing_is_dropped():
@@ -120,9 +121,9 @@ def test_no_sentence_at_all_makes_no_batch():
 def test_files_that_do_not_exist(restore, once, found):
     cfg = OmegaConf.create({"restore_file": restore, "continue_once": once})
     with pytest.raises(ValueError, match=found):
-        compat._check_restore_file(cfg, once or restore)
+        before_training._check_restore_file(cfg, once or restore)
     fresh = OmegaConf.create({"restore_file": "checkpoint_last.pt"})
-    compat._check_restore_file(fresh, "save/checkpoint_last.pt")  # nothing to resume yet
+    before_training._check_restore_file(fresh, "save/checkpoint_last.pt")  # nothing to resume yet
 
 
 def test_an_ordinary_launch_runs_main(monkeypatch):
@@ -134,17 +135,17 @@ def test_an_ordinary_launch_runs_main(monkeypatch):
 
 def test_buckets_equal_fairseqs_on_this_numpy():
     sizes = np.random.default_rng(0).integers(1, 100, 500)
-    assert np.array_equal(compat._get_buckets(sizes, 8), data_utils.get_buckets(sizes, 8))
+    assert np.array_equal(batches._get_buckets(sizes, 8), data_utils.get_buckets(sizes, 8))
 
 
 def test_resuming_with_other_batches_is_said(caplog):
     cfg = OmegaConf.create({"dataset": {"update_epoch_batch_itr": False}})
-    compat._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
+    before_training._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
     assert "--update-epoch-batch-itr True" in caplog.text
     caplog.clear()
-    compat._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 1}})
+    before_training._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 1}})
     cfg.dataset.update_epoch_batch_itr = True
-    compat._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
+    before_training._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
     assert not caplog.text
 
 
@@ -186,3 +187,22 @@ def test_a_criterion_is_told_which_epoch_begins(monkeypatch):
     with pytest.raises(AttributeError):  # fairseq's own part needs a whole trainer
         trainer.begin_epoch(4)
     assert told == [(4, "some")]
+
+
+def test_mbart_knows_its_arguments_as_others_do(tmp_path):
+    """Its `load_dataset` and `build_generator` read them."""
+    data = toy.write_parallel(tmp_path)
+    flags = (
+        "--task",
+        "translation_from_pretrained_bart",
+        "--langs",
+        "sv,en",
+        "-s",
+        "sv",
+        "-t",
+        "en",
+    )
+    cfg = toy.parse(data, *flags, "--arch", "transformer").task
+    task = tasks.setup_task(cfg)
+    task.load_dataset("train")
+    assert task.args.langs == "sv,en" and len(task.dataset("train")) == 37

@@ -7,6 +7,7 @@ DEFAULT_VARY+=" init*soft=0,0.5 soft=0,0.5,1,0.5_T2 shape*init=teacher_uniform"
 sweep_settings() {
   source "$HERE/../sentence_polarity/settings.sh"
   SHAPES=("2x96" "$(shape 1 112)" "$(shape 3 88)" "$(shape 4 80)")
+  PRUNED=()
   SPLITS=(valid test) # neither is used in training: the last update is measured, none is chosen
   METRIC=accuracy
   model "$STUDENT" "${UPDATES:-250}" "$STUDENT_FINETUNE_LR" "$FINETUNE_ARCH"

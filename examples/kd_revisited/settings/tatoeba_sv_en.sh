@@ -10,12 +10,14 @@ export TEACHER_PRETRAIN_UPDATES=${TEACHER_PRETRAIN_UPDATES:-150}
 export TEACHER_FINETUNE_UPDATES=${TEACHER_FINETUNE_UPDATES:-1500}
 export STUDENT_PRETRAIN_UPDATES=${STUDENT_PRETRAIN_UPDATES:-250}
 export STUDENT_LR=${STUDENT_LR:-2e-3}
-DEFAULT_VARY="knowledge=logits,embedding,hidden,attention,relation soft=0,0.5,1,0.5_T2"
-DEFAULT_VARY+=" init=distilled,pretrained,random,teacher_uniform shape*init=random"
+DEFAULT_VARY="teacher soft=0,0.5,1 init=distilled,pretrained,random,teacher_first init=random*soft=0,0.5"
+DEFAULT_VARY+=" shape=3+3x80*init=random,teacher_important,homodistil"
+DEFAULT_VARY+=" knowledge=logits,embedding,hidden,attention,relation shape*init=random soft=0,0.5_T2"
 
 sweep_settings() {
   source "$HERE/../tatoeba_sv_en/settings.sh"
-  SHAPES=("$(shape 3 1 96)" "$(shape 2 2 92)" "$(shape 1 1 124)")
+  SHAPES=("$(shape 3 1 96)" "$(shape 2 2 92)" "$(shape 1 1 124)" "$(shape 3 3 80)")
+  PRUNED=("3+3x80 --task prunable_translation --prune-target-width 80 --prune-start 0.05 --prune-end 0.7")
   SPLITS=(test) # not used in training: the last update is measured, none is chosen
   METRIC=bleu
   length "${UPDATES:-900}"

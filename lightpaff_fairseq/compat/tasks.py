@@ -1,4 +1,4 @@
-"""Repairs of fairseq 0.12's tasks; `compat.apply` calls them."""
+"""Repairs of fairseq 0.12's tasks."""
 
 import functools
 from typing import Any

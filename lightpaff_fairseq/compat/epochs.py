@@ -1,4 +1,4 @@
-"""Repairs of fairseq 0.12 that are about epochs; `compat.apply` calls them."""
+"""What fairseq does not tell, or forget, when an epoch begins."""
 
 import functools
 from typing import Any

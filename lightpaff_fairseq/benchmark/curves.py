@@ -1,0 +1,145 @@
+"""`lightpaff benchmark loss --over`: how time and memory of the loss grow with one size."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .loss import FLOOR, Row, benchmark_loss
+from .problem import LossProblem
+
+WIDTH = "width"
+AXES = ("tokens", "vocab", "topk", "chunk-tokens", WIDTH)
+Curves = dict[str, dict[int, list[Row]]]  # axis -> value -> a row a variant
+
+
+@dataclass(frozen=True)
+class Over:
+    """One size and the values that it takes, the others staying as they are.
+
+    Attributes:
+        axis: one of `AXES`; `width` is the student's, the teacher's keeps its proportion.
+    """
+
+    axis: str
+    values: tuple[int, ...]
+
+    def problem(self, base: LossProblem, value: int) -> LossProblem:
+        """The base with this size set."""
+        if self.axis == WIDTH:
+            wider = value * base.teacher_dim // base.student_dim
+            return replace(base, student_dim=value, teacher_dim=wider)
+        size: dict[str, Any] = {self.axis.replace("-", "_"): value}
+        return replace(base, **size)
+
+
+def parse_over(words: Sequence[Sequence[str]]) -> list[Over]:
+    """`--over AXIS VALUE VALUE...`, once or more.
+
+    Raises:
+        ValueError: an unknown size, fewer than two values, or no numbers.
+    """
+    found = []
+    for axis, *values in words:
+        if axis not in AXES:
+            raise ValueError(f"--over: expected one of {', '.join(AXES)}, found {axis!r}")
+        if len(values) < 2 or not all(value.isdigit() and int(value) > 0 for value in values):
+            shown = " ".join(values) or "nothing"
+            raise ValueError(f"--over {axis}: expected two or more positive numbers, found {shown}")
+        found.append(Over(axis, tuple(int(value) for value in values)))
+    return found
+
+
+def benchmark_curves(
+    base: LossProblem, overs: Sequence[Over], repeats: int, peers: Sequence[str] = ()
+) -> Curves:
+    """`benchmark_loss` at every value of every size."""
+    return {
+        over.axis: {
+            value: benchmark_loss(over.problem(base, value), repeats, peers)[0]
+            for value in over.values
+        }
+        for over in overs
+    }
+
+
+def as_json(curves: Curves) -> dict[str, list[dict[str, Any]]]:
+    """The same as plain values: axis -> [{value, rows}]."""
+    return {
+        axis: [{"value": v, "rows": [asdict(row) for row in rows]} for v, rows in points.items()]
+        for axis, points in curves.items()
+    }
+
+
+def curves_table(curves: Curves) -> str:
+    """A block of lines a size: a line a value, three columns a variant."""
+    lines = []
+    for axis, points in curves.items():
+        names = [row.name for row in next(iter(points.values()))]
+        lines.append(f"{axis:>12} " + " ".join(f"{name:>24}" for name in names))
+        lines.append(f"{'':>12} " + " ".join(f"{'seconds':>8} {'x':>6} {'MB':>8}" for _ in names))
+        for value, rows in points.items():
+            cells = (f"{r.seconds:8.4f} {r.ratio_to_floor:6.2f} {_size(r):>8}" for r in rows)
+            lines.append(f"{value:12,} " + " ".join(cells))
+        lines.append("")
+    return "\n".join([*lines, "x: times the floor, within a round; MB: peak above the inputs"])
+
+
+def _size(row: Row) -> str:
+    return "unknown" if row.extra_mb is None else f"{row.extra_mb:.1f}"
+
+
+def write_plot(curves: Curves, title: str, path: Path) -> None:
+    """Three panels a size (seconds, times the floor, extra MB), as the suffix of `path` says.
+
+    Raises:
+        ValueError: matplotlib is not installed.
+    """
+    plt = pyplot()
+    figure, axes = plt.subplots(
+        len(curves), 3, figsize=(10, 2.6 * len(curves) + 0.6), squeeze=False, layout="constrained"
+    )
+    labels = ("seconds", "times the floor", "extra MB")
+    for row_of_axes, (axis, points) in zip(axes, curves.items(), strict=True):
+        for panel, label in zip(row_of_axes, labels, strict=True):
+            for name, values in _series(points, label).items():
+                panel.plot(list(points), values, marker="o", markersize=3, label=name)
+            panel.set(xscale="log", xlabel=axis, ylabel=label)
+            panel.set_ylim(bottom=0)
+            panel.grid(alpha=0.3)
+    axes[0, 0].legend(fontsize=8)
+    figure.suptitle(title, fontsize=9)
+    temporary = path.with_name(f"{path.name}.tmp")
+    figure.savefig(temporary, format=path.suffix.lstrip(".") or "svg", metadata={"Date": None})
+    plt.close(figure)
+    temporary.replace(path)
+
+
+def pyplot() -> Any:
+    """matplotlib's pyplot, drawing into files only.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ValueError(
+            "--plot: needs the package matplotlib: pip install 'lightpaff-fairseq[plots]'"
+        ) from error
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    plt.rcParams["svg.fonttype"] = "none"
+    plt.rcParams["svg.hashsalt"] = "lightpaff"
+    return plt
+
+
+def _series(points: Mapping[int, list[Row]], label: str) -> dict[str, list[float | None]]:
+    field = {"seconds": "seconds", "times the floor": "ratio_to_floor"}.get(label, "extra_mb")
+    names = [row.name for row in next(iter(points.values()))]
+    shown = [n for n in names if n != FLOOR or label != "times the floor"]
+    return {
+        name: [getattr(row, field) for rows in points.values() for row in rows if row.name == name]
+        for name in shown
+    }

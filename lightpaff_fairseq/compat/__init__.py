@@ -1,0 +1,27 @@
+"""What fairseq 0.12 needs on current Python, PyTorch and numpy; applied by importing the plug-in.
+
+One function an item. Each names the fault, does nothing where the fault is gone, and can be deleted
+alone. Nothing here changes what a correct run computes.
+"""
+
+from .batches import keep_the_last_batch, restore_numpy_names
+from .before_training import check_before_training
+from .checkpoints import allow_checkpoint_classes, complete_old_checkpoints
+from .epochs import forget_items_of_the_last_epoch, tell_epochs
+from .launch import check_launch
+from .messages import filter_known_warnings
+from .tasks import keep_arguments_of_mbart
+
+
+def apply() -> None:
+    """Every repair; a second call changes nothing."""
+    allow_checkpoint_classes()
+    keep_the_last_batch()
+    restore_numpy_names()
+    check_launch()
+    check_before_training()
+    complete_old_checkpoints()
+    forget_items_of_the_last_epoch()
+    tell_epochs()
+    keep_arguments_of_mbart()
+    filter_known_warnings()

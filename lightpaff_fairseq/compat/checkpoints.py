@@ -1,0 +1,71 @@
+"""What loading a checkpoint needs."""
+
+import argparse
+import collections
+import functools
+import importlib
+import typing
+from typing import Any
+
+import numpy as np
+import omegaconf
+import torch
+from fairseq import checkpoint_utils
+from fairseq.distributed import utils as distributed_utils
+
+
+def allow_checkpoint_classes() -> None:
+    """Lets torch's safe loading (the default since 2.6) read fairseq's own checkpoints.
+
+    Namespace: every argparse-configured model. numpy: meters of `--eval-bleu`. omegaconf and the
+    containers: the state that several resuming processes broadcast.
+    """
+    own_core = "_core" if hasattr(np, "_core") else "core"
+    multiarray = importlib.import_module(f"numpy.{own_core}.multiarray")
+    numpy_functions = [
+        (getattr(multiarray, name), f"numpy.{core}.multiarray.{name}")
+        for name in ("_reconstruct", "scalar")
+        for core in ("core", "_core")
+    ]
+    dtypes = {type(np.dtype(code)) for code in "? b B h H i I l L q Q e f d".split()}
+    nodes = [c for c in vars(omegaconf.nodes).values() if isinstance(c, type)]
+    torch.serialization.add_safe_globals(
+        [
+            argparse.Namespace,
+            np.ndarray,
+            np.dtype,
+            *numpy_functions,
+            *sorted(dtypes, key=str),
+            omegaconf.DictConfig,
+            omegaconf.ListConfig,
+            omegaconf.base.ContainerMetadata,
+            omegaconf.base.Metadata,
+            *(c for c in nodes if c.__module__ == omegaconf.nodes.__name__),
+            typing.Any,
+            collections.defaultdict,
+            dict,
+            list,
+            int,
+            distributed_utils._TensorPlaceholder,
+        ]
+    )
+
+
+def complete_old_checkpoints() -> None:
+    """Checkpoints without the entry `criterion` (released models, written by older versions).
+
+    fairseq fails on them with KeyError, even for `--finetune-from-model`, if the criterion in
+    training has parameters, as ours has where layers are matched by projections.
+    """
+    original = checkpoint_utils._upgrade_state_dict
+    if getattr(original, "completes", False):
+        return
+
+    @functools.wraps(original)
+    def upgrade(state: dict[str, Any]) -> dict[str, Any]:
+        upgraded: dict[str, Any] = original(state)
+        upgraded.setdefault("criterion", None)
+        return upgraded
+
+    upgrade.completes = True  # type: ignore[attr-defined]
+    checkpoint_utils._upgrade_state_dict = upgrade

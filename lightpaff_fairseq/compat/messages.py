@@ -1,0 +1,16 @@
+"""Warnings that a user can do nothing about."""
+
+import warnings
+
+
+def filter_known_warnings() -> None:
+    """Silences messages about fairseq's own code that a user can do nothing about."""
+    by_message = [
+        (r".*torch\.cuda\.amp\.autocast.*", FutureWarning),
+        (r".*'pin_memory' argument is set as true.*", UserWarning),
+        (r".*mismatched key_padding_mask and attn_mask.*", UserWarning),
+        (r"\s*'config' is validated against ConfigStore", UserWarning),
+    ]
+    for message, category in by_message:
+        warnings.filterwarnings("ignore", message=message, category=category)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"hydra\.")  # its deprecations
