@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,8 +57,10 @@ class DataFolder:
 
     def __init__(self, place: Place, out: Path, vocabularies: tuple[int, int]) -> None:
         self.place, self.out = place, out
-        self.folder = out.with_name(f"{out.name}.{os.getpid()}.tmp")
+        owner = f"{socket.gethostname()}-{os.getpid()}"  # shards may finish at the same time
+        self.folder = out.with_name(f"{out.name}.{owner}.tmp")
         self.written = Written()
+        self.discard()  # of a killed run whose number this process got
         self.folder.mkdir()
         copy_the_rest(place, self.folder)
         self._prefixes = [
@@ -91,7 +94,7 @@ class DataFolder:
             self.discard()
             return
         check_output(self.out, self.place.folder, overwrite)
-        old = self.out.with_name(f"{self.out.name}.{os.getpid()}.old")
+        old = self.folder.with_suffix(".old")
         if self.out.exists():
             self.out.rename(old)
         self.folder.rename(self.out)

@@ -1,6 +1,8 @@
 """`lightpaff seq-kd`, as a user runs it: what it writes, continues, splits and refuses."""
 
+import itertools
 import json
+import os
 import re
 import shutil
 
@@ -15,6 +17,7 @@ from cases import CASES
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.sequence_kd import run as running
 from lightpaff_fairseq.sequence_kd.corpus import Corpus
+from lightpaff_fairseq.sequence_kd.output import DataFolder
 from setting import Setting
 
 SS = next(c for c in CASES if c.name == "kd_ss")
@@ -117,7 +120,7 @@ def test_a_killed_run_continues_as_if_undisturbed(setting, tmp_path, monkeypatch
     def dies_at_the_third(path, answers):
         written.append(path)
         if len(written) == 3:
-            path.with_name(f"{path.name}.1.tmp").write_bytes(b"half")
+            path.with_name(f"{path.name}.1.tmp").write_bytes(b"half")  # what SIGKILL leaves
             raise Killed
         real(path, answers)
 
@@ -158,6 +161,22 @@ def test_shards_together_are_the_whole(setting, tmp_path, capsys):
         )
     assert "blocks of other shards are missing" in capsys.readouterr().out
     assert files(tmp_path / "whole") == files(tmp_path / "out")
+
+
+def test_shards_that_finish_at_once_write_the_same_folder_once(setting, tmp_path, monkeypatch):
+    verify, numbers, times = DataFolder._verify, itertools.count(10**6), []
+
+    def meanwhile(self, corpus):
+        """Before this shard renames its folder, another one does."""
+        verify(self, corpus)
+        times.append(self.folder)
+        assert len(times) > 1 or seq_kd(setting, tmp_path / "out") == 0
+
+    monkeypatch.setattr(os, "getpid", lambda: next(numbers))
+    monkeypatch.setattr(DataFolder, "_verify", meanwhile)
+    assert seq_kd(setting, tmp_path / "out") == 0
+    assert len(set(times)) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "out.hypotheses"}
 
 
 def test_sampling_depends_on_the_seed_alone(setting, tmp_path):
