@@ -37,20 +37,26 @@ def data_fingerprint(task: FairseqTask, split: str, criterion: Any) -> dict[str,
         split: name of the data set.
         criterion: a distillation criterion; it decides which positions are predicted.
     """
+    found = split_fingerprint(task, split)
+    found["--ignore-prefix-size"] = int(getattr(criterion, "ignore_prefix_size", 0))
+    return found | task_flags(task, masks=criterion.masks_differ_by_epoch)
+
+
+def split_fingerprint(task: FairseqTask, split: str) -> dict[str, Any]:
+    """Sizes of all samples of a loaded split, and the task's dictionaries."""
     sizes = np.ascontiguousarray(sample_sizes(task.dataset(split)), dtype=np.int64)
-    found = {
+    found: dict[str, Any] = {
         "split": split,
         "samples": len(sizes),
         "tokens": int(sizes.sum()),
         "checksum of the samples' sizes": zlib.crc32(sizes.tobytes()),
-        "--ignore-prefix-size": int(getattr(criterion, "ignore_prefix_size", 0)),
     }
     for side in ("source", "target", "label"):
         dictionary = getattr(task, f"{side}_dictionary", None)
         if isinstance(dictionary, Dictionary):
             digest = hashlib.sha256("\n".join(dictionary.symbols).encode()).hexdigest()[:16]
             found[f"{side} dictionary"] = f"{len(dictionary)} symbols, {digest}"
-    return found | task_flags(task, masks=criterion.masks_differ_by_epoch)
+    return found
 
 
 def task_flags(task: FairseqTask, masks: bool) -> dict[str, Any]:

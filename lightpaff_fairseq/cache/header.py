@@ -115,12 +115,14 @@ def plan_differences(theirs: Plan, ours: Plan) -> list[str]:
     ]
 
 
-def differences(cache: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """Every entry in which two fingerprints differ, in words."""
+def differences(
+    cache: dict[str, Any], here: dict[str, Any], place: str = "in the cache"
+) -> list[str]:
+    """Every entry in which two fingerprints differ, in words; `place`: where the first one is."""
     found = []
     for name in sorted(cache.keys() | here.keys()):
         a, b = cache.get(name), here.get(name)
         if a != b:
             long = max(len(str(a)), len(str(b))) > 200
-            found.append(f"{name} differs" if long else f"{name}: {a} in the cache, {b} here")
+            found.append(f"{name} differs" if long else f"{name}: {a} {place}, {b} here")
     return found

@@ -29,6 +29,18 @@ class Batching:
     workers: int
 
 
+def batches(dataset: Any, indices: Any, batching: Batching) -> Any:
+    """Collated batches of samples `(n,)` of a fairseq data set: in this order, none dropped."""
+    limits = {"max_tokens": batching.max_tokens, "max_sentences": batching.batch_size}
+    found = dataset.batch_by_size(indices, **limits, required_batch_size_multiple=1)
+    return DataLoader(
+        dataset,
+        batch_sampler=[[int(i) for i in batch] for batch in found],
+        collate_fn=dataset.collater,
+        num_workers=batching.workers,
+    )
+
+
 class Source:
     """A loaded data set and the teachers that are asked about it.
 
@@ -102,18 +114,7 @@ class Source:
         if not len(usable):
             return
         ordered = usable[np.argsort(-self.tokens[usable], kind="stable")]
-        limits = {
-            "max_tokens": self.batching.max_tokens,
-            "max_sentences": self.batching.batch_size,
-        }
-        batches = self.dataset.batch_by_size(ordered, **limits, required_batch_size_multiple=1)
-        loader: Any = DataLoader(
-            self.dataset,
-            batch_sampler=[[int(i) for i in batch] for batch in batches],
-            collate_fn=self.dataset.collater,
-            num_workers=self.batching.workers,
-        )
-        for sample in loader:
+        for sample in batches(self.dataset, ordered, self.batching):
             yield self._moved(sample)
 
     def _moved(self, sample: dict[str, Any]) -> dict[str, Any]:

@@ -17,13 +17,14 @@ from . import (
     init_student,
     prune_plan,
     report,
+    seq_kd,
     strip,
     user_dir,
 )
 
 COMMANDS = (
     *(user_dir, flags, init_student, prune_plan, compact, strip, evaluate, convert, export),
-    *(cache_teacher, benchmark, doctor, report),
+    *(cache_teacher, seq_kd, benchmark, doctor, report),
 )
 BAD_INPUT = 2  # argparse's own exit code for a wrong command line
 

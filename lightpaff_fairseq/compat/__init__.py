@@ -11,6 +11,7 @@ from .checkpoints import allow_checkpoint_classes, complete_old_checkpoints
 from .epochs import forget_items_of_the_last_epoch, tell_epochs
 from .launch import check_launch
 from .messages import filter_known_warnings
+from .tasks import keep_arguments_of_mbart
 
 
 def apply() -> None:
@@ -24,4 +25,5 @@ def apply() -> None:
     forget_items_of_the_last_epoch()
     tell_epochs()
     compute_swish()
+    keep_arguments_of_mbart()
     filter_known_warnings()

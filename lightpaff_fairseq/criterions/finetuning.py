@@ -16,6 +16,7 @@ from fairseq.criterions.sentence_prediction import (
     SentencePredictionCriterion,
 )
 from fairseq.models import FairseqEncoderDecoderModel, FairseqLanguageModel
+from fairseq.models.nat import FairseqNATModel
 from torch import Tensor, nn
 
 from ..distill.losses import soft_loss
@@ -131,3 +132,8 @@ class KdSs(DistillationMixin, LabelSmoothedCrossEntropyCriterion):
 
     def check_teacher(self, model: nn.Module, path: str) -> None:
         self.expect((model, path), FairseqEncoderDecoderModel, "an encoder-decoder")
+        if isinstance(model, FairseqNATModel):
+            raise ValueError(
+                f"--kd-teacher {path}: kd_ss needs a teacher that predicts one symbol after "
+                f"another, found {type(model).__name__}, which predicts all at once"
+            )

@@ -98,7 +98,10 @@ def check_lengths(path: str, teacher: Any, student: Any, task: FairseqTask) -> N
         ValueError: with both limits, in tokens (source and target where there are two).
     """
     limit = utils.resolve_max_positions(task.max_positions(), student.max_positions())
-    if utils.resolve_max_positions(teacher.max_positions(), limit) != limit:
+    theirs = teacher.max_positions()
+    if isinstance(limit, int | float) and isinstance(theirs, tuple | list):
+        theirs = min(theirs)  # an encoder-decoder that reads one text on both sides (BART)
+    if utils.resolve_max_positions(theirs, limit) != limit:
         raise ValueError(
             f"--kd-teacher {path}: the teacher takes at most {teacher.max_positions()} positions, "
             f"but samples may have {limit}: lower --tokens-per-sample, or --max-source-positions "

@@ -9,10 +9,11 @@ import fairseq_cli.train
 import numpy as np
 import pytest
 import torch
-from fairseq import checkpoint_utils
+from fairseq import checkpoint_utils, tasks
 from fairseq.data import LRUCacheDataset, data_utils
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
+from fairseq.tasks.translation_from_pretrained_bart import TranslationFromPretrainedBARTTask
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
@@ -26,6 +27,7 @@ def test_applying_twice_changes_nothing():
         patched = data_utils.batch_by_size, distributed_utils.call_main, Trainer.load_checkpoint
         patched += (checkpoint_utils._upgrade_state_dict,)
         patched += Trainer.begin_epoch, LRUCacheDataset.set_epoch
+        patched += (TranslationFromPretrainedBARTTask.__init__,)
         return patched, len(warnings.filters)  # pytest resets the filters before every test
 
     compat.apply()
@@ -194,3 +196,22 @@ def test_swish_is_computed_and_offered():
     assert torch.equal(fairseq.utils.get_activation_fn("relu")(x), x.relu())
     flags = ("--task", "translation", "--arch", "transformer", "--activation-fn", "swish")
     assert toy.parse("data", *flags).model.activation_fn == "swish"
+
+
+def test_mbart_knows_its_arguments_as_others_do(tmp_path):
+    """Its `load_dataset` and `build_generator` read them."""
+    data = toy.write_parallel(tmp_path)
+    flags = (
+        "--task",
+        "translation_from_pretrained_bart",
+        "--langs",
+        "sv,en",
+        "-s",
+        "sv",
+        "-t",
+        "en",
+    )
+    cfg = toy.parse(data, *flags, "--arch", "transformer").task
+    task = tasks.setup_task(cfg)
+    task.load_dataset("train")
+    assert task.args.langs == "sv,en" and len(task.dataset("train")) == 37

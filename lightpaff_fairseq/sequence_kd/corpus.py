@@ -1,0 +1,121 @@
+"""A split of binarised parallel data, read and copied as it is on disk.
+
+Everything is in numbers of symbols: nothing is turned into text and back, so what the student reads
+is exactly what the teacher wrote.
+"""
+
+import re
+import shutil
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fairseq.data import ConcatDataset, data_utils, indexed_dataset
+from numpy.typing import NDArray
+
+Symbols = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a split is: the data folder, the split's name, the languages' names, as fairseq's."""
+
+    folder: Path
+    split: str
+    source: str
+    target: str
+
+    @property
+    def pair(self) -> str:
+        """The languages as fairseq-preprocess writes them into file names."""
+        return f"{self.source}-{self.target}"
+
+
+class Corpus:
+    """Sources and, where there are any, references: of `train`, `train1`, ... one after the other.
+
+    Args:
+        place: of the split; impl: fairseq's --dataset-impl, None: found out.
+        dictionaries: of source and target; only text that is not binarised needs them.
+    Raises:
+        ValueError: the split is not there, or its two sides differ in length.
+    """
+
+    def __init__(self, place: Place, impl: Any, dictionaries: tuple[Any, Any]) -> None:
+        self.place = place
+        prefixes = [str(prefix) for prefix in split_prefixes(place, impl)]
+        if not prefixes:
+            raise ValueError(
+                f"{place.folder}: expected {place.split}.{place.pair}.{place.source} of "
+                "fairseq-preprocess (--split, --source-lang, --target-lang), found none"
+            )
+        load = data_utils.load_indexed_dataset
+        sources = [load(prefix + place.source, dictionaries[0], impl) for prefix in prefixes]
+        targets = [load(prefix + place.target, dictionaries[1], impl) for prefix in prefixes]
+        self._sources = ConcatDataset(sources)
+        self.has_references = all(target is not None for target in targets)
+        for prefix, source, target in zip(prefixes, sources, targets, strict=True):
+            if target is not None and len(source) != len(target):
+                raise ValueError(
+                    f"{prefix}*: expected as many references as sources, found {len(target)} "
+                    f"references and {len(source)} sources"
+                )
+        self._references = ConcatDataset(targets) if self.has_references else None
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    @property
+    def sizes(self) -> NDArray[Any]:
+        """`(sentences,)` symbols of every source, eos included."""
+        return np.asarray(self._sources.sizes)
+
+    def source(self, index: int) -> Symbols:
+        """`(S,)` symbols, eos included, as on disk."""
+        return np.asarray(self._sources[index], dtype=np.int64)
+
+    def reference(self, index: int) -> Symbols:
+        """`(T,)` symbols, eos included, as on disk."""
+        assert self._references is not None
+        return np.asarray(self._references[index], dtype=np.int64)
+
+
+def split_prefixes(place: Place, impl: Any) -> list[Path]:
+    """`train.sv-en.`, `train1.sv-en.` and so on: what fairseq joins to one split."""
+    found: list[Path] = []
+    while True:
+        name = place.split + (str(len(found)) if found else "")
+        names = (f"{name}.{place.pair}.", f"{name}.{place.target}-{place.source}.")
+        existing = [
+            place.folder / prefix
+            for prefix in names
+            if indexed_dataset.dataset_exists(str(place.folder / prefix) + place.source, impl)
+        ]
+        if not existing:
+            return found
+        found.append(existing[0])
+
+
+def copy_the_rest(place: Place, folder: Path) -> list[str]:
+    """Copies dictionaries and all other splits of the languages.
+
+    Args:
+        place: of the split that is not copied; folder: where to.
+    Returns:
+        the names of the copied files.
+    """
+    sides = f"(?:{re.escape(place.source)}|{re.escape(place.target)})"
+    own = re.compile(rf"{re.escape(place.split)}\d*\.")
+    wanted = re.compile(rf"dict\.{sides}\.txt|[^.]+\.{sides}-{sides}\.{sides}(?:\.(?:bin|idx))?")
+    names = sorted(path.name for path in place.folder.iterdir())
+    chosen = [name for name in names if wanted.fullmatch(name) and not own.match(name)]
+    for name in chosen:
+        shutil.copyfile(place.folder / name, folder / name)
+    return chosen
+
+
+def checksum(symbols: Symbols) -> int:
+    """CRC-32 of a sentence."""
+    return zlib.crc32(np.ascontiguousarray(symbols, dtype=np.int64).tobytes())

@@ -1,0 +1,126 @@
+"""The finished data folder: written beside its place, read back line by line, then renamed."""
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fairseq.data import data_utils, indexed_dataset
+
+from .corpus import Corpus, Place, Symbols, checksum, copy_the_rest
+
+REPORT = "seq_kd.json"
+
+
+@dataclass
+class Written:
+    """What was written: the original sentence of every line, and the checksum of its target."""
+
+    origin: list[int] = field(default_factory=list)
+    target: list[int] = field(default_factory=list)
+
+
+def check_output(folder: Path, data: Path, overwrite: bool) -> None:
+    """Refuses a place that cannot be written, before any work is done.
+
+    Raises:
+        ValueError: its parent does not exist, it is (or holds) the data folder, or there is
+            something in it that may not be overwritten.
+    """
+    if not folder.absolute().parent.is_dir():
+        raise ValueError(f"--out {folder}: the folder {folder.parent} does not exist")
+    if data.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"--out {folder}: expected another folder than that of the data ({data})")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out {folder}: expected a folder, found a file")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not overwrite:
+        raise ValueError(f"--out {folder}: exists already; --force replaces what seq-kd wrote")
+    if not (folder / REPORT).is_file():
+        raise ValueError(f"--out {folder}: --force replaces only what seq-kd wrote (no {REPORT})")
+
+
+class DataFolder:
+    """A data folder in the making; `close` puts it in its place.
+
+    Args:
+        place: of the split that is replaced, whose name it keeps; out: the folder to become.
+        vocabularies: entries of the source's and the target's dictionary.
+    """
+
+    def __init__(self, place: Place, out: Path, vocabularies: tuple[int, int]) -> None:
+        self.place, self.out = place, out
+        owner = f"{socket.gethostname()}-{os.getpid()}"  # shards may finish at the same time
+        self.folder = out.with_name(f"{out.name}.{owner}.tmp")
+        self.written = Written()
+        self.discard()  # of a killed run whose number this process got
+        self.folder.mkdir()
+        copy_the_rest(place, self.folder)
+        self._prefixes = [
+            str(self.folder / f"{place.split}.{place.pair}.{side}")
+            for side in (place.source, place.target)
+        ]
+        self._builders = [
+            indexed_dataset.make_builder(f"{prefix}.bin", impl="mmap", vocab_size=size)
+            for prefix, size in zip(self._prefixes, vocabularies, strict=True)
+        ]
+
+    def add(self, origin: int, source: Symbols, target: Symbols) -> None:
+        """Appends a pair, eos included; `origin` is the source's number in the original split."""
+        for builder, symbols in zip(self._builders, (source, target), strict=True):
+            builder.add_item(torch.from_numpy(symbols))
+        self.written.origin.append(origin)
+        self.written.target.append(checksum(target))
+
+    def close(self, corpus: Corpus, report: dict[str, Any], overwrite: bool) -> None:
+        """Reads everything back, compares it line by line, and renames the folder.
+
+        Raises:
+            ValueError: what is on disk is not what was written, or `out` is there already.
+        """
+        for builder, prefix in zip(self._builders, self._prefixes, strict=True):
+            builder.finalize(f"{prefix}.idx")
+        self._verify(corpus)
+        text = json.dumps(report, indent=1, sort_keys=True) + "\n"
+        (self.folder / REPORT).write_text(text, encoding="utf-8")
+        if _is_same(self.out / REPORT, text):  # another shard finished at the same time
+            self.discard()
+            return
+        check_output(self.out, self.place.folder, overwrite)
+        old = self.folder.with_suffix(".old")
+        if self.out.exists():
+            self.out.rename(old)
+        self.folder.rename(self.out)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Removes what is not finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _verify(self, corpus: Corpus) -> None:
+        sides = [data_utils.load_indexed_dataset(prefix, None, "mmap") for prefix in self._prefixes]
+        lines = len(self.written.origin)
+        if [len(side) for side in sides] != [lines, lines]:
+            raise ValueError(
+                f"--out {self.out}: expected {lines} pairs, found {[len(side) for side in sides]}"
+            )
+        pairs: Iterable[tuple[int, int]] = zip(
+            self.written.origin, self.written.target, strict=True
+        )
+        for line, (origin, target) in enumerate(pairs):
+            source, found = (np.asarray(side[line], dtype=np.int64) for side in sides)
+            if checksum(found) != target or not np.array_equal(source, corpus.source(origin)):
+                raise ValueError(
+                    f"--out {self.out}: line {line} is not the pair that was written (disk error?)"
+                )
+
+
+def _is_same(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text

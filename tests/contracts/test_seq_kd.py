@@ -1,0 +1,154 @@
+"""`lightpaff seq-kd`, as a user runs it: the data that it writes."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from fairseq import tasks
+
+import toy
+from seq_kd_runs import SIDES, SS, files, lines, seq_kd
+from setting import Setting
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    return Setting(SS, tmp_path_factory.mktemp("seq_kd"))
+
+
+@pytest.fixture
+def copied(setting, tmp_path):
+    """A copy of the data that a test may change."""
+    return shutil.copytree(setting.data, tmp_path / "data")
+
+
+def naive_hypotheses(setting, beam=3, longest=6):
+    """All hypotheses of every source, by a generator that is given one sentence at a time."""
+    task, model = setting.task, setting.teacher.eval()
+    cfg = toy.parse(*SS.argv(setting.data), "--max-tokens", 99).generation
+    cfg.beam, cfg.max_len_b = beam, longest
+    generator = task.build_generator([model], cfg)
+    found = []
+    for index in range(len(task.dataset("train"))):
+        (answer,) = task.inference_step(generator, [model], toy.batch(task, [index]))
+        found.append([tuple(x["tokens"].tolist()) for x in answer])
+    return found
+
+
+def is_kept(target):
+    """Not empty, and no special symbol inside (an untrained model says them, too)."""
+    return len(target) > 1 and not {0, 1, 2} & set(target[:-1])
+
+
+def test_every_line_is_a_source_and_what_the_teacher_says_to_it(setting, tmp_path, capsys):
+    assert seq_kd(setting, tmp_path / "out", "--nbest", 2) == 0
+    wanted = naive_hypotheses(setting)
+    sources = [source for source, _ in lines(setting.data)]
+    assert lines(tmp_path / "out") == [
+        (source, target)
+        for source, targets in zip(sources, wanted, strict=True)
+        for target in targets[:2]
+        if is_kept(target)
+    ]
+    dropped = sum(not is_kept(target) for targets in wanted for target in targets[:2])
+    report = json.loads((tmp_path / "out" / "seq_kd.json").read_text())
+    assert report["pairs"] == {"distilled": 74 - dropped, "original": 0}
+    assert sum(report["dropped"].values()) == dropped
+    assert f"{74 - dropped} pairs" in capsys.readouterr().out
+
+
+def test_dictionaries_and_other_splits_come_along_and_a_student_trains(setting, tmp_path):
+    out = tmp_path / "out"
+    assert seq_kd(setting, out) == 0
+    theirs, ours = files(setting.data), files(out)
+    assert {name for name in theirs if not name.startswith("train.")} <= ours.keys()
+    assert all(ours[name] == theirs[name] for name in theirs if not name.startswith("train."))
+    flags = ("--lr", 0.01, "--max-tokens", 60, "--max-update", 2)
+    for criterion in ("label_smoothed_cross_entropy", "kd_ss"):
+        teacher = ("--kd-teacher", setting.path) if criterion == "kd_ss" else ()
+        save_dir = tmp_path / criterion
+        argv = SS.argv(out, "--criterion", criterion, *teacher, *flags)
+        toy.train(*argv, "--save-dir", save_dir)
+        state = toy.checkpoint(save_dir / "checkpoint_last.pt")
+        assert state["optimizer_history"][-1]["num_updates"] == 2
+
+
+@pytest.mark.parametrize("share", [0.5, 0.25, 0.9])
+def test_shares_of_original_pairs_are_exact(setting, tmp_path, share):
+    assert seq_kd(setting, tmp_path / "out", "--mix", share) == 0
+    found, originals = lines(tmp_path / "out"), lines(setting.data)
+    counts = json.loads((tmp_path / "out" / "seq_kd.json").read_text())["pairs"]
+    assert len(found) == sum(counts.values())
+    assert abs(counts["original"] - share * len(found)) < 1
+    mixed = found[counts["distilled"] :]
+    assert set(mixed) <= set(originals)
+    often = [mixed.count(pair) / originals.count(pair) for pair in set(originals)]
+    assert max(often) - min(often) <= 1
+
+
+def test_the_hypothesis_nearest_to_the_reference_is_taken(setting, tmp_path):
+    assert (
+        seq_kd(setting, tmp_path / "out", "--choose", "reference", "--choose-metric", "chrf") == 0
+    )
+    from sacrebleu.metrics import CHRF
+
+    dictionary, metric = setting.task.target_dictionary, CHRF()
+    wanted = []
+    for (source, reference), answers in zip(lines(setting.data), naive_hypotheses(setting)):
+        text = dictionary.string(torch.tensor(reference))
+        scores = [
+            metric.sentence_score(dictionary.string(torch.tensor(x)), [text]).score for x in answers
+        ]
+        wanted.append((source, answers[int(np.argmax(scores))]))
+    assert lines(tmp_path / "out") == [(a, b) for a, b in wanted if is_kept(b)]
+
+
+def test_hypotheses_may_begin_as_the_reference_does(setting, tmp_path):
+    assert seq_kd(setting, tmp_path / "out", "--prefix-size", 2) == 0
+    begins = {source: target[:2] for source, target in lines(setting.data)}
+    found = lines(tmp_path / "out")
+    assert found and all(target[:2] == begins[source] for source, target in found)
+
+
+def test_an_ensemble_decodes_together(setting, tmp_path):
+    torch.manual_seed(99)
+    cfg = toy.parse(*SS.argv(setting.data, "--max-tokens", 500, teacher=True))
+    other = toy.save_model(
+        tmp_path / "b.pt", cfg, tasks.setup_task(cfg.task).build_model(cfg.model)
+    )
+    found = []
+    for i, path in enumerate((setting.path, other, f"{setting.path}:{other}")):
+        assert seq_kd(setting, tmp_path / str(i), path=path) == 0
+        found.append(lines(tmp_path / str(i)))
+    assert found[2] not in found[:2]
+
+
+def test_parts_of_a_split_are_joined_and_sources_need_no_references(setting, copied, tmp_path):
+    extra = toy.sentences(11, seed=8)
+    for side in SIDES:
+        toy.write_split(copied / f"train1.sv-en.{side}", extra)
+    assert seq_kd(setting, tmp_path / "out", data=copied) == 0
+    wanted = [source for source, _ in lines(copied)] + [tuple(map(int, x)) for x in extra]
+    assert [source for source, _ in lines(tmp_path / "out")] == wanted
+    assert not list((tmp_path / "out").glob("train1*"))
+    for path in copied.glob("train*.en.*"):
+        path.unlink()
+    assert seq_kd(setting, tmp_path / "mono", data=copied) == 0
+    assert lines(tmp_path / "mono") == lines(tmp_path / "out")
+
+
+def test_summarisation_truncates_or_drops_what_is_too_long(setting, copied, tmp_path, capsys):
+    """Sources of up to 200 symbols, models that take 64."""
+    long = toy.sentences(20, seed=8, longest=200)
+    toy.write_split(copied / "train.sv-en.sv", long)
+    toy.write_split(copied / "train.sv-en.en", [[*x[:3], 2] for x in long])
+    too_long = sum(len(x) > 64 for x in long)
+    limits = ("--max-source-positions", 64, "--max-tokens", 200)
+    assert 0 < too_long < 20
+    assert seq_kd(setting, tmp_path / "a", *limits, data=copied) == 0
+    assert len(lines(tmp_path / "a")) == 20 - too_long
+    assert f"dropped: {too_long} source too long" in capsys.readouterr().out
+    assert seq_kd(setting, tmp_path / "b", *limits, "--truncate-source", data=copied) == 0
+    assert [source for source, _ in lines(tmp_path / "b")] == [tuple(map(int, x)) for x in long]
