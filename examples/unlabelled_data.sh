@@ -25,15 +25,15 @@ classes_do_not_matter() {
 # teacher_writes_targets TEXT: the soft loss is taken after each prefix of a target, so there must be
 # a target that the student could write itself: the teacher's translation (or summary) of the text.
 teacher_writes_targets() {
-  local pieces=$OUT/text/unlabelled generate
-  mkdir -p "$OUT/unlabelled"
-  subwords encode --model "$OUT/spm.model" <"$1" >"$pieces.$SOURCE"
+  local mono=$OUT/unlabelled_source generate
+  rm -rf "$mono" "$OUT/unlabelled.hypotheses"
+  mkdir -p "$mono"
+  subwords encode --model "$OUT/spm.model" <"$1" >"$OUT/text/unlabelled.$SOURCE"
+  fairseq-preprocess -s "$SOURCE" -t "$TARGET" --only-source --srcdict "$OUT/spm.dict.txt" \
+    --destdir "$mono" --trainpref "$OUT/text/unlabelled" >>"$(unlabelled_log)" 2>&1
+  cp "$OUT/spm.dict.txt" "$mono/dict.$TARGET.txt"
+  cp "$OUT"/data/valid.* "$mono"
   read -ra generate <<<"${GENERATE:-}"
-  fairseq-interactive "$OUT/data" -s "$SOURCE" -t "$TARGET" --path "$OUT/teacher.pt" --beam 5 \
-    --input "$pieces.$SOURCE" --buffer-size 1000 --max-tokens 4000 --required-batch-size-multiple 1 \
-    "${generate[@]}" 2>>"$(unlabelled_log)" | grep '^H-' | sed 's/^H-//' | sort -n | cut -f 3 >"$pieces.$TARGET"
-  lines "$pieces.$TARGET" "$(wc -l <"$pieces.$SOURCE")"
-  fairseq-preprocess -s "$SOURCE" -t "$TARGET" --srcdict "$OUT/spm.dict.txt" --destdir "$OUT/unlabelled" \
-    --tgtdict "$OUT/spm.dict.txt" --trainpref "$pieces" >>"$(unlabelled_log)" 2>&1
-  cp "$OUT"/data/valid.* "$OUT/unlabelled"
+  lightpaff seq-kd "$mono" -s "$SOURCE" -t "$TARGET" --path "$OUT/teacher.pt" --beam 5 --max-tokens 4000 \
+    --keep-cut --out "$OUT/unlabelled" "${generate[@]}"
 }

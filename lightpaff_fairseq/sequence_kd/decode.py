@@ -1,6 +1,6 @@
 """The teacher's hypotheses: fairseq's own generator, block by block."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,12 +65,14 @@ class Decoder:
         self._ordinary = task.target_dictionary.nspecial
         self._check_batches(np.asarray(sample_sizes(self.dataset)).reshape(len(corpus), -1).max(-1))
 
-    def answers(self, first: int, count: int) -> list[Answer]:
+    def answers(self, first: int, count: int, tell: Callable[[int], None]) -> list[Answer]:
         """What the teacher says of the sources `first` to `first + count - 1`.
 
         Depends on nothing but the teacher, the flags and these sources: a block is the same in any
         run, and in any shard.
 
+        Args:
+            tell: called after every batch with the number of sources that have their hypotheses.
         Raises:
             ValueError: the task gives another source than the file has at that place.
         """
@@ -80,6 +82,7 @@ class Decoder:
         found: dict[int, list[Hypothesis]] = {}
         for sample in batches(self.dataset, self._usable(indices), self.batching):
             found.update(self._decode(sample))
+            tell(len(found))
         sources = [(i, checksum(self.corpus.source(i))) for i in indices.tolist()]
         return [Answer(source, found.get(i, [])) for i, source in sources]
 

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from .plan import as_json, block_name, check_claim, claim
 from .store import read_block, write_block
 
 Say = Callable[[str], None]
+INTERVAL = 20  # seconds between two lines of progress within a block
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,33 @@ def decode(job: Job, folder: Path, shard: Shard, say: Say) -> int:
     return sum(not (folder / block_name(first)).is_file() for first, _ in job.plan.blocks)
 
 
+class Progress:
+    """Tells how far decoding is: after every block, and in between every `INTERVAL` seconds."""
+
+    def __init__(self, todo: int, say: Say) -> None:
+        self.todo, self.say = todo, say
+        self.begin = self.told = time.perf_counter()
+
+    def within(self, before: int, sentences: int) -> None:
+        """Of the block that is being decoded, after so many sentences of blocks before it."""
+        if time.perf_counter() - self.told >= INTERVAL:
+            self.tell(before + sentences, "")
+
+    def tell(self, sentences: int, prefix: str) -> None:
+        """One line, with the speed so far and the time left."""
+        self.told = time.perf_counter()
+        seconds = self.told - self.begin
+        left = seconds / sentences * (self.todo - sentences)
+        self.say(
+            f"{prefix}{sentences:,} of {self.todo:,} sentences, {sentences / seconds:,.1f} a "
+            f"second, about {left:,.0f} s left"
+        )
+
+
 def _decode_blocks(decoder: Decoder, folder: Path, todo: list[tuple[int, int]], say: Say) -> None:
-    begin, sentences = time.perf_counter(), 0
-    all_sentences = sum(count for _, count in todo)
+    sentences, progress = 0, Progress(sum(count for _, count in todo), say)
     for done, (first, count) in enumerate(todo, start=1):
-        answers = decoder.answers(first, count)
+        answers = decoder.answers(first, count, partial(progress.within, sentences))
         try:
             write_block(folder / block_name(first), answers)
         except OSError as error:
@@ -74,12 +98,7 @@ def _decode_blocks(decoder: Decoder, folder: Path, todo: list[tuple[int, int]], 
                 "are complete, the same command continues"
             ) from error
         sentences += count
-        seconds = time.perf_counter() - begin
-        left = seconds / sentences * (all_sentences - sentences)
-        say(
-            f"block {done}/{len(todo)}: {sentences:,} sentences, {sentences / seconds:,.1f} a "
-            f"second, about {left:,.0f} s left"
-        )
+        progress.tell(sentences, f"block {done}/{len(todo)}: ")
 
 
 def assemble(job: Job, folder: Path, out: Path, recipe: Recipe) -> dict[str, Any]:

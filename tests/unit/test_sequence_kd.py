@@ -1,6 +1,7 @@
 """The parts of sequence-level distillation: similarity, filters, shares, files."""
 
 import math
+import time
 from collections import Counter
 
 import numpy as np
@@ -12,6 +13,7 @@ from lightpaff_fairseq.sequence_kd.choose import Choice, Chooser, similarity
 from lightpaff_fairseq.sequence_kd.mix import original_pairs
 from lightpaff_fairseq.sequence_kd.output import check_output
 from lightpaff_fairseq.sequence_kd.plan import Plan
+from lightpaff_fairseq.sequence_kd.run import Progress
 from lightpaff_fairseq.sequence_kd.store import Answer, Hypothesis, read_block, write_block
 
 EOS = 2
@@ -198,3 +200,15 @@ def test_blocks_cover_every_sentence_once():
 def test_an_empty_folder_may_be_written_to(tmp_path):
     (tmp_path / "out").mkdir()
     check_output(tmp_path / "out", tmp_path / "data", overwrite=False)
+
+
+def test_progress_is_told_within_a_block_but_not_for_every_batch(monkeypatch):
+    said, now = [], [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    progress = Progress(200, said.append)
+    for sentences, seconds in ((10, 5.0), (20, 10.0), (50, 25.0), (60, 30.0)):
+        now[0] = 100 + seconds
+        progress.within(40, sentences)
+    assert said == ["90 of 200 sentences, 3.6 a second, about 31 s left"]
+    progress.tell(100, "block 1/2: ")
+    assert said[1] == "block 1/2: 100 of 200 sentences, 3.3 a second, about 30 s left"
