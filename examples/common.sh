@@ -5,6 +5,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export PATH=${BIN:-$ROOT/.venv/bin}:$PATH
 export OMP_NUM_THREADS="${THREADS:-1}" # small models: runs side by side beat threads
 say() { printf '  %-26s %s\n' "$1" "$2"; }
+failed() { say "$1" "failed; the end of $2:" >&2 && tail -n 3 "$2" >&2; }
 
 # train NAME FLAG...: fairseq-train in OUT/NAME; the best checkpoint, stripped (or FINISH), as OUT/NAME.pt
 train() {
@@ -18,27 +19,20 @@ train() {
   if [[ ! -f $OUT/$name/trained ]]; then
     if [[ -f $OUT/$name/checkpoint_last.pt ]]; then say "$name" "was interrupted, continues"; fi
     fairseq-train "$@" --save-dir "$OUT/$name" --no-epoch-checkpoints --num-workers "${WORKERS:-0}" \
-      --user-dir "$ROOT/lightpaff_fairseq" --log-format json --log-interval 50 \
-      --required-batch-size-multiple 1 --update-epoch-batch-itr True 2>&1 |
-      python "$ROOT/examples/progress.py" "$name" "$log" || { failed "$name" "$log"; return 1; }
+      --user-dir "$ROOT/lightpaff_fairseq" --log-format json --log-interval 50 --required-batch-size-multiple 1 \
+      --update-epoch-batch-itr True 2>&1 | python "$ROOT/examples/progress.py" "$name" "$log" ||
+      { failed "$name" "$log"; return 1; }
     touch "$OUT/$name/trained"
   fi
   lightpaff "${FINISH:-strip}" --path "$OUT/$name/checkpoint_best.pt" --out "$OUT/$name.pt" >>"$log" 2>&1 ||
     { failed "$name" "$log"; return 1; }
   exec {lock}>&-
 }
-failed() { # NAME LOG
-  say "$1" "failed; the end of $2:" >&2
-  tail -n 3 "$2" >&2
-}
-
 # same_flags NAME FLAG...: a model made with other flags is neither reused nor continued.
 same_flags() {
   local file=$OUT/$1/flags flags="${*//$OUT/OUT}"
-  if [[ -f $file && $(<"$file") != "$flags" ]]; then
-    say "$1" "error: was made with other flags; remove $OUT/$1 and $OUT/$1.pt, or set OUT" >&2
-    diff <(tr ' ' '\n' <"$file") <(tr ' ' '\n' <<<"$flags") | grep '^[<>]' >&2
-    return 1
-  fi
-  echo "$flags" >"$file"
+  if [[ ! -f $file || $(<"$file") == "$flags" ]]; then echo "$flags" >"$file" && return; fi
+  say "$1" "error: was made with other flags; remove $OUT/$1 and $OUT/$1.pt, or set OUT" >&2
+  diff <(tr ' ' '\n' <"$file") <(tr ' ' '\n' <<<"$flags") | grep '^[<>]' >&2
+  return 1
 }
