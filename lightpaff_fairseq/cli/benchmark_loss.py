@@ -1,6 +1,7 @@
 """`lightpaff benchmark loss`: the fused loss, once or over sizes."""
 
 import argparse
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def run_loss(args: argparse.Namespace) -> int:
         ValueError: a flag's value cannot be used.
     """
     prepare(args)
+    logging.getLogger().setLevel(logging.WARNING)  # matplotlib tells where it looks for fonts
     overs = parse_over(args.over)
     _check_plot(args.plot, overs)
     problem = LossProblem(**{name: getattr(args, name) for name in LossProblem.__annotations__})

@@ -109,12 +109,13 @@ def _to_fairseq(args: argparse.Namespace, kind: str, place: Path, out: Path) -> 
 
 
 def _to_hf(args: argparse.Namespace, place: Path, out: Path) -> int:
+    from ..convert.output_folder import OutputFolder, new_folder
     from ..export import huggingface
-    from ..interop.folder import check_folder, new_folder
+    from ..interop.from_hf import MARKS
     from ..interop.parity import TOLERANCE
     from ..interop.to_hf import write
 
-    check_folder(out, "--to hf", args.force, place)
+    OutputFolder(out, "--to hf", MARKS, place).check(args.force)
     with new_folder(out) as folder:
         notes = write(place, args.data, folder)
         difference = huggingface.largest_difference(place, args.data, folder)

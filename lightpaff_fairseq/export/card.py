@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .folder import RECORD
 from .student import CLASSIFICATION, TRANSLATION, Student
 from .targets import TARGETS
 from .usage import Use, script
@@ -19,6 +18,7 @@ README, SCRIPT = "README.md", "use.py"
 LONGEST = 256  # symbols of a translation, in the script
 PIECES = "sentencepiece.model"
 SYMBOLS, CLASSES = "symbols.json", "classes.json"
+RECORD = "export.json"  # in every exported folder
 
 
 def write_card(request: "Request", student: Student, folder: Path, report: "Report") -> None:

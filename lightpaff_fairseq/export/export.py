@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from .card import write_card
+from ..convert.output_folder import OutputFolder, new_folder
+from .card import RECORD, write_card
 from .engines import Engine, Search, fairseq_engine, limited
-from .folder import folder_problem, new_folder
 from .parity import SEARCH, Parity, check_difference, compare
 from .quality import MEASURED, Quality, measure
 from .samples import NoSplitError, Sample, random_samples, split_samples
@@ -78,7 +78,7 @@ def prepare(request: Request) -> Student:
     problems: list[str | None] = [
         package_problem(request.to),
         quantization_problem(request.to, request.quantization),
-        folder_problem(request.out, request.force),
+        OutputFolder(request.out, "--out", (RECORD,), request.path).problem(request.force),
     ]
     if request.sentences < 0:
         problems.append(f"--sentences: expected 0 (all) or more, found {request.sentences}")

@@ -8,11 +8,11 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
+from ..convert.output_folder import OutputFolder, new_folder
 from . import bert, checkpoint
-from .encoding import write_encoding
+from .encoding import SETTINGS, write_encoding
 from .families import find_family
 from .family import Family, Wanted
-from .folder import check_folder, new_folder
 from .huggingface import (
     Source,
     check_weights,
@@ -26,6 +26,7 @@ from .tables import Row, expand, to_fairseq
 from .vocabulary import Vocabulary, read_vocabulary
 
 MODEL, ORIGIN, RECORD = "model.pt", "huggingface", "lightpaff.json"
+MARKS = (SETTINGS, RECORD)  # one of them is in every folder that is written
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def convert(wanted: Conversion) -> Converted:
     Raises:
         ValueError: bad input, see the functions of this package; nothing was written then.
     """
-    check_folder(wanted.out, "--to fairseq", wanted.overwrite, wanted.source)
+    OutputFolder(wanted.out, "--to fairseq", MARKS, wanted.source).check(wanted.overwrite)
     config = read_config(wanted.source)
     try:
         family, architecture = find_family(config)

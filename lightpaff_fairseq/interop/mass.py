@@ -17,10 +17,10 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from ..convert.output_folder import OutputFolder, new_folder
 from . import checkpoint
 from .encoding import SETTINGS
-from .folder import check_folder, new_folder
-from .from_hf import MODEL, Converted
+from .from_hf import MARKS, MODEL, Converted
 from .seq2seq import FLAGS, PARTS
 from .tables import Positions, Row, Rows, Stacked, expand, linear, row, to_fairseq
 from .vocabulary import SPECIAL, Vocabulary
@@ -56,7 +56,7 @@ def convert(wanted: MassConversion) -> Converted:
         ValueError: the file or the dictionary is unusable, they do not fit each other, or tensors
             lack or are left over: all named.
     """
-    check_folder(wanted.out, "--to fairseq", wanted.overwrite, wanted.source)
+    OutputFolder(wanted.out, "--to fairseq", MARKS, wanted.source).check(wanted.overwrite)
     theirs = read(wanted.source)
     vocabulary = read_dictionary(wanted.dictionary or wanted.source.parent / "dict.txt")
     sizes = _sizes(wanted, theirs, vocabulary)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from fairseq.data import data_utils, indexed_dataset
 
+from ..convert.output_folder import OutputFolder
 from .corpus import Corpus, Place, Symbols, checksum, copy_the_rest
 
 REPORT = "seq_kd.json"
@@ -30,21 +31,9 @@ def check_output(folder: Path, data: Path, overwrite: bool) -> None:
     """Refuses a place that cannot be written, before any work is done.
 
     Raises:
-        ValueError: its parent does not exist, it is (or holds) the data folder, or there is
-            something in it that may not be overwritten.
+        ValueError: see `OutputFolder`.
     """
-    if not folder.absolute().parent.is_dir():
-        raise ValueError(f"--out {folder}: the folder {folder.parent} does not exist")
-    if data.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"--out {folder}: expected another folder than that of the data ({data})")
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--out {folder}: expected a folder, found a file")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    if not overwrite:
-        raise ValueError(f"--out {folder}: exists already; --force replaces what seq-kd wrote")
-    if not (folder / REPORT).is_file():
-        raise ValueError(f"--out {folder}: --force replaces only what seq-kd wrote (no {REPORT})")
+    OutputFolder(folder, "--out", (REPORT,), data).check(overwrite)
 
 
 class DataFolder:

@@ -101,7 +101,7 @@ def test_bad_places_and_teachers(setting, copied, tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     assert seq_kd(setting, tmp_path / "mine", "--force") == 2
-    assert "--force replaces only what seq-kd wrote" in capsys.readouterr().err
+    assert "--force replaces only what this command wrote" in capsys.readouterr().err
     for path in copied.glob("train*.en.*"):
         path.unlink()
     for flags in (("--choose", "reference"), ("--mix", 0.5), ("--prefix-size", 1)):

@@ -12,7 +12,7 @@ from export_cases import CASES
 from fairseq.sequence_generator import SequenceGenerator
 
 import toy
-from lightpaff_fairseq.export.folder import RECORD
+from lightpaff_fairseq.export.card import RECORD
 from lightpaff_fairseq.export.parity import TOLERANCE
 from lightpaff_fairseq.export.quality import Quality, subwords_of
 from lightpaff_fairseq.export.targets import TARGETS

@@ -11,7 +11,7 @@ from export_cases import CASES
 
 import toy
 from lightpaff_fairseq.export import ctranslate2, export, targets
-from lightpaff_fairseq.export.folder import RECORD
+from lightpaff_fairseq.export.card import RECORD
 from lightpaff_fairseq.pruning.layer_norm import KEPT
 
 pytest.importorskip("ctranslate2")
@@ -195,7 +195,7 @@ def test_a_folder_is_replaced_with_force_only_and_only_if_it_is_ours(run, tmp_pa
     other = tmp_path / "other"
     other.mkdir()
     (other / PRECIOUS).touch()
-    check_refused(run("--force", out=other), "--force replaces exported folders only")
+    check_refused(run("--force", out=other), "--force replaces only what this command wrote")
     check_refused(run(out=other / PRECIOUS), "expected a folder, found a file")
     assert (other / PRECIOUS).is_file()
     assert {x.name for x in tmp_path.iterdir()} == {"out", "other"}

@@ -156,14 +156,14 @@ def test_an_existing_folder_stays_unless_forced(source, tmp_path, capsys):
     (out / "mine").write_text("precious")
     argv = ("--from", "hf", source, "--to", "fairseq", out)
     assert "--force" in refused(capsys, *argv)
-    assert "not" in refused(capsys, *argv, "--force")
+    assert "only what this command wrote" in refused(capsys, *argv, "--force")
     assert (out / "mine").read_text() == "precious"
     (out / "mine").unlink()
     assert main(["convert", *map(str, argv)]) == 0
     before = sorted(p.name for p in out.iterdir())
     assert main(["convert", *map(str, argv), "--force"]) == 0
     assert sorted(p.name for p in out.iterdir()) == before
-    assert "holds what is converted" in refused(
+    assert "expected another folder" in refused(
         capsys, "--from", "hf", source, "--to", "fairseq", source.parent, "--force"
     )
 

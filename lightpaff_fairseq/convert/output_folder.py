@@ -1,0 +1,75 @@
+"""A folder that appears complete or not at all."""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """Where a command writes a folder.
+
+    Attributes:
+        flag: that named it, for the error messages.
+        marks: files of which the command leaves at least one; --force replaces no folder without.
+        source: what the command reads; it may not lie in the folder.
+    """
+
+    path: Path
+    flag: str
+    marks: Sequence[str]
+    source: Path
+
+    def problem(self, force: bool) -> str | None:
+        """Why it cannot be written, in words that start with the flag; or None."""
+        path, named = self.path, f"{self.flag} {self.path}"
+        if not path.absolute().parent.is_dir():
+            return f"{named}: the folder {path.parent} does not exist"
+        if path.exists() and not path.is_dir():
+            return f"{named}: expected a folder, found a file"
+        if self.source.resolve().is_relative_to(path.resolve()):
+            return f"{named}: expected another folder than that of what is read ({self.source})"
+        if not path.is_dir() or not any(path.iterdir()):
+            return None
+        if not force:
+            return f"{named}: exists already; --force replaces it"
+        if not any((path / mark).is_file() for mark in self.marks):
+            return (
+                f"{named}: --force replaces only what this command wrote, and this folder has no "
+                f"{' or '.join(self.marks)}"
+            )
+        return None
+
+    def check(self, force: bool) -> None:
+        """Raises ValueError if there is a problem."""
+        problem = self.problem(force)
+        if problem:
+            raise ValueError(problem)
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Yields an empty folder beside `out`, which takes its place if the block ends well.
+
+    Whatever goes wrong inside, an interrupt too, leaves `out` as it was and nothing beside it.
+    """
+    out = out.absolute()
+    temporary, old = (out.with_name(f"{out.name}.{x}{os.getpid()}") for x in ("tmp", "old"))
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if out.exists():
+            out.replace(old)
+        try:
+            temporary.replace(out)
+        except OSError:
+            if old.exists():
+                old.replace(out)
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
