@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .loss import FLOOR, Row, benchmark_loss
+from .loss import Row, benchmark_loss
 from .problem import LossProblem
 
 WIDTH = "width"
@@ -102,9 +102,12 @@ def write_plot(curves: Curves, title: str, path: Path) -> None:
     labels = ("seconds", "times the floor", "extra MB")
     for row_of_axes, (axis, points) in zip(axes, curves.items(), strict=True):
         for panel, label in zip(row_of_axes, labels, strict=True):
-            for name, values in _series(points, label).items():
-                panel.plot(list(points), values, marker="o", markersize=3, label=name)
+            for i, (name, values) in enumerate(_series(points, label).items()):
+                look = {"color": f"C{i}", "marker": "osD^v<>"[i % 7], "markersize": 4}
+                panel.plot(list(points), values, label=name, **look)
             panel.set(xscale="log", xlabel=axis, ylabel=label)
+            panel.set_xticks(list(points), [f"{value:,}" for value in points])
+            panel.minorticks_off()
             panel.set_ylim(bottom=0)
             panel.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8)
@@ -138,8 +141,7 @@ def pyplot() -> Any:
 def _series(points: Mapping[int, list[Row]], label: str) -> dict[str, list[float | None]]:
     field = {"seconds": "seconds", "times the floor": "ratio_to_floor"}.get(label, "extra_mb")
     names = [row.name for row in next(iter(points.values()))]
-    shown = [n for n in names if n != FLOOR or label != "times the floor"]
     return {
         name: [getattr(row, field) for rows in points.values() for row in rows if row.name == name]
-        for name in shown
+        for name in names
     }
