@@ -2,12 +2,10 @@
 
 import argparse
 import logging
-from pathlib import Path
 
 from ..pruning.compact import compact_checkpoint
 from ..pruning.files import described
-
-MEGABYTE = 10**6
+from .checkpoint_files import add_files, megabytes
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -20,13 +18,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "(except for MASS pre-training), and is what lightpaff strip writes: it generates, "
         "validates, teaches and can be fine-tuned.",
     )
-    parser.add_argument(
-        "--path", required=True, type=Path, metavar="FILE", help="pruned checkpoint to read"
-    )
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="FILE", help="checkpoint to write"
-    )
-    parser.add_argument("--force", action="store_true", help="overwrite --out (default: refuse)")
+    add_files(parser, "pruned checkpoint")
     parser.set_defaults(func=run)
 
 
@@ -38,10 +30,10 @@ def run(args: argparse.Namespace) -> int:
     """
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
     plan = compact_checkpoint(args.path, args.out, overwrite=args.force)
-    sizes = [path.stat().st_size / MEGABYTE for path in (args.path, args.out)]
+    before, after = plan.parameters
     print(
-        f"{args.path} ({plan.parameters[0]:,} parameters, {sizes[0]:.1f} MB) -> {args.out} "
-        f"({plan.parameters[1]:,} parameters, {sizes[1]:.1f} MB)"
+        f"{args.path} ({before:,} parameters, {megabytes(args.path)}) -> {args.out} "
+        f"({after:,} parameters, {megabytes(args.out)})"
     )
     print(f"architecture: {described(plan.config)}")
     return 0

@@ -1,11 +1,9 @@
 """`lightpaff strip`: a checkpoint to hand on, without what only training needs."""
 
 import argparse
-from pathlib import Path
 
 from ..convert.strip import strip_checkpoint
-
-MEGABYTE = 10**6
+from .checkpoint_files import add_files, megabytes
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -18,13 +16,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "It generates, validates, teaches (--kd-teacher) and can be fine-tuned "
         "(--finetune-from-model); a training cannot be resumed from it.",
     )
-    parser.add_argument(
-        "--path", required=True, type=Path, metavar="FILE", help="fairseq checkpoint to read"
-    )
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="FILE", help="checkpoint to write"
-    )
-    parser.add_argument("--force", action="store_true", help="overwrite --out (default: refuse)")
+    add_files(parser, "fairseq checkpoint")
     parser.set_defaults(func=run)
 
 
@@ -35,8 +27,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: see `strip_checkpoint`.
     """
     foreign = strip_checkpoint(args.path, args.out, overwrite=args.force)
-    before, after = (path.stat().st_size / MEGABYTE for path in (args.path, args.out))
-    print(f"{args.path} ({before:.1f} MB) -> {args.out} ({after:.1f} MB)")
+    print(f"{args.path} ({megabytes(args.path)}) -> {args.out} ({megabytes(args.out)})")
     if foreign:
         print(f"to load it, fairseq needs --user-dir: {' and '.join(foreign)} are not its own")
     return 0
