@@ -18,7 +18,7 @@ KD_LAMBDA=0 bash "$HERE/../$RECIPE/pretrain.sh"
 exec {lock}>&-
 
 sweep_settings # sets SHAPES PRUNED SPLITS METRIC ARCH FLAGS TEACHER_ARCH
-read -ra VARY <<<"${VARY:-$DEFAULT_VARY}"
+read -r -d "" -a VARY <<<"${VARY:-$DEFAULT_VARY}" || true # several lines, too
 python "$HERE/sweep.py" --recipe "$OUT" --out "$OUT/sweep" --arch "$ARCH" "${SHAPES[@]/#/--shape=}" \
   "${PRUNED[@]/#/--pruned=}" \
   --teacher-arch "$TEACHER_ARCH" --split "${SPLITS[@]}" --vary "${VARY[@]}" \
