@@ -75,9 +75,10 @@ def measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
         exports = Path(folder) / "exports"
         exports.mkdir()
         problem = _random_problem(args, Path(folder)) if args.random else _problem(args)
-        found = identify(problem.student).task
-        if found != args.task:
-            raise ValueError(f"--task {args.task}: --student {problem.student} is of {found}")
+        for flag, path in (("--student", problem.student), ("--teacher", problem.teacher)):
+            found = identify(path, flag).task
+            if found != args.task:
+                raise ValueError(f"--task {args.task}: {flag} {path} is of {found}")
         rows = benchmark_inference(problem, exports)
     blocks = "blocks of text" if args.task == LANGUAGE_MODELING else "sentences"
     report = {

@@ -50,13 +50,13 @@ class Student:
         return {"dict.txt": task.source_dictionary}
 
 
-def identify(path: Path) -> Identity:
-    """Reads a checkpoint.
+def identify(path: Path, flag: str = "--path") -> Identity:
+    """Reads a checkpoint that `flag` named.
 
     Raises:
         ValueError: it is missing, unusable, or a pruned model that is not compacted yet.
     """
-    state = stripped_state(read_checkpoint(path, "--path"))
+    state = stripped_state(read_checkpoint(path, flag))
     name = state["cfg"]["model"]["_name"]
     family = str(models.ARCH_MODEL_NAME_REGISTRY.get(name, name))
     task = state["cfg"]["task"]

@@ -153,7 +153,9 @@ def test_scores_are_those_of_one_by_one(tmp_path):
 
 
 def test_bad_input_is_listed(pair, tmp_path, capsys):
+    (cut := tmp_path / "cut.pt").write_bytes(b"PK")
     cases = [
+        (flags(pair, "--teacher", cut), [f"--teacher {cut}: expected a fairseq checkpoint"]),
         (("--random",), ["--teacher-arch: is needed with --random", "--student-arch"]),
         ((), ["--teacher: is needed without --random", "--student:", "--data:"]),
         (("--random", "--teacher-arch", "x", "--student-arch", "x", "--vocab", 3, "--length", 1),
