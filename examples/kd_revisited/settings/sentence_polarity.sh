@@ -3,11 +3,12 @@
 # one epoch). Shapes: the same number of parameters, embeddings included, within 4 %.
 DEFAULT_VARY="knowledge=logits,embedding,hidden,attention,relation,all layer_map*knowledge=hidden"
 DEFAULT_VARY+=" init*soft=0,0.5 soft=0,0.5,1,0.5_T2 shape*init=teacher_uniform"
+DEFAULT_VARY+=" shape=4x80*init=random,teacher_important,homodistil"
 
 sweep_settings() {
   source "$HERE/../sentence_polarity/settings.sh"
   SHAPES=("2x96" "$(shape 1 112)" "$(shape 3 88)" "$(shape 4 80)")
-  PRUNED=()
+  PRUNED=("4x80 --task prunable_sentence_prediction --prune-target-width 80 --prune-start 0.05 --prune-end 0.7")
   SPLITS=(valid test) # neither is used in training: the last update is measured, none is chosen
   METRIC=accuracy
   model "$STUDENT" "${UPDATES:-250}" "$STUDENT_FINETUNE_LR" "$FINETUNE_ARCH"
