@@ -30,7 +30,7 @@ class LossSettings:
         divergence: what the soft term measures.
         accuracy: whether the fused loss counts correct labels, which takes a pass over all logits.
         compiled: whether chunks of the fused loss go through torch.compile. Slower on a CPU; for
-            a GPU see `lightpaff benchmark loss --peers fused-compiled`. No flag of training sets it.
+            a GPU see `lightpaff benchmark loss --peers fused-compiled`. Training does not set it.
     """
 
     kd_lambda: float
