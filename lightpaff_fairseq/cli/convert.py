@@ -115,7 +115,8 @@ def _to_hf(args: argparse.Namespace, place: Path, out: Path) -> int:
     from ..interop.parity import TOLERANCE
     from ..interop.to_hf import write
 
-    OutputFolder(out, "--to hf", MARKS, place).check(args.force)
+    read = [place] if args.data is None else [place, args.data]
+    OutputFolder(out, "--to hf", MARKS, read).check(args.force)
     with new_folder(out) as folder:
         notes = write(place, args.data, folder)
         difference = huggingface.largest_difference(place, args.data, folder)

@@ -15,23 +15,24 @@ class OutputFolder:
     Attributes:
         flag: that named it, for the error messages.
         marks: files of which the command leaves at least one; --force replaces no folder without.
-        source: what the command reads; it may not lie in the folder.
+        sources: what the command reads; nothing of it may lie in the folder.
     """
 
     path: Path
     flag: str
     marks: Sequence[str]
-    source: Path
+    sources: Sequence[Path]
 
     def problem(self, force: bool) -> str | None:
         """Why it cannot be written, in words that start with the flag; or None."""
-        path, named = self.path, f"{self.flag} {self.path}"
-        if not path.absolute().parent.is_dir():
+        path, named = self.path.resolve(), f"{self.flag} {self.path}"
+        if not path.parent.is_dir():
             return f"{named}: the folder {path.parent} does not exist"
         if path.exists() and not path.is_dir():
             return f"{named}: expected a folder, found a file"
-        if self.source.resolve().is_relative_to(path.resolve()):
-            return f"{named}: expected another folder than that of what is read ({self.source})"
+        for source in self.sources:
+            if source.resolve().is_relative_to(path):
+                return f"{named}: expected another folder than that of what is read ({source})"
         if not path.is_dir() or not any(path.iterdir()):
             return None
         if not force:
@@ -55,8 +56,9 @@ def new_folder(out: Path) -> Iterator[Path]:
     """Yields an empty folder beside `out`, which takes its place if the block ends well.
 
     Whatever goes wrong inside, an interrupt too, leaves `out` as it was and nothing beside it.
+    Of a link, the folder that it points to is replaced.
     """
-    out = out.absolute()
+    out = out.resolve()
     temporary, old = (out.with_name(f"{out.name}.{x}{os.getpid()}") for x in ("tmp", "old"))
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -64,12 +66,9 @@ def new_folder(out: Path) -> Iterator[Path]:
         yield temporary
         if out.exists():
             out.replace(old)
-        try:
-            temporary.replace(out)
-        except OSError:
-            if old.exists():
-                old.replace(out)
-            raise
+        temporary.replace(out)
     finally:
+        if old.exists() and not out.exists():
+            old.replace(out)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

@@ -75,10 +75,11 @@ def export(request: Request) -> Report:
 
 def prepare(request: Request) -> Student:
     """Checks everything that can be checked without work, and loads the student."""
+    read = [x for x in (request.path, request.data, request.sentencepiece_model) if x is not None]
     problems: list[str | None] = [
         package_problem(request.to),
         quantization_problem(request.to, request.quantization),
-        OutputFolder(request.out, "--out", (RECORD,), request.path).problem(request.force),
+        OutputFolder(request.out, "--out", (RECORD,), read).problem(request.force),
     ]
     if request.sentences < 0:
         problems.append(f"--sentences: expected 0 (all) or more, found {request.sentences}")

@@ -67,7 +67,7 @@ def convert(wanted: Conversion) -> Converted:
     Raises:
         ValueError: bad input, see the functions of this package; nothing was written then.
     """
-    OutputFolder(wanted.out, "--to fairseq", MARKS, wanted.source).check(wanted.overwrite)
+    OutputFolder(wanted.out, "--to fairseq", MARKS, [wanted.source]).check(wanted.overwrite)
     config = read_config(wanted.source)
     try:
         family, architecture = find_family(config)

@@ -56,7 +56,7 @@ def convert(wanted: MassConversion) -> Converted:
         ValueError: the file or the dictionary is unusable, they do not fit each other, or tensors
             lack or are left over: all named.
     """
-    OutputFolder(wanted.out, "--to fairseq", MARKS, wanted.source).check(wanted.overwrite)
+    OutputFolder(wanted.out, "--to fairseq", MARKS, [wanted.source]).check(wanted.overwrite)
     theirs = read(wanted.source)
     vocabulary = read_dictionary(wanted.dictionary or wanted.source.parent / "dict.txt")
     sizes = _sizes(wanted, theirs, vocabulary)

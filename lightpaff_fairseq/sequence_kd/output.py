@@ -33,7 +33,7 @@ def check_output(folder: Path, data: Path, overwrite: bool) -> None:
     Raises:
         ValueError: see `OutputFolder`.
     """
-    OutputFolder(folder, "--out", (REPORT,), data).check(overwrite)
+    OutputFolder(folder, "--out", (REPORT,), [data]).check(overwrite)
 
 
 class DataFolder:

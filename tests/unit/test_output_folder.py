@@ -1,0 +1,63 @@
+"""Folders that commands write: complete or not at all, and never instead of what is read."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lightpaff_fairseq.convert.output_folder import OutputFolder, new_folder
+
+MARK = "mark.json"
+
+
+def write(out, text="new"):
+    with new_folder(out) as folder:
+        (folder / MARK).write_text(text)
+
+
+@pytest.fixture
+def old(tmp_path):
+    out = tmp_path / "out"
+    write(out, "old")
+    return out
+
+
+def test_of_a_link_the_folder_behind_it_is_replaced(old, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(old)
+    write(link)
+    assert link.is_symlink() and (old / MARK).read_text() == "new"
+    assert {x.name for x in tmp_path.iterdir()} == {"out", "link"}
+
+
+def test_a_link_to_nowhere(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "gone" / "out")
+    with pytest.raises(ValueError, match=r"--out .*link: the folder .*gone does not exist"):
+        OutputFolder(link, "--out", (MARK,), []).check(False)
+
+
+@pytest.mark.parametrize("broken", [KeyboardInterrupt, OSError])
+def test_the_old_folder_survives_whatever_happens_between_the_two_renames(old, monkeypatch, broken):
+    replace, calls = Path.replace, []
+
+    def interrupted(self, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise broken
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(broken):
+        write(old)
+    assert len(calls) == 3 and (old / MARK).read_text() == "old"
+    assert os.listdir(old.parent) == ["out"]
+
+
+def test_nothing_that_is_read_may_lie_in_it(old, tmp_path):
+    (tmp_path / "data").symlink_to(old)
+    other = tmp_path / "model.pt"
+    for read in ([old / "model.pt"], [other, old], [other, tmp_path / "data"], [old / "a" / "b"]):
+        with pytest.raises(ValueError, match="expected another folder than that of what is read"):
+            OutputFolder(old, "--out", (MARK,), read).check(True)
+    OutputFolder(old, "--out", (MARK,), [other, tmp_path]).check(True)
