@@ -17,6 +17,7 @@ from .huggingface import (
     Source,
     check_weights,
     copy_side_files,
+    full_config,
     load_source,
     load_tokenizer,
     read_config,
@@ -73,7 +74,7 @@ def convert(wanted: Conversion) -> Converted:
         family, architecture = find_family(config)
     except ValueError as error:
         raise ValueError(f"--from hf {wanted.source}: {error}") from error
-    full = _full_config(wanted.source, architecture)
+    full = full_config(wanted.source, architecture)
     problems = family.problems(full, Wanted(wanted.segment))
     if problems:
         raise ValueError(f"--from hf {wanted.source}: {'; '.join(problems)}")
@@ -88,15 +89,6 @@ def convert(wanted: Conversion) -> Converted:
     source = load_source(wanted.source, family, architecture, {r.theirs for r in rows})
     with new_folder(wanted.out) as folder:
         return _write(wanted, family, source, (vocabulary, rows, tokenizer), folder)
-
-
-def _full_config(folder: Path, architecture: str) -> dict[str, Any]:
-    """The configuration with transformers' defaults filled in."""
-    from .packages import transformers_package
-
-    kind = getattr(transformers_package(), architecture).config_class
-    values: dict[str, Any] = kind.from_pretrained(folder, local_files_only=True).to_dict()
-    return values
 
 
 def _write(

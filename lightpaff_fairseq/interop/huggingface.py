@@ -1,7 +1,6 @@
 """Reading and writing Hugging Face folders, safely and without a network."""
 
 import json
-import pickle
 import re
 import shutil
 from collections.abc import Sequence, Set
@@ -9,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .family import Family
 from .packages import transformers_package
+from .pickles import load_tensors
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.json")
+NAMES = (("model", "safetensors"), ("pytorch_model", "bin"))  # of files with weights, or shards
 FOREIGN = ("*.md", ".*", "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.pt", "*.pth")
 LARGEST_SIDE_FILE = 64 * 2**20  # bytes: tokenizers are smaller, weights are larger
 
@@ -65,27 +65,55 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def full_config(folder: Path, architecture: str) -> dict[str, Any]:
+    """The configuration of a folder with the defaults of a class filled in.
+
+    Raises:
+        ValueError: it holds what the class refuses, or the weights are quantised.
+    """
+    kind = getattr(transformers_package(), architecture).config_class
+    try:
+        values: dict[str, Any] = kind.from_pretrained(folder, local_files_only=True).to_dict()
+    except Exception as error:  # whatever transformers raises
+        raise ValueError(
+            f"--from hf {folder / 'config.json'}: transformers refuses it: {short(error)}"
+        ) from error
+    if values.get("quantization_config"):
+        raise ValueError(
+            f"--from hf {folder}: quantization_config: expected none, found quantised weights; "
+            "convert the model that they were made of"
+        )
+    return values
+
+
+def short(error: Exception) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def check_weights(folder: Path) -> None:
-    """Refuses a folder without weights, or with a pickle that would run code.
+    """Refuses a folder without weights, with damaged ones or with a pickle that would run code.
 
     Raises:
         ValueError: names the file and, for a pickle, what it wants to call.
     """
-    safe, pickles = sorted(folder.glob("*.safetensors")), sorted(folder.glob("*.bin"))
-    if not safe and not pickles:
+    from safetensors import SafetensorError, safe_open
+
+    # Only what transformers reads, in its order: a training_args.bin beside it is nobody's business
+    found = [sorted(folder.glob(f"{name}*.{end}")) for name, end in NAMES]
+    paths = next((each for each in found if each), [])
+    if not paths:
         raise ValueError(
             f"--from hf {folder}: expected model.safetensors or pytorch_model.bin, found neither"
         )
-    for path in () if safe else pickles:
+    for path in paths:
+        if path.suffix == ".bin":
+            load_tensors(path, "--from hf", "meta")
+            continue
         try:
-            torch.load(path, map_location="meta", weights_only=True)
-        except pickle.UnpicklingError as error:
-            wanted = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-            raise ValueError(
-                f"--from hf {path}: refused: to load it would run code of its own "
-                f"({', '.join(wanted) or str(error).splitlines()[0]})"
-            ) from error
-        except (RuntimeError, EOFError, OSError) as error:
+            with safe_open(path, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
             raise ValueError(f"--from hf {path}: damaged: {error}") from error
 
 
@@ -98,8 +126,7 @@ def load_source(folder: Path, family: Family, architecture: str, needed: Set[str
         ValueError: weights are missing, left over, of another shape or not zero where they have to
             be: all are named.
     """
-    package = transformers_package()
-    model_class = getattr(package, architecture)
+    model_class = getattr(transformers_package(), architecture)
     try:
         config = model_class.config_class.from_pretrained(folder, local_files_only=True)
         model, info = model_class.from_pretrained(
@@ -110,8 +137,10 @@ def load_source(folder: Path, family: Family, architecture: str, needed: Set[str
             dtype="auto",
             ignore_mismatched_sizes=True,
         )
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(f"--from hf {folder}: transformers cannot load it: {error}") from error
+    except Exception as error:  # whatever transformers raises
+        raise ValueError(
+            f"--from hf {folder}: transformers cannot load it: {short(error)}"
+        ) from error
     _check_loaded(folder, family, info, needed)
     model = model.eval()
     _check_zero(folder, family, dict(model.state_dict()))
@@ -128,8 +157,7 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         return transformers_package().AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever a tokenizer of any kind raises
-        first = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ValueError(f"--from hf {folder}: no usable tokenizer: {first}") from error
+        raise ValueError(f"--from hf {folder}: no usable tokenizer: {short(error)}") from error
 
 
 def _check_loaded(folder: Path, family: Family, info: dict[str, Any], needed: Set[str]) -> None:

@@ -7,7 +7,6 @@ row p + that index + 1. Source: microsoft/MASS, MASS-summarization/mass.
 """
 
 import json
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ..convert.output_folder import OutputFolder, new_folder
 from . import checkpoint
 from .encoding import SETTINGS
 from .from_hf import MARKS, MODEL, Converted
+from .pickles import load_tensors
 from .seq2seq import FLAGS, PARTS
 from .tables import Positions, Row, Rows, Stacked, expand, linear, row, to_fairseq
 from .vocabulary import SPECIAL, Vocabulary
@@ -83,27 +83,23 @@ def convert(wanted: MassConversion) -> Converted:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The state dict of a released file.
+    """The state dict of a released file, in float32.
 
     Raises:
         ValueError: no such file, damaged, a pickle that would run code, or no MASS model.
     """
     if not path.is_file():
         raise ValueError(f"--from mass {path}: no such file")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        first = str(error).strip().splitlines()[0]
-        raise ValueError(f"--from mass {path}: refused: not only tensors: {first}") from error
-    except (RuntimeError, EOFError, OSError) as error:
-        raise ValueError(f"--from mass {path}: damaged: {error}") from error
+    state = load_tensors(path, "--from mass")
     state = state.get("model", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
-        raise ValueError(f"--from mass {path}: expected a state dict, found {type(state).__name__}")
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(x, Tensor) for name, x in state.items()
+    ):
+        raise ValueError(f"--from mass {path}: expected names and tensors alone, found others")
     wanted = ("encoder.embed_tokens.weight", "encoder.emb_layer_norm.weight")
     if any(name not in state for name in wanted):
         raise ValueError(f"--from mass {path}: expected a MASS model with {' and '.join(wanted)}")
-    return dict(state)
+    return {name: x.float() if x.is_floating_point() else x for name, x in state.items()}
 
 
 def read_dictionary(path: Path) -> Vocabulary:
@@ -114,7 +110,7 @@ def read_dictionary(path: Path) -> Vocabulary:
     """
     if not path.is_file():
         raise ValueError(f"--dict {path}: no such file (the dict.txt of the release)")
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")  # as fairseq
     pieces = [line.rsplit(" ", 1)[0] for line in lines if line.strip()]
     ids = {piece: i for i, piece in enumerate(pieces)}
     missing = [piece for piece in COUNTERPARTS if piece not in ids]
