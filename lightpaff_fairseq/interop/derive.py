@@ -49,6 +49,8 @@ def derive(model: str, section: Section, tensors: Mapping[str, Tensor], order: T
     if problems + more:
         raise ValueError("no class of transformers holds this model: " + "; ".join(problems + more))
     ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
+    if family not in (ROBERTA, GPT2):  # their defaults are 2, whatever number </s> has
+        ids |= {"decoder_start_token_id": 2, "forced_eos_token_id": 2}
     return family, {**{name: int(order[i]) for name, i in ids.items()}, **config}
 
 
@@ -87,9 +89,7 @@ def _roberta(section: Section, tensors: Mapping[str, Tensor]) -> tuple[Family, A
         "tie_word_embeddings": not section.get("untie_weights_roberta", False),
     }
     for head in heads:
-        weight = tensors[f"classification_heads.{head}.out_proj.weight"]
         inner = len(tensors[f"classification_heads.{head}.dense.weight"])
-        config["num_labels"] = len(weight)
         if inner != config["hidden_size"]:
             problems.append(
                 f"classification head: expected a width of {config['hidden_size']}, found {inner}"
@@ -189,7 +189,6 @@ def _seq2seq_config(
         "activation_dropout": section.get("activation_dropout") or section.get("relu_dropout") or 0,
         "max_position_embeddings": positions,
         "scale_embedding": not section.get("no_scale_embedding"),
-        "decoder_start_token_id": 2,
         "tie_word_embeddings": bool(section.get("share_all_embeddings")),
     }
     if family is FSMT:

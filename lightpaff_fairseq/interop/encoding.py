@@ -10,11 +10,29 @@ from typing import Any
 from fairseq.data import encoders
 
 from .family import Family
+from .pieces import pieces_problem
 from .vocabulary import Vocabulary
+from .word_pieces import check_word_pieces, write_word_pieces
 
 PIECES = "sentencepiece.bpe.model"
 SETTINGS = "encoding.json"
 PIECE_FILES = (PIECES, "spiece.model", "sentencepiece.model", "source.spm")
+
+
+def check_encoding(family: Family, vocabulary: Vocabulary, tokenizer: Any, source: Path) -> None:
+    """Checks that fairseq's own `--bpe` gives the symbols that the tokenizer gives.
+
+    Raises:
+        ValueError: the source lacks the file that it reads, or it cuts text otherwise; of a
+            byte-level BPE `read_vocabulary` has seen to that.
+    """
+    if family.alphabet == "wordpiece":
+        check_word_pieces(tokenizer)
+    elif vocabulary.merges is None:
+        path = _pieces_file(source)
+        problem = pieces_problem(path, vocabulary.symbols)
+        if problem:
+            raise ValueError(f"{path.name}: {problem}")
 
 
 def write_encoding(
@@ -24,39 +42,28 @@ def write_encoding(
 
     Returns:
         the flags for fairseq-interactive and the like.
-    Raises:
-        ValueError: the source lacks the file that fairseq's tokenizer reads.
     """
     if vocabulary.merges is not None:
         flags = {"--bpe": "gpt2", **vocabulary.merges.write(folder)}
     elif family.alphabet == "wordpiece":
-        flags = _wordpiece(tokenizer, folder)
+        flags = write_word_pieces(tokenizer, folder)
     else:
-        flags = {"--bpe": "sentencepiece", "--sentencepiece-model": _pieces(source, folder)}
+        flags = {"--bpe": "sentencepiece", "--sentencepiece-model": PIECES}
+        shutil.copyfile(_pieces_file(source), folder / PIECES)
+        if (source / "target.spm").is_file():
+            shutil.copyfile(source / "target.spm", folder / "target.spm")
     (folder / SETTINGS).write_text(json.dumps(flags, indent=1), encoding="utf-8")
     return " ".join(f"{flag} {value}".strip() for flag, value in flags.items())
 
 
-def _wordpiece(tokenizer: Any, folder: Path) -> dict[str, str]:
-    tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-    text = "".join(f"{token}\n" for token, _ in tokens)
-    (folder / "vocab.txt").write_text(text, encoding="utf-8")
-    flags = {"--bpe": "bert", "--bpe-vocab-file": "vocab.txt"}
-    lower = json.loads(tokenizer.backend_tokenizer.to_str())["normalizer"] or {}
-    return flags if lower.get("lowercase", False) else {**flags, "--bpe-cased": ""}
-
-
-def _pieces(source: Path, folder: Path) -> str:
+def _pieces_file(source: Path) -> Path:
     found = next((source / name for name in PIECE_FILES if (source / name).is_file()), None)
     if found is None:
         raise ValueError(
-            f"--from hf {source}: expected the SentencePiece model that fairseq encodes text "
-            f"with ({', '.join(PIECE_FILES)}), found none"
+            "expected the SentencePiece model that fairseq encodes text with "
+            f"({', '.join(PIECE_FILES)}), found none"
         )
-    shutil.copyfile(found, folder / PIECES)
-    if (source / "target.spm").is_file():
-        shutil.copyfile(source / "target.spm", folder / "target.spm")
-    return PIECES
+    return found
 
 
 def encoder(folder: Path) -> Callable[[str], str]:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..convert.output_folder import OutputFolder, new_folder
-from . import bert, checkpoint
-from .encoding import SETTINGS, write_encoding
+from . import bert, checkpoint, labels
+from .encoding import SETTINGS, check_encoding, write_encoding
 from .families import find_family
 from .family import Family, Wanted
 from .huggingface import (
@@ -75,13 +75,14 @@ def convert(wanted: Conversion) -> Converted:
     except ValueError as error:
         raise ValueError(f"--from hf {wanted.source}: {error}") from error
     full = full_config(wanted.source, architecture)
-    problems = family.problems(full, Wanted(wanted.segment))
+    problems = family.problems(full, Wanted(wanted.segment)) + labels.problems(full, architecture)
     if problems:
         raise ValueError(f"--from hf {wanted.source}: {'; '.join(problems)}")
     check_weights(wanted.source)
     tokenizer = load_tokenizer(wanted.source)
     try:
         vocabulary = read_vocabulary(tokenizer, full, family)
+        check_encoding(family, vocabulary, tokenizer, wanted.source)
     except ValueError as error:
         raise ValueError(f"--from hf {wanted.source}: {error}") from error
     order = torch.tensor(vocabulary.order)
@@ -147,8 +148,8 @@ def _task(
     names = ["dict.txt"]
     task, flags = family.task, []
     one, two = wanted.languages
-    if source.architecture.endswith("ForSequenceClassification"):
-        task, flags = "sentence_prediction", _classes(source, folder)
+    if source.architecture.endswith(labels.SUFFIX):
+        task, flags = "sentence_prediction", labels.task_flags(source.config, folder)
         names.append("input0/dict.txt")
     elif task == "masked_lm":
         flags = ["--tokens-per-sample", str(bert.positions(source.config))]
@@ -171,19 +172,6 @@ def _task(
         (folder / name).parent.mkdir(exist_ok=True)
         vocabulary.write(folder / name)
     return task, flags
-
-
-def _classes(source: Source, folder: Path) -> list[str]:
-    """Flags of a classifier; writes the names of its classes."""
-    labels = source.config["id2label"]
-    flags = ["--num-classes", str(len(labels)), "--init-token", "0", "--separator-token", "2"]
-    if len(labels) == 1:
-        return [*flags, "--regression-target"]
-    (folder / "label").mkdir()
-    names = [labels[key] for key in sorted(labels, key=int)]
-    text = "".join(f"{name} 1\n" for name in names)
-    (folder / "label" / "dict.txt").write_text(text, encoding="utf-8")
-    return flags
 
 
 def _with_mlm_head(tensors: dict[str, Tensor], untied: bool, notes: list[str]) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from ..convert.building import fill_in
 from ..convert.checkpoint import read_checkpoint
 from ..convert.layout import value_of
 from ..convert.strip import plain
-from . import checkpoint
+from . import checkpoint, labels
 from .derive import derive
 from .families import IMPORTED
 from .family import Family
@@ -116,6 +116,7 @@ def write(path: Path, data: Optional[Path], folder: Path) -> list[str]:
     name = f"{prefix}ForSequenceClassification" if classes else family.classes[0]
     package = transformers_package()
     kind = getattr(package, name)
+    config = labels.named(config, ours.task, ours.tensors)
     values = {k: v for k, v in config.items() if k not in ("architectures", "transformers_version")}
     model = kind(kind.config_class(**values)).eval()
     full = {**model.config.to_dict(), "tie_word_embeddings": model.config.tie_word_embeddings}
@@ -172,11 +173,6 @@ def _as_it_came(
             "--from fairseq: a Marian model does not go back: its bias, start symbol and positions "
             "were folded into weights"
         )
-    heads = [n for n in ours.tensors if n.endswith(".out_proj.weight") and "classification" in n]
-    for name in heads:
-        if len(config["id2label"]) != len(ours.tensors[name]):
-            config.pop("id2label"), config.pop("label2id")
-            config["num_labels"] = len(ours.tensors[name])
     return family, config
 
 

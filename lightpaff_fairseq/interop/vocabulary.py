@@ -66,9 +66,13 @@ def read_vocabulary(tokenizer: Any, config: Config, family: Family) -> Vocabular
     special = _special_ids(tokenizer, {t: i for i, t in tokens.items()}, family)
     if family.alphabet == "marian":
         special[0] = size  # a row of its own, see `marian`
-    lacking = [name for name, i in zip(SPECIAL, special, strict=True) if i is None]
+    ids = dict(zip(SPECIAL, special, strict=True))
+    lacking = [name for name, i in ids.items() if i is None]
     if lacking:
         problems.append(f"the tokenizer has no counterpart of {', '.join(lacking)}")
+    shared = [name for name, i in ids.items() if i is not None and special.count(i) > 1]
+    if shared:
+        problems.append(f"the tokenizer has one token for {' and '.join(shared)}")
     if problems:
         raise ValueError("; ".join(problems))
     order = [i for i in special if i is not None]
@@ -103,10 +107,10 @@ def _special_ids(tokenizer: Any, ids: Mapping[str, int], family: Family) -> list
     names = [_role(tokenizer, role) for role in ROLES]
     if family.model_type == "gpt2":
         letters = bytes_to_unicode()
-        spare = iter(letters[byte] for byte in NEVER_IN_UTF8)
-        end = names[2]
-        others = [n if n is not None and n != end else next(spare) for n in names[:2] + names[3:]]
-        names = [*others[:2], end, others[2]]
+        spare, taken = iter(letters[byte] for byte in NEVER_IN_UTF8), {names[2], None}
+        for i in (0, 1, 3):
+            names[i] = next(spare) if names[i] in taken else names[i]
+            taken.add(names[i])
     return [ids.get(name) if name is not None else None for name in names]
 
 
