@@ -9,6 +9,7 @@ import torch
 from ..convert.building import build, heads_in
 from ..interop import parity, to_hf
 from ..interop.from_hf import RECORD
+from ..interop.ours import read
 from ..interop.packages import transformers_package
 
 
@@ -31,7 +32,7 @@ def largest_difference(path: Path, data: Optional[Path], folder: Path) -> float:
     Args:
         path, data: as for `write`; `folder`: what it wrote.
     """
-    ours = to_hf.read(path, data)
+    ours = read(path, data)
     model = build(ours.cfg.model, ours.task, heads_in(ours.tensors), "--from fairseq").float()
     model.load_state_dict(dict(ours.tensors), strict=True, model_cfg=ours.cfg.model)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

@@ -4,24 +4,22 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
 import fairseq.models as models
 import torch
-from fairseq.data import Dictionary
 from torch import Tensor
 
 from ..convert.building import fill_in
-from ..convert.checkpoint import read_checkpoint
 from ..convert.layout import value_of
 from ..convert.strip import plain
 from . import checkpoint, labels
 from .derive import derive
 from .families import IMPORTED
 from .family import Family
-from .from_hf import ORIGIN, RECORD
+from .from_hf import RECORD
+from .ours import Ours, read
 from .packages import transformers_package
 from .seq2seq import FSMT
 from .tables import expand, to_huggingface
@@ -37,67 +35,12 @@ KIND = (
     "activation_fn layernorm_embedding no_scale_embedding share_all_embeddings "
     "untie_weights_roberta"
 ).split()
-
-
-@dataclass(frozen=True)
-class Ours:
-    """A fairseq checkpoint, read, with the dictionaries it belongs to.
-
-    Attributes:
-        origin: `huggingface/` of the folder that its vocabulary came from, or None.
-    """
-
-    cfg: Any
-    tensors: dict[str, Tensor]
-    task: Any
-    origin: Optional[Path]
-
-    @property
-    def order(self) -> list[int]:
-        """The Hugging Face id of each symbol of the target dictionary."""
-        return list(self.record.get("order", range(len(self.target))))
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """What was noted when the vocabulary came from Hugging Face; else nothing."""
-        if self.origin is None:
-            return {}
-        found: dict[str, Any] = json.loads((self.origin / RECORD).read_text(encoding="utf-8"))
-        return found
-
-    @property
-    def target(self) -> Dictionary:
-        """The dictionary of what the model predicts."""
-        return self.task.target_dictionary or self.task.source_dictionary
-
-
-def read(path: Path, data: Optional[Path]) -> Ours:
-    """Reads a checkpoint with its dictionaries.
-
-    Args:
-        data: the folder of the dictionaries; None: the checkpoint's, or where it was trained.
-    Raises:
-        ValueError: the file is unusable, or there are no dictionaries.
-    """
-    state = read_checkpoint(path, "--from fairseq")
-    cfg = state["cfg"]
-    beside = path.parent if any(path.parent.glob("dict*.txt")) else None
-    folder = data or beside or Path(str(value_of(cfg.task, "data")).split(":")[0])
-    try:
-        task = checkpoint.set_up(cfg, folder)
-    except Exception as error:  # whatever a task of any kind raises
-        raise ValueError(
-            f"--data {folder}: expected the dictionaries of {path}, found none: {error}"
-        ) from error
-    places = [path.parent / ORIGIN, folder / ORIGIN]
-    origin = next((p for p in places if (p / RECORD).is_file()), None)
-    found = Ours(cfg, dict(state["model"]), task, origin)
-    if len(found.order) != len(found.target):
-        raise ValueError(
-            f"--data {folder}: expected {len(found.order)} symbols, as {origin} says, found "
-            f"{len(found.target)}"
-        )
-    return found
+TIES = ("share_all_embeddings", "share_decoder_input_output_embed")  # the first sets the second
+POSITIONS = {  # learned ones, and how many there are
+    "encoder.sentence_encoder.embed_positions.weight": "max_positions",
+    "encoder.embed_positions.weight": "max_source_positions",
+    "decoder.embed_positions.weight": "max_target_positions",
+}
 
 
 def write(path: Path, data: Optional[Path], folder: Path) -> list[str]:
@@ -168,6 +111,11 @@ def _as_it_came(
     compared = [f"{side}_{key}" for side in ("encoder", "decoder") for key in SHAPE]
     if any((values.get(k) or None) != (built.get(k) or None) for k in [*compared, *KIND]):
         return None
+    if any(map(values.get, TIES)) != any(map(built.get, TIES)):
+        return None
+    tables = {key: ours.tensors[name] for name, key in POSITIONS.items() if name in ours.tensors}
+    if any(len(table) != int(built[key]) + 2 for key, table in tables.items()):
+        return None
     if family.model_type == "marian":
         raise ValueError(
             "--from fairseq: a Marian model does not go back: its bias, start symbol and positions "
@@ -215,10 +163,14 @@ def _load(model: Any, theirs: dict[str, Tensor]) -> None:
     for name, tensor in state.items():
         if re.fullmatch(ZERO, name):
             theirs[name] = torch.zeros_like(tensor)
+    shapes = [n for n, x in theirs.items() if n in state and x.shape != state[n].shape]
+    if shapes:
+        text = (f"{n} {tuple(theirs[n].shape)} instead of {tuple(state[n].shape)}" for n in shapes)
+        raise ValueError(f"--from fairseq: weights of another shape: {', '.join(text)}")
     missing, extra = model.load_state_dict(theirs, strict=False)
     tied = [n for n in missing if "embed_positions" not in n and not n.endswith("decoder.bias")]
     if tied or extra:
-        raise ValueError(f"transformers' class lacks {extra} and wants {tied}")
+        raise ValueError(f"--from fairseq: transformers' class lacks {extra} and wants {tied}")
     model.tie_weights()
 
 
