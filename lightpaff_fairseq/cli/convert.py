@@ -2,10 +2,19 @@
 
 import argparse
 import logging
+import re
 import warnings
 from pathlib import Path
 
 SOURCES, TARGETS = ("hf", "mass", "fairseq"), ("fairseq", "hf")
+LANGUAGES = ("source", "target")  # unless --langs says others
+OF = {  # what a flag may be given with
+    "segment": ("hf",),
+    "langs": ("hf", "mass"),
+    "dict": ("mass",),
+    "heads": ("mass",),
+    "data": ("fairseq",),
+}
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,7 +61,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--langs",
         nargs=2,
-        default=("source", "target"),
         metavar=("SRC", "TGT"),
         help="the languages to record in a translation model (default: source target)",
     )
@@ -85,15 +93,33 @@ def run(args: argparse.Namespace) -> int:
             f"--from {kind} --to {to}: expected --from hf or mass --to fairseq, or --from fairseq "
             "--to hf"
         )
+    _check(args, kind)
     if to == "hf":
         return _to_hf(args, Path(place), Path(out))
     return _to_fairseq(args, kind, Path(place), Path(out))
 
 
+def _check(args: argparse.Namespace, kind: str) -> None:
+    """Refuses what would have no effect, and languages that cannot be part of a file's name."""
+    problems = [
+        f"--{name}: expected with --from {' or '.join(kinds)}, found with --from {kind}"
+        for name, kinds in OF.items()
+        if getattr(args, name) is not None and kind not in kinds
+    ]
+    problems += [
+        f"--langs: expected two names of letters, digits, _ and -, found {language!r}"
+        for language in args.langs or ()
+        if not re.fullmatch(r"[\w-]+", language)
+    ]
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
 def _to_fairseq(args: argparse.Namespace, kind: str, place: Path, out: Path) -> int:
     from ..interop import from_hf, mass
 
-    languages = (args.langs[0], args.langs[1])
+    one, two = args.langs or LANGUAGES
+    languages = (one, two)
     if kind == "mass":
         wanted = mass.MassConversion(place, out, args.dict, languages, args.heads, args.force)
         found = mass.convert(wanted)
