@@ -16,7 +16,7 @@ from ..export.quality import score_answers
 from ..export.samples import Sample, split_samples
 from ..export.student import LANGUAGE_MODELING, Student
 from ..teachers.checkpoint import first_difference
-from .inference_backends import FAIRSEQ, Variant, make_variants
+from .inference_backends import FAIRSEQ, Variant, plan_variants, write_variants
 from .memory import peak_extra_bytes
 from .timing import interleaved_times, median_ratio
 
@@ -88,21 +88,20 @@ def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
         one row a variant, the teacher in fairseq first. Times are medians over the rounds, ratios
         medians of ratios within a round; latencies (p50, p95) are over sentences and rounds.
     Raises:
-        ValueError: bad flags or files; models with different dictionaries; see `make_variants`.
+        ValueError: bad flags or files; models with different dictionaries; see `plan_variants`.
     """
     check_problem(problem)
-    settings = {"data": problem.data, "search": problem.search, "device": problem.device}
-    models, variants, rows = {}, [], []
-    for role, path in (("teacher", problem.teacher), ("student", problem.student)):
-        model, found = make_variants(role, path, folder, problem.backends, settings)
-        models[role] = model
-        variants += found
-        params = count_parameters(model.identity.state["model"])
-        rows += [{"name": v.name, "params": params, "size_mb": v.size_mb} for v in found]
-    _check_pair(models["teacher"], models["student"])
+    models, planned = _plan(problem, folder)
     for model in models.values():  # the student's remain; the teacher must take them, too
         batches = split_samples(model, problem.subset, problem.sentences, problem.batch)
     single = split_samples(models["student"], problem.subset, problem.latency_sentences, batch=1)
+    variants: list[Variant] = []
+    rows: list[Row] = []
+    for role, model in models.items():
+        write_variants(model, planned[role])
+        variants += planned[role]
+        params = count_parameters(model.identity.state["model"])
+        rows += [{"name": v.name, "params": params, "size_mb": v.size_mb} for v in planned[role]]
     light = {role: replace(model, model=None) for role, model in models.items()}
     student = light["student"]
     del models
@@ -116,6 +115,20 @@ def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
         del runs
         _add_memory(rows, variants, problem)
     return rows
+
+
+def _plan(
+    problem: InferenceProblem, folder: Path
+) -> tuple[dict[str, Student], dict[str, list[Variant]]]:
+    """Both models, which fit each other, and what they are measured on; nothing is written yet."""
+    settings = {"data": problem.data, "search": problem.search, "device": problem.device}
+    found = {
+        role: plan_variants(role, path, folder, problem.backends, settings)
+        for role, path in (("teacher", problem.teacher), ("student", problem.student))
+    }
+    models = {role: model for role, (model, _) in found.items()}
+    _check_pair(models["teacher"], models["student"])
+    return models, {role: variants for role, (_, variants) in found.items()}
 
 
 def _check_pair(teacher: Student, student: Student) -> None:

@@ -77,7 +77,8 @@ class Variant:
 
     def open(self) -> Student:
         """The checkpoint, for its task; see `load_student`."""
-        return load_student(Identity(self.path, {}, self.family, self.task), self.data)
+        identity = Identity(self.path, {}, self.family, self.task, f"--{self.role}")
+        return load_student(identity, self.data)
 
     def load(self, task_of: Student) -> Engine:
         """The model from disk.
@@ -126,14 +127,14 @@ def _fits(backend: Backend, identity: Identity, device: str) -> bool:
     return (identity.family, identity.task) in TARGETS[backend.target].students
 
 
-def make_variants(
+def plan_variants(
     role: str, path: Path, folder: Path, choice: Sequence[str], settings: dict[str, Any]
 ) -> tuple[Student, list[Variant]]:
-    """Writes a model in every format, and compares the float32 ones with fairseq.
+    """A model and what it is to be measured on; nothing is written yet.
 
     Args:
         role: teacher or student; `path`: its checkpoint.
-        folder: gets a folder a format.
+        folder: will get a folder a format.
         choice: as `choose_backends` wants it.
         settings: `data`, `search` and `device` of `Variant`.
     Returns:
@@ -141,25 +142,31 @@ def make_variants(
     Raises:
         ValueError: see `choose_backends` and `export`.
     """
-    identity = identify(path)
+    identity = identify(path, f"--{role}")
     names = choose_backends(choice, identity, settings["device"])
     student = load_student(identity, settings["data"])
     settings = {**settings, "search": limited(settings["search"], student)}
     settings |= {"family": identity.family, "task": identity.task}
     base = Variant(role, FAIRSEQ, path, folder=None, **settings)
-    variants = []
-    for name in names:
-        target, quantization = BACKENDS[name].target, BACKENDS[name].quantization
-        place = None if target is None else folder / f"{role}-{name}"
-        if target is not None and place is not None:
-            place.mkdir()
-            TARGETS[target].load().write(student, place, quantization)
-        variants.append(replace(base, backend=name, folder=place))
+    places = {n: folder / f"{role}-{n}" if BACKENDS[n].target else None for n in names}
+    return student, [replace(base, backend=n, folder=place) for n, place in places.items()]
+
+
+def write_variants(student: Student, variants: Sequence[Variant]) -> None:
+    """Writes a model in every format, and compares the float32 ones with fairseq.
+
+    Raises:
+        ValueError: a format does not take it, or computes something else.
+    """
+    for variant in variants:
+        backend = BACKENDS[variant.backend]
+        if backend.target is not None and variant.folder is not None:
+            variant.folder.mkdir()
+            TARGETS[backend.target].load().write(student, variant.folder, backend.quantization)
     for variant in variants:
         backend = BACKENDS[variant.backend]
         if backend.target and not backend.quantization:
             _check(variant, student)
-    return student, variants
 
 
 def _check(variant: Variant, student: Student) -> None:
@@ -167,4 +174,4 @@ def _check(variant: Variant, student: Student) -> None:
     reference = fairseq_engine(student, variant.search, "cpu")
     exported = replace(variant, device="cpu").load(student)
     largest = largest_difference(reference, exported, random_samples(student, PARITY_SENTENCES))
-    check_difference(variant.path, largest, "random symbols")
+    check_difference(student.identity.named, largest, "random symbols")

@@ -16,6 +16,7 @@ from ..export.engines import Search
 from ..export.student import LANGUAGE_MODELING, TRANSLATION, identify
 
 SMALLEST_VOCAB = 16
+NEEDED = {True: ("teacher_arch", "student_arch"), False: ("teacher", "student", "data")}  # --random
 
 
 def add_parser(kinds: Any) -> argparse.ArgumentParser:
@@ -103,12 +104,14 @@ def _threads() -> dict[str, int]:
 
 
 def _check(args: argparse.Namespace) -> None:
-    problems = []
-    needed = ("teacher_arch", "student_arch") if args.random else ("teacher", "student", "data")
-    for name in needed:
-        if getattr(args, name) is None:
-            mode = "with" if args.random else "without"
-            problems.append(f"--{name.replace('_', '-')}: is needed {mode} --random")
+    problems, mode = [], "with" if args.random else "without"
+    for random, names in NEEDED.items():
+        text = "is needed" if random == args.random else "has no effect"
+        problems += [
+            f"--{name.replace('_', '-')}: {text} {mode} --random"
+            for name in names
+            if (getattr(args, name) is None) == (random == args.random)
+        ]
     for side in () if args.random else ("teacher", "student"):
         path = getattr(args, side)
         if path is not None and not path.is_file():

@@ -40,7 +40,7 @@ def write(student: Student, folder: Path, quantization: str | None) -> None:
         except Exception as error:  # whatever it raises for a model that it does not know
             reason = " ".join(str(error).split())
             raise ValueError(
-                f"--path {student.identity.path}: CTranslate2's converter refuses it: {reason}"
+                f"{student.identity.named}: CTranslate2's converter refuses it: {reason}"
             ) from error
 
 

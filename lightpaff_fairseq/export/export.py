@@ -167,5 +167,5 @@ def _huggingface(student: Student, folder: Path) -> Report:
     module.write(path, data, folder)
     largest = float(module.largest_difference(path, data, folder))
     inputs = "samples of its own"
-    check_difference(path, largest, inputs)
+    check_difference(student.identity.named, largest, inputs)
     return Report(Parity(0, inputs, largest, None))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Optional
 
 import numpy as np
@@ -46,7 +45,7 @@ def compare(
     """
     sentences = sum(len(sample["id"]) for sample in samples)
     largest = largest_difference(reference, exported, samples)
-    check_difference(student.identity.path, largest, inputs)
+    check_difference(student.identity.named, largest, inputs)
     beams = None
     if student.identity.task == TRANSLATION:
         beams = sum(_same_beams(student, reference, exported, sample) for sample in samples)
@@ -62,11 +61,11 @@ def largest_difference(reference: Engine, exported: Engine, samples: Sequence[Sa
     return largest
 
 
-def check_difference(path: Path, largest: float, inputs: str) -> None:
-    """Raises ValueError if log-probabilities differ by more than rounding explains."""
+def check_difference(named: str, largest: float, inputs: str) -> None:
+    """Raises ValueError if log-probabilities of the model that a flag named differ too much."""
     if not largest <= TOLERANCE:
         raise ValueError(
-            f"--path {path}: the exported model does not compute what fairseq does: largest "
+            f"{named}: the exported model does not compute what fairseq does: largest "
             f"difference {largest:.1e} on {inputs}, expected {TOLERANCE:.0e} at most"
         )
 
@@ -89,7 +88,7 @@ def _same_beams(student: Student, reference: Engine, exported: Engine, sample: S
         compared += 1
         if ours.symbols != theirs.symbols and not _tie(ours, theirs):
             raise ValueError(
-                f"--path {student.identity.path}: beam search differs: fairseq gives "
+                f"{student.identity.named}: beam search differs: fairseq gives "
                 f"{' '.join(ours.symbols)!r} ({ours.score:.5f}), the exported model "
                 f"{' '.join(theirs.symbols)!r} ({theirs.score:.5f})"
             )

@@ -46,7 +46,7 @@ def split_samples(student: Student, subset: str, count: int, batch: int = BATCH)
     if too_long:
         raise ValueError(
             f"--gen-subset {subset}: {len(too_long)} sentences (the first is number {too_long[0]}) "
-            f"are longer than --path {student.identity.path} takes: {limit} tokens"
+            f"are longer than {student.identity.named} takes: {limit} tokens"
         )
     order = sorted(chosen.tolist(), key=dataset.num_tokens)
     starts = range(0, len(order), batch)

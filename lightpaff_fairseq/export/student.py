@@ -21,12 +21,19 @@ class Identity:
     Attributes:
         state: the checkpoint as `lightpaff strip` would write it: plain, with stock names.
         family: fairseq's model, as `transformer`; `task`: its task, as `translation`.
+        flag: that named it.
     """
 
     path: Path
     state: dict[str, Any]
     family: str
     task: str
+    flag: str = "--path"
+
+    @property
+    def named(self) -> str:
+        """Flag and file, for messages."""
+        return f"{self.flag} {self.path}"
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def identify(path: Path, flag: str = "--path") -> Identity:
     name = state["cfg"]["model"]["_name"]
     family = str(models.ARCH_MODEL_NAME_REGISTRY.get(name, name))
     task = state["cfg"]["task"]
-    return Identity(path, state, family, str(task.get("_name") or task.get("task")))
+    return Identity(path, state, family, str(task.get("_name") or task.get("task")), flag)
 
 
 def data_folder(identity: Identity, data: Path | None) -> Path:
@@ -90,16 +97,16 @@ def load_student(identity: Identity, data: Path) -> Student:
         ValueError: the dictionaries are not there or of another size, or fairseq cannot build it.
     """
     overrides = {"data": str(data), "eval_bleu": False, "load_checkpoint_heads": True}
-    path = identity.path
+    files = [str(identity.path)]
     try:
-        (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([str(path)], overrides)
+        (model,), _, task = checkpoint_utils.load_model_ensemble_and_task(files, overrides)
     except (FileNotFoundError, AssertionError) as error:
         raise ValueError(
-            f"--data {data}: expected the dictionaries of --path {path}, found none: {error}"
+            f"--data {data}: expected the dictionaries of {identity.named}, found none: {error}"
         ) from error
     except Exception as error:  # whatever a task or model of any kind raises
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"--path {path} with --data {data}: fairseq cannot load it: {reason}"
+            f"{identity.named} with --data {data}: fairseq cannot load it: {reason}"
         ) from error
     return Student(identity, data, task, model.eval())

@@ -87,7 +87,7 @@ def student_problem(name: str, identity: Identity) -> str | None:
         if each.students
     )
     return (
-        f"--path {identity.path}: --to {name} does not take a {identity.family} of --task "
+        f"{identity.named}: --to {name} does not take a {identity.family} of --task "
         f"{identity.task} (possible are {possible})"
     )
 

@@ -148,7 +148,8 @@ def test_what_computes_something_else_is_not_timed(pair, monkeypatch, capsys):
 
     monkeypatch.setattr(inference_backends, "load_student", wrong)
     assert run(*flags(pair)) == 2
-    assert "does not compute what fairseq does" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"--teacher {pair[0]}: the exported model does not compute what fairseq does" in error
 
 
 def test_scores_are_those_of_one_by_one(tmp_path):
@@ -182,7 +183,7 @@ def test_scores_are_those_of_one_by_one(tmp_path):
     assert rows[2]["quality"] != rows[0]["quality"]
 
 
-def test_bad_input_is_listed(pair, tmp_path, capsys):
+def test_bad_input_is_listed(pair, tmp_path, capsys, monkeypatch):
     (cut := tmp_path / "cut.pt").write_bytes(b"PK")
     cases = [
         (flags(pair, "--teacher", cut), [f"--teacher {cut}: expected a fairseq checkpoint"]),
@@ -199,7 +200,11 @@ def test_bad_input_is_listed(pair, tmp_path, capsys):
         (flags(pair, "--task", "language_modeling"), ["--task language_modeling: --student"]),
         (flags(pair, "--backends", "onnx"), ["--backends onnx: expected one for a transformer"]),
         (flags(pair, "--gen-subset", "dev"), ["no such split"]),
+        (flags(pair, "--teacher-arch", "x"), ["--teacher-arch: has no effect without --random"]),
+        (flags(pair, "--random", "--teacher-arch", "x", "--student-arch", "x"),
+         ["--teacher: has no effect with --random; --student:", "--data: has no effect"]),
     ]  # fmt: skip
+    monkeypatch.setattr(inference, "write_variants", None)  # all this is said before any work
     for argv, words in cases:
         assert run(*argv) == 2, argv
         message = capsys.readouterr().err.strip().split("\n")[-1]

@@ -27,7 +27,8 @@ class Answers:
 
 def translation(positions):
     model = SimpleNamespace(max_decoder_positions=lambda: positions)
-    return SimpleNamespace(identity=SimpleNamespace(task="translation", path="x.pt"), model=model)
+    identity = SimpleNamespace(task="translation", named="--path x.pt")
+    return SimpleNamespace(identity=identity, model=model)
 
 
 def beams(ours, theirs):
