@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ..convert.output_folder import OutputFolder, new_folder
+from ..interop.pieces import pieces_problem
 from .card import RECORD, write_card
 from .engines import Engine, Search, fairseq_engine, limited
 from .parity import SEARCH, Parity, check_difference, compare
@@ -93,11 +94,19 @@ def prepare(request: Request) -> Student:
     _raise(problems)
     identity = identify(request.path)
     problems = [student_problem(request.to, identity)]
+    if request.to == "hf" and request.subset:
+        problems.append(
+            f"--gen-subset {request.subset}: --to hf compares on random symbols; leave it out"
+        )
     if request.quantization and identity.task not in MEASURED:
         text = f"a model of --task {identity.task} has no score that could be compared"
         problems.append(f"--quantization {request.quantization}: {text}")
     _raise(problems)
-    return load_student(identity, data_folder(identity, request.data))
+    student = load_student(identity, data_folder(identity, request.data))
+    if model is not None:
+        problem = pieces_problem(model, student.task.source_dictionary.symbols)
+        _raise([problem and f"--sentencepiece-model {model}: {problem}"])
+    return student
 
 
 def _raise(problems: Sequence[str | None]) -> None:

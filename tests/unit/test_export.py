@@ -172,18 +172,28 @@ def test_int8_is_smaller_and_its_score_is_reported(name, student, tmp_path, caps
 def test_pieces_are_cut_and_joined_by_the_script(student, tmp_path):
     import sentencepiece
 
-    text = tmp_path / "text"
     words = [f"w{i}" for i in range(26)]
-    text.write_text("".join(f"{' '.join(words[i:])}\n" for i in range(20)))
-    prefix = tmp_path / "spm"
     sentencepiece.SentencePieceTrainer.train(
-        input=str(text), model_prefix=str(prefix), vocab_size=40, hard_vocab_limit=False
+        sentence_iterator=iter(["w x"] * 20),
+        model_prefix=str(tmp_path / "spm"),
+        vocab_size=40,
+        hard_vocab_limit=False,
+        user_defined_symbols=words,
+        add_dummy_prefix=False,
     )
     case = CASES["translation"]
-    path, data, _ = student("translation")
+    path, data, model = student("translation")
     flags = ("--data", data, "--sentencepiece-model", tmp_path / "spm.model")
     assert export_cases.export(case, path, tmp_path / "out", *flags) == 0
-    assert len(export_cases.use(tmp_path / "out", ["w3 w4", "w5"])) == 2
+    pieces = sentencepiece.SentencePieceProcessor(str(tmp_path / "spm.model"))
+    found = export_cases.use(tmp_path / "out", ["w3w4w5", "w9 w9"])
+    for line, text in zip(found, ([7, 8, 9], [13, 3, 13])):  # a space is unknown to the student
+        assert line == pieces.decode(expected(case, deepcopy(model).double(), text).split())
+
+
+@pytest.mark.parametrize("name", ["classes", "translation", "language_modeling"])
+def test_no_line_no_answer(name, exports):
+    assert export_cases.use(exports(name)[1], []) == []
 
 
 def test_drops():

@@ -10,6 +10,7 @@ import torch
 from export_cases import CASES
 
 import toy
+from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.export import ctranslate2, export, targets
 from lightpaff_fairseq.export.card import RECORD
 from lightpaff_fairseq.pruning.layer_norm import KEPT
@@ -76,6 +77,37 @@ def test_a_missing_package_is_named(name, monkeypatch):
     message = targets.package_problem(name)
     assert f"needs the package {lacking}" in message
     assert f"lightpaff-fairseq[{targets.TARGETS[name].extra}]" in message
+
+
+def test_pieces_of_another_dictionary(run, student, tmp_path):
+    import sentencepiece
+
+    prefix = tmp_path / "spm"
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["some other words"] * 20),
+        model_prefix=str(prefix),
+        vocab_size=20,
+        hard_vocab_limit=False,
+    )
+    found = run("--sentencepiece-model", f"{prefix}.model")
+    check_refused(found, "spm.model: expected the dictionary's own pieces, found 0 of its")
+    found = run("--sentencepiece-model", student[0])
+    check_refused(found, "student.pt: expected a SentencePiece model, found RuntimeError")
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_in_the_folder_that_is_replaced(run, student, tmp_path):
+    assert run()[0] == 0
+    shutil.copytree(student[1], tmp_path / "out", dirs_exist_ok=True)
+    before = {x.name for x in (tmp_path / "out").iterdir()}
+    check_refused(run("--force", "--data", tmp_path / "out"), "--out", "expected another folder")
+    assert {x.name for x in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_split_that_is_not_compared_on(student, tmp_path, capsys):
+    argv = ("--path", student[0], "--data", student[1], "--to", "hf", "--gen-subset", "valid")
+    assert main([*map(str, ("export", *argv, "--out", tmp_path / "out"))]) == 2
+    assert "--gen-subset valid: --to hf compares on random symbols" in capsys.readouterr().err
 
 
 def test_a_model_that_is_not_compacted(run, student, tmp_path):
