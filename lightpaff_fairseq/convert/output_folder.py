@@ -28,6 +28,8 @@ class OutputFolder:
         path, named = self.path.resolve(), f"{self.flag} {self.path}"
         if not path.parent.is_dir():
             return f"{named}: the folder {path.parent} does not exist"
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            return f"{named}: the folder {path.parent} cannot be written to"
         if path.exists() and not path.is_dir():
             return f"{named}: expected a folder, found a file"
         for source in self.sources:

@@ -61,3 +61,9 @@ def test_nothing_that_is_read_may_lie_in_it(old, tmp_path):
         with pytest.raises(ValueError, match="expected another folder than that of what is read"):
             OutputFolder(old, "--out", (MARK,), read).check(True)
     OutputFolder(old, "--out", (MARK,), [other, tmp_path]).check(True)
+
+
+def test_a_place_that_cannot_be_written_to(old, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != old.parent)  # root may write all
+    with pytest.raises(ValueError, match=f"the folder {old.parent} cannot be written to"):
+        OutputFolder(old, "--out", (MARK,), []).check(True)
