@@ -63,25 +63,22 @@ class Positions:
 
     Attributes:
         first: the Hugging Face row of position 0.
-        added: `(C,)` what every position gets on top (a segment embedding), or None.
+        scale: what the table is multiplied by, see `Rows`.
     """
 
     first: int
-    added: Optional[Tensor] = None
     scale: float = 1.0
 
     def ours(self, theirs: Tensor) -> Sequence[Tensor]:
         """`(positions + 2, C)`; the rows in front of position 0 are theirs where they have two."""
-        table = theirs if self.added is None else theirs + self.added
-        if self.scale != 1:
-            table = table * self.scale
+        table = theirs * self.scale if self.scale != 1 else theirs
         if self.first == 2:
             return (table,)
         front = table.new_zeros(2, table.shape[1])
         return (torch.cat([front, table[self.first :]]),)
 
     def theirs(self, ours: Sequence[Tensor]) -> Tensor:
-        """`(positions + first, C)`; what was added stays in it."""
+        """`(positions + first, C)`."""
         table = ours[0] / self.scale if self.scale != 1 else ours[0]
         if self.first == 2:
             return table
