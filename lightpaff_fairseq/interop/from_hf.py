@@ -1,6 +1,7 @@
 """A Hugging Face folder becomes a fairseq checkpoint with its dictionary and tokenizer."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -22,6 +23,7 @@ from .huggingface import (
     load_tokenizer,
     read_config,
 )
+from .naming import about
 from .parity import TOLERANCE, largest_logit_difference
 from .tables import Row, expand, to_fairseq
 from .vocabulary import Vocabulary, read_vocabulary
@@ -69,27 +71,35 @@ def convert(wanted: Conversion) -> Converted:
         ValueError: bad input, see the functions of this package; nothing was written then.
     """
     OutputFolder(wanted.out, "--to fairseq", MARKS, [wanted.source]).check(wanted.overwrite)
-    config = read_config(wanted.source)
-    try:
-        family, architecture = find_family(config)
-    except ValueError as error:
-        raise ValueError(f"--from hf {wanted.source}: {error}") from error
+    with about(f"--from hf {wanted.source}"):
+        return _convert(wanted)
+
+
+def _convert(wanted: Conversion) -> Converted:
+    family, architecture = find_family(read_config(wanted.source))
     full = full_config(wanted.source, architecture)
     problems = family.problems(full, Wanted(wanted.segment)) + labels.problems(full, architecture)
     if problems:
-        raise ValueError(f"--from hf {wanted.source}: {'; '.join(problems)}")
+        raise ValueError("; ".join(problems))
     check_weights(wanted.source)
     tokenizer = load_tokenizer(wanted.source)
-    try:
-        vocabulary = read_vocabulary(tokenizer, full, family)
-        check_encoding(family, vocabulary, tokenizer, wanted.source)
-    except ValueError as error:
-        raise ValueError(f"--from hf {wanted.source}: {error}") from error
+    vocabulary = read_vocabulary(tokenizer, full, family)
+    _check_languages(wanted.languages, vocabulary.languages)
+    check_encoding(family, vocabulary, tokenizer, wanted.source)
     order = torch.tensor(vocabulary.order)
     rows = expand(family.rows(full, order, architecture), family.layers(full))
     source = load_source(wanted.source, family, architecture, {r.theirs for r in rows})
     with new_folder(wanted.out) as folder:
         return _write(wanted, family, source, (vocabulary, rows, tokenizer), folder)
+
+
+def _check_languages(wanted: tuple[str, str], known: Sequence[str]) -> None:
+    unknown = [language for language in wanted if known and language not in known]
+    if unknown:
+        raise ValueError(
+            f"--langs: expected two languages of the model ({', '.join(known)}), found "
+            f"{', '.join(unknown)}"
+        )
 
 
 def _write(
@@ -115,8 +125,8 @@ def _write(
     difference = largest_logit_difference(folder, source, vocabulary.order, wanted.segment)
     if not difference <= TOLERANCE:
         raise ValueError(
-            f"--from hf {wanted.source}: the converted model differs: a logit by {difference:.2g} "
-            f"(at most {TOLERANCE} expected); nothing was written"
+            f"the converted model differs: a logit by {difference:.2g} (at most {TOLERANCE} "
+            "expected); nothing was written"
         )
     copy_side_files(wanted.source, folder / ORIGIN)
     record = {
@@ -162,12 +172,6 @@ def _task(
         flags += ["--langs", ",".join(vocabulary.languages)]
     if task.startswith("translation"):
         names += [f"dict.{one}.txt", f"dict.{two}.txt"]
-        unknown = [x for x in (one, two) if vocabulary.languages and x not in vocabulary.languages]
-        if unknown:
-            raise ValueError(
-                f"--langs: expected two languages of the model ({', '.join(vocabulary.languages)}),"
-                f" found {', '.join(unknown)}"
-            )
     for name in names:
         (folder / name).parent.mkdir(exist_ok=True)
         vocabulary.write(folder / name)

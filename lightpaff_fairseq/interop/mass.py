@@ -20,6 +20,7 @@ from ..convert.output_folder import OutputFolder, new_folder
 from . import checkpoint
 from .encoding import SETTINGS
 from .from_hf import MARKS, MODEL, Converted
+from .naming import about
 from .pickles import load_tensors
 from .seq2seq import FLAGS, PARTS
 from .tables import Positions, Row, Rows, Stacked, expand, linear, row, to_fairseq
@@ -78,7 +79,9 @@ def convert(wanted: MassConversion) -> Converted:
         encoding = _write_pieces(vocabulary, folder)
         cfg = checkpoint.parse(str(wanted.out), "translation", flags)
         task = checkpoint.set_up(cfg, folder)
-        checkpoint.write(cfg, task, checkpoint.complete(cfg, task, tensors), folder / MODEL)
+        with about(f"--from mass {wanted.source}"):
+            tensors = checkpoint.complete(cfg, task, tensors)
+        checkpoint.write(cfg, task, tensors, folder / MODEL)
     return Converted(["--task", "translation", *flags], encoding, None)
 
 

@@ -8,8 +8,8 @@ import torch
 
 pytest.importorskip("tokenizers")
 
-from hf_folders import gpt2
-from safetensors.torch import load_file
+from hf_folders import MAKERS, gpt2
+from safetensors.torch import load_file, save_file
 from test_interop_bad_input import Malicious, copy_of, edit_config, refused
 from test_interop_students import SMALL, TRANSLATION, as_released
 
@@ -115,6 +115,26 @@ def test_a_mass_file_in_half_precision_becomes_float32(tmp_path):
     assert main(["convert", *argv, "--heads", "2"]) == 0
     tensors = toy.checkpoint(tmp_path / "out" / "model.pt")["model"]
     assert {x.dtype for x in tensors.values()} == {torch.float32}
+
+
+def test_a_mass_file_with_a_weight_of_another_shape(tmp_path, capsys):
+    name = "decoder.layers.0.fc2.weight"
+    argv = mass(tmp_path, lambda state: {**state, name: torch.ones(3, 5)})
+    error = refused(capsys, *argv, "--heads", "2")
+    assert error.startswith("lightpaff convert: error: --from mass ") and name in error
+
+
+def test_what_only_fairseq_finds_names_the_folder_too(tmp_path, capsys):
+    folder = MAKERS["marian"](tmp_path / "hf")
+    state = load_file(folder / "model.safetensors")
+    last = "model.decoder.layers.2.final_layer_norm.weight"  # the bias cannot be folded into zeros
+    save_file(
+        {**state, last: torch.zeros_like(state[last])},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    error = refused(capsys, "--from", "hf", folder, "--to", "fairseq", tmp_path / "out")
+    assert error.startswith(f"lightpaff convert: error: --from hf {folder}: {last}: expected gains")
 
 
 def test_a_mass_file_with_a_name_that_is_none(tmp_path, capsys):
