@@ -35,7 +35,7 @@ class OutputFolder:
         for source in self.sources:
             if source.resolve().is_relative_to(path):
                 return f"{named}: expected another folder than that of what is read ({source})"
-        if not path.is_dir() or not any(path.iterdir()):
+        if not _has_files(path):
             return None
         if not force:
             return f"{named}: exists already; --force replaces it"
@@ -59,13 +59,19 @@ def new_folder(out: Path) -> Iterator[Path]:
 
     Whatever goes wrong inside, an interrupt too, leaves `out` as it was and nothing beside it.
     Of a link, the folder that it points to is replaced.
+
+    Raises:
+        ValueError: another process has written `out` meanwhile; its folder stays.
     """
     out = out.resolve()
+    replaces = _has_files(out)
     temporary, old = (out.with_name(f"{out.name}.{x}{os.getpid()}") for x in ("tmp", "old"))
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary
+        if _has_files(out) and not replaces:
+            raise ValueError(f"{out}: was written while this command ran; it stays as it is")
         if out.exists():
             out.replace(old)
         temporary.replace(out)
@@ -74,3 +80,7 @@ def new_folder(out: Path) -> Iterator[Path]:
             old.replace(out)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())

@@ -46,6 +46,8 @@ def derive(model: str, section: Section, tensors: Mapping[str, Tensor], order: T
     if section.get("activation_fn") not in THEIR_ACTIVATIONS:
         problems.append(f"activation_fn: {section.get('activation_fn')} is in no class")
     family, config, more = kinds[model](section, tensors)
+    if family in (M2M, FSMT) and int(order[1]) != 1:  # where their sinusoids begin
+        problems.append(f"sinusoidal positions: expected <pad> with the id 1, found {order[1]}")
     if problems + more:
         raise ValueError("no class of transformers holds this model: " + "; ".join(problems + more))
     ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}

@@ -82,17 +82,22 @@ def test_no_row_is_there_twice(tmp_path, capsys):
     check_refused(capsys, folder, "one token for <pad> and </s>")
 
 
-def test_a_student_starts_and_ends_with_its_teachers_tokens(tmp_path):
+def test_a_student_starts_and_ends_with_its_teachers_tokens(tmp_path, capsys):
     source, out = marian(tmp_path / "hf"), tmp_path / "teacher"
     assert main(["convert", "--from", "hf", str(source), "--to", "fairseq", str(out)]) == 0
     for side in ("source", "target"):
         toy.write_split(out / f"train.source-target.{side}", [[*range(5, 12), 2]] * 3)
-    flags = ["--arch", "transformer_mass_tiny", *SMALL, *TRANSLATION]
-    flags += ["--source-lang", "source", "--target-lang", "target"]
-    _, model, _ = toy.build(out, *flags)
-    path = toy.save_model(tmp_path / "student.pt", toy.parse(out, *flags), model.eval())
-    argv = ["--from", "fairseq", str(path), "--data", str(out), "--to", "hf", str(tmp_path / "s")]
-    assert main(["convert", *argv]) == 0
+
+    def back(arch):
+        flags = ["--arch", arch, *SMALL, *TRANSLATION]
+        flags += ["--source-lang", "source", "--target-lang", "target"]
+        _, model, _ = toy.build(out, *flags)
+        path = toy.save_model(tmp_path / "student.pt", toy.parse(out, *flags), model.eval())
+        return ["--from", "fairseq", str(path), "--data", str(out), "--to", "hf", f"{tmp_path}/s"]
+
+    error = refused(capsys, *back("transformer"))
+    assert "sinusoidal positions: expected <pad> with the id 1, found" in error
+    assert main(["convert", *back("transformer_mass_tiny")]) == 0
     config = json.loads((tmp_path / "s" / "config.json").read_text())
     ends = {config[f"{name}_token_id"] for name in ("eos", "decoder_start", "forced_eos")}
     assert ends == {T.AutoTokenizer.from_pretrained(source).eos_token_id} == {0}

@@ -67,3 +67,13 @@ def test_a_place_that_cannot_be_written_to(old, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: path != old.parent)  # root may write all
     with pytest.raises(ValueError, match=f"the folder {old.parent} cannot be written to"):
         OutputFolder(old, "--out", (MARK,), []).check(True)
+
+
+def test_of_two_processes_the_first_one_wins(tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match="out: was written while this command ran"):  # noqa: SIM117
+        with new_folder(out) as folder:
+            (folder / MARK).write_text("slow")
+            write(tmp_path / "other", "fast")
+            (tmp_path / "other").rename(out)
+    assert (out / MARK).read_text() == "fast" and os.listdir(tmp_path) == ["out"]
