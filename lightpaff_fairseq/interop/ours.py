@@ -15,6 +15,8 @@ from .from_hf import ORIGIN, RECORD
 
 NOTED = ("order", "model_type", "architecture", "dtype")  # what `from_hf` wrote and is read here
 
+TABLES = [f"{x}.embed_tokens.weight" for x in ("encoder.sentence_encoder", "encoder", "decoder")]
+
 
 @dataclass(frozen=True)
 class Ours:
@@ -64,11 +66,18 @@ def read(path: Path, data: Optional[Path]) -> Ours:
     origin = next((p for p in places if (p / RECORD).is_file()), None)
     record = {} if origin is None else _read_record(origin / RECORD)
     found = Ours(cfg, dict(state["model"]), task, origin, record)
-    if len(found.order) != len(found.target):
-        raise ValueError(
-            f"--data {folder}: expected {len(found.order)} symbols, as {origin} says, found "
-            f"{len(found.target)}"
-        )
+    source, target = len(task.source_dictionary), len(found.target)
+    wanted = [(len(found.order), target, origin)]
+    wanted += [
+        (len(found.tensors[name]), target if name.startswith("decoder") else source, path)
+        for name in TABLES
+        if name in found.tensors
+    ]
+    for rows, symbols, says in wanted:
+        if rows != symbols:
+            raise ValueError(
+                f"--data {folder}: expected {rows} symbols, as {says} says, found {symbols}"
+            )
     return found
 
 

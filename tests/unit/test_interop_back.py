@@ -81,3 +81,13 @@ def test_a_damaged_record(text, word, tmp_path, capsys):
     (data / "huggingface" / "lightpaff.json").write_text(text)
     error = refused(capsys, *back(path, data, tmp_path / "back"))
     assert "lightpaff.json is damaged" in error and word in error
+
+
+@pytest.mark.parametrize("family", ["gpt2", "roberta", "bart"])
+def test_a_dictionary_of_another_size(family, tmp_path, capsys):
+    path, data = changed(tmp_path, family, lambda state: None)
+    for name in ("dict.txt", "dict.source.txt", "dict.target.txt"):
+        (data / name).write_text("a 1\n<mask> 1\n")
+    (data / "huggingface" / "lightpaff.json").unlink()
+    error = refused(capsys, *back(path, data, tmp_path / "back"))
+    assert f"--data {data}: expected 30" in error and f"{path} says, found 6" in error
