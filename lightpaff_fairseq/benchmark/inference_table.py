@@ -11,6 +11,10 @@ def _known(write: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda value: "unknown" if value is None else write(value)
 
 
+def _rate(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
 def inference_table(report: dict[str, Any], rows: Sequence[Row]) -> str:
     """The results: what was measured, a line a variant, and what the columns mean."""
     unit = "tokens/s" if report["task"] == "language_modeling" else "sentences/s"
@@ -19,7 +23,7 @@ def inference_table(report: dict[str, Any], rows: Sequence[Row]) -> str:
         Column("load", "load_s", decimals(2, " s")),
         Column("p50", "p50_ms", decimals(1, " ms")),
         Column("p95", "p95_ms", decimals(1, " ms")),
-        Column(unit, "per_s", decimals(0)),
+        Column(unit, "per_s", _rate),
         Column("x teacher", "times_teacher", decimals(2)),
         Column("x in fairseq", "times_fairseq", decimals(2)),
     ]

@@ -6,7 +6,8 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from ..export.export import Report, Request, export
+from ..export.export import export
+from ..export.request import Report, Request
 from ..export.targets import TARGETS
 
 QUANTIZATIONS = sorted({q for target in TARGETS.values() for q in target.quantizations})

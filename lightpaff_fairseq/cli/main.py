@@ -28,6 +28,7 @@ COMMANDS = (
     *(cache_teacher, seq_kd, benchmark, doctor, report),
 )
 BAD_INPUT = 2  # argparse's own exit code for a wrong command line
+REFUSED, INTERRUPTED = 1, 130  # the latter as a shell says it
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -48,7 +49,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     Args:
         argv: the arguments after `lightpaff`; None takes those of the process.
     Returns:
-        the exit code: 0, or 2 after bad input, which is printed in one line without a traceback.
+        the exit code: 0; 2 after bad input, 1 where the system refused something (a full disk),
+        130 after Ctrl-C: each is printed in one line without a traceback.
     """
     parser = build_parser()
     args, more = parser.parse_known_args(argv)
@@ -60,6 +62,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except ValueError as error:
         print(f"lightpaff {args.command}: error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except OSError as error:
+        print(f"lightpaff {args.command}: error: {error}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        print(f"lightpaff {args.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

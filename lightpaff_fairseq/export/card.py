@@ -5,14 +5,12 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .request import Report, Request
 from .student import CLASSIFICATION, TRANSLATION, Student
 from .targets import TARGETS
 from .usage import Use, script
-
-if TYPE_CHECKING:
-    from .export import Report, Request
 
 README, SCRIPT = "README.md", "use.py"
 LONGEST = 256  # symbols of a translation, in the script
@@ -21,7 +19,7 @@ SYMBOLS, CLASSES = "symbols.json", "classes.json"
 RECORD = "export.json"  # in every exported folder
 
 
-def write_card(request: "Request", student: Student, folder: Path, report: "Report") -> None:
+def write_card(request: Request, student: Student, folder: Path, report: Report) -> None:
     """Writes dictionaries and export.json, and unless the format has its own, README.md and use.py.
 
     Args:
@@ -47,7 +45,7 @@ def _has_classes(student: Student) -> bool:
     return student.identity.task == CLASSIFICATION and not student.task.cfg.regression_target
 
 
-def _record(request: "Request", student: Student, report: "Report") -> dict[str, Any]:
+def _record(request: Request, student: Student, report: Report) -> dict[str, Any]:
     identity, task = student.identity, student.task
     names = ("torch", "fairseq-fixed", *TARGETS[request.to].packages)
     record: dict[str, Any] = {
@@ -86,7 +84,7 @@ def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _readme(request: "Request", student: Student, record: dict[str, Any]) -> str:
+def _readme(request: Request, student: Student, record: dict[str, Any]) -> str:
     packages = [name for name in TARGETS[request.to].packages if name != "onnx"]
     if request.sentencepiece_model:
         packages.append("sentencepiece")
@@ -104,7 +102,7 @@ def _readme(request: "Request", student: Student, record: dict[str, Any]) -> str
     return "\n".join(lines) + "\n"
 
 
-def _script(request: "Request", student: Student) -> str:
+def _script(request: Request, student: Student) -> str:
     task, pieces = student.identity.task, bool(request.sentencepiece_model)
     bos = student.task.source_dictionary.bos()
     start = student.task.cfg.init_token if task == CLASSIFICATION else bos

@@ -86,3 +86,21 @@ def test_every_folder_with_modules_is_packaged():
     folders = {path.parent for path in (ROOT / "lightpaff_fairseq").rglob("*.py")}
     assert {".".join(folder.relative_to(ROOT).parts) for folder in folders} == set(packages)
     assert len(packages) >= 7
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (ValueError("--path x: no"), 2, "lightpaff user-dir: error: --path x: no\n"),
+        (OSError(28, "No space left on device", "x.pt"), 1, "No space left on device: 'x.pt'\n"),
+        (KeyboardInterrupt(), 130, "lightpaff user-dir: interrupted\n"),
+    ],
+)
+def test_what_stops_a_command_is_one_line(monkeypatch, capsys, error, code, words):
+    def stop(args):
+        raise error
+
+    monkeypatch.setattr("lightpaff_fairseq.cli.user_dir.run", stop)
+    assert main(["user-dir"]) == code
+    printed = capsys.readouterr()
+    assert printed.err.endswith(words) and printed.err.count("\n") == 1 and not printed.out
