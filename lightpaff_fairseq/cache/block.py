@@ -8,7 +8,6 @@
 Checksums are CRC-32. A block is written under another name and renamed when it is complete.
 """
 
-import os
 import struct
 import zlib
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from typing import Any, Optional
 import numpy as np
 from numpy.typing import NDArray
 
+from ..convert.output_file import replacing
 from .layout import Layout, Records
 
 MAGIC = b"LPTCACHE"
@@ -51,17 +51,10 @@ def write_block(path: Path, items: Sequence[Optional[Item]]) -> int:
     for row, item, part in zip(index, items, parts, strict=True):
         row["count"] = len(item.records) if item else SKIPPED
         row["text"], row["records"] = item.text if item else 0, zlib.crc32(part)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(HEAD.pack(MAGIC, len(items), zlib.crc32(index.tobytes())))
-            file.write(index.tobytes())
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(HEAD.pack(MAGIC, len(items), zlib.crc32(index.tobytes())))
+        file.write(index.tobytes())
+        file.writelines(parts)
     return sum(len(item.records) for item in items if item)
 
 

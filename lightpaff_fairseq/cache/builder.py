@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..convert.output_file import replacing, write_text
 from .block import HEAD, INDEX, Block, write_block
 from .header import (
     HEADER,
@@ -16,7 +17,6 @@ from .header import (
     block_name,
     plan_differences,
     read_plan,
-    write_text,
 )
 from .source import Source
 
@@ -51,7 +51,7 @@ def claim(folder: Path, plan: Plan) -> None:
     elif any(folder.iterdir()):
         raise ValueError(f"--out {folder}: expected a new folder or an unfinished cache")
     else:
-        write_text(folder / PLAN, as_text(plan))
+        write_text(folder / PLAN, as_text(plan), "--out")
 
 
 def expected_bytes(plan: Plan, positions: int) -> int:
@@ -122,7 +122,7 @@ def finish(folder: Path, plan: Plan) -> int:
     if missing == 0 and not (folder / HEADER).is_file():
         blocks = [Block(path, plan.layout) for path in paths]
         positions, skipped = [b.positions for b in blocks], sum(b.skipped for b in blocks)
-        write_text(folder / HEADER, as_text(plan, Contents(positions, skipped)))
+        write_text(folder / HEADER, as_text(plan, Contents(positions, skipped)), "--out")
         for leftover in folder.glob("*.tmp"):  # of runs that were killed
             leftover.unlink()
     return missing
@@ -150,10 +150,11 @@ def merge(parts: Sequence[Path], folder: Path) -> int:
         if source is None or (folder / name).is_file():
             continue
         Block(source, plans[0].layout)
-        temporary = folder / f"{name}.tmp"
         try:
-            shutil.copyfile(source, temporary)
-            temporary.replace(folder / name)
-        finally:
-            temporary.unlink(missing_ok=True)
+            with replacing(folder / name) as temporary:
+                shutil.copyfile(source, temporary)
+        except OSError as error:
+            raise ValueError(
+                f"--out {folder}: cannot be written: {error}; the same command continues"
+            ) from error
     return finish(folder, plans[0])

@@ -6,7 +6,6 @@ folder without it is not a cache.
 """
 
 import json
-import os
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -92,16 +91,6 @@ def read_plan(path: Path) -> tuple[Plan, Optional[Contents]]:
     del content["format"], content["version"]
     layout = Layout(**content.pop("layout"))
     return Plan(layout=layout, **content), contents and Contents(**contents)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a small file in one step."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # shards may write at once
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def plan_differences(theirs: Plan, ours: Plan) -> list[str]:

@@ -1,11 +1,12 @@
 """A folder that appears complete or not at all."""
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from .output_file import beside, parent_problem
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,12 @@ class OutputFolder:
     def problem(self, force: bool) -> str | None:
         """Why it cannot be written, in words that start with the flag; or None."""
         path, named = self.path, f"{self.flag} {self.path}"
-        if not path.absolute().parent.is_dir():
-            return f"{named}: the folder {path.parent} does not exist"
         if path.exists() and not path.is_dir():
             return f"{named}: expected a folder, found a file"
         if self.source.resolve().is_relative_to(path.resolve()):
             return f"{named}: expected another folder than that of what is read ({self.source})"
         if not path.is_dir() or not any(path.iterdir()):
-            return None
+            return parent_problem(path, self.flag)
         if not force:
             return f"{named}: exists already; --force replaces it"
         if not any((path / mark).is_file() for mark in self.marks):
@@ -41,7 +40,7 @@ class OutputFolder:
                 f"{named}: --force replaces only what this command wrote, and this folder has no "
                 f"{' or '.join(self.marks)}"
             )
-        return None
+        return parent_problem(path, self.flag)
 
     def check(self, force: bool) -> None:
         """Raises ValueError if there is a problem."""
@@ -51,25 +50,41 @@ class OutputFolder:
 
 
 @contextmanager
+def folder_beside(out: Path) -> Iterator[Path]:
+    """Yields an empty folder beside `out`, which is gone after the block unless it was renamed."""
+    temporary = beside(out.resolve())
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed run whose number this process got
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put_in_place(folder: Path, out: Path) -> None:
+    """Renames a folder that lies beside `out` to it; what was there is removed.
+
+    A link stays, and leads to the new folder. If renaming fails, `out` is as it was.
+    """
+    out = out.resolve()
+    old = beside(out, "old")
+    if out.exists():
+        out.replace(old)
+    try:
+        folder.replace(out)
+    except BaseException:
+        if old.exists() and not out.exists():
+            old.replace(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
     """Yields an empty folder beside `out`, which takes its place if the block ends well.
 
     Whatever goes wrong inside, an interrupt too, leaves `out` as it was and nothing beside it.
     """
-    out = out.absolute()
-    temporary, old = (out.with_name(f"{out.name}.{x}{os.getpid()}") for x in ("tmp", "old"))
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    with folder_beside(out) as temporary:
         yield temporary
-        if out.exists():
-            out.replace(old)
-        try:
-            temporary.replace(out)
-        except OSError:
-            if old.exists():
-                old.replace(out)
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        put_in_place(temporary, out)

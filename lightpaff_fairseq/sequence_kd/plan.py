@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cache.header import differences, write_text
+from ..cache.header import differences
+from ..convert.output_file import write_json
 
 FORMAT, VERSION = "lightpaff hypotheses", 1
 PLAN = "plan.json"
@@ -57,7 +58,7 @@ def claim(folder: Path, plan: Plan) -> None:
     try:
         folder.mkdir(exist_ok=True)
         if not (folder / PLAN).is_file():
-            write_text(folder / PLAN, json.dumps(as_json(plan), indent=1) + "\n")
+            write_json(folder / PLAN, as_json(plan), "--hypotheses")
     except OSError as error:
         raise ValueError(f"--hypotheses {folder}: cannot be written: {error}") from error
 

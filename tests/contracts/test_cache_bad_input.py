@@ -10,8 +10,9 @@ from fairseq import tasks
 import toy
 from caching import build_cache, cached, run, sample_of
 from cases import CASES
-from lightpaff_fairseq.cache import block, builder
+from lightpaff_fairseq.cache import builder
 from lightpaff_fairseq.cli.main import main
+from lightpaff_fairseq.convert import output_file
 from setting import Setting
 
 SS, LM, MSSM, MLM, LU = (
@@ -231,10 +232,10 @@ def test_a_full_disk_leaves_nothing_half_done(settings, tmp_path, monkeypatch, c
 
     def full(descriptor):
         calls.append(descriptor)
-        if len(calls) == 3:
+        if len(calls) == 4:  # the plan, two blocks
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(block.os, "fsync", full)
+    monkeypatch.setattr(output_file.os, "fsync", full)
     assert build_cache(setting, folder) == 2
     error = capsys.readouterr().err
     assert "No space left on device" in error and "2 blocks of this run are complete" in error
@@ -280,6 +281,27 @@ def test_shards_in_one_folder_and_merged_from_two_are_the_whole(cache, settings,
     assert main(["merge-caches", *parts, "--out", str(merged)]) == 0
     for folder in (together, merged):
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+def test_a_full_disk_while_merging_is_said_and_the_same_command_continues(
+    cache, tmp_path, monkeypatch, capsys
+):
+    whole = {path.name: path.read_bytes() for path in cache.iterdir()}
+    copy, calls, merged = shutil.copyfile, [], tmp_path / "merged"
+
+    def full(source, target):
+        calls.append(target)
+        if len(calls) == 3:
+            target.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        copy(source, target)
+
+    monkeypatch.setattr(builder.shutil, "copyfile", full)
+    assert main(["merge-caches", str(cache), "--out", str(merged)]) == 2
+    assert f"--out {merged}: cannot be written: " in capsys.readouterr().err
+    assert len(list(merged.iterdir())) == 1 + 2  # the plan and two blocks
+    assert main(["merge-caches", str(cache), "--out", str(merged)]) == 0
+    assert {path.name: path.read_bytes() for path in merged.iterdir()} == whole
 
 
 def test_another_teacher_is_no_continuation(cache, settings, tmp_path, capsys):

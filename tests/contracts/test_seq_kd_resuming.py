@@ -6,9 +6,10 @@ import os
 import pytest
 import torch
 
+from lightpaff_fairseq.sequence_kd import corpus
 from lightpaff_fairseq.sequence_kd import run as running
 from lightpaff_fairseq.sequence_kd.output import DataFolder
-from seq_kd_runs import SAMPLING, SS, Killed, files, lines, seq_kd
+from seq_kd_runs import SAMPLING, SS, Killed, error, files, lines, seq_kd
 from setting import Setting
 
 
@@ -53,6 +54,15 @@ def test_a_failure_while_writing_leaves_no_data_folder(setting, tmp_path, monkey
     monkeypatch.setattr(target, name.split(".")[-1], fails)
     with pytest.raises(Killed):
         seq_kd(setting, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.hypotheses"]
+
+
+def test_a_full_disk_leaves_no_data_folder(setting, tmp_path, monkeypatch, capsys):
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(corpus.shutil, "copyfile", full)  # of the other splits
+    assert "No space left on device" in error(setting, tmp_path / "out", capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["out.hypotheses"]
 
 

@@ -368,7 +368,7 @@ def test_an_existing_page_stays_until_the_new_one_is_whole(tmp_path, capsys):
     (out := tmp_path / "o.html").write_text("old")
     log = write_log(tmp_path / "s.log", [*start(), inner(1, loss=1)])
     code, errors = report(capsys, log, "--out", out)
-    assert code == 2 and "exists; --force overwrites it" in errors
+    assert code == 2 and "exists already; --force overwrites it" in errors
     assert report(capsys, tmp_path / "none", "--out", out, "--force")[0] == 2
     assert out.read_text() == "old"
     assert report(capsys, log, "--out", out, "--force")[0] == 0
