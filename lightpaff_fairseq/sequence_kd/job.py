@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from ..cache.fingerprint import file_digest, split_fingerprint, task_flags
+from ..cache.job import load_split
 from ..cache.source import Batching
 from ..teachers.checkpoint import load_teacher
 from .choose import REFERENCE, Choice
@@ -72,8 +73,6 @@ def fairseq_config(argv: Sequence[str], request: Request) -> Any:
     """
     words = [*argv, "--path", request.path, "--gen-subset", request.split]
     args = options.parse_args_and_arch(options.get_generation_parser(), words)
-    if getattr(args, "upsample_primary", 1) == -1:  # the default, with which fairseq cannot join
-        args.upsample_primary = 1
     return convert_namespace_to_omegaconf(args)
 
 
@@ -121,7 +120,7 @@ def make_job(cfg: Any, request: Request, choice: Choice) -> Job:
     ):
         if needed and not corpus.has_references:
             raise ValueError(f"{flag}: {place.folder} has no references")
-    task.load_dataset(request.split, combine=True)
+    load_split(task, request.split)
     plan = Plan(
         data=_data(task, corpus),
         teacher=_teacher(cfg, request),

@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cache.header import differences
+from ..cache.header import PLAN, differences, is_free
 from ..convert.output_file import write_json
 
 FORMAT, VERSION = "lightpaff hypotheses", 1
-PLAN = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def check_claim(folder: Path, plan: Plan) -> None:
         ValueError: it holds something else, or lists every difference.
     """
     if not (folder / PLAN).is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not (folder.is_dir() and is_free(folder)):
             raise ValueError(f"--hypotheses {folder}: expected a new folder, or one of seq-kd")
         return
     found = plan_differences(_read(folder / PLAN), as_json(plan))

@@ -1,7 +1,6 @@
 """What `lightpaff seq-kd` refuses, in one clear line and before anything is written."""
 
 import re
-import shutil
 
 import pytest
 import torch
@@ -12,17 +11,6 @@ from cases import CASES
 from lightpaff_fairseq.sequence_kd.corpus import Corpus
 from seq_kd_runs import SS, error, seq_kd
 from setting import Setting
-
-
-@pytest.fixture(scope="module")
-def setting(tmp_path_factory):
-    return Setting(SS, tmp_path_factory.mktemp("seq_kd"))
-
-
-@pytest.fixture
-def copied(setting, tmp_path):
-    """A copy of the data that a test may change."""
-    return shutil.copytree(setting.data, tmp_path / "data")
 
 
 def test_hypotheses_of_something_else_are_refused_with_every_difference(setting, tmp_path, capsys):
@@ -108,6 +96,14 @@ def test_bad_places_and_teachers(setting, copied, tmp_path, capsys):
         assert "has no references" in error(setting, out, capsys, *flags, data=copied)
     toy.write_dictionary(copied / "dict.en.txt", words=toy.WORDS - 1)
     assert "target dictionaries differ" in error(setting, out, capsys, data=copied)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of fairseq's file
+def test_empty_splits_are_named(setting, copied, tmp_path, capsys):
+    for side in ("sv", "en"):
+        toy.write_split(copied / f"train.sv-en.{side}", [])
+    message = error(setting, tmp_path / "out", capsys, data=copied)
+    assert f"{copied / 'train.sv-en.sv'}: expected sentences of fairseq-preprocess" in message
 
 
 def test_a_language_model_cannot_translate(setting, tmp_path, capsys):

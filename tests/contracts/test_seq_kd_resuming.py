@@ -9,13 +9,7 @@ import torch
 from lightpaff_fairseq.sequence_kd import corpus
 from lightpaff_fairseq.sequence_kd import run as running
 from lightpaff_fairseq.sequence_kd.output import DataFolder
-from seq_kd_runs import SAMPLING, SS, Killed, error, files, lines, seq_kd
-from setting import Setting
-
-
-@pytest.fixture(scope="module")
-def setting(tmp_path_factory):
-    return Setting(SS, tmp_path_factory.mktemp("seq_kd"))
+from seq_kd_runs import SAMPLING, Killed, error, files, lines, seq_kd
 
 
 def test_a_killed_run_continues_as_if_undisturbed(setting, tmp_path, monkeypatch):
