@@ -18,7 +18,7 @@ from ..criterions.teaching import load_teachers
 from .fingerprint import data_fingerprint, file_digest
 from .header import Plan
 from .layout import LPROBS, TOP_K, VALUES, Layout
-from .source import Batching, Source
+from .source import Source, batching_of
 
 CRITERIONS = {
     "masked_lm": "kd_mlm",
@@ -118,9 +118,7 @@ def make_source(cfg: Any, request: Request) -> Source:
     for model in teacher.models:
         model.to(device="cuda" if on_gpu else "cpu", dtype=dtype)
     load_split(task, request.split)
-    data = cfg.dataset
-    tokens = data.max_tokens or (None if data.batch_size else DEFAULT_TOKENS)
-    batching = Batching(tokens, data.batch_size, data.num_workers)
+    batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
     return Source(task, request.split, criterion, teacher, batching)
 
 

@@ -22,12 +22,14 @@ def test_hypotheses_of_something_else_are_refused_with_every_difference(setting,
         tmp_path / "b.pt", cfg, tasks.setup_task(cfg.task).build_model(cfg.model)
     )
     flags = (*stored, "--beam", 4, "--lenpen", 0.6, "--block-size", 9, "--split", "valid")
+    flags += ("--max-source-positions", 40)
     message = error(setting, tmp_path / "b", capsys, *flags, path=other)
     for words in (
         "--beam: 3 in the folder, 4 here",
         "--lenpen: 1.0 in the folder, 0.6 here",
         "block_size: 8 in the folder, 9 here",
         "split: train in the folder, valid here",
+        "--max-source-positions: 1024 in the folder, 40 here",
         "SHA-256 of the teacher",
     ):
         assert words in message
@@ -68,6 +70,8 @@ def test_wrong_flags_are_all_listed(setting, tmp_path, capsys):
     for words in ("--nbest 4: expected 1 to --beam 3", "--score-reference", "--model-overrides"):
         assert words in message
     assert f"{tmp_path / 'nothing'}: no such folder" in message
+    message = error(setting, tmp_path / "out", capsys, "--min-len", 7)
+    assert "--min-len 7: expected at most --max-len-b 6" in message
     message = error(setting, tmp_path / "out", capsys, "--max-tokens", 5)
     assert "--max-tokens 5: expected at least the longest pair, 10" in message
     assert "the best of several samples" in error(setting, tmp_path / "out", capsys, "--sampling")
@@ -104,6 +108,16 @@ def test_empty_splits_are_named(setting, copied, tmp_path, capsys):
         toy.write_split(copied / f"train.sv-en.{side}", [])
     message = error(setting, tmp_path / "out", capsys, data=copied)
     assert f"{copied / 'train.sv-en.sv'}: expected sentences of fairseq-preprocess" in message
+
+
+def test_what_stops_the_generator_is_said(setting, tmp_path, capsys):
+    state = toy.checkpoint(setting.path)
+    state["model"]["decoder.layers.0.fc1.bias"][0] = float("nan")
+    torch.save(state, tmp_path / "nan.pt")
+    message = error(setting, tmp_path / "a", capsys, path=tmp_path / "nan.pt")
+    assert "a --path whose outputs are numbers" in message
+    message = error(setting, tmp_path / "b", capsys, "--max-len-a", 0.1, "--min-len", 50)
+    assert "min_len cannot be larger than max_len" in message
 
 
 def test_a_language_model_cannot_translate(setting, tmp_path, capsys):
