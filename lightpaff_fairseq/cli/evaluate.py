@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..convert.output_file import file_problem, write_json
 from ..evaluation import classification, language_modeling
+from ..evaluation.command import read_lines
 from ..evaluation.comparison import Scored, compare, p_value
 from ..evaluation.results import ModelFile, Row
 from ..evaluation.table import Column, format_table
@@ -17,7 +18,6 @@ from ..evaluation.translation import (
     TranslationSettings,
     columns,
     evaluate_translation,
-    read_references,
 )
 
 
@@ -190,5 +190,5 @@ def comparison(
         for row, texts in zip(rows, hypotheses, strict=True)
     }
     first, second = (scored[name] for name in args.compare)
-    p = p_value(first, second, read_references(args.references[0]))
+    p = p_value(first, second, read_lines(args.references[0]))
     return compare(first, second, scored[rows[0]["name"]], p)

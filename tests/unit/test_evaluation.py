@@ -11,7 +11,7 @@ import torch
 
 from lightpaff_fairseq.cli import evaluate
 from lightpaff_fairseq.cli.main import build_parser, main
-from lightpaff_fairseq.evaluation import translation
+from lightpaff_fairseq.evaluation import command, translation
 from lightpaff_fairseq.evaluation.comparison import Scored, compare, p_value
 from lightpaff_fairseq.evaluation.results import ModelFile, add_ratios, count_parameters
 from lightpaff_fairseq.evaluation.table import SIZE, format_table
@@ -50,7 +50,7 @@ def world(tmp_path, monkeypatch):
         stdout, stderr = answers[(len(calls) - 1) % len(answers)]
         return SimpleNamespace(returncode=0, stdout=stdout, stderr=stderr)
 
-    monkeypatch.setattr(translation.subprocess, "run", run)
+    monkeypatch.setattr(command.subprocess, "run", run)
     return SimpleNamespace(path=tmp_path, calls=calls, answers=answers)
 
 
@@ -160,7 +160,7 @@ def test_a_missing_or_extra_translation_is_an_error(world, count, capsys):
 
 def test_a_failing_fairseq_generate_is_quoted(world, monkeypatch, capsys):
     failed = SimpleNamespace(returncode=1, stdout="", stderr="a\nRuntimeError: no such task")
-    monkeypatch.setattr(translation.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(command.subprocess, "run", lambda *_, **__: failed)
     assert run_cli(world) == 2
     assert "no such task" in capsys.readouterr().err
 
@@ -183,6 +183,13 @@ def test_bad_flags_are_refused_before_any_translation(world, flags, words, capsy
     world.answers.append(output(REFERENCES))
     assert run_cli(world, *flags) == 2
     assert words in capsys.readouterr().err
+    assert not world.calls
+
+
+def test_references_that_are_no_text_are_named(world, capsys):
+    (world.path / "latin").write_bytes("å\n".encode("latin-1") * 4)
+    assert run_cli(world, "--references", str(world.path / "latin")) == 2
+    assert f"--references {world.path / 'latin'}: expected UTF-8" in capsys.readouterr().err
     assert not world.calls
 
 
