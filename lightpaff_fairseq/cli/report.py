@@ -71,6 +71,8 @@ def check(args: argparse.Namespace) -> None:
     if bool(args.plot) != bool(args.svg):
         given, missing = ("--plot", "--svg") if args.plot else ("--svg", "--plot")
         problems.append(f"{given}: expected {missing} too")
+    if args.out and args.svg and args.out.resolve() == args.svg.resolve():
+        problems.append(f"--svg {args.svg}: expected another file than --out")
     for flag, path in (("--out", args.out), ("--svg", args.svg)):
         problem = file_problem(path, flag, args.force) if path else None
         problems += [problem] if problem else []
