@@ -27,6 +27,7 @@ COMMANDS = (
     *(cache_teacher, seq_kd, benchmark, doctor, report),
 )
 BAD_INPUT = 2  # argparse's own exit code for a wrong command line
+INTERRUPTED = 130  # a shell's own exit code for Ctrl-C
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,7 +47,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     Args:
         argv: the arguments after `lightpaff`; None takes those of the process.
     Returns:
-        the exit code: 0, or 2 after bad input, which is printed in one line without a traceback.
+        the exit code: 0, or 2 after bad input, 130 after Ctrl-C, each said in one line without a
+        traceback.
     """
     parser = build_parser()
     args, more = parser.parse_known_args(argv)
@@ -58,6 +60,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except ValueError as error:
         print(f"lightpaff {args.command}: error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"lightpaff {args.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":
