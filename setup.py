@@ -13,9 +13,15 @@ def readme() -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
+def version() -> str:
+    """The package's own; read as text, since importing it needs all that is installed later."""
+    text = (HERE / "lightpaff_fairseq" / "__init__.py").read_text(encoding="utf-8")
+    return text.split('__version__ = "')[1].split('"')[0]
+
+
 setup(
     name="lightpaff-fairseq",
-    version="0.1.0",
+    version=version(),
     description="Knowledge distillation for unmodified fairseq: a plug-in for --user-dir",
     long_description=readme(),
     long_description_content_type="text/markdown",

@@ -32,7 +32,7 @@ no_KD student_plain_plain
 pre-training_KD student_kd_plain
 fine-tuning_KD student_plain_kd
 two-stage_KD student_kd_kd
-$(for by in sensitivity platon magnitude; do echo "pruned,_$by pruned_${by}_kd"; done)"
+$(for by in sensitivity platon magnitude oneshot; do echo "pruned,_$by pruned_${by}_kd"; done)"
   lightpaff evaluate "$OUT/data" --path "${paths[@]}" --name "${names[@]}" \
     --out "$OUT/results.json" "$@" >"$OUT/table.tmp"
   mv "$OUT/table.tmp" "$OUT/table.txt"

@@ -1,15 +1,27 @@
 #!/usr/bin/env bash
-# The pre-trained teacher is pruned into a student while it distils: OUT/pruned_$IMPORTANCE.pt, a
-# stock model (IMPORTANCE: sensitivity, platon or magnitude).
+# The pre-trained teacher becomes a student that is distilled from what it was: OUT/pruned_$IMPORTANCE.pt,
+# a stock model. IMPORTANCE: sensitivity, platon or magnitude, by which it is pruned step by step; or
+# oneshot, to compare: made small before the first update, otherwise trained alike.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
+teacher=$PRETRAINING/teacher_pretrained.pt
+model "$TEACHER" "$PRUNE_UPDATES" "$PRUNE_LR" "$PRETRAIN_ARCH"
+PRETRAIN+=("${MODEL[@]}" --kd-teacher "$teacher" --kd-lambda "$KD_LAMBDA" --seed "$SEED" "${PRUNE_FLAGS[@]}")
+
+if [[ $IMPORTANCE == oneshot ]]; then
+  small=$(small_model)
+  read -ra SMALL <<<"$small"
+  if [[ ! -f $OUT/small.pt ]]; then
+    lightpaff init-student --teacher "$teacher" "${SMALL[@]}" --width-by importance \
+      --data "${PRETRAIN[0]}" --out "$OUT/small.pt"
+  fi
+  train "$PRUNED$SUFFIX" "${PRETRAIN[@]}" "${SMALL[@]}" --finetune-from-model "$OUT/small.pt"
+  exit
+fi
 task=$(sed -E 's/.*--task ([a-z0-9_]+).*/\1/' <<<"${PRETRAIN[*]}")
 start=$((PRUNE_UPDATES / 20)) end=$((PRUNE_UPDATES * 7 / 10))
-teacher=$PRETRAINING/teacher_pretrained.pt
-
-model "$TEACHER" "$PRUNE_UPDATES" "$PRUNE_LR" "$PRETRAIN_ARCH"
-FINISH=compact train "$PRUNED" "${PRETRAIN[@]}" "${MODEL[@]}" --task "prunable_$task" \
-  --finetune-from-model "$teacher" --kd-teacher "$teacher" --kd-lambda "$KD_LAMBDA" \
+FINISH=compact train "$PRUNED$SUFFIX" "${PRETRAIN[@]}" --task "prunable_$task" \
+  --finetune-from-model "$teacher" \
   --kd-hidden-weight "$HIDDEN_WEIGHT" --kd-embedding-weight "$EMBEDDING_WEIGHT" \
   "${PRUNE_TARGET[@]}" --prune-importance "$IMPORTANCE" --prune-start "$start" --prune-end "$end" \
-  --prune-interval "${PRUNE_INTERVAL:-10}" --validate-after-updates "$end" "${PRUNE_FLAGS[@]}"
+  --prune-interval "${PRUNE_INTERVAL:-10}" --validate-after-updates "$end"

@@ -20,7 +20,13 @@ if [[ $RECIPE == tatoeba_sv_en ]]; then : "${PRUNE_TARGET:=--prune-target-params
 read -ra PRUNE_TARGET <<<"$PRUNE_TARGET"
 read -ra PRUNE_FLAGS <<<"$PRUNE_FLAGS"
 PRETRAINING=${PRETRAINING:-$OUT}
-PRUNED=pruned_$IMPORTANCE
+PRUNED=pruned_$IMPORTANCE SEED=${SEED:-1} SUFFIX=
+if [[ $SEED != 1 ]]; then SUFFIX=_seed$SEED; fi
+
+small_model() { # the flags of what the teacher is pruned to
+  lightpaff prune-plan --path "$PRETRAINING/teacher_pretrained.pt" "${PRUNE_TARGET[@]/#--prune-/--}" |
+    sed -n 's/^architecture: //p'
+}
 
 if ! declare -F model >/dev/null; then # tatoeba_sv_en has a form of its own
   PRETRAIN+=("${TRAIN[@]}") FINETUNE+=("${TRAIN[@]}")

@@ -5,6 +5,7 @@ A process a training would spend more time on starting than a short training tak
 
 import json
 import logging
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from fairseq.distributed import utils as distributed_utils
 
 BEGIN = "begin validation on"
 PARAMETERS = "num. shared model params"
+PRUNED = re.compile(r"pruning [\d,]+ parameters to ([\d,]+):")  # what the prunable tasks say
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Record(logging.Handler):
     Attributes:
         splits: the validation sets whose results are wanted.
         results: `{split}_{metric}` of the last validation of each.
+        parameters: of the model; of a pruned one, when it is compacted.
         validation_seconds: what all validations took.
     """
 
@@ -49,6 +52,8 @@ class Record(logging.Handler):
         text = record.getMessage()
         if text.startswith(BEGIN):
             self._began = time.monotonic()
+        elif found := PRUNED.match(text):
+            self.parameters = int(found[1].replace(",", ""))
         elif text.startswith(PARAMETERS) and self.parameters is None:
             self.parameters = int(text.split()[4].replace(",", ""))
         elif record.name in self.splits and text.startswith("{"):

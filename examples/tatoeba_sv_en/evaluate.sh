@@ -12,7 +12,13 @@ add student_plain_plain "student, no KD"
 add student_kd_plain "student, pre-training KD"
 add student_plain_kd "student, fine-tuning KD"
 add student_kd_kd "student, two-stage KD"
-for by in sensitivity platon magnitude; do add "pruned_${by}_kd" "pruned, $by"; done
+for by in sensitivity platon magnitude oneshot; do
+  add "pruned_${by}_kd" "pruned, $by"
+  for file in "$OUT/pruned_${by}_kd_seed"*.pt; do
+    seed=${file##*_seed}
+    add "pruned_${by}_kd_seed${seed%.pt}" "pruned, $by, seed ${seed%.pt}"
+  done
+done
 
 compare=()
 if [[ -f $OUT/student_plain_plain.pt && -f $OUT/student_kd_kd.pt ]]; then

@@ -6,7 +6,7 @@ the divergence; loss and gradients of hidden states and head.
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Optional
 
@@ -26,6 +26,8 @@ from .problem import LossProblem, check_sizes
 from .timing import interleaved_times, median_ratio
 
 FLOOR = "floor"
+COMPILED = "fused-compiled"
+COMPILING = (COMPILED, "liger-compiled")
 SMALL = 8  # sizes of the run that only loads code before memory is measured
 MEGABYTE = 2**20
 
@@ -96,6 +98,11 @@ def dense(inputs: Inputs) -> list[Tensor]:
     logits_s, logits_t = inputs.student.logits(), inputs.teacher.logits()
     terms = dense_distillation_loss(logits_s, logits_t, inputs.target, inputs.settings)
     return _with_gradients(inputs, terms)
+
+
+def fused_compiled(inputs: Inputs) -> list[Tensor]:
+    """As `fused`, its chunks through torch.compile."""
+    return fused(replace(inputs, settings=replace(inputs.settings, compiled=True)))
 
 
 class Cached:
@@ -174,18 +181,28 @@ VARIANTS: dict[str, Callable[[Inputs], Callable[[], Any]]] = {
     "fused": lambda inputs: partial(fused, inputs),
     "cached": Cached,
     "dense": lambda inputs: partial(dense, inputs),
+    COMPILED: lambda inputs: partial(fused_compiled, inputs),
     **{name: _peer(name) for name in PEERS},
 }
-OWN = tuple(name for name in VARIANTS if name not in PEERS)
+OPTIONAL = (COMPILED, *PEERS)
+OWN = tuple(name for name in VARIANTS if name not in OPTIONAL)
 
 
 def memory_run(problem: LossProblem, name: str, small: bool) -> Callable[[], Any]:
-    """A `memory.Factory`: one variant, with its inputs made; of the floor, its buffers count."""
+    """A `memory.Factory`: one variant, with its inputs made; of the floor, its buffers count.
+
+    What compiles has done so for these sizes, or the compiler's memory would count.
+    """
     if small:
         sizes = dict.fromkeys(("tokens", "vocab", "student_dim", "teacher_dim"), SMALL)
         problem = LossProblem(**{**asdict(problem), **sizes, "topk": SMALL // 2})
     inputs = make_inputs(problem)
-    return (lambda: Floor(inputs)()) if name == FLOOR else VARIANTS[name](inputs)
+    if name == FLOOR:
+        return lambda: Floor(inputs)()
+    run = VARIANTS[name](inputs)
+    if name in COMPILING:
+        run()
+    return run
 
 
 def check_agreement(inputs: Inputs, peers: Sequence[str] = ()) -> dict[str, float]:
@@ -221,7 +238,7 @@ def benchmark_loss(
     Args:
         problem: sizes, dtype and device.
         repeats: rounds of timing, >= 1.
-        peers: which of `PEERS` run along.
+        peers: which of `OPTIONAL` run along.
     Returns:
         a row for each of floor, fused, cached, dense and the peers; and what `check_agreement`
         found.
@@ -230,7 +247,7 @@ def benchmark_loss(
     """
     check_sizes(problem)
     inputs = make_inputs(problem)
-    check_peers(peers, inputs.settings.divergence)
+    check_peers([name for name in peers if name in PEERS], inputs.settings.divergence)
     names = [*OWN, *peers]
     extra = {name: peak_extra_bytes(memory_run, problem, name, problem.device) for name in names}
     agreement = check_agreement(inputs, peers)

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import logging
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -56,6 +57,7 @@ def _peak_on_gpu(make: Factory, settings: Any, name: str) -> int:
 
 def _peak_in_this_process(make: Factory, settings: Any, name: str, threads: int) -> Optional[int]:
     torch.set_num_threads(threads)
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq asks for debug messages of everything
     make(settings, name, True)()
     run = make(settings, name, False)
     _return_freed_memory()

@@ -16,8 +16,7 @@ from ..benchmark.curves import (
     pyplot,
     write_plot,
 )
-from ..benchmark.loss import benchmark_loss
-from ..benchmark.peers import PEERS
+from ..benchmark.loss import OPTIONAL, benchmark_loss
 from ..benchmark.problem import DTYPES, LossProblem
 from ..benchmark.tables import problem_line, table
 from ..convert.output_file import file_problem
@@ -47,8 +46,8 @@ def add_loss(kinds: Any) -> None:
     }
     loss.add_argument("--divergence", default="forward_kl", help="as --kd-divergence")
     loss.add_argument("--beta", default=0.5, type=float, help="as --kd-beta")
-    text = "other libraries' losses, where installed (extra bench)"
-    loss.add_argument("--peers", nargs="+", default=[], choices=PEERS, help=text)
+    text = "other libraries' losses, where installed (extra bench), and ours through torch.compile"
+    loss.add_argument("--peers", nargs="+", default=[], choices=OPTIONAL, help=text)
     loss.add_argument("--dtype", default=DTYPES[0], choices=DTYPES, help="of states and weights")
     text = f"one of {', '.join(AXES)} and its values, as vocab 8000 32000: measures at each; "
     text += "again for more sizes"

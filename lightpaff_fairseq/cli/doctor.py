@@ -6,6 +6,7 @@ import platform
 
 import torch
 
+from .. import __version__
 from ..diagnosis.devices import device_problems, devices, kernels, precisions
 from ..diagnosis.packages import NEEDED, OPTIONAL, package_problems, version
 from ..diagnosis.plugin import PACKAGE, plugin_problems
@@ -27,7 +28,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Prints the report; 0 if nothing is wrong, else 1."""
     logging.getLogger().setLevel(logging.ERROR)
-    print(f"python {platform.python_version()}, {platform.machine()}, plug-in {PACKAGE}")
+    print(f"lightpaff_fairseq {__version__} in {PACKAGE}")
+    print(f"python {platform.python_version()}, {platform.machine()}")
     for name in NEEDED:
         print(f"{name:16} {version(name) or 'missing'}")
     for name, use in OPTIONAL.items():

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
+from .. import __version__
 from . import (
     benchmark,
     cache_teacher,
@@ -35,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lightpaff", description="Tools around knowledge distillation with fairseq."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for command in COMMANDS:
         command.add_parser(subparsers)

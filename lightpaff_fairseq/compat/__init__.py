@@ -7,7 +7,11 @@ alone. Nothing here changes what a correct run computes.
 from .activations import compute_swish
 from .batches import keep_the_last_batch, restore_numpy_names
 from .before_training import check_before_training
-from .checkpoints import allow_checkpoint_classes, complete_old_checkpoints
+from .checkpoints import (
+    allow_checkpoint_classes,
+    complete_old_checkpoints,
+    keep_interpolated_booleans,
+)
 from .epochs import forget_items_of_the_last_epoch, tell_epochs
 from .launch import check_launch
 from .messages import filter_known_warnings
@@ -22,6 +26,7 @@ def apply() -> None:
     check_launch()
     check_before_training()
     complete_old_checkpoints()
+    keep_interpolated_booleans()
     forget_items_of_the_last_epoch()
     tell_epochs()
     compute_swish()

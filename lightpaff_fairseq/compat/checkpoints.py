@@ -11,6 +11,7 @@ import numpy as np
 import omegaconf
 import torch
 from fairseq import checkpoint_utils
+from fairseq.dataclass import utils as dataclass_utils
 from fairseq.distributed import utils as distributed_utils
 
 
@@ -69,3 +70,29 @@ def complete_old_checkpoints() -> None:
 
     upgrade.completes = True  # type: ignore[attr-defined]
     checkpoint_utils._upgrade_state_dict = upgrade
+
+
+def keep_interpolated_booleans() -> None:
+    """Old checkpoints (`args` instead of `cfg`) without a flag that came later, as use_plasma_view.
+
+    Where a dataclass says `${common.use_plasma_view}` fairseq takes `bool` of that text, which is
+    True: the language models of old then ask for a store that does not run. Left out here, the
+    value is what the text refers to.
+    """
+    original = dataclass_utils._override_attr
+    if getattr(original, "keeps_interpolations", False):
+        return
+
+    @functools.wraps(original)
+    def override(sub_node: str, data_class: Any, args: argparse.Namespace) -> list[str]:
+        fields = getattr(data_class, "__dataclass_fields__", {})
+        wrong = {
+            f"{sub_node}.{name}"
+            for name, field in fields.items()
+            if not hasattr(args, name) and str(field.default).startswith("${")
+        }
+        overrides: list[str] = original(sub_node, data_class, args)
+        return [text for text in overrides if text.partition("=")[0] not in wrong]
+
+    override.keeps_interpolations = True  # type: ignore[attr-defined]
+    dataclass_utils._override_attr = override

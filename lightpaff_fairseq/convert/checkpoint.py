@@ -7,16 +7,19 @@ from typing import Any
 
 import torch
 from fairseq import checkpoint_utils
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from ..pruning.layer_norm import MASKED, is_masked
+from .building import build, heads_in
 from .output_file import file_problem, replacing
+from .released import renew
 
 UNREADABLE = (RuntimeError, EOFError, OSError, pickle.UnpicklingError, UnicodeDecodeError)
 
 
 def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[str, Any]:
-    """Loads a fairseq checkpoint to the CPU, brought up to date as fairseq does it.
+    """Loads a fairseq checkpoint to the CPU, brought up to date (see `renew`).
 
     Only classes that the plug-in allow-lists are unpickled (`compat`).
 
@@ -53,6 +56,7 @@ def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[
         )
     if is_masked(model) and not may_be_masked:
         raise ValueError(f"{flag} {path}: {MASKED}")
+    renew(state)
     return state
 
 
@@ -124,3 +128,14 @@ def _same_bits(a: Tensor, b: Tensor) -> bool:
 
 def _bytes(x: Tensor) -> Tensor:
     return x.detach().contiguous().reshape(-1).view(torch.uint8)
+
+
+def verify_loads(expected: dict[str, Any], task: Any, found: dict[str, Any]) -> None:
+    """Compares all that was read back, and loads it into the model that its configuration says."""
+    check_equal_tensors(expected["model"], found["model"])
+    if found["cfg"] != expected["cfg"]:
+        raise ValueError("the configuration was not read back as it was written")
+    cfg = OmegaConf.create(found["cfg"]["model"])
+    model = build(cfg, task, heads_in(found["model"]), "--out")
+    model.load_state_dict(dict(found["model"]), strict=True, model_cfg=cfg)
+    check_equal_tensors(expected["model"], dict(model.state_dict()))

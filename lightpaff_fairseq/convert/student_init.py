@@ -12,8 +12,8 @@ from fairseq.tasks import FairseqTask
 from torch import Tensor
 
 from ..teachers.checkpoint import first_mismatch
-from .building import build, fill_in, heads_in, narrower_heads, verify_loads
-from .checkpoint import check_output, read_checkpoint, write_checkpoint
+from .building import build, fill_in, heads_in, narrower_heads
+from .checkpoint import check_output, read_checkpoint, verify_loads, write_checkpoint
 from .importance import MEASURES, Sample, importances, magnitudes, nothing
 from .layout import Layout, plan_layout, value_of
 from .strip import plain, stripped_state

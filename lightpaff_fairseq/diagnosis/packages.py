@@ -15,6 +15,10 @@ NEEDED = (*MINIMUM, "hydra-core", "omegaconf")
 OPTIONAL = {
     "fastBPE": "--bpe fastbpe",
     "rouge-score": "lightpaff evaluate --metrics rouge1",
+    "matplotlib": "lightpaff report",
+    "transformers": "lightpaff convert, export --to hf",
+    "ctranslate2": "lightpaff export --to ctranslate2",
+    "onnxruntime": "lightpaff export --to onnx",
     "apex": "fused LayerNorm, Adam and cross entropy on a GPU",
     "triton": "torch.compile on a GPU",
     "tensorboardX": "--tensorboard-logdir",

@@ -11,7 +11,8 @@ input's dtype, except the two gradient products of float16, which are taken in f
 point the loss scale of mixed precision is not applied yet, and small probabilities would underflow.
 """
 
-from typing import Any, Optional
+from functools import cache
+from typing import Any, Callable, Optional
 
 import torch
 from torch import Tensor
@@ -115,6 +116,7 @@ def _walk(
     totals = student.hidden.new_zeros(3, dtype=dtype)
     correct = target.new_zeros(())
     mean_logits = _mean_logits(student, dtype) if settings.label_smoothing and lam < 1 else None
+    loss_of = _compiled() if settings.compiled else chunk_loss
     for start in range(0, n, chunk):
         rows = slice(start, min(start + chunk, n))
         logits_s, logits_t, work = buffers[:, : rows.stop - start]
@@ -123,13 +125,20 @@ def _walk(
         if not isinstance(teacher, TopKReadout):
             _fill(logits_t, teacher, rows)
         labels = Labels(target[rows], None if mean_logits is None else mean_logits[rows])
-        sums, grad = chunk_loss((logits_s, logits_t, work), sparse, labels, settings)
+        sums, grad = loss_of((logits_s, logits_t, work), sparse, labels, settings)
         totals += torch.stack([sums.label.sum(), sums.nll.sum(), sums.kd.sum()])
         correct += sums.correct.sum()
         grads.add(rows, grad)
     grads.finish((1 - lam) * smoothing_share(settings, student.vocab_size))
     loss = (1 - lam) * totals[0] + lam * totals[2]
     return loss, totals[1], totals[2], correct
+
+
+@cache
+def _compiled() -> Callable[..., Any]:
+    """Made once a process: torch.compile keeps what it compiled in the object that it returns."""
+    compiled: Callable[..., Any] = torch.compile(chunk_loss)
+    return compiled
 
 
 def _mean_logits(student: LinearReadout, dtype: torch.dtype) -> Tensor:

@@ -29,6 +29,8 @@ class LossSettings:
         chunk_tokens: positions a chunk of the fused loss, >= 1.
         divergence: what the soft term measures.
         accuracy: whether the fused loss counts correct labels, which takes a pass over all logits.
+        compiled: whether chunks of the fused loss go through torch.compile. Slower on a CPU; for
+            a GPU see `lightpaff benchmark loss --peers fused-compiled`. Training does not set it.
     """
 
     kd_lambda: float
@@ -37,6 +39,7 @@ class LossSettings:
     chunk_tokens: int = 512
     divergence: Divergence = FORWARD_KL
     accuracy: bool = True
+    compiled: bool = False
 
 
 class LossTerms(NamedTuple):

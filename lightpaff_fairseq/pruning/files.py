@@ -2,42 +2,15 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import fairseq.models as models
-from fairseq.data import Dictionary
-from torch import Tensor
 
-from ..convert.building import build, heads_in
+from ..convert.building import build, heads_in, stand_in_task
 from ..convert.layout import value_of
 from ..convert.strip import plain, stock_architecture
 from .layer_norm import is_masked
 from .pruner import make_model_maskable
-
-_TABLES = (
-    "encoder.embed_tokens.weight",
-    "encoder.sentence_encoder.embed_tokens.weight",
-    "decoder.embed_tokens.weight",
-)
-
-
-def stand_in_task(tensors: Mapping[str, Tensor]) -> Any:
-    """What fairseq's transformers ask a task for when they are built: dictionaries, here with
-    symbols without a meaning, as many as the embeddings have rows."""
-    rows = [len(tensors[name]) for name in _TABLES if name in tensors]
-    if not rows:
-        raise ValueError("expected a transformer with tables of embeddings, found none")
-    source = _dictionary(rows[0])
-    target = source if rows[-1] == rows[0] else _dictionary(rows[-1])
-    return SimpleNamespace(source_dictionary=source, target_dictionary=target, dictionary=source)
-
-
-def _dictionary(size: int) -> Dictionary:
-    symbols = Dictionary()
-    for i in range(size - len(symbols)):
-        symbols.add_symbol(f"symbol{i}")
-    return symbols
 
 
 def load_model(state: dict[str, Any], flag: str) -> Any:

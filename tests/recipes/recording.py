@@ -33,10 +33,10 @@ if name == "fairseq-train":
 elif argv[0] == os.environ.get("FAIL"):
     print("lightpaff strip: error: --made-up: wrong", file=sys.stderr)
     sys.exit(2)
-elif argv[0] in ("strip", "compact"):
+elif argv[0] in ("strip", "compact", "init-student"):
     after("--out").touch()
-    if argv[0] == "compact":
-        print("architecture: --arch", os.environ["COMPACT"])
+elif argv[0] == "prune-plan":
+    print("architecture: --arch", os.environ["SMALL"])
 elif argv[0] == "evaluate":
     after("--out").write_text("[]")
     print("the table")

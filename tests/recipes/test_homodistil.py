@@ -23,7 +23,7 @@ def run(folder, name, **variables):
     only = {"masked_lm": ["encoder"], "language_modeling": ["decoder"]}
     sides = only.get(task, ["encoder", "decoder"])
     sizes = " ".join(f"--{side}-embed-dim 80 --{side}-ffn-embed-dim 320" for side in sides)
-    done = recipe.run(RUN, RECIPE=name, COMPACT=f"{arch} {sizes}", **variables)
+    done = recipe.run(RUN, RECIPE=name, SMALL=f"{arch} {sizes}", **variables)
     assert done.returncode == 0, done.stderr + done.stdout
     return recipe, recipe.calls()
 
@@ -60,6 +60,30 @@ def test_the_teacher_is_pruned_compacted_and_fine_tuned(name, tmp_path):
     (argv,) = of(calls, "lightpaff", "evaluate")
     stems = [path.stem for path in build_parser().parse_args(["evaluate", *argv]).path]
     assert stems == ["teacher", "pruned_sensitivity_kd", "pruned_platon_kd"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_one_go_is_trained_alike(name, tmp_path):
+    recipe, calls = run(tmp_path, name, IMPORTANCES="sensitivity oneshot", SEEDS="1 2")
+    task, arch, _ = RECIPES[name]
+    (argv,) = of(calls, "lightpaff", "init-student")
+    made, _ = build_parser().parse_known_args(["init-student", *argv])
+    assert made.teacher.name == "teacher_pretrained.pt" and made.arch == arch
+    assert made.width_by == "importance" and "80" in argv
+    found = trainings(calls)
+    for suffix, seed in (("", 1), ("_seed2", 2)):
+        slow, once = (found[f"pruned_{kind}{suffix}"] for kind in ("sensitivity", "oneshot"))
+        assert once.task._name == task and once.checkpoint.finetune_from_model == str(made.out)
+        assert once.criterion.kd_teacher == slow.criterion.kd_teacher == str(made.teacher)
+        assert once.common.seed == slow.common.seed == seed
+        assert once.optimization == slow.optimization
+        after = found[f"pruned_oneshot_kd{suffix}"]
+        assert after.checkpoint.finetune_from_model == f"{recipe.out}/pruned_oneshot{suffix}.pt"
+        assert after.common.seed == seed
+    (argv,) = of(calls, "lightpaff", "evaluate")
+    stems = [path.stem for path in build_parser().parse_args(["evaluate", *argv]).path]
+    kinds = ("sensitivity_kd", "sensitivity_kd_seed2", "oneshot_kd", "oneshot_kd_seed2")
+    assert stems == ["teacher", *(f"pruned_{kind}" for kind in kinds)]
 
 
 def test_the_papers_scale(tmp_path):

@@ -157,7 +157,7 @@ def test_pruned_and_cached_students(recipe, tmp_path, monkeypatch):
     for seed in (1, 2):
         ours = {row["init"]: row for row in rows if row["seed"] == seed and row["shape"] == "4x8"}
         assert len({row["valid_loss"] for row in ours.values()}) == 3
-        assert ours["random"]["parameters"] == ours["teacher_important"]["parameters"]
+        assert len({row["parameters"] for row in ours.values()}) == 1
         assert "prunable_sentence_prediction" in ours["homodistil"]["flags"]
         online, cached = (
             next(

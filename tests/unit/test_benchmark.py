@@ -92,6 +92,13 @@ def test_fused_and_dense_are_compared(dtype):
     assert set(loss.check_agreement(inputs)) == names
 
 
+def test_the_compiled_loss_is_ours():
+    inputs = loss.make_inputs(replace(PROBLEM, tokens=11, chunk_tokens=4))
+    inputs = replace(inputs, settings=replace(inputs.settings, temperature=2.0))
+    for result, want in zip(loss.fused_compiled(inputs), loss.fused(inputs), strict=True):
+        torch.testing.assert_close(result, want)
+
+
 def test_a_wrong_loss_is_not_timed(monkeypatch):
     right = loss.fused
 

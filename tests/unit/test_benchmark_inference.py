@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,8 +10,10 @@ import torch
 import toy
 from lightpaff_fairseq.benchmark import inference, inference_backends
 from lightpaff_fairseq.benchmark.inference import InferenceProblem, benchmark_inference
+from lightpaff_fairseq.benchmark.synthetic import SPLIT
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.export.engines import Search
+from lightpaff_fairseq.export.engines import Search, fairseq_engine
+from lightpaff_fairseq.export.samples import split_samples
 
 pytest.importorskip("ctranslate2")
 pytest.importorskip("onnxruntime")
@@ -60,6 +63,33 @@ def test_random_models(task, tmp_path, capsys):
     ratios = [a / b for a, b in zip(teacher["seconds"], student["seconds"])]
     assert student["times_teacher"] == pytest.approx(sum(ratios) / 2)
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("task", RANDOM)
+def test_half_precision_answers_as_float32_does(task, tmp_path, monkeypatch):
+    """Offered on a GPU alone, where it is fast; the CPU computes the same."""
+    half = replace(inference_backends.BACKENDS["fairseq-half"], devices=("cpu",))
+    monkeypatch.setitem(inference_backends.BACKENDS, "fairseq-half", half)
+    found = {}
+
+    def compute(student, search, device, in_half=False):
+        engine = fairseq_engine(student, search, device, in_half)
+        assert next(engine.model.parameters()).dtype == (torch.half if in_half else torch.float)
+        found[in_half] = engine.log_probs(split_samples(student, SPLIT, 5)[0])
+        return engine
+
+    monkeypatch.setattr(inference_backends, "fairseq_engine", compute)
+    _, name, sides = RANDOM[task]
+    path = tmp_path / "found.json"
+    argv = ["--random", "--task", task, "--vocab", 40, "--length", 6, "--json", path, *TINY]
+    argv += ["--teacher-arch", arch(name, sides), "--student-arch", arch(name, sides)]
+    assert run(*argv, "--backends", "fairseq-half") == 0
+    assert [row["name"] for row in json.loads(path.read_text())["rows"]][
+        1
+    ] == "teacher fairseq-half"
+    assert len(found[True]) == len(found[False]) > 0
+    for halved, whole in zip(found[True], found[False]):
+        torch.testing.assert_close(halved, whole, atol=0.02, rtol=0.02)
 
 
 FLAGS = ("--task", "translation", "--max-source-positions", 40, "--max-target-positions", 40)

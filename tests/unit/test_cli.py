@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,14 @@ def test_every_flag_is_explained(command):
     parser = COMMANDS[command]
     assert callable(parser.get_default("func"))
     assert all(action.help for action in parser._actions)
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"lightpaff {lightpaff_fairseq.__version__}\n"
+    assert metadata.version("lightpaff-fairseq") == lightpaff_fairseq.__version__
 
 
 @pytest.mark.parametrize("argv", [[], ["no-such-command"], ["strip"], ["benchmark"]])

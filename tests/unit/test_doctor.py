@@ -6,6 +6,7 @@ import pytest
 import torch
 from fairseq.criterions import CRITERION_REGISTRY
 
+from lightpaff_fairseq import __version__
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.diagnosis import devices, packages, plugin
 
@@ -15,6 +16,7 @@ def test_a_healthy_installation(capsys, monkeypatch, tmp_path):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
+    assert printed.startswith(f"lightpaff_fairseq {__version__} in ")
     assert f"torch            {torch.__version__}" in printed
     assert "device cpu" in printed and "float32 ok" in printed and "bfloat16 ok" in printed
     assert "fused distillation loss in chunks (ours): active" in printed

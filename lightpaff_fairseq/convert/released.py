@@ -1,0 +1,34 @@
+"""Checkpoints in the form of fairseq 0.10 and older: the released BART, RoBERTa and WMT models."""
+
+import logging
+from typing import Any
+
+from .building import build, fill_in, heads_in, stand_in_task
+
+logger = logging.getLogger(__name__)
+
+
+def renew(state: dict[str, Any]) -> None:
+    """Gives an old checkpoint the names and the complete configuration that today's have.
+
+    Old ones carry their command line (`args`) instead of a configuration, without the flags that
+    came later, and tensors under former names (`decoder.sentence_encoder`, `in_proj_weight`).
+    fairseq renames them whenever it loads them into a model; here it does so once, for what reads
+    tensors.
+
+    Args:
+        state: as fairseq loads it; `cfg` and `model` are brought up to date. One without `args` is
+            left alone, and so is a model that dictionaries are not enough to build: only its task
+            can tell, and does when the model is needed.
+    """
+    if state.get("args") is None:
+        return
+    section, tensors = state["cfg"].model, dict(state["model"])
+    try:
+        fill_in(section)
+        model = build(section, stand_in_task(tensors), heads_in(tensors), "an old checkpoint")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        logger.info(f"the tensors of an old checkpoint keep their names: {error!r}")
+        return
+    model.upgrade_state_dict(tensors)
+    state["model"] = tensors
