@@ -136,7 +136,7 @@ def read_rows(path: Path, flag: str = "RUNS") -> list[Row]:
         ValueError: there are none, or one is not a JSON object (with its number).
     """
     if not path.is_file() or not path.stat().st_size:
-        raise ValueError(f"{flag} {path}: not there or empty; sweep.py makes it")
+        raise ValueError(f"{flag} {path} is not there or empty; sweep.py makes it")
     rows = []
     for number, line in enumerate(read_text(path, flag).splitlines(), 1):
         row = parse_json(line, path, number, flag)
