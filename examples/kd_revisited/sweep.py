@@ -9,7 +9,6 @@ on the same grid. A point's result is SWEEP/points/NAME.json, all of them are SW
 import argparse
 import fcntl
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from grid import Point, Values, key, named, points, with_shapes
 from lightpaff_fairseq.cache.header import HEADER
 from lightpaff_fairseq.cli.main import main as lightpaff
 from lightpaff_fairseq.convert.importance import Sample
+from lightpaff_fairseq.convert.output_file import write_text
 from lightpaff_fairseq.convert.student_init import StudentInit, init_student
 from training import train
 
@@ -128,13 +128,6 @@ def locked(path: Path, wait: bool = True) -> Iterator[bool]:
         yield True
 
 
-def write(path: Path, text: str) -> None:
-    """Under a temporary name, then renamed; several processes may do it at once."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
 def finished(sweep: Sweep, point: Point) -> bool:
     """Whether the point has a result.
 
@@ -167,9 +160,10 @@ def run(sweep: Sweep, point: Point) -> dict[str, Any]:
     portable = _portable(sweep, flags)
     values: dict[str, Any] = {"name": point.name, **dict(point.values), "seed": point.seed}
     row = values | measured | {"flags_key": key(portable), "flags": portable}
-    write(sweep.out / "points" / f"{point.name}.json", json.dumps(row) + "\n")
+    write_text(sweep.out / "points" / f"{point.name}.json", json.dumps(row) + "\n", "--out")
     files = sorted((sweep.out / "points").glob("*.json"))
-    write(sweep.out / "results.jsonl", "".join(f.read_text(encoding="utf-8") for f in files))
+    rows = "".join(file.read_text(encoding="utf-8") for file in files)
+    write_text(sweep.out / "results.jsonl", rows, "--out")
     return row
 
 
@@ -178,12 +172,12 @@ def prepare(sweep: Sweep) -> None:
     for folder in ("points", "logs", "locks"):
         (sweep.out / folder).mkdir(parents=True, exist_ok=True)
     base = {axis: next(iter(values)) for axis, values in sweep.axes.items()}
-    write(sweep.out / "base.json", json.dumps(base) + "\n")
+    write_text(sweep.out / "base.json", json.dumps(base) + "\n", "--out")
     with locked(sweep.out / "locks" / "teacher"):
         if not (sweep.out / "teacher.json").exists():
             log = sweep.out / "logs" / "teacher.log"
             measured = train(sweep.measuring_the_teacher(), sweep.splits, log)
-            write(sweep.out / "teacher.json", json.dumps(measured) + "\n")
+            write_text(sweep.out / "teacher.json", json.dumps(measured) + "\n", "--out")
 
 
 def work(sweep: Sweep, grid: Sequence[Point]) -> int:

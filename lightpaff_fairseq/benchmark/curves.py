@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..convert.output_file import replacing
 from .loss import Row, benchmark_loss
 from .problem import LossProblem
 
@@ -112,10 +113,9 @@ def write_plot(curves: Curves, title: str, path: Path) -> None:
             panel.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8)
     figure.suptitle(title, fontsize=9)
-    temporary = path.with_name(f"{path.name}.tmp")
-    figure.savefig(temporary, format=path.suffix.lstrip(".") or "svg", metadata={"Date": None})
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix.lstrip(".") or "svg", metadata={"Date": None})
     plt.close(figure)
-    temporary.replace(path)
 
 
 def pyplot() -> Any:

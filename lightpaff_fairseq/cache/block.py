@@ -8,7 +8,6 @@
 Checksums are CRC-32. A block is written under another name and renamed when it is complete.
 """
 
-import os
 import struct
 import zlib
 from collections.abc import Sequence
@@ -19,12 +18,14 @@ from typing import Any, Optional
 import numpy as np
 from numpy.typing import NDArray
 
+from ..convert.output_file import replacing
 from .layout import Layout, Records
 
 MAGIC = b"LPTCACHE"
 HEAD = struct.Struct("<8sII")
 INDEX = np.dtype([("count", "<u4"), ("text", "<u4"), ("records", "<u4")])
 SKIPPED = 0xFFFFFFFF
+AGAIN = "delete this file and run lightpaff cache-teacher again"
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,10 @@ def write_block(path: Path, items: Sequence[Optional[Item]]) -> int:
     for row, item, part in zip(index, items, parts, strict=True):
         row["count"] = len(item.records) if item else SKIPPED
         row["text"], row["records"] = item.text if item else 0, zlib.crc32(part)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(HEAD.pack(MAGIC, len(items), zlib.crc32(index.tobytes())))
-            file.write(index.tobytes())
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(HEAD.pack(MAGIC, len(items), zlib.crc32(index.tobytes())))
+        file.write(index.tobytes())
+        file.writelines(parts)
     return sum(len(item.records) for item in items if item)
 
 
@@ -80,9 +74,9 @@ class Block:
                 magic, count, checksum = HEAD.unpack(file.read(HEAD.size))
                 stored = file.read(count * INDEX.itemsize) if magic == MAGIC else b""
         except (OSError, struct.error) as error:
-            raise ValueError(f"{path}: cannot be read: {error}") from error
+            raise ValueError(f"{path}: cannot be read: {error}; {AGAIN}") from error
         if magic != MAGIC or zlib.crc32(stored) != checksum or len(stored) % INDEX.itemsize:
-            raise ValueError(f"{path}: damaged (its index does not have its checksum)")
+            raise ValueError(f"{path}: damaged: its index does not have its checksum; {AGAIN}")
         self.index = np.frombuffer(stored, INDEX)
         counts = np.where(self.index["count"] == SKIPPED, 0, self.index["count"]).astype(np.int64)
         self.ends = np.cumsum(counts)
@@ -93,7 +87,7 @@ class Block:
         self._offset = HEAD.size + len(stored)
         expected = self._offset + self.positions * self._record
         if size != expected:
-            raise ValueError(f"{path}: expected {expected} bytes, found {size} (truncated?)")
+            raise ValueError(f"{path}: damaged: expected {expected} bytes, found {size}; {AGAIN}")
         self._bytes: Optional[NDArray[Any]] = None
 
     def read(self, row: int) -> Optional[NDArray[Any]]:
@@ -112,7 +106,7 @@ class Block:
         if zlib.crc32(found.data) != entry["records"]:
             raise ValueError(
                 f"{self.path}: damaged: bytes {first} to {last} (sample {row} of the block) do not "
-                "have their checksum; delete this file and run lightpaff cache-teacher again"
+                f"have their checksum; {AGAIN}"
             )
         return found
 

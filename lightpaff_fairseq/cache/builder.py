@@ -1,11 +1,14 @@
 """Building a cache: what is there is kept, the header is written when nothing is missing."""
 
+import itertools
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
+from ..convert.output_file import replacing, write_text
 from .block import HEAD, INDEX, Block, write_block
 from .header import (
     HEADER,
@@ -14,9 +17,9 @@ from .header import (
     Plan,
     as_text,
     block_name,
+    is_free,
     plan_differences,
     read_plan,
-    write_text,
 )
 from .source import Source
 
@@ -29,6 +32,15 @@ class Shard:
 
     index: int = 0
     count: int = 1
+
+    def problem(self) -> Optional[str]:
+        """Why there is no such part, in words that start with the flag; or None."""
+        if self.count < 1:
+            return f"--num-shards {self.count}: expected 1 or more"
+        if not 0 <= self.index < self.count:
+            last = self.count - 1
+            return f"--shard-id {self.index}: expected 0 to --num-shards - 1 ({last})"
+        return None
 
 
 def claim(folder: Path, plan: Plan) -> None:
@@ -48,10 +60,10 @@ def claim(folder: Path, plan: Plan) -> None:
                 f"--out {folder}: holds a cache of something else: {'; '.join(found)}. Name "
                 "another folder, or delete this one"
             )
-    elif any(folder.iterdir()):
+    elif not is_free(folder):
         raise ValueError(f"--out {folder}: expected a new folder or an unfinished cache")
     else:
-        write_text(folder / PLAN, as_text(plan))
+        write_text(folder / PLAN, as_text(plan), "--out")
 
 
 def expected_bytes(plan: Plan, positions: int) -> int:
@@ -61,12 +73,21 @@ def expected_bytes(plan: Plan, positions: int) -> int:
     return heads + positions * plan.layout.dtype.itemsize
 
 
-def check_space(folder: Path, size: float) -> None:
-    """Refuses to begin what will not fit.
+def missing_blocks(folder: Path, plan: Plan, shard: Shard) -> list[tuple[int, int, int]]:
+    """(epoch, first sample, number of samples) of a shard's blocks that are not there yet."""
+    own = plan.blocks[shard.index :: shard.count]
+    return [block for block in own if not (folder / block_name(block[0], block[1])).is_file()]
 
+
+def check_space(folder: Path, plan: Plan, shard: Shard, whole: int) -> None:
+    """Refuses to begin, or to continue, what will not fit.
+
+    Args:
+        whole: bytes of the complete cache.
     Raises:
-        ValueError: the disk has less room than `size` bytes.
+        ValueError: the disk has less room than this shard still needs.
     """
+    size = whole * len(missing_blocks(folder, plan, shard)) / len(plan.blocks)
     free = shutil.disk_usage(folder).free
     if size > free:
         raise ValueError(
@@ -86,10 +107,10 @@ def build(
     Raises:
         ValueError: the folder cannot be written; finished blocks stay, nothing half done does.
     """
-    own = plan.blocks[shard.index :: shard.count]
-    todo = [x for x in own if not (folder / block_name(x[0], x[1])).is_file()]
-    if len(todo) < len(own):
-        say(f"{len(own) - len(todo)} of {len(own)} blocks are there already")
+    own = len(plan.blocks[shard.index :: shard.count])
+    todo = missing_blocks(folder, plan, shard)
+    if len(todo) < own:
+        say(f"{own - len(todo)} of {own} blocks are there already")
     begin, positions = time.perf_counter(), 0
     for done, (epoch, first, count) in enumerate(todo, start=1):
         source.set_epoch(epoch)
@@ -122,9 +143,10 @@ def finish(folder: Path, plan: Plan) -> int:
     if missing == 0 and not (folder / HEADER).is_file():
         blocks = [Block(path, plan.layout) for path in paths]
         positions, skipped = [b.positions for b in blocks], sum(b.skipped for b in blocks)
-        write_text(folder / HEADER, as_text(plan, Contents(positions, skipped)))
-        for leftover in folder.glob("*.tmp"):  # of runs that were killed
-            leftover.unlink()
+        write_text(folder / HEADER, as_text(plan, Contents(positions, skipped)), "--out")
+        leftovers = (folder.glob(pattern) for pattern in (f"{PLAN}.*.tmp", "epoch*.tmp"))
+        for leftover in itertools.chain(*leftovers):  # of runs that were killed
+            leftover.unlink(missing_ok=True)  # another shard may have finished as well
     return missing
 
 
@@ -150,10 +172,11 @@ def merge(parts: Sequence[Path], folder: Path) -> int:
         if source is None or (folder / name).is_file():
             continue
         Block(source, plans[0].layout)
-        temporary = folder / f"{name}.tmp"
         try:
-            shutil.copyfile(source, temporary)
-            temporary.replace(folder / name)
-        finally:
-            temporary.unlink(missing_ok=True)
+            with replacing(folder / name) as temporary:
+                shutil.copyfile(source, temporary)
+        except OSError as error:
+            raise ValueError(
+                f"--out {folder}: cannot be written: {error}; the same command continues"
+            ) from error
     return finish(folder, plans[0])

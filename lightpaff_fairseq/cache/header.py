@@ -6,7 +6,6 @@ folder without it is not a cache.
 """
 
 import json
-import os
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,25 +93,19 @@ def read_plan(path: Path) -> tuple[Plan, Optional[Contents]]:
     return Plan(layout=layout, **content), contents and Contents(**contents)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a small file in one step."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # shards may write at once
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def is_free(folder: Path) -> bool:
+    """Whether a folder holds nothing but, perhaps, a plan that is being written (or that was, by a
+    run that was killed): shards may begin at once."""
+    return all(path.match(f"{PLAN}.*.tmp") for path in folder.iterdir())
 
 
 def plan_differences(theirs: Plan, ours: Plan) -> list[str]:
     """Every difference between a cache's plan and another one, in words."""
-    return [
-        *differences(theirs.data, ours.data),
-        *differences(theirs.teacher, ours.teacher),
-        *differences(asdict(theirs.layout), asdict(ours.layout)),
-        *differences({"epochs": theirs.epochs}, {"epochs": ours.epochs}),
-        *differences({"block bounds": theirs.bounds}, {"block bounds": ours.bounds}),
-    ]
+    plans = [json.loads(json.dumps(asdict(plan))) for plan in (theirs, ours)]  # tuples are lists
+    nested = ("data", "teacher", "layout")
+    rest = [{k.replace("_", " "): v for k, v in x.items() if k not in nested} for x in plans]
+    parts = [differences(plans[0][name], plans[1][name]) for name in nested]
+    return [text for part in (*parts, differences(rest[0], rest[1])) for text in part]
 
 
 def differences(

@@ -18,7 +18,7 @@ from ..criterions.teaching import load_teachers
 from .fingerprint import data_fingerprint, file_digest
 from .header import Plan
 from .layout import LPROBS, TOP_K, VALUES, Layout
-from .source import Batching, Source
+from .source import Source, batching_of
 
 CRITERIONS = {
     "masked_lm": "kd_mlm",
@@ -82,8 +82,8 @@ def fairseq_config(argv: Sequence[str], request: Request) -> Any:
     return cfg
 
 
-def check_request(request: Request) -> None:
-    """Raises one ValueError that lists every value out of range."""
+def request_problems(request: Request) -> list[str]:
+    """Every value out of range, in words that start with its flag."""
     least = {"topk": request.topk, "epochs": request.epochs, "block_tokens": request.block_tokens}
     problems = [
         f"--{name.replace('_', '-')} {value}: expected 1 or more"
@@ -92,8 +92,7 @@ def check_request(request: Request) -> None:
     ]
     if not 0 < request.temperature < float("inf"):
         problems.append(f"--temperature {request.temperature}: expected a number above 0")
-    if problems:
-        raise ValueError("; ".join(problems))
+    return problems
 
 
 def make_source(cfg: Any, request: Request) -> Source:
@@ -118,11 +117,24 @@ def make_source(cfg: Any, request: Request) -> Source:
     dtype = torch.float16 if cfg.common.fp16 else torch.float32
     for model in teacher.models:
         model.to(device="cuda" if on_gpu else "cpu", dtype=dtype)
-    task.load_dataset(request.split)
-    data = cfg.dataset
-    tokens = data.max_tokens or (None if data.batch_size else DEFAULT_TOKENS)
-    batching = Batching(tokens, data.batch_size, data.num_workers)
+    load_split(task, request.split)
+    batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
     return Source(task, request.split, criterion, teacher, batching)
+
+
+def load_split(task: Any, split: str) -> None:
+    """Loads a split with all its parts (`train`, `train1`, ...), as a training does.
+
+    Raises:
+        ValueError: it is not there, empty or damaged.
+    """
+    try:
+        task.load_dataset(split, combine=True)
+    except (OSError, ValueError, AssertionError) as error:
+        raise ValueError(
+            f"--split {split}: expected the task's binarised data, found none that can be read: "
+            f"{error}"
+        ) from error
 
 
 def make_plan(source: Source, request: Request, vocab: int) -> Plan:

@@ -53,17 +53,20 @@ class Layout:
         return np.dtype([low, *high, ("code", "<u2", (self.k,)), ("rest", "<u2")])
 
     def encode(self, logits: Tensor) -> Records:
-        """Records `(n,)` of the teacher's logits `(n, V)` (values, for a regression)."""
+        """Records `(n,)` of the teacher's logits `(n, V)` (values, for a regression).
+
+        Raises:
+            ValueError: they are not numbers: a code would make a probability of that.
+        """
         logits = at_least_float32(logits)
         records = np.empty(len(logits), self.dtype)
-        if self.content == VALUES:
-            records["value"] = logits.cpu().numpy()
+        if self.content != TOP_K:
+            values = logits if self.content == VALUES else self._tempered(logits).log_softmax(-1)
+            records["value"] = _numbers(values).cpu().numpy()
             return records
-        if self.content == LPROBS:
-            records["value"] = (logits / self.temperature).log_softmax(-1).cpu().numpy()
-            return records
-        probs = (logits / self.temperature if self.temperature != 1 else logits).softmax(-1)
+        probs = self._tempered(logits).softmax(-1)
         top, ids = probs.topk(self.k)
+        _numbers(top)
         rest = probs.scatter_(-1, ids, 0.0).sum(-1)  # 1 - sum of the others would cancel
         symbols = ids.cpu().numpy()
         records["low"] = symbols & (TWO_BYTES - 1)
@@ -71,6 +74,9 @@ class Layout:
             records["high"] = symbols >> 16
         records["code"], records["rest"] = _codes(top), _codes(rest)
         return records
+
+    def _tempered(self, logits: Tensor) -> Tensor:
+        return logits / self.temperature if self.temperature != 1 else logits
 
     def decode(self, records: Records) -> tuple[Tensor, Tensor]:
         """Symbols `(n, k)` int64 and log-probabilities `(n, k + 1)` float32, of the rest last.
@@ -87,6 +93,21 @@ class Layout:
     def values(self, records: Records) -> Tensor:
         """What a complete cache stores, `(n, V)` float32."""
         return torch.from_numpy(np.ascontiguousarray(records["value"]))
+
+
+def _numbers(values: Tensor) -> Tensor:
+    """`(n, any)` values as they are.
+
+    Raises:
+        ValueError: some are NaN.
+    """
+    wrong = values.isnan().any(-1)
+    if wrong.any():
+        raise ValueError(
+            f"--path: expected numbers from the teacher, found NaN at {int(wrong.sum())} of "
+            f"{len(wrong)} positions (a damaged model, or --fp16 where it overflows)"
+        )
+    return values
 
 
 def _codes(probs: Tensor) -> NDArray[Any]:

@@ -29,6 +29,12 @@ class Batching:
     workers: int
 
 
+def batching_of(data: Any, tokens: int) -> Batching:
+    """What fairseq's flags of a data set say; `tokens` a batch where they say nothing."""
+    most = data.max_tokens or (None if data.batch_size else tokens)
+    return Batching(most, data.batch_size, data.num_workers)
+
+
 def batches(dataset: Any, indices: Any, batching: Batching) -> Any:
     """Collated batches of samples `(n,)` of a fairseq data set: in this order, none dropped."""
     limits = {"max_tokens": batching.max_tokens, "max_sentences": batching.batch_size}

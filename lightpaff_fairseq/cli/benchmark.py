@@ -12,7 +12,7 @@ from ..benchmark.step_memory import step_memory
 from ..benchmark.tables import cache_table, step_table
 from . import benchmark_inference
 from .benchmark_loss import add_loss
-from .benchmark_run import add_common, add_run, machine, prepare, write_json
+from .benchmark_run import add_common, add_run, machine, prepare, write_report
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -104,7 +104,7 @@ def run_step(args: argparse.Namespace) -> int:
     report = {**asdict(problem), **machine(), **asdict(result)}
     report["extra_mb"] = step_memory(problem, result.seconds) if args.memory else {}
     print(step_table(report, result))
-    write_json(report, args.json)
+    write_report(args, report)
     return 0
 
 
@@ -118,7 +118,7 @@ def run_cache(args: argparse.Namespace) -> int:
     result = benchmark_cache(problem, args.repeats)
     report = {**asdict(problem), **machine(), **asdict(result)}
     print(cache_table(report, result))
-    write_json(report, args.json)
+    write_report(args, report)
     return 0
 
 
@@ -131,7 +131,7 @@ def run_inference(args: argparse.Namespace) -> int:
     prepare(args)
     report, table_text = benchmark_inference.measure(args)
     print(table_text)
-    write_json(report | machine(), args.json)
+    write_report(args, report | machine())
     return 0
 
 

@@ -19,7 +19,8 @@ from ..benchmark.curves import (
 from ..benchmark.loss import OPTIONAL, benchmark_loss
 from ..benchmark.problem import DTYPES, LossProblem
 from ..benchmark.tables import problem_line, table
-from .benchmark_run import add_common, machine, prepare, write_json
+from ..convert.output_file import file_problem
+from .benchmark_run import add_common, machine, prepare, write_report
 
 PLOT_SUFFIXES = (".svg", ".png", ".pdf")
 
@@ -74,7 +75,7 @@ def run_loss(args: argparse.Namespace) -> int:
     results = {"minus_dense": agreement, "rows": [asdict(row) for row in rows]}
     report = {**asdict(problem), **machine(), **results}
     print(table(report, rows))
-    write_json(report, args.json)
+    write_report(args, report)
     return 0
 
 
@@ -83,8 +84,9 @@ def _check_plot(path: Path | None, overs: list[Over]) -> None:
         return
     if not overs:
         raise ValueError(f"--plot {path}: expected --over, which says what the curves are over")
-    if not path.absolute().parent.is_dir():
-        raise ValueError(f"--plot {path}: the folder {path.parent} does not exist")
+    problem = file_problem(path, "--plot", overwrite=True)
+    if problem:
+        raise ValueError(problem)
     if path.suffix not in PLOT_SUFFIXES:
         raise ValueError(
             f"--plot {path}: expected a name that ends in {' or '.join(PLOT_SUFFIXES)}"
@@ -97,7 +99,7 @@ def _run_curves(problem: LossProblem, overs: list[Over], args: argparse.Namespac
     report = {**asdict(problem), **machine()}
     title = problem_line(report)
     print(f"{title}\n{curves_table(curves)}\nmedians of {args.repeats} rounds")
-    write_json({**report, "curves": as_json(curves)}, args.json)
+    write_report(args, {**report, "curves": as_json(curves)})
     if args.plot:
         write_plot(curves, title, args.plot)
     return 0

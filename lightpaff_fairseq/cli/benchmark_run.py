@@ -1,7 +1,6 @@
 """What all of `lightpaff benchmark` share: flags of a run, their check, the JSON file."""
 
 import argparse
-import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 
 from ..benchmark.timing import CLOCKS
+from ..convert.output_file import file_problem, write_json
 
 
 def add_common(parser: argparse.ArgumentParser, sizes: dict[str, tuple[int, str]]) -> None:
@@ -38,8 +38,9 @@ def prepare(args: argparse.Namespace) -> None:
     Raises:
         ValueError: a flag's value cannot be used.
     """
-    if args.json and not args.json.absolute().parent.is_dir():
-        raise ValueError(f"--json {args.json}: the folder {args.json.parent} does not exist")
+    problem = file_problem(args.json, "--json", overwrite=True) if args.json else None
+    if problem:
+        raise ValueError(problem)
     if args.threads is not None and args.threads < 1:
         raise ValueError(f"--threads: expected 1 or more, found {args.threads}")
     if args.repeats < 1:
@@ -59,9 +60,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write_json(report: dict[str, Any], path: Path | None) -> None:
-    """Writes the results under a temporary name, then renames it; None: nowhere."""
-    if path:
-        temporary = path.with_name(f"{path.name}.tmp")
-        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
+def write_report(args: argparse.Namespace, report: dict[str, Any]) -> None:
+    """Writes the results to --json, if that was given."""
+    if args.json:
+        write_json(args.json, report, "--json")

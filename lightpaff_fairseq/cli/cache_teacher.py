@@ -5,9 +5,9 @@ import logging
 from pathlib import Path
 
 from ..cache.builder import Shard, build, check_space, claim, expected_bytes, finish, merge
-from ..cache.header import PLAN
-from ..cache.job import DEFAULT_K, Request, check_request, fairseq_config, make_plan, make_source
+from ..cache.job import DEFAULT_K, Request, fairseq_config, make_plan, make_source, request_problems
 from ..cache.reader import CacheReader
+from ..convert.output_file import parent_problem
 
 MEGABYTE = 2**20
 
@@ -63,20 +63,17 @@ def run(args: argparse.Namespace) -> int:
     request = Request(
         args.path, args.split, args.topk, args.epochs, args.temperature, args.block_tokens
     )
-    check_request(request)
-    if not 0 <= args.shard_id < args.num_shards:
-        raise ValueError(
-            f"--shard-id {args.shard_id}: expected 0 to --num-shards - 1 ({args.num_shards - 1})"
-        )
-    if not args.out.absolute().parent.is_dir():
-        raise ValueError(f"--out {args.out}: the folder {args.out.parent} does not exist")
+    shard = Shard(args.shard_id, args.num_shards)
+    places = (shard.problem(), parent_problem(args.out, "--out"))
+    problems = [*request_problems(request), *(problem for problem in places if problem)]
+    if problems:
+        raise ValueError("; ".join(problems))
     try:
         source = make_source(fairseq_config(args.more, request), request)
     except ValueError as error:  # the criterion's own name of the flag
         raise ValueError(str(error).replace("--kd-teacher ", "--path ")) from error
     vocab, share = source.probe()
     plan = make_plan(source, request, vocab)
-    new = not (args.out / PLAN).is_file()
     claim(args.out, plan)
     positions = int(share * source.tokens.sum()) * max(1, plan.epochs)
     size = expected_bytes(plan, positions)
@@ -85,9 +82,8 @@ def run(args: argparse.Namespace) -> int:
         f"{plan.layout.dtype.itemsize} bytes a position: {size / MEGABYTE:,.1f} MB in "
         f"{len(plan.blocks)} blocks"
     )
-    if new:
-        check_space(args.out, size / args.num_shards)
-    build(source, plan, args.out, Shard(args.shard_id, args.num_shards), _say)
+    check_space(args.out, plan, shard, size)
+    build(source, plan, args.out, shard, _say)
     _report(args.out, finish(args.out, plan))
     return 0
 

@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..convert.output_file import file_problem, write_json
 from ..evaluation import classification, language_modeling
+from ..evaluation.command import read_lines
 from ..evaluation.comparison import Scored, compare, p_value
-from ..evaluation.results import ModelFile, Row, write_json
+from ..evaluation.results import ModelFile, Row
 from ..evaluation.table import Column, format_table
 from ..evaluation.translation import (
     METRICS,
     TranslationSettings,
     columns,
     evaluate_translation,
-    read_references,
 )
 
 
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     result = TASKS[args.task](models, args)
     print("\n".join([format_table(result.rows, result.columns), *result.notes]))
     if args.out:
-        write_json(result.rows, args.out)
+        write_json(args.out, result.rows, "--out")
     return 0
 
 
@@ -161,6 +162,8 @@ def check(args: argparse.Namespace) -> list[ModelFile]:
     if not args.data.is_dir():
         problems.append(f"DATA {args.data}: expected a folder of binarised data, found none")
     problems += [f"--path {path}: no such file" for path in args.path if not path.is_file()]
+    out_problem = file_problem(args.out, "--out", overwrite=True) if args.out else None
+    problems += [out_problem] if out_problem else []
     if problems:
         raise ValueError("; ".join(problems))
     return [ModelFile(name, path) for name, path in zip(names, args.path, strict=True)]
@@ -187,5 +190,5 @@ def comparison(
         for row, texts in zip(rows, hypotheses, strict=True)
     }
     first, second = (scored[name] for name in args.compare)
-    p = p_value(first, second, read_references(args.references[0]))
+    p = p_value(first, second, read_lines(args.references[0]))
     return compare(first, second, scored[rows[0]["name"]], p)

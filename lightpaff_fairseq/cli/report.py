@@ -4,8 +4,8 @@ import argparse
 import logging
 from pathlib import Path
 
+from ..convert.output_file import file_problem, write_text
 from ..report.logs import Log
-from ..report.output import write_text
 from ..report.page import page
 from ..report.plots import kl_sparsity
 from ..report.runs import Run, read_runs
@@ -53,12 +53,12 @@ def run(args: argparse.Namespace) -> int:
     runs = read_runs(args.runs)
     written = []
     if args.svg:
-        written.append((args.svg, PLOTS[args.plot](_logs(runs))))
+        written.append(("--svg", args.svg, PLOTS[args.plot](_logs(runs))))
     if args.out:
         title = args.title or (runs[0].title if len(runs) == 1 else "Report")
-        written.append((args.out, page(runs, title)))
-    for path, text in written:
-        write_text(path, text)
+        written.append(("--out", args.out, page(runs, title)))
+    for flag, path, text in written:
+        write_text(path, text, flag)
         print(f"{path} ({path.stat().st_size / 1000:.0f} kB)")
     return 0
 
@@ -71,15 +71,11 @@ def check(args: argparse.Namespace) -> None:
     if bool(args.plot) != bool(args.svg):
         given, missing = ("--plot", "--svg") if args.plot else ("--svg", "--plot")
         problems.append(f"{given}: expected {missing} too")
+    if args.out and args.svg and args.out.resolve() == args.svg.resolve():
+        problems.append(f"--svg {args.svg}: expected another file than --out")
     for flag, path in (("--out", args.out), ("--svg", args.svg)):
-        if path is None:
-            continue
-        if path.is_dir():
-            problems.append(f"{flag} {path}: expected a file, found a folder")
-        elif path.exists() and not args.force:
-            problems.append(f"{flag} {path}: exists; --force overwrites it")
-        elif not path.absolute().parent.is_dir():
-            problems.append(f"{flag} {path}: the folder {path.parent} does not exist")
+        problem = file_problem(path, flag, args.force) if path else None
+        problems += [problem] if problem else []
     if problems:
         raise ValueError("; ".join(problems))
 

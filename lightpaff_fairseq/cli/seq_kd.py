@@ -3,6 +3,7 @@
 import argparse
 import logging
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     """
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
     _check(args)
+    args.out = Path(os.path.abspath(args.out))  # `.` has no name
     request = Request(args.path, args.kd_teacher_data, args.split, args.block_size, args.choose)
     cfg = fairseq_config(args.more, request)
     check_flags(cfg, request)
@@ -102,10 +104,8 @@ def _check(args: argparse.Namespace) -> None:
         problems.append(f"--min-ratio {args.min_ratio}: expected at most --max-ratio")
     if args.block_size < 1:
         problems.append(f"--block-size {args.block_size}: expected 1 or more")
-    if args.num_shards < 1 or not 0 <= args.shard_id < args.num_shards:
-        problems.append(
-            f"--shard-id {args.shard_id}: expected 0 to --num-shards - 1 ({args.num_shards - 1})"
-        )
+    shard_problem = Shard(args.shard_id, args.num_shards).problem()
+    problems += [shard_problem] if shard_problem else []
     if problems:
         raise ValueError("; ".join(problems))
 

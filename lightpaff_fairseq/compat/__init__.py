@@ -15,7 +15,7 @@ from .checkpoints import (
 from .epochs import forget_items_of_the_last_epoch, tell_epochs
 from .launch import check_launch
 from .messages import filter_known_warnings
-from .tasks import keep_arguments_of_mbart
+from .tasks import join_parts_of_a_split, keep_arguments_of_mbart
 
 
 def apply() -> None:
@@ -31,4 +31,5 @@ def apply() -> None:
     tell_epochs()
     compute_swish()
     keep_arguments_of_mbart()
+    join_parts_of_a_split()
     filter_known_warnings()

@@ -40,7 +40,7 @@ def check_launch_of(cfg: Any) -> None:
 
 def _launch_problem(cfg: Any) -> str | None:
     launch = cfg.distributed_training
-    world, launched = launch.distributed_world_size, int(os.environ.get("WORLD_SIZE", "1"))
+    world, launched = launch.distributed_world_size, int(os.environ.get("WORLD_SIZE") or 1)
     on_gpu = torch.cuda.is_available() and not cfg.common.cpu
     if launched > 1 and world == 1:
         return (

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..pruning.layer_norm import MASKED, is_masked
 from .building import build, heads_in
+from .output_file import file_problem, replacing
 from .released import renew
 
 UNREADABLE = (RuntimeError, EOFError, OSError, pickle.UnpicklingError, UnicodeDecodeError)
@@ -67,15 +68,12 @@ def check_output(path: Path, flag: str, overwrite: bool) -> None:
     """Refuses a place that cannot be written, before any work is done.
 
     Raises:
-        ValueError: the folder does not exist, `path` is a folder, or it exists and `overwrite` is
-            not set.
+        ValueError: the folder is not there or not writable, `path` is a folder, or it exists and
+            `overwrite` is not set.
     """
-    if not path.parent.is_dir():
-        raise ValueError(f"{flag} {path}: the folder {path.parent} does not exist")
-    if path.is_dir():
-        raise ValueError(f"{flag} {path}: expected a file name, found a folder")
-    if path.exists() and not overwrite:
-        raise ValueError(f"{flag} {path}: exists already; --force overwrites it")
+    problem = file_problem(path, flag, overwrite)
+    if problem:
+        raise ValueError(problem)
 
 
 def write_checkpoint(
@@ -90,13 +88,9 @@ def write_checkpoint(
     Raises:
         ValueError: the file needs classes that plain `torch.load` refuses; or from `verify`.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
+    with replacing(path) as temporary:
         torch.save(state, temporary)
         verify(_load_as_stranger(temporary))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _load_as_stranger(path: Path) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """A folder that appears complete or not at all."""
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from .output_file import beside, parent_problem
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,14 @@ class OutputFolder:
 
     def problem(self, force: bool) -> str | None:
         """Why it cannot be written, in words that start with the flag; or None."""
-        path, named = self.path.resolve(), f"{self.flag} {self.path}"
-        if not path.parent.is_dir():
-            return f"{named}: the folder {path.parent} does not exist"
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            return f"{named}: the folder {path.parent} cannot be written to"
+        path, named = self.path, f"{self.flag} {self.path}"
         if path.exists() and not path.is_dir():
             return f"{named}: expected a folder, found a file"
         for source in self.sources:
-            if source.resolve().is_relative_to(path):
+            if source.resolve().is_relative_to(path.resolve()):
                 return f"{named}: expected another folder than that of what is read ({source})"
         if not _has_files(path):
-            return None
+            return parent_problem(path, self.flag)
         if not force:
             return f"{named}: exists already; --force replaces it"
         if not any((path / mark).is_file() for mark in self.marks):
@@ -44,7 +41,7 @@ class OutputFolder:
                 f"{named}: --force replaces only what this command wrote, and this folder has no "
                 f"{' or '.join(self.marks)}"
             )
-        return None
+        return parent_problem(path, self.flag)
 
     def check(self, force: bool) -> None:
         """Raises ValueError if there is a problem."""
@@ -54,32 +51,50 @@ class OutputFolder:
 
 
 @contextmanager
+def folder_beside(out: Path) -> Iterator[Path]:
+    """Yields an empty folder beside `out`, which is gone after the block unless it was renamed."""
+    temporary = beside(out.resolve())
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed run whose number this process got
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put_in_place(folder: Path, out: Path) -> None:
+    """Renames a folder that lies beside `out` to it; what was there is removed.
+
+    A link stays, and leads to the new folder. If renaming fails, `out` is as it was.
+    """
+    out = out.resolve()
+    old = beside(out, "old")
+    try:
+        if out.exists():
+            out.replace(old)
+        folder.replace(out)
+    except BaseException:
+        if old.exists() and not out.exists():
+            old.replace(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
     """Yields an empty folder beside `out`, which takes its place if the block ends well.
 
     Whatever goes wrong inside, an interrupt too, leaves `out` as it was and nothing beside it.
-    Of a link, the folder that it points to is replaced.
 
     Raises:
         ValueError: another process has written `out` meanwhile; its folder stays.
     """
-    out = out.resolve()
     replaces = _has_files(out)
-    temporary, old = (out.with_name(f"{out.name}.{x}{os.getpid()}") for x in ("tmp", "old"))
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    with folder_beside(out) as temporary:
         yield temporary
         if _has_files(out) and not replaces:
             raise ValueError(f"{out}: was written while this command ran; it stays as it is")
-        if out.exists():
-            out.replace(old)
-        temporary.replace(out)
-    finally:
-        if old.exists() and not out.exists():
-            old.replace(out)
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        put_in_place(temporary, out)
 
 
 def _has_files(folder: Path) -> bool:

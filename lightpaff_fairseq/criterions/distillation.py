@@ -10,45 +10,37 @@ KL(teacher || student) unless --kd-divergence says otherwise.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, Optional
+from typing import Any, Optional
 
 from torch import Tensor, nn
 
 from ..distill.fused import fused_distillation_loss
 from ..distill.knowledge import Knowledge, Masks
 from ..distill.losses import LossSettings, LossTerms, dense_distillation_loss
-from ..distill.readout import LinearReadout, Readout, decoder_readout
+from ..distill.readout import LinearReadout, Readout
 from ..distill.schedule import TemperatureSchedule, WeightSchedule
 from ..distill.sparse import TopKReadout
 from ..teachers.cached import CachedTeacher
-from ..teachers.online import OnlineTeacher, mean_of_probabilities
+from ..teachers.online import OnlineTeacher
 from .checks import check_config
-from .flags import DistillationConfig, divergence, weight_schedules
+from .flags import divergence, weight_schedules
 from .matching import knowledge_settings
+from .prediction import Prediction
 from .shown import show
 from .teaching import cached_teacher, online_teacher, say_if_dense
 
 logger = logging.getLogger(__name__)
 
 
-class DistillationMixin:
+class DistillationMixin(Prediction):
     """Adds the soft loss to the stock criterion that stands behind it in the class's bases.
 
     It defines no `__init__`: fairseq fills a criterion's arguments from the signature it finds,
     which must stay the stock one.
     """
 
-    # metrics beside the stock ones, in nats a label in the log and bits when shown
-    extra_metrics: ClassVar[tuple[str, ...]] = ("kd_loss",)
-    # whether the stock criterion takes `loss` for that of the labels, and `ppl` from it
-    stock_ppl_is_of_loss: ClassVar[bool] = False
-    # whether the task draws new masks in every epoch, and whether the teacher is given the labels
-    masks_differ_by_epoch: ClassVar[bool] = False
-    teacher_sees_labels: ClassVar[bool] = True
-
-    kd: DistillationConfig
     kd_weights: dict[str, WeightSchedule]  # of `lambda` and of every kind of knowledge
     num_updates: Callable[[], int]
     starts_afresh: bool
@@ -71,46 +63,6 @@ class DistillationMixin:
         criterion.knowledge = None
         criterion._teacher = None
         return criterion
-
-    # what a family of models may override
-
-    def read_out(self, model: nn.Module, sample: dict[str, Any], positions: Tensor) -> Readout:
-        """The prediction of student or teacher at `positions` `(B, T)` (bool)."""
-        return decoder_readout(model, sample["net_input"], positions)
-
-    def label_positions(self, sample: dict[str, Any]) -> Tensor:
-        """`(B, T)` bool: the positions that have a label and count in the loss."""
-        positions = sample["target"].ne(self.padding_idx)  # type: ignore[attr-defined]
-        skip = getattr(self, "ignore_prefix_size", 0)
-        if skip:
-            positions[:, :skip] = False
-        return positions
-
-    def sample_size(self, sample: dict[str, Any]) -> Any:
-        """fairseq's divisor of loss and gradient: sentences or tokens."""
-        return sample["target"].size(0) if self.sentence_avg else sample["ntokens"]  # type: ignore[attr-defined]
-
-    def join(self, members: Sequence[Readout]) -> Readout:
-        """One readout of those of all teachers."""
-        return mean_of_probabilities(members)
-
-    def labels_per_sentence(self, sample: dict[str, Any]) -> Tensor:
-        """`(B,)`: how often a sentence's knowledge terms count."""
-        return self.label_positions(sample).sum(1)
-
-    def check_teacher(self, model: nn.Module, path: str) -> None:
-        """Raises ValueError if a model of this kind cannot teach under this criterion."""
-
-    def expect(self, teacher: tuple[nn.Module, str], kind: type, words: str) -> None:
-        """Raises ValueError unless the teacher (and its file) is a `kind`, `words` to a user."""
-        model, path = teacher
-        if not isinstance(model, kind):
-            raise ValueError(
-                f"--kd-teacher {path}: {self.kd._name} needs {words} as its teacher, "
-                f"found {type(model).__name__}"
-            )
-
-    # the mechanism
 
     def before_training(
         self, student: nn.Module, num_updates: Callable[[], int], starts_afresh: bool = False

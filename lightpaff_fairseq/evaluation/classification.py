@@ -102,6 +102,14 @@ def load(path: Path, data: Path, subset: str) -> tuple[nn.Module, Any, Any]:
         raise ValueError(f"--gen-subset {subset}: no such split in {data}: {error}") from error
     if not len(dataset) or "target" not in dataset.collater([dataset[0]]):
         raise ValueError(f"--gen-subset {subset}: expected labels in {data}/label, found none")
+    limit = utils.resolve_max_positions(models[0].max_positions())
+    limit = min(limit) if isinstance(limit, tuple) else limit  # BART reads it on both sides
+    longest = max(map(dataset.num_tokens, range(len(dataset))))
+    if longest > limit:
+        raise ValueError(
+            f"--path {path}: expected sentences of at most {limit} symbols, which the model takes, "
+            f"--gen-subset {subset} of {data} has one of {longest}"
+        )
     model = models[0].eval()
     return model.cuda() if torch.cuda.is_available() else model, cfg.task, dataset
 

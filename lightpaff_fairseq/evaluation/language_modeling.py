@@ -8,17 +8,15 @@ word: with `n` tokens at `b` bits each and `w` words, `2 ** (n * b / w)`.
 import math
 import re
 import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fairseq.data import Dictionary, data_utils
 
+from .command import read_lines, run_fairseq
 from .results import ModelFile, Row, add_ratios, describe_file
 from .table import RATIOS, SIZE, Column, decimals
-from .translation import LAST_LINES
 
 LOSS = re.compile(r"Loss \(base 2\): ([\d.]+|inf|nan)")
 SPEED = re.compile(r"Evaluated ([\d,]+) tokens in [\d.]+s \(([\d.]+) tokens/s\)")
@@ -111,9 +109,7 @@ def read_corpus(data: Path, subset: str, text: Path | None) -> Corpus:
 
 
 def _count_words(text: Path, lines: int) -> int:
-    if not text.is_file():
-        raise ValueError(f"--references {text}: expected a text file, found none")
-    raw = text.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    raw = read_lines(text)
     if len(raw) != lines:
         raise ValueError(
             f"--references {text}: expected {lines} lines, as the split has, found {len(raw)}"
@@ -122,16 +118,8 @@ def _count_words(text: Path, lines: int) -> int:
 
 
 def _bits_and_speed(path: Path, corpus: Corpus, flags: Sequence[str]) -> tuple[float, float]:
-    command = [sys.executable, "-m", "fairseq_cli.eval_lm", str(corpus.data), "--path", str(path)]
-    command += ["--gen-subset", corpus.subset, *flags]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
-    loss, speed = (pattern.search(done.stdout + done.stderr) for pattern in (LOSS, SPEED))
-    if done.returncode != 0 or loss is None or speed is None:
-        last = "\n".join(done.stderr.strip().splitlines()[-LAST_LINES:])
-        raise ValueError(
-            f"--path {path}: fairseq-eval-lm ended with exit code {done.returncode}; its last "
-            f"lines:\n{last}"
-        )
+    argv = [str(corpus.data), "--gen-subset", corpus.subset, *flags]
+    _, (loss, speed) = run_fairseq("fairseq-eval-lm", path, argv, LOSS, SPEED)
     tokens, bits = int(speed.group(1).replace(",", "")), float(loss.group(1))
     if tokens != corpus.tokens or not math.isfinite(bits):
         raise ValueError(

@@ -1,7 +1,5 @@
 """The rows of a result, whatever the task: one model a row, plain values only."""
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +68,3 @@ def add_ratios(rows: Sequence[Row], speed: str) -> None:
     for row in rows:
         row["times_smaller"] = round(first["params"] / row["params"], 2)
         row["times_faster"] = round(row[speed] / first[speed], 2)
-
-
-def write_json(rows: Sequence[Row], path: Path) -> None:
-    """Writes the list of rows under a temporary name, then renames it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)

@@ -1,14 +1,12 @@
 """Translation and summarisation: `fairseq-generate` as a user runs it, and what came back."""
 
-import os
 import re
 import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .command import read_lines, run_fairseq
 from .results import ModelFile, Row, add_ratios, describe_file
 from .scores import METRICS, check_metrics, score
 from .table import RATIOS, SIZE, Column, decimals
@@ -16,7 +14,6 @@ from .table import RATIOS, SIZE, Column, decimals
 SPEED_COLUMN = Column("sentences/s", "sentences_per_s", decimals(0))
 HYPOTHESIS = re.compile(r"^D-(\d+)\t[^\t]*\t(.*)$")  # D: detokenised; H would be before that
 SPEED = re.compile(r"Translated .*\(([\d.]+) sentences/s")
-LAST_LINES = 5  # of a failed run, shown in the error
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def evaluate_translation(
             references.
     """
     check_metrics(settings.metrics)
-    references = [read_references(path) for path in settings.references]
+    references = [read_lines(path) for path in settings.references]
     count = len(references[0])
     if any(len(texts) != count for texts in references):
         raise ValueError(
@@ -88,20 +85,6 @@ def evaluate_translation(
     return rows, hypotheses
 
 
-def read_references(path: Path) -> list[str]:
-    """The lines of a raw text file.
-
-    Raises:
-        ValueError: the file is missing or empty.
-    """
-    if not path.is_file():
-        raise ValueError(f"--references {path}: expected a text file, found none")
-    text = path.read_text(encoding="utf-8")
-    if not text:
-        raise ValueError(f"--references {path}: expected one sentence a line, found an empty file")
-    return text.removesuffix("\n").split("\n")  # splitlines() would split at rare separators too
-
-
 def translate(path: Path, settings: TranslationSettings, expected: int) -> Output:
     """Runs fairseq-generate with one checkpoint.
 
@@ -113,21 +96,10 @@ def translate(path: Path, settings: TranslationSettings, expected: int) -> Outpu
         ValueError: it failed, or returned another number of sentences.
     """
     # 1: fairseq drops the last sentences unless the batch is a multiple of its default 8
-    command = [sys.executable, "-m", "fairseq_cli.generate", str(settings.data)]
-    command += ["--path", str(path), "--gen-subset", settings.subset]
-    command += ["--required-batch-size-multiple", "1", *settings.flags]
-    environment = {**os.environ, "PYTHONUTF8": "1"}
-    done = subprocess.run(
-        command, capture_output=True, encoding="utf-8", env=environment, check=False
-    )
-    speed = SPEED.search(done.stdout + done.stderr)
-    if done.returncode != 0 or speed is None:
-        last = "\n".join(done.stderr.strip().splitlines()[-LAST_LINES:])
-        raise ValueError(
-            f"--path {path}: fairseq-generate ended with exit code {done.returncode}; its last "
-            f"lines:\n{last}"
-        )
-    hypotheses = parse_hypotheses(done.stdout)
+    argv = [str(settings.data), "--gen-subset", settings.subset]
+    argv += ["--required-batch-size-multiple", "1", *settings.flags]
+    output, (speed,) = run_fairseq("fairseq-generate", path, argv, SPEED)
+    hypotheses = parse_hypotheses(output)
     if sorted(hypotheses) != list(range(expected)):
         raise ValueError(
             f"--path {path}: expected a translation for each of the {expected} lines of "

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from .reading import read_text
+
 _OPEN = ("(", "[", "{")
 
 
@@ -34,7 +36,7 @@ def command_of(provenance: dict[str, Any], flags: Optional[Path], name: str) -> 
     if isinstance(recorded, str) and _is_of_one_training(recorded):
         return Command(recorded, "Recorded in the log")
     if flags is not None and flags.is_file():
-        words = quoted(flags.read_text(encoding="utf-8").split())
+        words = quoted(read_text(flags).split())
         if words and words[0] == name:
             words = words[1:]
         note = "Flags as the recipe recorded them (OUT is its folder); the recipe adds --save-dir, "

@@ -10,6 +10,7 @@ from typing import Any, Optional
 from ..diagnosis.provenance import LOGGER
 from .configuration import parse_configuration
 from .lines import EPOCH, INTERVAL, Measured, Said, measured, said
+from .reading import read_text
 
 Curve = dict[int, float]  # update -> value, ascending
 
@@ -89,14 +90,10 @@ def read_log(path: Path, name: str) -> Log:
     and listed in `problems`.
 
     Raises:
-        ValueError: the file is not text.
+        ValueError: the file is not text, or cannot be read.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"RUNS {path}: expected a text file, found binary data") from error
     log = Log(name, path)
-    _fill(log, lines)
+    _fill(log, read_text(path).splitlines())
     _note_what_is_not_finite(log)
     log.curves = {key: dict(sorted(c.items())) for key, c in log.curves.items() if c}
     return log

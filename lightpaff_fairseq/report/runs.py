@@ -1,6 +1,5 @@
 """What `lightpaff report` was given: folders of recipes and sweeps, results, benchmarks, logs."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Optional
 
 from .commands import Command, command_of, command_of_flags
 from .logs import Log, read_log
+from .reading import parse_json, read_text
 from .sweep import Sweep, read_sweep
 
 Row = dict[str, Any]
@@ -179,12 +179,7 @@ def _take_json(run: Run, path: Path) -> None:
     Raises:
         ValueError: neither; with the line where it is not JSON.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"RUNS {path}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}"
-        ) from error
+    found = parse_json(read_text(path), path)
     if isinstance(found, dict) and found:
         run.benchmarks[path.name] = found
         return

@@ -101,8 +101,8 @@ def _doubts(rows: Sequence[Row], metric: Metric) -> list[str]:
     """What keeps a difference from being a fact."""
     found = []
     counts = [row.get("sentences") for row in rows]
-    if metric.key == "accuracy" and is_number(counts[0]) and counts[0] and len(set(counts)) == 1:
-        p = rows[1]["accuracy"] / 100
+    if metric.key == "accuracy" and is_number(counts[0]) and counts == [counts[0]] * len(rows):
+        p = min(max(rows[1]["accuracy"] / 100, 0), 1)
         margin = 196 * math.sqrt(p * (1 - p) / counts[0])
         known = f"an accuracy is known to ±{margin:.1f} points (95 %)"
         found.append(f"With {counts[0]:,} test sentences {known}.")

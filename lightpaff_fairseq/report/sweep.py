@@ -1,12 +1,13 @@
 """The results of a sweep (examples/kd_revisited): students that differ in few axes."""
 
-import json
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
+
+from .reading import parse_json, read_text
 
 Row = dict[str, Any]
 METRICS = ("bleu", "accuracy", "ppl", "loss")  # the first that there is tells the students apart
@@ -87,19 +88,39 @@ def read_sweep(path: Path) -> Sweep:
     """Reads results.jsonl and, beside it, base.json and teacher.json where they are.
 
     Raises:
-        ValueError: a line that is not JSON, or no line at all, or one without an axis of base.json.
+        ValueError: a line that is not JSON, or no line at all, or one without an axis of base.json,
+            or with something else than numbers and words in it.
     """
     rows = read_rows(path)
     base, teacher = (_json(path.with_name(name)) for name in ("base.json", "teacher.json"))
     sweep = Sweep(rows, base or {}, teacher)
-    if sweep.base:
-        wanted = {*sweep.base, "seed", "parameters"}
-        for number, row in enumerate(rows, 1):
-            missing = sorted(wanted - row.keys())
-            missing += [] if _has(row, sweep.metric) else [f"a result in {sweep.metric}"]
-            if missing:
-                raise ValueError(f"RUNS {path}: line {number}: there is no {', '.join(missing)}")
+    for number, row in enumerate(rows if sweep.base else [], 1):
+        missing = sorted({*sweep.base, "seed", "parameters"} - row.keys())
+        missing += [] if _has(row, sweep.metric) else [f"a result in {sweep.metric}"]
+        if missing:
+            raise ValueError(f"RUNS {path}: line {number}: there is no {', '.join(missing)}")
+        _check_kinds(sweep, row, f"RUNS {path}: line {number}")
+    if sweep.base and teacher:
+        _check_numbers(_results(teacher, sweep.metric), f"RUNS {path.with_name('teacher.json')}")
     return sweep
+
+
+def _check_kinds(sweep: Sweep, row: Row, place: str) -> None:
+    """Raises ValueError where a row has no number or no word where one belongs."""
+    _check_numbers({k: row[k] for k in ("seed", "parameters")} | _results(row, sweep.metric), place)
+    for axis in sweep.base:
+        if not isinstance(row[axis], str):
+            raise ValueError(f"{place}: {axis}: expected a word, found {row[axis]!r}")
+
+
+def _results(row: Row, metric: str) -> Row:
+    return {key: x for key, x in row.items() if key.endswith((f"_{metric}", "_loss"))}
+
+
+def _check_numbers(values: Row, place: str) -> None:
+    for key, value in values.items():
+        if not isinstance(value, int | float):
+            raise ValueError(f"{place}: {key}: expected a number, found {value!r}")
 
 
 def _has(row: Row, metric: str) -> bool:
@@ -115,15 +136,12 @@ def read_rows(path: Path, flag: str = "RUNS") -> list[Row]:
         ValueError: there are none, or one is not a JSON object (with its number).
     """
     if not path.is_file() or not path.stat().st_size:
-        raise ValueError(f"{flag}: {path} is not there or empty; sweep.py makes it")
+        raise ValueError(f"{flag} {path} is not there or empty; sweep.py makes it")
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{flag}: {path}: line {number}: not JSON: {error.msg}") from error
+    for number, line in enumerate(read_text(path, flag).splitlines(), 1):
+        row = parse_json(line, path, number, flag)
         if not isinstance(row, dict) or "name" not in row:
-            raise ValueError(f"{flag}: {path}: line {number}: expected an object with a name")
+            raise ValueError(f"{flag} {path}: line {number}: expected an object with a name")
         rows.append(row)
     return rows
 
@@ -131,10 +149,7 @@ def read_rows(path: Path, flag: str = "RUNS") -> list[Row]:
 def _json(path: Path) -> Optional[dict[str, Any]]:
     if not path.is_file():
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"RUNS {path}: line {error.lineno}: not JSON: {error.msg}") from error
+    found = parse_json(read_text(path), path)
     return found if isinstance(found, dict) else None
 
 

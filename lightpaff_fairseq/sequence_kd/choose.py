@@ -11,7 +11,7 @@ from .store import Answer, Hypothesis
 SCORE, REFERENCE = "score", "reference"
 BLEU, CHRF = "bleu", "chrf"
 TOO_LONG, EMPTY, CUT = "source too long", "empty", "cut at the length limit"
-FOREIGN, RATIO = "symbols outside the dictionary", "length ratio"
+FOREIGN, RATIO = "special symbols or language tokens inside", "length ratio"
 
 Similarity = Callable[[Symbols, Symbols], float]
 

@@ -40,7 +40,7 @@ class Corpus:
         place: of the split; impl: fairseq's --dataset-impl, None: found out.
         dictionaries: of source and target; only text that is not binarised needs them.
     Raises:
-        ValueError: the split is not there, or its two sides differ in length.
+        ValueError: the split is not there, empty or damaged, or its sides differ in length.
     """
 
     def __init__(self, place: Place, impl: Any, dictionaries: tuple[Any, Any]) -> None:
@@ -51,9 +51,8 @@ class Corpus:
                 f"{place.folder}: expected {place.split}.{place.pair}.{place.source} of "
                 "fairseq-preprocess (--split, --source-lang, --target-lang), found none"
             )
-        load = data_utils.load_indexed_dataset
-        sources = [load(prefix + place.source, dictionaries[0], impl) for prefix in prefixes]
-        targets = [load(prefix + place.target, dictionaries[1], impl) for prefix in prefixes]
+        sources = [_load(prefix + place.source, dictionaries[0], impl) for prefix in prefixes]
+        targets = [_load(prefix + place.target, dictionaries[1], impl) for prefix in prefixes]
         self._sources = ConcatDataset(sources)
         self.has_references = all(target is not None for target in targets)
         for prefix, source, target in zip(prefixes, sources, targets, strict=True):
@@ -80,6 +79,17 @@ class Corpus:
         """`(T,)` symbols, eos included, as on disk."""
         assert self._references is not None
         return np.asarray(self._references[index], dtype=np.int64)
+
+
+def _load(path: str, dictionary: Any, impl: Any) -> Any:
+    """fairseq's data set of a file; None where there is none."""
+    try:
+        return data_utils.load_indexed_dataset(path, dictionary, impl)
+    except (OSError, ValueError, AssertionError) as error:
+        raise ValueError(
+            f"{path}: expected sentences of fairseq-preprocess, found none that can be read: "
+            f"{error}"
+        ) from error
 
 
 def split_prefixes(place: Place, impl: Any) -> list[Path]:

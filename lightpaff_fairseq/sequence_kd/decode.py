@@ -108,12 +108,26 @@ class Decoder:
         if next(self.search.models[0].parameters()).is_cuda:
             sample = utils.move_to_cuda(sample)
         prefix = sample["target"][:, : self.search.prefix_size] if self.search.prefix_size else None
-        found = self.task.inference_step(
-            self.search.generator, list(self.search.models), sample, prefix_tokens=prefix
-        )
+        found = self._generate(sample, prefix)
         limit = self._limit(rows.size(1))
         for index, hypotheses in zip(ids, found, strict=True):
             yield index, [self._plain(x["tokens"], x["score"], limit) for x in hypotheses]
+
+    def _generate(self, sample: dict[str, Any], prefix: Any) -> Any:
+        """A batch's hypotheses as fairseq gives them.
+
+        Raises:
+            ValueError: the generator stops, as it does where no output is possible.
+        """
+        generator, models = self.search.generator, list(self.search.models)
+        try:
+            return self.task.inference_step(generator, models, sample, prefix_tokens=prefix)
+        except AssertionError as error:
+            raise ValueError(
+                f"sentence {int(sample['id'][0])}: fairseq's generator stopped ({error}): expected "
+                "--min-len within --max-len-a and --max-len-b, and a --path whose outputs are "
+                "numbers (a damaged model has none, nor --fp16 where it overflows)"
+            ) from error
 
     def _limit(self, source_length: int) -> int:
         """Symbols after which the generator forces eos in a batch of this length, as it does it."""

@@ -16,7 +16,8 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from ..cache.fingerprint import file_digest, split_fingerprint, task_flags
-from ..cache.source import Batching
+from ..cache.job import load_split
+from ..cache.source import batching_of
 from ..teachers.checkpoint import load_teacher
 from .choose import REFERENCE, Choice
 from .corpus import Corpus, Place
@@ -24,7 +25,7 @@ from .decode import Decoder, Search
 from .plan import Plan
 
 DEFAULT_TOKENS = 12000  # a batch, as fairseq-generate
-LANGUAGE_FLAGS = (
+LANGUAGE_FLAGS = (  # of tasks without a dataclass
     "langs encoder_langtok decoder_langtok lang_tok_style lang_tok_replacing_bos_eos prepend_bos"
 ).split()
 # of fairseq's flags of generation, those that do not change a hypothesis
@@ -72,8 +73,6 @@ def fairseq_config(argv: Sequence[str], request: Request) -> Any:
     """
     words = [*argv, "--path", request.path, "--gen-subset", request.split]
     args = options.parse_args_and_arch(options.get_generation_parser(), words)
-    if getattr(args, "upsample_primary", 1) == -1:  # the default, with which fairseq cannot join
-        args.upsample_primary = 1
     return convert_namespace_to_omegaconf(args)
 
 
@@ -88,6 +87,10 @@ def check_flags(cfg: Any, request: Request) -> None:
     beam, nbest = generation.beam, generation.nbest
     if not 1 <= nbest <= beam:
         problems.append(f"--nbest {nbest}: expected 1 to --beam {beam}")
+    if generation.max_len_a == 0 and generation.min_len > generation.max_len_b:
+        problems.append(
+            f"--min-len {generation.min_len}: expected at most --max-len-b {generation.max_len_b}"
+        )
     if generation.sampling and nbest != beam and request.choose != REFERENCE:
         problems.append(
             f"--sampling with --nbest {nbest} and --beam {beam}: the best of several samples is no "
@@ -121,7 +124,7 @@ def make_job(cfg: Any, request: Request, choice: Choice) -> Job:
     ):
         if needed and not corpus.has_references:
             raise ValueError(f"{flag}: {place.folder} has no references")
-    task.load_dataset(request.split, combine=True)
+    load_split(task, request.split)
     plan = Plan(
         data=_data(task, corpus),
         teacher=_teacher(cfg, request),
@@ -159,7 +162,8 @@ def make_decoder(job: Job) -> Decoder:
         cfg.common.seed,
         bool(getattr(cfg.task, "truncate_source", False)),
     )
-    return Decoder(task, job.corpus, len(job.dictionaries[1]), search, _batching(cfg))
+    batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
+    return Decoder(task, job.corpus, len(job.dictionaries[1]), search, batching)
 
 
 def place_of(task: Any, folder: Path, split: str) -> Place:
@@ -211,16 +215,10 @@ def _dictionary(task: Any, place: Place, side: str) -> Dictionary:
     return dictionary
 
 
-def _batching(cfg: Any) -> Batching:
-    data = cfg.dataset
-    tokens = data.max_tokens or (None if data.batch_size else DEFAULT_TOKENS)
-    return Batching(tokens, data.batch_size, data.num_workers)
-
-
 def _data(task: Any, corpus: Corpus) -> dict[str, Any]:
     found = split_fingerprint(task, corpus.place.split) | task_flags(task, masks=False)
-    flags = getattr(task, "args", None)
-    for name in LANGUAGE_FLAGS:  # of tasks without a dataclass
+    flags = getattr(task, "args", None) or task.cfg
+    for name in (*LANGUAGE_FLAGS, "max_source_positions"):
         if getattr(flags, name, None) is not None:
             found[f"--{name.replace('_', '-')}"] = str(getattr(flags, name))
     return {"languages": corpus.place.pair, **found}
@@ -243,7 +241,7 @@ def _generation(cfg: Any) -> dict[str, Any]:
     values: Any = OmegaConf.to_container(cfg.generation, resolve=True, enum_to_str=True)
     found = {f"--{k.replace('_', '-')}": v for k, v in values.items() if k not in IRRELEVANT}
     if cfg.generation.sampling:
-        batching = _batching(cfg)
+        batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
         found |= {"--seed": cfg.common.seed, "--max-tokens": batching.max_tokens}
         found |= {"--batch-size": batching.batch_size}
     return found

@@ -1,9 +1,6 @@
 """The finished data folder: written beside its place, read back line by line, then renamed."""
 
 import json
-import os
-import shutil
-import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +10,7 @@ import numpy as np
 import torch
 from fairseq.data import data_utils, indexed_dataset
 
-from ..convert.output_folder import OutputFolder
+from ..convert.output_folder import OutputFolder, put_in_place
 from .corpus import Corpus, Place, Symbols, checksum, copy_the_rest
 
 REPORT = "seq_kd.json"
@@ -42,15 +39,14 @@ class DataFolder:
     Args:
         place: of the split that is replaced, whose name it keeps; out: the folder to become.
         vocabularies: entries of the source's and the target's dictionary.
+        folder: an empty one beside `out`, see `folder_beside`.
     """
 
-    def __init__(self, place: Place, out: Path, vocabularies: tuple[int, int]) -> None:
-        self.place, self.out = place, out
-        owner = f"{socket.gethostname()}-{os.getpid()}"  # shards may finish at the same time
-        self.folder = out.with_name(f"{out.name}.{owner}.tmp")
+    def __init__(
+        self, place: Place, out: Path, vocabularies: tuple[int, int], folder: Path
+    ) -> None:
+        self.place, self.out, self.folder = place, out, folder
         self.written = Written()
-        self.discard()  # of a killed run whose number this process got
-        self.folder.mkdir()
         copy_the_rest(place, self.folder)
         self._prefixes = [
             str(self.folder / f"{place.split}.{place.pair}.{side}")
@@ -80,18 +76,9 @@ class DataFolder:
         text = json.dumps(report, indent=1, sort_keys=True) + "\n"
         (self.folder / REPORT).write_text(text, encoding="utf-8")
         if _is_same(self.out / REPORT, text):  # another shard finished at the same time
-            self.discard()
             return
         check_output(self.out, self.place.folder, overwrite)
-        old = self.folder.with_suffix(".old")
-        if self.out.exists():
-            self.out.rename(old)
-        self.folder.rename(self.out)
-        shutil.rmtree(old, ignore_errors=True)
-
-    def discard(self) -> None:
-        """Removes what is not finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        put_in_place(self.folder, self.out)
 
     def _verify(self, corpus: Corpus) -> None:
         sides = [data_utils.load_indexed_dataset(prefix, None, "mmap") for prefix in self._prefixes]

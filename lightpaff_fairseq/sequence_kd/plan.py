@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cache.header import differences, write_text
+from ..cache.header import PLAN, differences, is_free
+from ..convert.output_file import write_json
 
 FORMAT, VERSION = "lightpaff hypotheses", 1
-PLAN = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def claim(folder: Path, plan: Plan) -> None:
     try:
         folder.mkdir(exist_ok=True)
         if not (folder / PLAN).is_file():
-            write_text(folder / PLAN, json.dumps(as_json(plan), indent=1) + "\n")
+            write_json(folder / PLAN, as_json(plan), "--hypotheses")
     except OSError as error:
         raise ValueError(f"--hypotheses {folder}: cannot be written: {error}") from error
 
@@ -69,7 +69,7 @@ def check_claim(folder: Path, plan: Plan) -> None:
         ValueError: it holds something else, or lists every difference.
     """
     if not (folder / PLAN).is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not (folder.is_dir() and is_free(folder)):
             raise ValueError(f"--hypotheses {folder}: expected a new folder, or one of seq-kd")
         return
     found = plan_differences(_read(folder / PLAN), as_json(plan))

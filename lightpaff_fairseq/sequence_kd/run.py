@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..cache.builder import Shard
+from ..convert.output_folder import folder_beside
 from .choose import Choice, Chooser, similarity
 from .corpus import checksum
 from .decode import Decoder
@@ -115,20 +116,16 @@ def assemble(job: Job, folder: Path, out: Path, recipe: Recipe) -> dict[str, Any
     special = {target.bos(), target.pad(), target.eos()}
     chooser = Chooser(recipe.choice, (len(target), special), job.corpus, similar)
     try:
-        data = DataFolder(job.corpus.place, out, (len(source), len(target)))
+        with folder_beside(out) as made:
+            data = DataFolder(job.corpus.place, out, (len(source), len(target)), made)
+            lengths = _add_distilled(job, folder, chooser, data)
+            if not sum(lengths["hypotheses"].values()):
+                raise ValueError(f"--out {out}: no hypothesis is left: {dict(chooser.dropped)}")
+            report = _report(job, recipe, chooser, lengths)
+            report["pairs"]["original"] = _add_originals(job, recipe, data)
+            data.close(job.corpus, report, recipe.overwrite)
     except OSError as error:
         raise ValueError(f"--out {out}: cannot be written: {error}") from error
-    try:
-        lengths = _add_distilled(job, folder, chooser, data)
-        if not sum(lengths["hypotheses"].values()):
-            raise ValueError(f"--out {out}: no hypothesis is left: {dict(chooser.dropped)}")
-        report = _report(job, recipe, chooser, lengths)
-        report["pairs"]["original"] = _add_originals(job, recipe, data)
-        data.close(job.corpus, report, recipe.overwrite)
-    except OSError as error:
-        raise ValueError(f"--out {out}: cannot be written: {error}") from error
-    finally:
-        data.discard()
     for leftover in folder.glob("*.tmp"):  # of runs that were killed
         leftover.unlink(missing_ok=True)
     return report

@@ -5,7 +5,6 @@ other, their lengths, scores and whether they were cut, how many a source has, a
 of the sources. It is written under another name and renamed when it is complete.
 """
 
-import os
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..convert.output_file import replacing
 from .corpus import Symbols
 
 DAMAGED = (OSError, ValueError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -50,23 +50,16 @@ def write_block(path: Path, answers: Sequence[Answer]) -> None:
     """
     found = [hypothesis for answer in answers for hypothesis in answer.hypotheses]
     symbols = [hypothesis.symbols for hypothesis in found]
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(
-                file,
-                sources=np.array([answer.source for answer in answers], dtype=np.uint32),
-                counts=np.array([len(answer.hypotheses) for answer in answers], dtype=np.uint32),
-                lengths=np.array([len(x) for x in symbols], dtype=np.uint32),
-                scores=np.array([x.score for x in found], dtype=np.float32),
-                cut=np.array([x.cut for x in found], dtype=np.bool_),
-                symbols=np.concatenate([np.empty(0, np.uint32), *symbols]).astype(np.uint32),
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            sources=np.array([answer.source for answer in answers], dtype=np.uint32),
+            counts=np.array([len(answer.hypotheses) for answer in answers], dtype=np.uint32),
+            lengths=np.array([len(x) for x in symbols], dtype=np.uint32),
+            scores=np.array([x.score for x in found], dtype=np.float32),
+            cut=np.array([x.cut for x in found], dtype=np.bool_),
+            symbols=np.concatenate([np.empty(0, np.uint32), *symbols]).astype(np.uint32),
+        )
 
 
 def read_block(path: Path, count: int) -> list[Answer]:

@@ -1,5 +1,7 @@
 """Building and using a teacher's cache in tests."""
 
+import pytest
+
 import toy
 from lightpaff_fairseq.cli.main import main
 
@@ -29,3 +31,10 @@ def run(setting, criterion, epoch=1, indices=range(12)):
     criterion.before_training(setting.student, lambda: 0)
     criterion.begin_epoch(epoch, "train")
     return setting.run(criterion, sample_of(setting, epoch, indices))
+
+
+def use_error(setting, folder, *flags):
+    """The message with which a training refuses a cache."""
+    with pytest.raises(ValueError) as caught:
+        run(setting, cached(setting, folder, *flags))
+    return str(caught.value)

@@ -1,6 +1,9 @@
 """Training from a cache, in every criterion: the numbers of the online teacher, or of its tail."""
 
+import copy
+import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -113,9 +116,9 @@ def test_few_files_are_mapped_at_a_time(settings, caches, monkeypatch):
 
 @BY_NAME
 def test_no_teacher_is_loaded_and_nothing_is_saved(settings, caches, case, monkeypatch):
-    setting = settings(case)
+    setting, folder = settings(case), caches(case)
     monkeypatch.setattr("lightpaff_fairseq.criterions.teaching.load_teacher", None)
-    criterion = cached(setting, caches(case))
+    criterion = cached(setting, folder)
     run(setting, criterion)
     assert not list(criterion.parameters()) and not criterion.state_dict()
 
@@ -163,6 +166,22 @@ def test_one_cache_serves_other_seeds_and_batches(settings, caches, tmp_path):
     argv = case.argv(setting.data, "--lr", 0.01, "--batch-size", 3, "--max-update", 2)
     argv += ("--criterion", "kd_ss", "--kd-cache", caches(case), "--seed", 99)
     toy.train(*argv, "--save-dir", tmp_path, "--disable-validation")
+
+
+@pytest.mark.parametrize("name", ["kd_ss", "kd_lm"])
+def test_parts_of_a_split_are_cached_together(settings, tmp_path, name):
+    """As a training reads `train`, `train1`, ..."""
+    setting = copy.copy(settings(next(c for c in CASES if c.name == name)))
+    setting.data = shutil.copytree(setting.data, tmp_path / "data")
+    for prefix in {path.with_suffix("") for path in setting.data.glob("train*.bin")}:
+        part = prefix.with_name(prefix.name.replace("train", "train1"))
+        toy.write_split(part, toy.sentences(11, seed=8))
+    assert build_cache(setting, tmp_path / "cache") == 0
+    argv = setting.case.argv(setting.data, "--lr", 0.01, "--max-tokens", 60, "--max-epoch", 1)
+    argv += ("--criterion", name, "--kd-cache", tmp_path / "cache", "--disable-validation")
+    toy.train(*argv, "--save-dir", tmp_path / "save")
+    header = json.loads((tmp_path / "cache" / "cache.json").read_text())
+    assert header["data"]["samples"] == 37 + 11
 
 
 def test_regressions_are_kept_as_numbers(tmp_path):

@@ -1,29 +1,18 @@
 """Caches that do not fit, are damaged or unfinished are refused in one clear error."""
 
-import json
 import shutil
 
 import pytest
-import torch
 from fairseq import tasks
 
 import toy
-from caching import build_cache, cached, run, sample_of
+from caching import build_cache, cached, run, use_error
 from cases import CASES
-from lightpaff_fairseq.cache import block, builder
-from lightpaff_fairseq.cli.main import main
 from setting import Setting
 
 SS, LM, MSSM, MLM, LU = (
     next(c for c in CASES if c.name == n) for n in ("kd_ss", "kd_lm", "kd_mssm", "kd_mlm", "kd_lu")
 )
-
-
-@pytest.fixture
-def cache(settings, tmp_path):
-    """A fresh cache that a test may damage."""
-    assert build_cache(settings(SS), tmp_path / "cache") == 0
-    return tmp_path / "cache"
 
 
 def training_error(case, data, save_dir, *flags):
@@ -32,12 +21,6 @@ def training_error(case, data, save_dir, *flags):
     with pytest.raises(ValueError) as caught:
         toy.train(*case.argv(data, *base, *flags), "--save-dir", save_dir)
     assert not list(save_dir.glob("*"))
-    return str(caught.value)
-
-
-def use_error(setting, folder, *flags):
-    with pytest.raises(ValueError) as caught:
-        run(setting, cached(setting, folder, *flags))
     return str(caught.value)
 
 
@@ -103,7 +86,7 @@ def test_truncated_missing_and_unfinished(cache, settings):
     assert others
     content = first.read_bytes()
     first.write_bytes(content[:-3])
-    assert f"{first}: expected {len(content)} bytes, found" in use_error(setting, cache)
+    assert f"{first}: damaged: expected {len(content)} bytes, found" in use_error(setting, cache)
     first.write_bytes(content)
     second.unlink()
     assert f"1 files are missing: {second.name}" in use_error(setting, cache)
@@ -200,138 +183,3 @@ def test_samples_that_are_too_long_for_the_teacher(tmp_path, capsys, caplog):
     long = next(i for i, n in enumerate(lengths) if n > 6)
     with pytest.raises(ValueError, match=f"sample {long} was too long for the teacher"):
         run(setting, criterion, 1, [long])
-
-
-# building
-
-
-def test_resuming_computes_what_is_missing_and_the_same(cache, settings, monkeypatch, capsys):
-    setting = settings(SS)
-    before = {path.name: path.read_bytes() for path in cache.iterdir()}
-    files = sorted(cache.glob("*.bin"))
-    (cache / "cache.json").unlink()
-    for path in files[1::2]:
-        path.unlink()
-    written = []
-    original = builder.write_block
-    monkeypatch.setattr(
-        builder, "write_block", lambda path, items: written.append(path) or original(path, items)
-    )
-    assert build_cache(setting, cache) == 0
-    assert written == files[1::2]
-    assert {path.name: path.read_bytes() for path in cache.iterdir()} == before
-    assert f"{len(files) - len(written)} of {len(files)} blocks are there already" in (
-        capsys.readouterr().out
-    )
-
-
-def test_a_full_disk_leaves_nothing_half_done(settings, tmp_path, monkeypatch, capsys):
-    setting, folder = settings(SS), tmp_path / "cache"
-    calls = []
-
-    def full(descriptor):
-        calls.append(descriptor)
-        if len(calls) == 3:
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(block.os, "fsync", full)
-    assert build_cache(setting, folder) == 2
-    error = capsys.readouterr().err
-    assert "No space left on device" in error and "2 blocks of this run are complete" in error
-    assert len(list(folder.glob("*.bin"))) == 2
-    assert not list(folder.glob("*.tmp")) and not (folder / "cache.json").exists()
-    assert "not finished: 2 of" in use_error(setting, folder)
-    assert build_cache(setting, folder) == 0
-    run(setting, cached(setting, folder))
-
-
-def test_what_a_killed_run_left_is_no_block(cache, settings):
-    setting = settings(SS)
-    before = {path.name: path.read_bytes() for path in cache.iterdir()}
-    (cache / "cache.json").unlink()
-    last = sorted(cache.glob("*.bin"))[-1]
-    last.rename(cache / f"{last.name}.4711.tmp")
-    assert "not finished" in use_error(setting, cache)
-    assert build_cache(setting, cache) == 0
-    assert {path.name: path.read_bytes() for path in cache.iterdir()} == before
-
-
-def test_too_little_room_is_said_before_any_work(settings, tmp_path, monkeypatch, capsys):
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(builder.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    assert build_cache(settings(SS), tmp_path / "cache") == 2
-    assert "needs about" in capsys.readouterr().err
-    assert not list((tmp_path / "cache").glob("*.bin"))
-
-
-def test_shards_in_one_folder_and_merged_from_two_are_the_whole(cache, settings, tmp_path, capsys):
-    setting = settings(SS)
-    whole = {path.name: path.read_bytes() for path in cache.iterdir()}
-    together = tmp_path / "together"
-    for shard in (0, 1):
-        assert build_cache(setting, together, "--num-shards", 2, "--shard-id", shard) == 0
-        assert (together / "cache.json").exists() == (shard == 1)
-        own = tmp_path / f"shard{shard}"
-        assert build_cache(setting, own, "--num-shards", 2, "--shard-id", shard) == 0
-        assert "blocks of other shards are missing" in capsys.readouterr().out
-    merged, parts = tmp_path / "merged", [str(tmp_path / f"shard{i}") for i in (0, 1)]
-    assert main(["merge-caches", parts[0], "--out", str(merged)]) == 0
-    assert "blocks of other shards are missing" in capsys.readouterr().out
-    assert main(["merge-caches", *parts, "--out", str(merged)]) == 0
-    for folder in (together, merged):
-        assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
-
-
-def test_another_teacher_is_no_continuation(cache, settings, tmp_path, capsys):
-    setting = settings(SS)
-    (cache / "cache.json").unlink()
-    other = toy.checkpoint(setting.path)
-    other["model"] = {name: x + 0.01 for name, x in other["model"].items()}
-    torch.save(other, tmp_path / "other.pt")
-    flags = ("--path", tmp_path / "other.pt", "--topk", 3)
-    assert build_cache(setting, cache, *flags) == 2
-    error = capsys.readouterr().err
-    assert "SHA-256 of the teacher" in error and "k: 31 in the cache, 3 here" in error
-    assert build_cache(setting, tmp_path / "second", *flags) == 0
-    assert main(["merge-caches", str(cache), str(tmp_path / "second"), "--out", "x"]) == 2
-    assert "SHA-256 of the teacher" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "case,flags,words",
-    [
-        (SS, ("--topk", 32), "--topk 32: expected at most the 31 symbols there are"),
-        (SS, ("--topk", 0, "--temperature", 0), "--topk 0: expected 1 or more; --temperature 0.0"),
-        (LU, ("--topk", 2), "--topk 2: expected all 3 classes"),
-        (SS, ("--epochs", 2), "--epochs 2: kd_ss sees the same samples in every epoch"),
-        (SS, ("--path", "/no/such.pt"), "--path /no/such.pt: no such file"),
-        (SS, ("--num-shards", 2, "--shard-id", 2), "--shard-id 2: expected 0 to"),
-        (SS, ("--out", "/no/such/folder"), "the folder /no/such does not exist"),
-    ],
-    ids=str,
-)
-def test_bad_flags_of_building(settings, tmp_path, capsys, case, flags, words):
-    assert build_cache(settings(case), tmp_path / "cache", *flags) == 2
-    assert words in capsys.readouterr().err
-    assert not (tmp_path / "cache").exists()
-
-
-def test_a_folder_of_something_else_is_not_used(settings, tmp_path, capsys):
-    (tmp_path / "thesis.txt").write_text("mine")
-    assert build_cache(settings(SS), tmp_path) == 2
-    assert "expected a new folder or an unfinished cache" in capsys.readouterr().err
-    assert (tmp_path / "thesis.txt").read_text() == "mine"
-
-
-def test_size_is_said_before_and_kept_to(settings, tmp_path, capsys):
-    setting = settings(SS)
-    assert build_cache(setting, tmp_path / "cache", "--topk", 4) == 0
-    said = capsys.readouterr().out.splitlines()[0]
-    assert "4 symbols each, 18 bytes a position" in said
-    header = json.loads((tmp_path / "cache" / "cache.json").read_text())
-    positions = sum(header["contents"]["positions"])
-    assert positions == setting.task.dataset("train").tgt_sizes.sum()
-    stored = sum(path.stat().st_size for path in (tmp_path / "cache").glob("*.bin"))
-    samples, blocks = 37, len(header["contents"]["positions"])
-    assert stored == positions * (4 * 4 + 2) + samples * 12 + blocks * 16
-    assert sample_of(setting, 1)["id"].dtype == torch.int64

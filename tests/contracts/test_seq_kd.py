@@ -1,7 +1,6 @@
 """`lightpaff seq-kd`, as a user runs it: the data that it writes."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -10,18 +9,6 @@ from fairseq import tasks
 
 import toy
 from seq_kd_runs import SIDES, SS, files, lines, seq_kd
-from setting import Setting
-
-
-@pytest.fixture(scope="module")
-def setting(tmp_path_factory):
-    return Setting(SS, tmp_path_factory.mktemp("seq_kd"))
-
-
-@pytest.fixture
-def copied(setting, tmp_path):
-    """A copy of the data that a test may change."""
-    return shutil.copytree(setting.data, tmp_path / "data")
 
 
 def naive_hypotheses(setting, beam=3, longest=6):

@@ -1,7 +1,6 @@
 """What `lightpaff seq-kd` refuses, in one clear line and before anything is written."""
 
 import re
-import shutil
 
 import pytest
 import torch
@@ -14,17 +13,6 @@ from seq_kd_runs import SS, error, seq_kd
 from setting import Setting
 
 
-@pytest.fixture(scope="module")
-def setting(tmp_path_factory):
-    return Setting(SS, tmp_path_factory.mktemp("seq_kd"))
-
-
-@pytest.fixture
-def copied(setting, tmp_path):
-    """A copy of the data that a test may change."""
-    return shutil.copytree(setting.data, tmp_path / "data")
-
-
 def test_hypotheses_of_something_else_are_refused_with_every_difference(setting, tmp_path, capsys):
     assert seq_kd(setting, tmp_path / "a") == 0
     stored = ("--hypotheses", tmp_path / "a.hypotheses")
@@ -34,12 +22,14 @@ def test_hypotheses_of_something_else_are_refused_with_every_difference(setting,
         tmp_path / "b.pt", cfg, tasks.setup_task(cfg.task).build_model(cfg.model)
     )
     flags = (*stored, "--beam", 4, "--lenpen", 0.6, "--block-size", 9, "--split", "valid")
+    flags += ("--max-source-positions", 40)
     message = error(setting, tmp_path / "b", capsys, *flags, path=other)
     for words in (
         "--beam: 3 in the folder, 4 here",
         "--lenpen: 1.0 in the folder, 0.6 here",
         "block_size: 8 in the folder, 9 here",
         "split: train in the folder, valid here",
+        "--max-source-positions: 1024 in the folder, 40 here",
         "SHA-256 of the teacher",
     ):
         assert words in message
@@ -80,6 +70,8 @@ def test_wrong_flags_are_all_listed(setting, tmp_path, capsys):
     for words in ("--nbest 4: expected 1 to --beam 3", "--score-reference", "--model-overrides"):
         assert words in message
     assert f"{tmp_path / 'nothing'}: no such folder" in message
+    message = error(setting, tmp_path / "out", capsys, "--min-len", 7)
+    assert "--min-len 7: expected at most --max-len-b 6" in message
     message = error(setting, tmp_path / "out", capsys, "--max-tokens", 5)
     assert "--max-tokens 5: expected at least the longest pair, 10" in message
     assert "the best of several samples" in error(setting, tmp_path / "out", capsys, "--sampling")
@@ -108,6 +100,24 @@ def test_bad_places_and_teachers(setting, copied, tmp_path, capsys):
         assert "has no references" in error(setting, out, capsys, *flags, data=copied)
     toy.write_dictionary(copied / "dict.en.txt", words=toy.WORDS - 1)
     assert "target dictionaries differ" in error(setting, out, capsys, data=copied)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of fairseq's file
+def test_empty_splits_are_named(setting, copied, tmp_path, capsys):
+    for side in ("sv", "en"):
+        toy.write_split(copied / f"train.sv-en.{side}", [])
+    message = error(setting, tmp_path / "out", capsys, data=copied)
+    assert f"{copied / 'train.sv-en.sv'}: expected sentences of fairseq-preprocess" in message
+
+
+def test_what_stops_the_generator_is_said(setting, tmp_path, capsys):
+    state = toy.checkpoint(setting.path)
+    state["model"]["decoder.layers.0.fc1.bias"][0] = float("nan")
+    torch.save(state, tmp_path / "nan.pt")
+    message = error(setting, tmp_path / "a", capsys, path=tmp_path / "nan.pt")
+    assert "a --path whose outputs are numbers" in message
+    message = error(setting, tmp_path / "b", capsys, "--max-len-a", 0.1, "--min-len", 50)
+    assert "min_len cannot be larger than max_len" in message
 
 
 def test_a_language_model_cannot_translate(setting, tmp_path, capsys):

@@ -6,15 +6,10 @@ import os
 import pytest
 import torch
 
+from lightpaff_fairseq.sequence_kd import corpus
 from lightpaff_fairseq.sequence_kd import run as running
 from lightpaff_fairseq.sequence_kd.output import DataFolder
-from seq_kd_runs import SAMPLING, SS, Killed, files, lines, seq_kd
-from setting import Setting
-
-
-@pytest.fixture(scope="module")
-def setting(tmp_path_factory):
-    return Setting(SS, tmp_path_factory.mktemp("seq_kd"))
+from seq_kd_runs import SAMPLING, Killed, error, files, lines, seq_kd
 
 
 def test_a_killed_run_continues_as_if_undisturbed(setting, tmp_path, monkeypatch):
@@ -53,6 +48,15 @@ def test_a_failure_while_writing_leaves_no_data_folder(setting, tmp_path, monkey
     monkeypatch.setattr(target, name.split(".")[-1], fails)
     with pytest.raises(Killed):
         seq_kd(setting, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.hypotheses"]
+
+
+def test_a_full_disk_leaves_no_data_folder(setting, tmp_path, monkeypatch, capsys):
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(corpus.shutil, "copyfile", full)  # of the other splits
+    assert "No space left on device" in error(setting, tmp_path / "out", capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["out.hypotheses"]
 
 

@@ -3,6 +3,10 @@
 import json
 from pathlib import Path
 
+from lightpaff_fairseq.cli.main import main
+
+SVG = "{http://www.w3.org/2000/svg}"
+
 CONFIGURATION = (
     "{'_name': None, 'common': {'_name': None, 'seed': 1, 'fp16': False}, "
     "'model': Namespace(arch='roberta_tiny', stop_min_lr=-1.0, lr=[0.5], x=inf), "
@@ -116,3 +120,9 @@ def sweep(folder: Path) -> Path:
             lines.append(json.dumps(row) + "\n")
     (folder / "results.jsonl").write_text("".join(lines))
     return folder
+
+
+def report(capsys, *argv):
+    """What `lightpaff report` makes of a command line: exit code and errors."""
+    code = main(["report", *(str(word) for word in argv)])
+    return code, capsys.readouterr().err

@@ -81,6 +81,15 @@ def test_bad_input_is_one_line(capsys, tmp_path):
     assert line.startswith("lightpaff strip: error: --path") and str(missing) in line
 
 
+def test_ctrl_c_is_one_line(capsys, monkeypatch):
+    def interrupted(_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lightpaff_fairseq.cli.user_dir.run", interrupted)
+    assert main(["user-dir"]) == 130
+    assert capsys.readouterr().err == "lightpaff user-dir: interrupted\n"
+
+
 def test_every_folder_with_modules_is_packaged():
     packages = find_packages(str(ROOT), include=["lightpaff_fairseq", "lightpaff_fairseq.*"])
     folders = {path.parent for path in (ROOT / "lightpaff_fairseq").rglob("*.py")}

@@ -198,6 +198,20 @@ def test_swish_is_computed_and_offered():
     assert toy.parse("data", *flags).model.activation_fn == "swish"
 
 
+def test_parts_of_a_split_are_joined(tmp_path):
+    data = toy.write_parallel(tmp_path, count=5)
+    for side in ("sv", "en"):
+        toy.write_split(data / f"train1.sv-en.{side}", toy.sentences(3, seed=9))
+    argv = (data, "--task", "translation", "--arch", "transformer", "--max-tokens", 99)
+    for more in ((), ("--upsample-primary", 1)):
+        task = tasks.setup_task(toy.parse(*argv, *more).task)
+        task.load_dataset("train", combine=True)
+        assert len(task.dataset("train")) == 5 + 3
+    task = tasks.setup_task(toy.parse(*argv, "--upsample-primary", 2).task)
+    task.load_dataset("train", combine=True)
+    assert len(task.dataset("train")) == 2 * 5 + 3
+
+
 def test_mbart_knows_its_arguments_as_others_do(tmp_path):
     """Its `load_dataset` and `build_generator` read them."""
     data = toy.write_parallel(tmp_path)

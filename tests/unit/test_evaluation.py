@@ -11,9 +11,9 @@ import torch
 
 from lightpaff_fairseq.cli import evaluate
 from lightpaff_fairseq.cli.main import build_parser, main
-from lightpaff_fairseq.evaluation import translation
+from lightpaff_fairseq.evaluation import command, translation
 from lightpaff_fairseq.evaluation.comparison import Scored, compare, p_value
-from lightpaff_fairseq.evaluation.results import ModelFile, add_ratios, count_parameters, write_json
+from lightpaff_fairseq.evaluation.results import ModelFile, add_ratios, count_parameters
 from lightpaff_fairseq.evaluation.table import SIZE, format_table
 from toy import build, write_parallel
 
@@ -50,7 +50,7 @@ def world(tmp_path, monkeypatch):
         stdout, stderr = answers[(len(calls) - 1) % len(answers)]
         return SimpleNamespace(returncode=0, stdout=stdout, stderr=stderr)
 
-    monkeypatch.setattr(translation.subprocess, "run", run)
+    monkeypatch.setattr(command.subprocess, "run", run)
     return SimpleNamespace(path=tmp_path, calls=calls, answers=answers)
 
 
@@ -120,7 +120,7 @@ def test_scores_are_of_the_right_pairs(world, capsys):
     world.answers += [output(perfect, "10"), output(worse, "40")]  # a and b, in turn
     world.answers += [output(perfect, "30"), output(worse, "60")]
     world.answers += [output(perfect, "20"), output(worse, "50")]
-    out = world.path / "deep" / "results.json"
+    out = world.path / "results.json"
     assert run_cli(world, "--out", str(out), "--repeats", "3", "--name", "T", "S") == 0
     rows = json.loads(out.read_text())
     assert [row["name"] for row in rows] == ["T", "S"]
@@ -160,7 +160,7 @@ def test_a_missing_or_extra_translation_is_an_error(world, count, capsys):
 
 def test_a_failing_fairseq_generate_is_quoted(world, monkeypatch, capsys):
     failed = SimpleNamespace(returncode=1, stdout="", stderr="a\nRuntimeError: no such task")
-    monkeypatch.setattr(translation.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(command.subprocess, "run", lambda *_, **__: failed)
     assert run_cli(world) == 2
     assert "no such task" in capsys.readouterr().err
 
@@ -174,6 +174,8 @@ def test_a_failing_fairseq_generate_is_quoted(world, monkeypatch, capsys):
         (["--beam", "0"], "--beam: expected 1 or more, found 0"),
         (["--compare", "a", "c"], "found ['c']"),
         (["--references", "nowhere"], "--references nowhere"),
+        (["--out", "no/r.json"], "--out no/r.json: the folder no does not exist"),
+        (["--out", "."], "--out .: expected a file name, found a folder"),
         (["--path", "nowhere.pt"], "--path nowhere.pt: no such file"),
     ],
 )
@@ -184,19 +186,17 @@ def test_bad_flags_are_refused_before_any_translation(world, flags, words, capsy
     assert not world.calls
 
 
+def test_references_that_are_no_text_are_named(world, capsys):
+    (world.path / "latin").write_bytes("å\n".encode("latin-1") * 4)
+    assert run_cli(world, "--references", str(world.path / "latin")) == 2
+    assert f"--references {world.path / 'latin'}: expected UTF-8" in capsys.readouterr().err
+    assert not world.calls
+
+
 def test_all_problems_are_listed_at_once(world, capsys):
     run_cli(world, "--beam", "0", "--repeats", "0", "--name", "x")
     error = capsys.readouterr().err
     assert "--beam" in error and "--repeats" in error and "--name" in error
-
-
-def test_json_is_replaced_as_a_whole(tmp_path, monkeypatch):
-    path = tmp_path / "r.json"
-    write_json([{"name": "å"}], path)
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk")))
-    with pytest.raises(OSError, match="disk"):
-        write_json([{"name": "new"}], path)
-    assert json.loads(path.read_text(encoding="utf-8")) == [{"name": "å"}]
 
 
 def test_ratios_are_relative_to_the_first_row():

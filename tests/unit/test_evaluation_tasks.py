@@ -10,7 +10,18 @@ from fairseq import tasks
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.evaluation import language_modeling, scores
 from lightpaff_fairseq.evaluation.classification import Predictions, score
-from toy import WORDS, build, parse, save_model, sentences, write_labelled, write_monolingual
+from toy import (
+    WORDS,
+    build,
+    parse,
+    save_model,
+    sentences,
+    train,
+    write_labelled,
+    write_monolingual,
+    write_parallel,
+    write_split,
+)
 
 ROBERTA = ("--task", "sentence_prediction", "--criterion", "kd_lu", "--kd-lambda", 0, "--arch",
            "roberta_tiny", "--encoder-layers", 1, "--encoder-embed-dim", 8, "--max-positions", 32,
@@ -105,6 +116,17 @@ def test_a_split_that_is_missing_or_unlabelled_is_refused(tmp_path, split, words
     assert code == 2 and rows is None and words in capsys.readouterr().err
 
 
+def test_sentences_longer_than_the_model_takes_are_refused(tmp_path, capsys):
+    data = write_labelled(tmp_path / "data", count=5)
+    checkpoint(tmp_path / "m.pt", data, *ROBERTA, "--num-classes", 3)
+    texts = [*sentences(4, seed=1), [*[5] * 40, 2]]
+    write_split(data / "input0" / "valid", texts)
+    code, rows = evaluate("sentence_prediction", data, tmp_path / "m.pt", "--gen-subset", "valid")
+    error = capsys.readouterr().err
+    assert code == 2 and rows is None
+    assert "expected sentences of at most 32 symbols" in error and "has one of 41" in error
+
+
 def test_a_model_of_another_task_is_refused(tmp_path, capsys):
     data = write_monolingual(tmp_path / "data")
     checkpoint(tmp_path / "m.pt", data, *LM)
@@ -157,6 +179,20 @@ def test_flags_that_do_not_fit_the_task_are_refused(tmp_path, flags, words, caps
     (tmp_path / "m.pt").touch()
     assert main(["evaluate", str(tmp_path), "--path", str(tmp_path / "m.pt"), *flags]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_training_checkpoint_is_to_be_stripped_first(tmp_path, capsys):
+    """It holds a Namespace, which torch loads with the plug-in alone."""
+    flags = ("--task", "translation", "--arch", "transformer", "--encoder-layers", 1)
+    flags += ("--decoder-layers", 1, "--encoder-embed-dim", 8, "--decoder-embed-dim", 8)
+    data = write_parallel(tmp_path / "data", count=5)
+    argv = (data, *flags, "--max-tokens", 99, "--max-update", 1, "--disable-validation")
+    train(*argv, "--save-dir", tmp_path / "save")
+    (tmp_path / "ref").write_text("w1 w2\n" * 5)
+    words = ["evaluate", data, "--path", tmp_path / "save" / "checkpoint_last.pt"]
+    words += ["--references", tmp_path / "ref", "--repeats", 1, "--generate-flags", "--beam 1"]
+    assert main([str(word) for word in words]) == 2
+    assert "lightpaff strip makes a stock one of it" in capsys.readouterr().err
 
 
 def test_several_references_count_for_every_metric():

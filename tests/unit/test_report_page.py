@@ -1,6 +1,5 @@
 """The page of `lightpaff report`: exact values, honest words, plots, and what it refuses."""
 
-import copy
 import json
 import re
 from html.parser import HTMLParser
@@ -9,10 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 from report_files import (
-    NAMES,
-    inner,
     pruning_log,
     recipe,
+    report,
     rows,
     start,
     sweep,
@@ -21,12 +19,9 @@ from report_files import (
 )
 
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.report.plots import short
-from lightpaff_fairseq.report.style import styles
 from lightpaff_fairseq.report.summary import summarise
 
 ROOT = Path(__file__).resolve().parents[2]
-SVG = "{http://www.w3.org/2000/svg}"
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 
@@ -64,12 +59,6 @@ class Page(HTMLParser):
 
     def named(self, tag):
         return [found for name, found in self.tags if name == tag]
-
-
-def report(capsys, *argv):
-    """What `lightpaff report` makes of a command line: exit code and errors."""
-    code = main(["report", *(str(word) for word in argv)])
-    return code, capsys.readouterr().err
 
 
 def made(tmp_path, capsys, *paths):
@@ -152,13 +141,6 @@ def test_numbers_stay_text_and_are_not_rounded(text):
     assert len(ticks) > 6 and 0.025 in ticks and max(ticks) == 600
 
 
-def test_a_model_looks_the_same_everywhere_and_no_two_alike():
-    looks = styles([*NAMES, *(f"m{i}" for i in range(12)), "a/teacher"])
-    others = [look for name, look in looks.items() if not name.endswith("teacher")]
-    assert len(set(others)) == len(others) and looks["a/teacher"] == looks["teacher"]
-    assert len({(look.marker, look.dash) for look in others}) == len(others), "in grey too"
-
-
 def test_commands_are_what_was_recorded(text):
     page = Page(text)
     assert (
@@ -168,36 +150,6 @@ def test_commands_are_what_was_recorded(text):
     assert "Flags in results.jsonl" in page.text and "Not recorded in these logs." in page.text
     assert "The command was not recorded" in page.text, "of the log that was given alone"
     assert "pruned to its target at update 400" in page.text
-
-
-def test_summary_says_what_the_table_says():
-    found = summarise(rows())
-    assert found.startswith(
-        "The best student, two-stage KD, is 6.8 times smaller and 9.7 times faster"
-    )
-    assert "reaches accuracy 78.50, 98.0 % of the teacher's 80.12." in found
-    assert "Without distillation it is 75.50 (no KD): distillation closes 65 % of the gap" in found
-    assert "With 1,066 test sentences" in found and "Each row is one training." in found
-
-
-def test_summary_does_not_flatter():
-    worse = copy.deepcopy(rows())
-    worse[1]["accuracy"] = 79.0
-    assert "Distillation gained nothing here: without it, it is 79.00 (no KD)" in summarise(worse)
-    worse[0]["accuracy"] = 70.0
-    worse[1]["accuracy"] = 75.5
-    assert "no worse than the teacher itself" in summarise(worse)
-    ppl = [
-        {"name": "teacher", "ppl_token": 59.2, "times_smaller": 1, "times_faster": 1},
-        {"name": "small", "ppl_token": 75.9, "times_smaller": 6.0, "times_faster": 0.5},
-        {"name": "other", "ppl_token": 85.0, "times_smaller": 6.0, "times_faster": 4.0},
-    ]
-    found = summarise(ppl)
-    assert found.startswith(
-        "The best student, small, is 6.0 times smaller than the teacher and reaches"
-    )
-    assert "75.90; the teacher has 59.20, lower is better." in found
-    assert summarise(rows()[:1]) == "" and summarise([{"name": "a"}, {"name": "b"}]) == ""
 
 
 def test_of_several_seeds_the_mean_counts(tmp_path, capsys):
@@ -232,11 +184,6 @@ def test_a_sweep_is_summed_up_by_its_means(text):
     assert "hidden-1-s2" in trainings
     rows_of_the_sweep = [m for m, key in page.cells if key == "valid_accuracy"]
     assert rows_of_the_sweep[0] == "hidden-1-s2" and len(rows_of_the_sweep) == 8, "best first"
-
-
-@pytest.mark.parametrize("x, shown", [(1.5e6, "1.5 M"), (2000, "2 k"), (0.5, "0.5"), (50, "50")])
-def test_short_numbers(x, shown):
-    assert short(x) == shown
 
 
 def test_curves_alone_and_running_trainings_make_a_page(tmp_path, capsys):
@@ -293,92 +240,3 @@ def test_many_trainings_are_not_drawn_over_each_other(tmp_path, capsys):
         write_log(tmp_path / "r" / "logs" / f"s{i}.log", training(False))
     page = Page(made(tmp_path, capsys, tmp_path / "r"))
     assert "17 trainings are too many for a plot" in page.text
-
-
-def test_kl_and_sparsity_as_a_file(tmp_path, capsys):
-    folder = recipe(tmp_path / "r")
-    for kind in ("platon", "magnitude"):
-        pruning_log(folder / "logs" / f"pruned_{kind}.log")
-    svg = tmp_path / "kl.svg"
-    code, errors = report(capsys, folder, "--plot", "kl_sparsity", "--svg", svg)
-    assert code == 0, errors
-    root = ElementTree.parse(svg).getroot()
-    words = [node.text for node in root.iter(f"{SVG}text")]
-    assert {"pruned_platon", "pruned_magnitude", "sparsity (% of parameters)"} <= set(words)
-    assert "teacher" not in words and "80 at update 600" not in root.find(f"{SVG}title").text
-    code, errors = report(
-        capsys,
-        folder / "logs" / "teacher.log",
-        *("--plot", "kl_sparsity"),
-        "--svg",
-        tmp_path / "b.svg",
-    )
-    assert code == 2 and "teacher has no kd_loss" in errors and not (tmp_path / "b.svg").exists()
-
-
-def test_runs_that_do_not_prune_are_compared_by_their_loss(tmp_path, capsys):
-    pruned = pruning_log(tmp_path / "pruned.log")
-    dense = write_log(tmp_path / "dense.log", training(True))
-    flags = ("--plot", "kl_sparsity", "--svg", tmp_path / "kl.svg")
-    code, errors = report(capsys, pruned, dense, *flags)
-    assert code == 0, errors
-    root = ElementTree.parse(tmp_path / "kl.svg").getroot()
-    assert {"pruned", "dense"} <= {node.text for node in root.iter(f"{SVG}text")}
-    described = root.find(f"{SVG}desc").text
-    assert "pruned: 0.8" in described and "dense" not in described
-    code, errors = report(capsys, dense, "--plot", "kl_sparsity", "--svg", tmp_path / "b.svg")
-    assert code == 2 and "no log has prune_sparsity" in errors
-
-
-def test_bad_input_is_one_line_with_all_problems(tmp_path, capsys):
-    (empty := tmp_path / "empty").mkdir()
-    (broken := tmp_path / "broken").mkdir()
-    (broken / "results.json").write_text('[\n {"name": "a",\n "params" 3}]')
-    (lines := tmp_path / "x.jsonl").write_text('{"name": "a"}\n{"name":\n')
-    (odd := tmp_path / "odd.json").write_text("[1]")
-    (binary := tmp_path / "b.log").write_bytes(b"\xff\xfe\x00")
-    (other := tmp_path / "other.log").write_text("hello\n")
-    paths = (tmp_path / "none", empty, broken, lines, odd, binary, other)
-    code, errors = report(capsys, *paths, "--out", tmp_path / "o.html")
-    assert code == 2 and errors.count("\n") == 1
-    for words in (
-        f"{tmp_path / 'none'}: no such file or folder",
-        f"{empty}: there is nothing to show; looked for results.json",
-        "results.json: line 3, column 11: not JSON",
-        "x.jsonl: line 2: not JSON",
-        "odd.json: expected a list of models",
-        "b.log: expected a text file",
-        "other.log: expected a log of fairseq-train",
-    ):
-        assert words in errors
-    assert not (tmp_path / "o.html").exists()
-
-
-def test_flags_that_do_not_fit_are_refused_before_anything_is_read(tmp_path, capsys):
-    code, errors = report(capsys, tmp_path / "none")
-    assert code == 2 and "--out: expected a file" in errors and "no such file" not in errors
-    assert (
-        "expected --svg too" in report(capsys, "x", "--out", "o.html", "--plot", "kl_sparsity")[1]
-    )
-    assert "does not exist" in report(capsys, "x", "--out", tmp_path / "no" / "o.html")[1]
-    assert "found a folder" in report(capsys, "x", "--out", tmp_path)[1]
-
-
-def test_an_existing_page_stays_until_the_new_one_is_whole(tmp_path, capsys):
-    (out := tmp_path / "o.html").write_text("old")
-    log = write_log(tmp_path / "s.log", [*start(), inner(1, loss=1)])
-    code, errors = report(capsys, log, "--out", out)
-    assert code == 2 and "exists; --force overwrites it" in errors
-    assert report(capsys, tmp_path / "none", "--out", out, "--force")[0] == 2
-    assert out.read_text() == "old"
-    assert report(capsys, log, "--out", out, "--force")[0] == 0
-    assert out.read_text().startswith("<!DOCTYPE html>")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["o.html", "s.log"]
-
-
-@pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
-def test_a_missing_package_is_named(package, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, package, None)
-    log = write_log(tmp_path / "s.log", training(True))
-    code, errors = report(capsys, log, "--out", tmp_path / "o.html")
-    assert code == 2 and package in errors.lower() and "lightpaff-fairseq[plots]" in errors

@@ -1,0 +1,75 @@
+"""A file that appears complete or not at all."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def file_problem(path: Path, flag: str, overwrite: bool) -> str | None:
+    """Why a file cannot be written, in words that start with the flag that named it; or None."""
+    named = f"{flag} {path}"
+    if path.is_dir():
+        return f"{named}: expected a file name, found a folder"
+    if path.exists() and not overwrite:
+        return f"{named}: exists already; --force overwrites it"
+    return parent_problem(path, flag)
+
+
+def parent_problem(path: Path, flag: str) -> str | None:
+    """Why nothing can be written beside `path`, in words that start with the flag; or None."""
+    parent = path.resolve().parent
+    if not parent.is_dir():
+        return f"{flag} {path}: the folder {parent} does not exist"
+    if not os.access(parent, os.W_OK | os.X_OK):
+        return f"{flag} {path}: the folder {parent} cannot be written to"
+    return None
+
+
+def beside(path: Path, ending: str = "tmp") -> Path:
+    """A name in the same folder that no other process takes, of no other machine either."""
+    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.{ending}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a name for a new file, which takes the place of `path` if the block ends well.
+
+    Whatever goes wrong inside, an interrupt too, leaves `path` as it was and nothing beside it. The
+    content reaches the disk before the name does. A link stays, and leads to the new file.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path = path.resolve()
+    temporary = beside(path)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, flag: str) -> None:
+    """Writes a text file in one step.
+
+    Args:
+        flag: that named the file or its folder.
+    Raises:
+        ValueError: it cannot be written.
+    """
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{flag} {path}: cannot be written: {error}") from error
+
+
+def write_json(path: Path, value: Any, flag: str) -> None:
+    """Writes a JSON file in one step; see `write_text`."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", flag)

@@ -1,0 +1,34 @@
+"""Files that a user named, read with errors that name them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def read_text(path: Path, flag: str = "RUNS") -> str:
+    """The content of a text file.
+
+    Args:
+        flag: how the user named the file or its folder.
+    Raises:
+        ValueError: it cannot be read, or is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{flag} {path}: expected a text file, found binary data") from error
+    except OSError as error:
+        raise ValueError(f"{flag} {path}: cannot be read: {error}") from error
+
+
+def parse_json(text: str, path: Path, line: int = 1, flag: str = "RUNS") -> Any:
+    """JSON of a file, from a line of it on.
+
+    Raises:
+        ValueError: with the line where it is none.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        place = f"line {line - 1 + error.lineno}, column {error.colno}"
+        raise ValueError(f"{flag} {path}: {place}: not JSON: {error.msg}") from error
