@@ -1,6 +1,8 @@
 """Training from a cache, in every criterion: the numbers of the online teacher, or of its tail."""
 
+import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -9,6 +11,8 @@ from fairseq import tasks
 import toy
 from caching import build_cache, cached, run, sample_of
 from cases import CASES
+from lightpaff_fairseq.cli.main import main
+from pruning_runs import PRUNE, Run
 from setting import Setting, assert_same
 
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
@@ -163,6 +167,45 @@ def test_one_cache_serves_other_seeds_and_batches(settings, caches, tmp_path):
     argv = case.argv(setting.data, "--lr", 0.01, "--batch-size", 3, "--max-update", 2)
     argv += ("--criterion", "kd_ss", "--kd-cache", caches(case), "--seed", 99)
     toy.train(*argv, "--save-dir", tmp_path, "--disable-validation")
+
+
+@pytest.mark.parametrize("name", ["kd_ss", "kd_mlm", "kd_lu"])
+def test_a_training_set_in_several_parts(name, tmp_path):
+    """fairseq-train joins train, train1, ...; so do the samples of a cache."""
+    case = next(c for c in CASES if c.name == name)
+    setting = Setting(case, tmp_path)
+    for path in setting.data.rglob("valid.*"):
+        shutil.copy(path, path.with_name(path.name.replace("valid", "train1")))
+    one = ("--upsample-primary", 1) if name == "kd_ss" else ()  # its default, -1, fits one part
+    assert build_cache(setting, tmp_path / "cache", *one) == 0
+    argv = case.argv(setting.data, *one, "--lr", 0.01, "--max-tokens", 60, "--max-epoch", 1)
+    argv += ("--criterion", name, "--kd-cache", tmp_path / "cache", "--disable-validation")
+    toy.train(*argv, "--save-dir", tmp_path / "s")
+    header = json.loads((tmp_path / "cache" / "cache.json").read_text())
+    assert header["data"]["samples"] == 2 * 37
+
+
+@pytest.mark.parametrize("name", ["kd_ss", "kd_mlm"])
+def test_a_prunable_task_has_the_samples_of_its_stock_task(name, tmp_path):
+    """One cache for both, whichever of the two commands it was built with."""
+    run = Run(name, tmp_path)
+    own = ("--path", run.teacher, "--cpu", "--num-workers", 0)
+    own += ("--epochs", 9) if name == "kd_mlm" else ()
+    flags = (*PRUNE, "--max-update", 9)
+    pruning = [*run.argv(*flags)]
+    del pruning[pruning.index("--criterion") : pruning.index("--finetune-from-model")]
+    stock = (run.data, *run.case.task, "--seed", 3)
+    for argv, out in ((stock, "of_stock"), (pruning, "of_pruning")):
+        words = ("cache-teacher", *argv, *own, "--out", tmp_path / out)
+        assert main([str(x) for x in words]) == 0
+    caches = [tmp_path / out for out in ("of_stock", "of_pruning")]
+    assert len({(cache / "cache.json").read_text() for cache in caches}) == 1
+    argv = [*run.argv(*flags, "--save-dir", tmp_path / "s", "--disable-validation")]
+    place = argv.index("--kd-teacher")
+    argv[place : place + 2] = ["--kd-cache", caches[0]]
+    toy.train(*argv)
+    state = toy.checkpoint(tmp_path / "s" / "checkpoint_last.pt")
+    assert state["optimizer_history"][-1]["num_updates"] == 9
 
 
 def test_regressions_are_kept_as_numbers(tmp_path):
