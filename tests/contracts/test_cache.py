@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 from fairseq import tasks
+from fairseq.trainer import Trainer
 
 import toy
 from caching import build_cache, cached, run, sample_of
@@ -159,6 +160,29 @@ def test_a_whole_training_takes_the_online_steps(settings, caches, case, tmp_pat
     assert online["optimizer_history"][-1]["num_updates"] > 4
     for key, value in online["model"].items():
         torch.testing.assert_close(from_cache["model"][key], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("k", [None, 5], ids=["usual", "top-k"])
+@BY_NAME
+def test_a_process_without_a_batch_needs_no_record(settings, caches, case, k, tmp_path):
+    """fairseq gives it one of the epoch before, or of the validation, and ignores the loss."""
+    setting = settings(case)
+    folder = caches(case, None if case.name == "kd_lu" else k)
+    flags = ("--batch-size", 6, "--lr", 0.1, "--optimizer", "sgd", "--save-dir", tmp_path)
+    kd = ("--criterion", case.name, "--kd-cache", folder, "--cpu", "--num-workers", 0)
+    task, model, criterion = toy.build(*(argv := case.argv(setting.data, *flags, *kd)))
+    task.load_dataset("valid")
+    trainer = Trainer(toy.parse(*argv), task, model, criterion)
+    for epoch in (1, 2):
+        batches = trainer.get_train_iterator(epoch).next_epoch_itr()
+        trainer.begin_epoch(epoch)
+        wanted = trainer.train_step([next(batches)]).keys()
+        other = toy.batch(task, range(36), "valid")  # longer than any record of this number
+        for stand_in in (trainer._dummy_batch, other):
+            trainer.reset_dummy_batch(stand_in)
+            before = [p.detach().clone() for p in model.parameters()]
+            assert trainer.train_step([{}]).keys() == wanted
+            assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
 
 
 def test_one_cache_serves_other_seeds_and_batches(settings, caches, tmp_path):
