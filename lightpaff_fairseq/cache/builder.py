@@ -48,7 +48,7 @@ def claim(folder: Path, plan: Plan) -> None:
                 f"--out {folder}: holds a cache of something else: {'; '.join(found)}. Name "
                 "another folder, or delete this one"
             )
-    elif any(folder.iterdir()):
+    elif any(not path.name.startswith(PLAN) for path in folder.iterdir()):  # shards start at once
         raise ValueError(f"--out {folder}: expected a new folder or an unfinished cache")
     else:
         write_text(folder / PLAN, as_text(plan))
@@ -124,7 +124,8 @@ def finish(folder: Path, plan: Plan) -> int:
         positions, skipped = [b.positions for b in blocks], sum(b.skipped for b in blocks)
         write_text(folder / HEADER, as_text(plan, Contents(positions, skipped)))
         for leftover in folder.glob("*.tmp"):  # of runs that were killed
-            leftover.unlink()
+            if not leftover.name.startswith(HEADER):  # another shard may be as far as this one
+                leftover.unlink(missing_ok=True)
     return missing
 
 

@@ -282,6 +282,20 @@ def test_shards_in_one_folder_and_merged_from_two_are_the_whole(cache, settings,
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
 
 
+def test_shards_may_start_and_end_at_once(settings, tmp_path):
+    """What another run has half written is neither in the way nor taken from it."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    (folder / "plan.json.4711.tmp").write_text("{")
+    (folder / "cache.json.4712.tmp").touch()
+    assert build_cache(settings(SS), folder) == 2  # no plan yet, so not a cache's
+    (folder / "cache.json.4712.tmp").unlink()
+    assert build_cache(settings(SS), folder, "--num-shards", 2) == 0
+    (folder / "cache.json.4712.tmp").touch()
+    assert build_cache(settings(SS), folder, "--num-shards", 2, "--shard-id", 1) == 0
+    assert [path.name for path in folder.glob("*.tmp")] == ["cache.json.4712.tmp"]
+
+
 def test_another_teacher_is_no_continuation(cache, settings, tmp_path, capsys):
     setting = settings(SS)
     (cache / "cache.json").unlink()
