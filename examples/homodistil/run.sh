@@ -2,9 +2,12 @@
 # A recipe's teacher, pruned into its student: RECIPE=sentence_polarity bash examples/homodistil/run.sh
 # IMPORTANCES="sensitivity platon magnitude" compares the scores. Stopped at any time, it continues.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
-read -ra IMPORTANCES <<<"${IMPORTANCES:-$IMPORTANCE}"
-export RECIPE OUT
+HOMODISTIL=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# in a process of its own: it makes arrays of variables, which the steps would then not be given
+# shellcheck source=/dev/null
+RECIPE=$(source "$HOMODISTIL/settings.sh" && echo "$RECIPE")
+export RECIPE
+read -ra IMPORTANCES <<<"${IMPORTANCES:-${IMPORTANCE:-sensitivity}}"
 bash "$HOMODISTIL/../$RECIPE/prepare.sh"
 bash "$HOMODISTIL/../$RECIPE/teacher.sh"
 for IMPORTANCE in "${IMPORTANCES[@]}"; do
