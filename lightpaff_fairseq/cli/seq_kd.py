@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
     _check(args)
     request = Request(args.path, args.kd_teacher_data, args.split, args.block_size, args.choose)
-    cfg = fairseq_config(args.more, request)
+    cfg = fairseq_config(args.fairseq_flags, request)
     check_flags(cfg, request)
     check_output(args.out, Path(cfg.task.data), args.force)
     folder = args.hypotheses or args.out.with_name(f"{args.out.name}.hypotheses")
