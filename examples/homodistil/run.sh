@@ -3,10 +3,13 @@
 # IMPORTANCES="sensitivity platon magnitude oneshot" compares the scores, and pruning at one go; SEEDS="1 2 3"
 # repeats it. Stopped at any time, it continues.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
-read -ra IMPORTANCES <<<"${IMPORTANCES:-$IMPORTANCE}"
-read -ra SEEDS <<<"${SEEDS:-$SEED}"
-export RECIPE OUT
+HOMODISTIL=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# in a process of its own: it makes arrays of variables, which the steps would then not be given
+# shellcheck source=/dev/null
+RECIPE=$(source "$HOMODISTIL/settings.sh" && echo "$RECIPE")
+export RECIPE
+read -ra IMPORTANCES <<<"${IMPORTANCES:-${IMPORTANCE:-sensitivity}}"
+read -ra SEEDS <<<"${SEEDS:-${SEED:-1}}"
 bash "$HOMODISTIL/../$RECIPE/prepare.sh"
 bash "$HOMODISTIL/../$RECIPE/teacher.sh"
 for SEED in "${SEEDS[@]}"; do

@@ -24,7 +24,13 @@ PRUNED=pruned_$IMPORTANCE SEED=${SEED:-1} SUFFIX=
 if [[ $SEED != 1 ]]; then SUFFIX=_seed$SEED; fi
 
 small_model() { # the flags of what the teacher is pruned to
-  lightpaff prune-plan --path "$PRETRAINING/teacher_pretrained.pt" "${PRUNE_TARGET[@]/#--prune-/--}" |
+  local plan=()
+  set -- "${PRUNE_TARGET[@]}" "${PRUNE_FLAGS[@]}"
+  while (($#)); do
+    case $1 in --prune-target-* | --prune-multiple | --prune-attention) plan+=("--${1#--prune-}" "$2") ;; esac
+    shift
+  done
+  lightpaff prune-plan --path "$PRETRAINING/teacher_pretrained.pt" "${plan[@]}" |
     sed -n 's/^architecture: //p'
 }
 

@@ -13,10 +13,12 @@ from typing import Any, Optional
 
 import numpy as np
 from fairseq.data import Dictionary
-from fairseq.tasks import FairseqTask
+from fairseq.tasks import TASK_DATACLASS_REGISTRY, FairseqTask
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from torch import Tensor
+
+from ..convert.strip import PRUNABLE
 
 # of the tasks that distillation knows; none changes a sample's text or labels
 IRRELEVANT = (
@@ -62,6 +64,8 @@ def split_fingerprint(task: FairseqTask, split: str) -> dict[str, Any]:
 def task_flags(task: FairseqTask, masks: bool) -> dict[str, Any]:
     """The task's name and the flags of it that decide what a sample is.
 
+    A prunable task has the samples of the task that it extends, and its name and flags here.
+
     Args:
         task: one with a dataclass; of others, only the name is known.
         masks: whether the seed chooses masks.
@@ -71,12 +75,16 @@ def task_flags(task: FairseqTask, masks: bool) -> dict[str, Any]:
         return {"--task": type(task).__name__}
     values: Mapping[Any, Any] = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[assignment]
     ignored = {*IRRELEVANT, *(() if masks else ("seed",))}
+    task_name = str(values.get("_name", type(task).__name__))
+    if task_name.startswith(PRUNABLE):
+        task_name = task_name.removeprefix(PRUNABLE)
+        ignored |= values.keys() - TASK_DATACLASS_REGISTRY[task_name].__dataclass_fields__.keys()
     kept = {
         f"--{str(name).replace('_', '-')}": value
         for name, value in values.items()
         if name not in ignored and not str(name).startswith("eval_")
     }
-    return {"--task": str(values.get("_name", type(task).__name__)), **kept}
+    return {"--task": task_name, **kept}
 
 
 def sample_sizes(dataset: Any) -> NDArray[Any]:

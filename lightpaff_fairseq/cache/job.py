@@ -12,6 +12,7 @@ from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import open_dict
 
+from ..convert.strip import PRUNABLE
 from ..criterions.distillation import DistillationMixin
 from ..criterions.flags import DistillationConfig
 from ..criterions.teaching import load_teachers
@@ -66,7 +67,7 @@ def fairseq_config(argv: Sequence[str], request: Request) -> Any:
     named, _ = known.parse_known_args(argv)
     criterion = named.criterion
     if not issubclass(CRITERION_REGISTRY.get(criterion, object), DistillationMixin):
-        criterion = CRITERIONS.get(named.task or "translation")
+        criterion = CRITERIONS.get((named.task or "translation").removeprefix(PRUNABLE))
     if criterion is None:
         raise ValueError(f"--task {named.task}: name the --criterion of the training, as kd_ss")
     added = ["--criterion", criterion]
@@ -99,12 +100,15 @@ def make_source(cfg: Any, request: Request) -> Source:
     """Loads data and teachers.
 
     Raises:
-        ValueError: the data are in several folders, or a teacher cannot be used.
+        ValueError: the data are in several folders or in none, there is no such split, or a
+            teacher cannot be used.
     """
     if ":" in str(cfg.task.data):
         raise ValueError(
             f"{cfg.task.data}: data in several folders have no common sample numbers; join them"
         )
+    if not Path(str(cfg.task.data)).is_dir():
+        raise ValueError(f"{cfg.task.data}: no such folder (expected binarised data)")
     task = tasks.setup_task(cfg.task)
     criterion = task.build_criterion(cfg.criterion)
     if request.epochs > 1 and not criterion.masks_differ_by_epoch:
@@ -112,12 +116,12 @@ def make_source(cfg: Any, request: Request) -> Source:
             f"--epochs {request.epochs}: {cfg.criterion._name} sees the same samples in every "
             "epoch; expected 1"
         )
+    load_split(task, request.split)
     teacher = load_teachers(criterion)
     on_gpu = torch.cuda.is_available() and not cfg.common.cpu
     dtype = torch.float16 if cfg.common.fp16 else torch.float32
     for model in teacher.models:
         model.to(device="cuda" if on_gpu else "cpu", dtype=dtype)
-    load_split(task, request.split)
     batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
     return Source(task, request.split, criterion, teacher, batching)
 

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if problems:
         raise ValueError("; ".join(problems))
     try:
-        source = make_source(fairseq_config(args.more, request), request)
+        source = make_source(fairseq_config(args.fairseq_flags, request), request)
     except ValueError as error:  # the criterion's own name of the flag
         raise ValueError(str(error).replace("--kd-teacher ", "--path ")) from error
     vocab, share = source.probe()

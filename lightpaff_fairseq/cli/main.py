@@ -56,7 +56,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args, more = parser.parse_known_args(argv)
     if more and not getattr(args, "takes_more", False):
         parser.error(f"unrecognized arguments: {' '.join(more)}")
-    args.more = more  # flags of fairseq
+    args.fairseq_flags = more
     try:
         return args.func(args)
     except ValueError as error:

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     args.out = Path(os.path.abspath(args.out))  # `.` has no name
     request = Request(args.path, args.kd_teacher_data, args.split, args.block_size, args.choose)
-    cfg = fairseq_config(args.more, request)
+    cfg = fairseq_config(args.fairseq_flags, request)
     check_flags(cfg, request)
     check_output(args.out, Path(cfg.task.data), args.force)
     folder = args.hypotheses or args.out.with_name(f"{args.out.name}.hypotheses")

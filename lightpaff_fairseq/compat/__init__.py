@@ -5,7 +5,7 @@ alone. Nothing here changes what a correct run computes.
 """
 
 from .activations import compute_swish
-from .batches import keep_the_last_batch, restore_numpy_names
+from .batches import keep_the_last_batch, mark_stand_in_batches, restore_numpy_names
 from .before_training import check_before_training
 from .checkpoints import (
     allow_checkpoint_classes,
@@ -22,6 +22,7 @@ def apply() -> None:
     """Every repair; a second call changes nothing."""
     allow_checkpoint_classes()
     keep_the_last_batch()
+    mark_stand_in_batches()
     restore_numpy_names()
     check_launch()
     check_before_training()

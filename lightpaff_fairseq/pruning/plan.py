@@ -100,7 +100,7 @@ def _by_parameters(model: nn.Module, cfg: Any, whole: Plan, target: Target) -> P
         except ValueError:  # less than the smallest width
             continue
         choices[tuple(sizes.values())] = sizes
-    counts = {key: _student_parameters(model, cfg, sizes) for key, sizes in choices.items()}
+    counts = _possible_counts(model, cfg, choices)
     least, most = min(counts.values()), max(counts.values())
     if not least <= wanted <= most:
         raise ValueError(
@@ -111,8 +111,19 @@ def _by_parameters(model: nn.Module, cfg: Any, whole: Plan, target: Target) -> P
     return plan_for(model, cfg, choices[best])
 
 
-def _student_parameters(model: nn.Module, cfg: Any, sizes: Mapping[str, Sizes]) -> int:
-    return plan_for(model, cfg, sizes).parameters[1]
+def _possible_counts(
+    model: nn.Module, cfg: Any, choices: Mapping[Any, Mapping[str, Sizes]]
+) -> dict[Any, int]:
+    """The student's parameters for each choice of sizes that is possible; the whole model is."""
+    counts, refused = {}, None
+    for key, sizes in choices.items():
+        try:
+            counts[key] = plan_for(model, cfg, sizes).parameters[1]
+        except ValueError as error:
+            refused = error
+    if refused is not None and len(counts) == 1:
+        raise refused  # of no size, then; else of this width only
+    return counts
 
 
 def family_sides(cfg: Any) -> tuple[str, ...]:

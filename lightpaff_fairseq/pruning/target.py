@@ -40,7 +40,7 @@ class Target:
             which = "neither" if self.width is None else "both"
             found.append(f"{both[0]} or {both[1]}: expected one of the two, found {which}")
         if self.width is not None and not (
-            0 < self.width <= 1 or (self.width > 1 and self.width == int(self.width))
+            0 < self.width <= 1 or (self.width > 1 and float(self.width).is_integer())
         ):
             found.append(
                 f"{both[0]} {self.width}: expected a ratio above 0, up to 1, or a whole number of "
@@ -59,7 +59,7 @@ class Target:
 
 def parameters_in(text: str) -> Optional[int]:
     """The number that `17.3M` means; None if it means none."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMB]?)", text.strip().upper())
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)([KMB]?)", text.strip().upper())
     return round(float(found[1]) * _UNITS[found[2]]) if found and float(found[1]) > 0 else None
 
 

@@ -8,6 +8,7 @@ No postponed annotations here: fairseq reads the types of the flags.
 
 import logging
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Dict, List, Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
@@ -198,7 +199,7 @@ def _problems(cfg: Any) -> List[str]:
 
 def _schedule_problems(cfg: Any) -> List[str]:
     values = {"--prune-start": cfg.prune_start, "--prune-end": cfg.prune_end}
-    problems = [f"{f} {v}: expected 0 or more" for f, v in values.items() if v < 0]
+    problems = [f"{f} {v}: expected 0 or more" for f, v in values.items() if not 0 <= v < inf]
     if problems:
         return problems
     if cfg.max_update < 1:

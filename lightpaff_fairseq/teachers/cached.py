@@ -1,14 +1,17 @@
 """A teacher that was asked beforehand: its answers come from a cache, no model is loaded."""
 
+import math
 from typing import Any, Optional
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ..cache.fingerprint import data_fingerprint, text_checksums
 from ..cache.header import differences
 from ..cache.layout import LPROBS, TOP_K
 from ..cache.reader import REBUILD, CacheReader
+from ..compat.batches import STAND_IN
 from ..distill.readout import LogitsReadout, Readout
 from ..distill.sparse import TopKReadout
 from .tail import CacheUse, with_tail
@@ -69,11 +72,15 @@ class CachedTeacher:
     def soft_targets(
         self, student: nn.Module, sample: dict[str, Any], positions: Tensor
     ) -> Readout | TopKReadout:
-        """What the cache holds for `positions` `(B, T)` (bool), on the student's device.
+        """What the cache holds for `positions` `(B, T)` (bool), on the student's device; for a
+        batch whose loss does not count, which may be of any data, just anything of that form.
 
         Raises:
             ValueError: a record is damaged, missing, or one of another text.
         """
+        device = next(student.parameters()).device
+        if STAND_IN in sample:
+            return self._anything(int(positions.sum()), device)
         if self.epoch is None:
             self.begin_epoch(1, "train")
         labels = positions if self.criterion.teacher_sees_labels else None
@@ -87,10 +94,18 @@ class CachedTeacher:
                 f"{expected[wrong]} predicted positions here, {counts[wrong]} in the cache: "
                 f"{REBUILD}"
             )
-        layout, device = self.reader.plan.layout, next(student.parameters()).device
+        layout = self.reader.plan.layout
         if layout.content != TOP_K:
             values = layout.values(records).to(device)
             at = layout.temperature if layout.content == LPROBS else 1.0  # the loss divides by it
             return LogitsReadout(values * at if at != 1 else values)
         ids, lprobs = (x.to(device) for x in layout.decode(records))
+        return with_tail(ids, lprobs, layout, self.use)
+
+    def _anything(self, count: int, device: torch.device) -> Readout | TopKReadout:
+        layout = self.reader.plan.layout
+        if layout.content != TOP_K:
+            return LogitsReadout(torch.zeros(count, layout.vocab, device=device))
+        ids = torch.arange(layout.k, device=device).expand(count, -1)
+        lprobs = torch.full((count, layout.k + 1), -math.log(layout.k + 1), device=device)
         return with_tail(ids, lprobs, layout, self.use)

@@ -8,10 +8,13 @@ import shutil
 import pytest
 import torch
 from fairseq import tasks
+from fairseq.trainer import Trainer
+from pruning_runs import PRUNE, Run
 
 import toy
 from caching import build_cache, cached, run, sample_of
 from cases import CASES
+from lightpaff_fairseq.cli.main import main
 from setting import Setting, assert_same
 
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
@@ -160,6 +163,29 @@ def test_a_whole_training_takes_the_online_steps(settings, caches, case, tmp_pat
         torch.testing.assert_close(from_cache["model"][key], value, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("k", [None, 5], ids=["usual", "top-k"])
+@BY_NAME
+def test_a_process_without_a_batch_needs_no_record(settings, caches, case, k, tmp_path):
+    """fairseq gives it one of the epoch before, or of the validation, and ignores the loss."""
+    setting = settings(case)
+    folder = caches(case, None if case.name == "kd_lu" else k)
+    flags = ("--batch-size", 6, "--lr", 0.1, "--optimizer", "sgd", "--save-dir", tmp_path)
+    kd = ("--criterion", case.name, "--kd-cache", folder, "--cpu", "--num-workers", 0)
+    task, model, criterion = toy.build(*(argv := case.argv(setting.data, *flags, *kd)))
+    task.load_dataset("valid")
+    trainer = Trainer(toy.parse(*argv), task, model, criterion)
+    for epoch in (1, 2):
+        batches = trainer.get_train_iterator(epoch).next_epoch_itr()
+        trainer.begin_epoch(epoch)
+        wanted = trainer.train_step([next(batches)]).keys()
+        other = toy.batch(task, range(36), "valid")  # longer than any record of this number
+        for stand_in in (trainer._dummy_batch, other):
+            trainer.reset_dummy_batch(stand_in)
+            before = [p.detach().clone() for p in model.parameters()]
+            assert trainer.train_step([{}]).keys() == wanted
+            assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
+
+
 def test_one_cache_serves_other_seeds_and_batches(settings, caches, tmp_path):
     case = next(c for c in CASES if c.name == "kd_ss")
     setting = settings(case)
@@ -182,6 +208,29 @@ def test_parts_of_a_split_are_cached_together(settings, tmp_path, name):
     toy.train(*argv, "--save-dir", tmp_path / "save")
     header = json.loads((tmp_path / "cache" / "cache.json").read_text())
     assert header["data"]["samples"] == 37 + 11
+
+
+@pytest.mark.parametrize("name", ["kd_ss", "kd_mlm"])
+def test_a_prunable_task_has_the_samples_of_its_stock_task(name, tmp_path):
+    """One cache for both, whichever of the two commands it was built with."""
+    run = Run(name, tmp_path)
+    own = ("--path", run.teacher, "--cpu", "--num-workers", 0)
+    own += ("--epochs", 9) if name == "kd_mlm" else ()
+    flags = (*PRUNE, "--max-update", 9)
+    pruning = [*run.argv(*flags)]
+    del pruning[pruning.index("--criterion") : pruning.index("--finetune-from-model")]
+    stock = (run.data, *run.case.task, "--seed", 3)
+    for argv, out in ((stock, "of_stock"), (pruning, "of_pruning")):
+        words = ("cache-teacher", *argv, *own, "--out", tmp_path / out)
+        assert main([str(x) for x in words]) == 0
+    caches = [tmp_path / out for out in ("of_stock", "of_pruning")]
+    assert len({(cache / "cache.json").read_text() for cache in caches}) == 1
+    argv = [*run.argv(*flags, "--save-dir", tmp_path / "s", "--disable-validation")]
+    place = argv.index("--kd-teacher")
+    argv[place : place + 2] = ["--kd-cache", caches[0]]
+    toy.train(*argv)
+    state = toy.checkpoint(tmp_path / "s" / "checkpoint_last.pt")
+    assert state["optimizer_history"][-1]["num_updates"] == 9
 
 
 def test_regressions_are_kept_as_numbers(tmp_path):

@@ -174,6 +174,7 @@ def test_another_teacher_is_no_continuation(cache, settings, tmp_path, capsys):
         (LU, ("--topk", 2), "--topk 2: expected all 3 classes"),
         (SS, ("--epochs", 2), "--epochs 2: kd_ss sees the same samples in every epoch"),
         (SS, ("--path", "/no/such.pt"), "--path /no/such.pt: no such file"),
+        (LU, ("--split", "tset"), "--split tset: expected the task's binarised data"),
         (SS, ("--num-shards", 2, "--shard-id", 2), "--shard-id 2: expected 0 to"),
         (SS, ("--num-shards", 0, "--topk", 0), "--topk 0: expected 1 or more; --num-shards 0:"),
         (SS, ("--split", "nosuch"), "--split nosuch: expected the task's binarised data"),
@@ -185,6 +186,12 @@ def test_bad_flags_of_building(settings, tmp_path, capsys, case, flags, words):
     assert build_cache(settings(case), tmp_path / "cache", *flags) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "cache").exists()
+
+
+def test_data_that_are_not_there(settings, tmp_path, capsys):
+    flags = ("--path", settings(SS).path, "--out", tmp_path / "cache", "--task", "translation")
+    assert main([str(x) for x in ("cache-teacher", tmp_path / "no", *flags)]) == 2
+    assert f"{tmp_path / 'no'}: no such folder" in capsys.readouterr().err
 
 
 def test_a_folder_of_something_else_is_not_used(settings, tmp_path, capsys):

@@ -86,6 +86,29 @@ def test_one_go_is_trained_alike(name, tmp_path):
     assert stems == ["teacher", *(f"pruned_{kind}" for kind in kinds)]
 
 
+def test_the_papers_other_sizes(tmp_path):
+    target = {"PRUNE_TARGET": "--prune-target-params 65M", "PRUNE_LR": "3e-4"}
+    _, calls = run(tmp_path, "sst2", SCALE="paper", **target)
+    cfg = trainings(calls)["pruned_sensitivity"]
+    assert cfg.task.prune_target_params == "65M" and cfg.optimization.lr == [3e-4]
+    assert cfg.optimization.max_update == 28000
+
+
+def test_values_of_several_words_reach_every_step(tmp_path):
+    words = {"PRUNE_TARGET": "--prune-target-width 0.5", "PRUNE_FLAGS": "--prune-multiple 4 --fp16"}
+    words |= {"PRETRAIN_BATCH": "--batch-size 3 --update-freq 5"}
+    _, calls = run(tmp_path, "sentence_polarity", **words)
+    found = trainings(calls)
+    pruning = found["pruned_sensitivity"]
+    assert pruning.task.prune_target_width == 0.5 and pruning.task.prune_target_params is None
+    assert pruning.task.prune_multiple == 4 and pruning.common.fp16
+    (argv,) = of(calls, "lightpaff", "prune-plan")
+    plan = build_parser().parse_args(["prune-plan", *argv])
+    assert plan.target_width == 0.5 and plan.target_params is None and plan.multiple == 4
+    for cfg in (pruning, found["teacher_pretrained"]):
+        assert cfg.dataset.batch_size == 3 and cfg.optimization.update_freq == [5]
+
+
 def test_the_papers_scale(tmp_path):
     _, calls = run(tmp_path, "sst2", SCALE="paper")
     cfg = trainings(calls)["pruned_sensitivity"]

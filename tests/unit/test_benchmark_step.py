@@ -176,6 +176,18 @@ def test_report(tmp_path, capsys):
     assert [p.name for p in tmp_path.iterdir()] == ["step.json"]
 
 
+def test_variants_that_are_asked_for_are_reported(tmp_path, capsys):
+    path, wide = tmp_path / "step.json", "--encoder-embed-dim 32 --encoder-ffn-embed-dim 64"
+    asked = {"more": "--kd-hidden-weight 1", "prune": 0.5, "repeats": 1, "json": path}
+    assert main(command(student=f"{STUDENT['bert']} {wide}", **asked)) == 0
+    report = json.loads(path.read_text())
+    assert {"more", "masked", "choosing"} < set(report["all_seconds"])
+    printed = capsys.readouterr().out
+    for name in ("more", "pruned"):
+        ratio = report[f"{name}_to_kd"]
+        assert ratio > 0 and f"{ratio:.3f}" in printed and f"{name} / kd" in printed
+
+
 @pytest.mark.parametrize("family", step.FAMILIES)
 def test_default_teachers_are_five_to_seven_times_larger(family, tmp_path):
     toy.write_dictionary(tmp_path / "dict.txt", words=8192 - 5)

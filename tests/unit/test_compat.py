@@ -26,7 +26,7 @@ def test_applying_twice_changes_nothing():
     def state():
         patched = data_utils.batch_by_size, distributed_utils.call_main, Trainer.load_checkpoint
         patched += (checkpoint_utils._upgrade_state_dict,)
-        patched += Trainer.begin_epoch, LRUCacheDataset.set_epoch
+        patched += Trainer.begin_epoch, Trainer._prepare_sample, LRUCacheDataset.set_epoch
         patched += (TranslationFromPretrainedBARTTask.__init__,)
         return patched, len(warnings.filters)  # pytest resets the filters before every test
 
@@ -188,6 +188,19 @@ def test_a_criterion_is_told_which_epoch_begins(monkeypatch):
     with pytest.raises(AttributeError):  # fairseq's own part needs a whole trainer
         trainer.begin_epoch(4)
     assert told == [(4, "some")]
+
+
+def test_a_batch_that_stands_in_for_none_is_marked():
+    trainer = Trainer.__new__(Trainer)
+    trainer.cfg, trainer.cuda, trainer.tpu = OmegaConf.structured(FairseqConfig), False, False
+    trainer._dummy_batch = {"id": torch.arange(3)}
+    real = {"id": torch.arange(2)}
+    prepared, stands_in = trainer._prepare_sample(real)
+    assert not stands_in and batches.STAND_IN not in prepared
+    for nothing in ({}, None):
+        prepared, stands_in = trainer._prepare_sample(nothing)
+        assert stands_in and prepared[batches.STAND_IN] and len(prepared["id"]) == 3
+    assert batches.STAND_IN not in trainer._dummy_batch
 
 
 def test_swish_is_computed_and_offered():

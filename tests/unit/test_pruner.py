@@ -125,14 +125,23 @@ def test_embeddings_that_cannot_be_rescaled_are_refused(tmp_path):
 
 
 def test_a_width_that_would_drop_a_projection_is_refused(tmp_path):
-    case = Prunable(LM, ("--arch", "transformer_lm"), ("--decoder-input-dim", 8))
+    flags = ("--arch", "transformer_lm"), ("--decoder-input-dim", 8)
     with pytest.raises(ValueError, match="--decoder-input-dim 8: .*another width"):
-        build(case, tmp_path)
+        build(Prunable(LM, *flags), tmp_path / "a")
+    wider = ("--prune-target-width", 0.75, "--prune-multiple", 4)
+    built = build(Prunable(LM, *flags, wider), tmp_path / "b")
+    count = built.task.pruner.plan.parameters[1]
+    plan = make_plan(built.model, built.cfg.model, Target(params=str(count), multiple=4))
+    assert plan.layout.student["decoder"].width == 12 and plan.parameters[1] == count
 
 
 BAD = [
     (("--prune-target-width", 1.5), "--prune-target-width 1.5: expected a ratio"),
     (("--prune-target-width", 0), "--prune-target-width 0.0: expected a ratio"),
+    (("--prune-target-width", "inf"), "--prune-target-width inf: expected a ratio"),
+    (("--prune-target-params", "9" * 400), "--prune-target-params '9999"),
+    ((*HALF, "--prune-start", "inf"), "--prune-start inf: expected 0 or more"),
+    ((*HALF, "--prune-end", "nan"), "--prune-end nan: expected 0 or more"),
     (("--prune-target-width", 32), "--prune-target-width 32: expected at most the model's 16"),
     (("--prune-target-width", 0.05), "too little for the encoder's 4 heads of 4: expected 4"),
     ((), "neither"),
