@@ -10,19 +10,14 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Optional
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..cache.layout import TOP_K, Layout
-from ..distill.divergence import Divergence
 from ..distill.fused import fused_distillation_loss
-from ..distill.losses import LossSettings, LossTerms, dense_distillation_loss
-from ..distill.readout import LinearReadout
-from ..distill.sparse import TopKReadout
+from ..distill.losses import LossTerms, dense_distillation_loss
 from .memory import peak_extra_bytes
 from .peers import PEERS, Problem, check_peers
-from .problem import LossProblem, check_sizes
+from .problem import Inputs, LossProblem, check_sizes, make_inputs
 from .timing import interleaved_times, median_ratio
 
 FLOOR = "floor"
@@ -30,27 +25,6 @@ COMPILED = "fused-compiled"
 COMPILING = (COMPILED, "liger-compiled")
 SMALL = 8  # sizes of the run that only loads code before memory is measured
 MEGABYTE = 2**20
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Random states and heads of both models, the student's with gradients; labels `(N,)`."""
-
-    student: LinearReadout
-    teacher: LinearReadout
-    target: Tensor
-    settings: LossSettings
-    topk: int
-
-    def cached(self) -> TopKReadout:
-        """The teacher's top-k, as it comes from a cache."""
-        vocab = self.teacher.vocab_size
-        layout = Layout(TOP_K, vocab, self.topk, 1.0)
-        step = self.settings.chunk_tokens
-        starts = range(0, len(self.target), step)
-        parts = [layout.encode(self.teacher.logits(slice(a, a + step))) for a in starts]
-        ids, lprobs = layout.decode(np.concatenate(parts))
-        return TopKReadout(ids.to(self.target.device), lprobs.to(self.target.device), vocab)
 
 
 @dataclass(frozen=True)
@@ -62,29 +36,6 @@ class Row:
     ratio_to_floor: float
     extra_mb: Optional[float]
     all_seconds: list[float]
-
-
-def make_inputs(problem: LossProblem) -> Inputs:
-    """Seeded random inputs on the problem's device; logits have a standard deviation of about 1."""
-    device, dtype = torch.device(problem.device), getattr(torch, problem.dtype)
-    generator = torch.Generator(device).manual_seed(1)
-    normal = partial(torch.randn, generator=generator, device=device)
-
-    def readout(width: int) -> LinearReadout:
-        hidden = normal(problem.tokens, width).to(dtype)
-        return LinearReadout(hidden, normal(problem.vocab, width).mul_(width**-0.5).to(dtype))
-
-    student, teacher = readout(problem.student_dim), readout(problem.teacher_dim)
-    student.hidden.requires_grad_()
-    student.weight.requires_grad_()
-    target = torch.randint(problem.vocab, (problem.tokens,), generator=generator, device=device)
-    settings = LossSettings(
-        kd_lambda=0.5,
-        chunk_tokens=min(problem.chunk_tokens, problem.tokens),
-        divergence=Divergence(problem.divergence, problem.beta),
-        accuracy=False,
-    )
-    return Inputs(student, teacher, target, settings, problem.topk)
 
 
 def fused(inputs: Inputs) -> list[Tensor]:

@@ -1,10 +1,17 @@
-"""The sizes of a loss that is measured."""
+"""The sizes of a loss that is measured, and inputs of these sizes."""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from ..distill.divergence import DIVERGENCES
+from ..cache.layout import TOP_K, Layout
+from ..distill.divergence import DIVERGENCES, Divergence
+from ..distill.losses import LossSettings
+from ..distill.readout import LinearReadout
+from ..distill.sparse import TopKReadout
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
@@ -56,3 +63,47 @@ def check_sizes(problem: LossProblem) -> None:
         wrong.append("--device cuda: PyTorch finds no GPU here")
     if wrong:
         raise ValueError("; ".join(wrong))
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Random states and heads of both models, the student's with gradients; labels `(N,)`."""
+
+    student: LinearReadout
+    teacher: LinearReadout
+    target: Tensor
+    settings: LossSettings
+    topk: int
+
+    def cached(self) -> TopKReadout:
+        """The teacher's top-k, as it comes from a cache."""
+        vocab = self.teacher.vocab_size
+        layout = Layout(TOP_K, vocab, self.topk, 1.0)
+        step = self.settings.chunk_tokens
+        starts = range(0, len(self.target), step)
+        parts = [layout.encode(self.teacher.logits(slice(a, a + step))) for a in starts]
+        ids, lprobs = layout.decode(np.concatenate(parts))
+        return TopKReadout(ids.to(self.target.device), lprobs.to(self.target.device), vocab)
+
+
+def make_inputs(problem: LossProblem) -> Inputs:
+    """Seeded random inputs on the problem's device; logits have a standard deviation of about 1."""
+    device, dtype = torch.device(problem.device), getattr(torch, problem.dtype)
+    generator = torch.Generator(device).manual_seed(1)
+    normal = partial(torch.randn, generator=generator, device=device)
+
+    def readout(width: int) -> LinearReadout:
+        hidden = normal(problem.tokens, width).to(dtype)
+        return LinearReadout(hidden, normal(problem.vocab, width).mul_(width**-0.5).to(dtype))
+
+    student, teacher = readout(problem.student_dim), readout(problem.teacher_dim)
+    student.hidden.requires_grad_()
+    student.weight.requires_grad_()
+    target = torch.randint(problem.vocab, (problem.tokens,), generator=generator, device=device)
+    settings = LossSettings(
+        kd_lambda=0.5,
+        chunk_tokens=min(problem.chunk_tokens, problem.tokens),
+        divergence=Divergence(problem.divergence, problem.beta),
+        accuracy=False,
+    )
+    return Inputs(student, teacher, target, settings, problem.topk)

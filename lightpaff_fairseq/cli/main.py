@@ -1,6 +1,7 @@
 """`lightpaff`: the part of the plug-in that is not training."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Optional
@@ -58,10 +59,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     args.fairseq_flags = more
     try:
-        return args.func(args)
+        code: int = args.func(args)
+        sys.stdout.flush()
+        return code
     except ValueError as error:
         print(f"lightpaff {args.command}: error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except BrokenPipeError:  # `lightpaff flags | head`: what is left in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return REFUSED
     except OSError as error:
         print(f"lightpaff {args.command}: error: {error}", file=sys.stderr)
         return REFUSED

@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -113,3 +115,10 @@ def test_what_stops_a_command_is_one_line(monkeypatch, capsys, error, code, word
     assert main(["user-dir"]) == code
     printed = capsys.readouterr()
     assert printed.err.endswith(words) and printed.err.count("\n") == 1 and not printed.out
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    command = f"{sys.executable} -m lightpaff_fairseq.cli.main flags | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.stdout.startswith("# ") and "Traceback" not in done.stderr
+    assert "Broken pipe" not in done.stderr
