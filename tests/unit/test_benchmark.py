@@ -210,7 +210,7 @@ def test_a_width_keeps_the_teachers_proportion():
         ("--over vocab 8 many", "found 8 many"),
         ("--plot curves.svg", "--plot curves.svg: expected --over"),
         ("--over vocab 8 9 --plot curves.txt", "a name that ends in .svg or .png"),
-        ("--over vocab 8 9 --plot none/curves.svg", "the folder none does not exist"),
+        ("--over vocab 8 9 --plot none/curves.svg", "none does not exist"),
     ],
 )
 def test_curves_that_cannot_be(words, message, capsys, monkeypatch, tmp_path):
