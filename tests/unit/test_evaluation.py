@@ -174,7 +174,7 @@ def test_a_failing_fairseq_generate_is_quoted(world, monkeypatch, capsys):
         (["--beam", "0"], "--beam: expected 1 or more, found 0"),
         (["--compare", "a", "c"], "found ['c']"),
         (["--references", "nowhere"], "--references nowhere"),
-        (["--out", "no/r.json"], "--out no/r.json: the folder no does not exist"),
+        (["--out", "no/r.json"], f"--out no/r.json: the folder {Path.cwd() / 'no'} does not exist"),
         (["--out", "."], "--out .: expected a file name, found a folder"),
         (["--path", "nowhere.pt"], "--path nowhere.pt: no such file"),
     ],
