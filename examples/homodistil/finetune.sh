@@ -2,6 +2,7 @@
 # The pruned student's fine-tuning, distilled from the fine-tuned teacher: OUT/pruned_$IMPORTANCE_kd.pt.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
+source "$HOMODISTIL/small_model.sh"
 small=$(small_model)
 read -ra SMALL <<<"${small/--arch $PRETRAIN_ARCH/--arch $FINETUNE_ARCH}"
 

@@ -4,6 +4,7 @@
 # oneshot, to compare: made small before the first update, otherwise trained alike.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
+source "$HOMODISTIL/small_model.sh"
 teacher=$PRETRAINING/teacher_pretrained.pt
 model "$TEACHER" "$PRUNE_UPDATES" "$PRUNE_LR" "$PRETRAIN_ARCH"
 PRETRAIN+=("${MODEL[@]}" --kd-teacher "$teacher" --kd-lambda "$KD_LAMBDA" --seed "$SEED" "${PRUNE_FLAGS[@]}")

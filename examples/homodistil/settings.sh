@@ -23,17 +23,6 @@ PRETRAINING=${PRETRAINING:-$OUT}
 PRUNED=pruned_$IMPORTANCE SEED=${SEED:-1} SUFFIX=
 if [[ $SEED != 1 ]]; then SUFFIX=_seed$SEED; fi
 
-small_model() { # the flags of what the teacher is pruned to
-  local plan=()
-  set -- "${PRUNE_TARGET[@]}" "${PRUNE_FLAGS[@]}"
-  while (($#)); do
-    case $1 in --prune-target-* | --prune-multiple | --prune-attention) plan+=("--${1#--prune-}" "$2") ;; esac
-    shift
-  done
-  lightpaff prune-plan --path "$PRETRAINING/teacher_pretrained.pt" "${plan[@]}" |
-    sed -n 's/^architecture: //p'
-}
-
 if ! declare -F model >/dev/null; then # tatoeba_sv_en has a form of its own
   PRETRAIN+=("${TRAIN[@]}") FINETUNE+=("${TRAIN[@]}")
   PRETRAIN_ARCH=mass_ FINETUNE_ARCH=transformer_mass_
