@@ -16,12 +16,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = "scripts/constraints.txt"  # relative to ROOT: pip splits its variables at blanks
-INPUTS = ("setup.py", "pyproject.toml", CONSTRAINTS, "scripts/make_environment.py")
+BUILD_CONSTRAINTS = "scripts/build_constraints.txt"
+INPUTS = (
+    *("setup.py", "pyproject.toml", CONSTRAINTS, BUILD_CONSTRAINTS),
+    "scripts/make_environment.py",
+)
 SHOWN_LINES = 30
 CHECK = """
 import os, subprocess, sys
 subprocess.run([sys.executable, "-m", "pip", "check"], check=True)
 import torch, fairseq, fastBPE, sentencepiece, sacrebleu, lightpaff_fairseq
+import fairseq.data.data_utils_fast, fairseq.data.token_block_utils_fast
 folder = subprocess.check_output([sys.argv[1], "user-dir"], text=True).strip()
 assert os.path.isdir(folder), folder
 """
@@ -63,6 +68,11 @@ def check_compiler(python: str) -> None:
         raise SetupError(f"{header} is missing (Debian, Ubuntu: apt install python3-dev)")
 
 
+def pip_constraints(path: str) -> dict[str, str]:
+    """pip 25.3+ reads the second for isolated builds, older ones the first for everything."""
+    return {"PIP_CONSTRAINT": path, "PIP_BUILD_CONSTRAINT": path}
+
+
 class Environment:
     """The virtual environment being made.
 
@@ -78,9 +88,7 @@ class Environment:
         self.stamp = folder / ".lightpaff-setup"
         self.variables = {
             **os.environ,
-            # pip 25.3+ reads the second for isolated builds, older ones the first for everything.
-            "PIP_CONSTRAINT": CONSTRAINTS,
-            "PIP_BUILD_CONSTRAINT": CONSTRAINTS,
+            **pip_constraints(CONSTRAINTS),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_REQUIRE_VIRTUALENV": "0",
         }
@@ -116,9 +124,9 @@ class Environment:
             SetupError: venv fails.
         """
         if self.python.exists() and self.run("-m", "pip", "--version").returncode == 0:
-            say(f"1/5 continuing in {self.folder}")
+            say(f"1/6 continuing in {self.folder}")
             return
-        say(f"1/5 virtual environment in {self.folder}")
+        say(f"1/6 virtual environment in {self.folder}")
         made = subprocess.run([python, "-m", "venv", "--clear", str(self.folder)])
         if made.returncode:
             raise SetupError(f"{python} -m venv failed (Debian, Ubuntu: apt install python3-venv)")
@@ -133,9 +141,11 @@ class Environment:
             text=True,
         )
 
-    def step(self, title: str, *arguments: str) -> None:
+    def step(self, title: str, *arguments: str, constraints: str = CONSTRAINTS) -> None:
         """Runs the environment's Python with its output in the log.
 
+        Args:
+            constraints: for pip.
         Raises:
             SetupError: it failed; the text holds the end of the log.
         """
@@ -145,8 +155,9 @@ class Environment:
             log.write(f"\n== {title}\n$ python {' '.join(arguments)}\n")
             log.flush()
             command = [str(self.python), *arguments]
+            variables = {**self.variables, **pip_constraints(constraints)}
             done = subprocess.run(
-                command, cwd=ROOT, env=self.variables, stdout=log, stderr=subprocess.STDOUT
+                command, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT
             )
         if done.returncode:
             lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -184,18 +195,23 @@ def install(environment: Environment) -> None:
     """
     pip = ("-m", "pip", "install", "--progress-bar", "off")
     environment.log.write_text("", encoding="utf-8")
-    environment.step("2/5 build tools (seconds)", *pip, "setuptools", "wheel", "cython")
+    environment.step("2/6 build tools (seconds)", *pip, "setuptools", "wheel", "cython")
     environment.announce_torch()
     environment.step(
-        "3/5 torch, fairseq, tools, this project (3-5 minutes, 1 with fairseq in pip's cache)",
+        "3/6 fairseq (3-4 minutes, seconds if it is in pip's cache)",
+        *(*pip, "--no-deps", "fairseq-fixed"),
+        constraints=BUILD_CONSTRAINTS,
+    )
+    environment.step(
+        "4/6 torch, tools, this project (1-2 minutes)",
         *(*pip, "--editable", ".[dev,rouge,plots,hf,ctranslate2,onnx]"),
     )
     # Its sdist holds C++ of an old Cython, which fails in an isolated build.
     environment.step(
-        "4/5 fastBPE (half a minute)", *pip, "--no-build-isolation", "--editable", ".[fastbpe]"
+        "5/6 fastBPE (half a minute)", *pip, "--no-build-isolation", "--editable", ".[fastbpe]"
     )
     command = str(environment.folder / "bin" / "lightpaff")
-    environment.step("5/5 importing what was installed (seconds)", "-c", CHECK, command)
+    environment.step("6/6 importing what was installed (seconds)", "-c", CHECK, command)
 
 
 def main() -> int:
