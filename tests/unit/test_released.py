@@ -55,7 +55,7 @@ def pair(request, tmp_path_factory):
 
 
 def test_tensors_get_todays_names(pair):
-    stored = torch.load(pair.old, weights_only=False)
+    stored = toy.checkpoint(pair.old)
     assert stored["model"].keys() != pair.model.state_dict().keys() and "cfg" not in stored
     found, want = read_checkpoint(pair.old, "--path")["model"], pair.model.state_dict()
     assert found.keys() == want.keys()
