@@ -66,12 +66,18 @@ def narrower_heads(
     return {n: (c, student.width if i == teacher.width else i) for n, (c, i) in heads.items()}
 
 
-def stand_in_task(tensors: Mapping[str, Tensor]) -> Any:
+def stand_in_task(tensors: Mapping[str, Tensor], what: str) -> Any:
     """What fairseq's transformers ask a task for when they are built: dictionaries, here with
-    symbols without a meaning, as many as the embeddings have rows."""
+    symbols without a meaning, as many as the embeddings have rows.
+
+    Args:
+        what: the model, for the error message.
+    Raises:
+        ValueError: it has no embeddings.
+    """
     rows = [len(tensors[name]) for name in _TABLES if name in tensors]
     if not rows:
-        raise ValueError("expected a transformer with tables of embeddings, found none")
+        raise ValueError(f"{what}: expected a transformer with tables of embeddings, found none")
     source = _dictionary(rows[0])
     target = source if rows[-1] == rows[0] else _dictionary(rows[-1])
     return SimpleNamespace(source_dictionary=source, target_dictionary=target, dictionary=source)

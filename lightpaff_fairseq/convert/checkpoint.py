@@ -42,7 +42,9 @@ def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[
             f"{_first_line(error)}"
         ) from error
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        lack = f" without {error}" if isinstance(error, KeyError) else ""
+        lack = ""
+        if isinstance(error, KeyError):
+            lack = f", or one of another plug-in: {error} is missing or unknown"
         raise ValueError(
             f"{flag} {path}: expected a fairseq checkpoint, found another PyTorch file{lack}"
         ) from error

@@ -5,6 +5,7 @@ from typing import Any
 
 from .building import build, fill_in, heads_in, stand_in_task
 
+OLD = "an old checkpoint"
 logger = logging.getLogger(__name__)
 
 
@@ -26,9 +27,10 @@ def renew(state: dict[str, Any]) -> None:
     section, tensors = state["cfg"].model, dict(state["model"])
     try:
         fill_in(section)
-        model = build(section, stand_in_task(tensors), heads_in(tensors), "an old checkpoint")
+        task = stand_in_task(tensors, OLD)
+        model = build(section, task, heads_in(tensors), OLD)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        logger.info(f"the tensors of an old checkpoint keep their names: {error!r}")
+        logger.info(f"the tensors of {OLD} keep their names: {error!r}")
         return
     model.upgrade_state_dict(tensors)
     state["model"] = tensors

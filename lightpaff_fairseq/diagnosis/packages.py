@@ -73,7 +73,11 @@ def package_problems() -> list[str]:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            problems.append(f"{module}: fairseq's compiled part cannot be loaded: {error}")
+            problems.append(
+                f"{module}: fairseq's compiled part cannot be loaded: {error}. If it was built for "
+                "another numpy: pip cache remove fairseq_fixed, then pip install "
+                "--force-reinstall --no-deps fairseq-fixed"
+            )
     return problems
 
 

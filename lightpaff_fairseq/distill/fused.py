@@ -11,8 +11,9 @@ input's dtype, except the two gradient products of float16, which are taken in f
 point the loss scale of mixed precision is not applied yet, and small probabilities would underflow.
 """
 
+from collections.abc import Callable
 from functools import cache
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 import torch
 from torch import Tensor

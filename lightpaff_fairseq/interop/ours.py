@@ -1,17 +1,19 @@
 """A fairseq checkpoint that goes to Hugging Face, and what is known of where it came from."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
 from fairseq.data import Dictionary
 from torch import Tensor
 
+from ..convert.building import fill_in
 from ..convert.checkpoint import read_checkpoint
 from ..convert.layout import value_of
 from . import checkpoint
 from .from_hf import ORIGIN, RECORD
+from .naming import about
 
 NOTED = ("order", "model_type", "architecture", "dtype")  # what `from_hf` wrote and is read here
 
@@ -50,7 +52,8 @@ def read(path: Path, data: Optional[Path]) -> Ours:
     Args:
         data: the folder of the dictionaries; None: the checkpoint's, or where it was trained.
     Raises:
-        ValueError: the file is unusable, there are no dictionaries, or `origin` is damaged.
+        ValueError: the file is unusable, its weights are not those of the model that it describes,
+            there are no dictionaries, or `origin` is damaged.
     """
     state = read_checkpoint(path, "--from fairseq")
     cfg = state["cfg"]
@@ -78,7 +81,9 @@ def read(path: Path, data: Optional[Path]) -> Ours:
             raise ValueError(
                 f"--data {folder}: expected {rows} symbols, as {says} says, found {symbols}"
             )
-    return found
+    fill_in(cfg.model)
+    with about(f"--from fairseq {path}"):
+        return replace(found, tensors=checkpoint.complete(cfg, task, found.tensors))
 
 
 def _read_record(path: Path) -> dict[str, Any]:

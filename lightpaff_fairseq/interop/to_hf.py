@@ -11,7 +11,6 @@ import fairseq.models as models
 import torch
 from torch import Tensor
 
-from ..convert.building import fill_in
 from ..convert.layout import value_of
 from ..convert.strip import plain
 from . import checkpoint, labels
@@ -76,7 +75,6 @@ def write(path: Path, data: Optional[Path], folder: Path) -> list[str]:
 def _choose(path: Path, ours: Ours) -> tuple[Family, dict[str, Any]]:
     """The family and configuration: those that the model came with, where it still has its form."""
     section = ours.cfg.model
-    fill_in(section)
     values = plain(section, "model")
     name = str(values.get("_name") or values.get("arch"))
     model = models.ARCH_MODEL_NAME_REGISTRY.get(name, name)

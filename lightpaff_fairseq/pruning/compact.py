@@ -61,7 +61,7 @@ def compact_checkpoint(source: Path, out: Path, overwrite: bool = False) -> Plan
     cfg["model"] = plain(plan.config, "cfg.model")
     expected = stripped_state({**state, "cfg": cfg, "model": tensors})
     write_checkpoint(
-        expected, out, partial(verify_loads, expected, stand_in_task(expected["model"]))
+        expected, out, partial(verify_loads, expected, stand_in_task(expected["model"], "--out"))
     )
     return plan
 
@@ -95,7 +95,7 @@ def _check_counts(plan: Plan, kept: Mapping[str, Tensor], source: Path) -> None:
 def _narrowed(model: Any, plan: Plan, kept: Mapping[str, Tensor]) -> Any:
     own = model.state_dict()
     heads = narrower_heads(heads_in(own), plan.layout)
-    student = build(plan.config, stand_in_task(own), heads, "--out")
+    student = build(plan.config, stand_in_task(own, "--out"), heads, "--out")
     tensors = teacher_tensors(model, student)
     tensors = {name: value for name, value in tensors.items() if not name.endswith(KEPT)}
     chosen = {group: mask.nonzero().flatten() for group, mask in kept.items()}

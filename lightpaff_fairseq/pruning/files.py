@@ -23,14 +23,15 @@ def load_model(state: dict[str, Any], flag: str) -> Any:
         ValueError: the weights do not fit the model that the checkpoint describes.
     """
     cfg, tensors = state["cfg"].model, state["model"]
-    model = build(cfg, stand_in_task(tensors), heads_in(tensors), flag)
+    model = build(cfg, stand_in_task(tensors, flag), heads_in(tensors), flag)
     if is_masked(tensors):
         make_model_maskable(model)
     try:
         model.load_state_dict(tensors, strict=True, model_cfg=cfg)
     except RuntimeError as error:
         raise ValueError(
-            f"{flag}: the weights do not fit the model that the checkpoint describes: {error}"
+            f"{flag}: the weights do not fit the model that the checkpoint describes: "
+            f"{' '.join(str(error).split())}"
         ) from error
     return model
 

@@ -71,7 +71,8 @@ def test_a_weight_of_another_shape(tmp_path, capsys):
 
     path, data = changed(tmp_path, "gpt2", reshape)
     error = refused(capsys, *back(path, data, tmp_path / "back"))
-    assert "transformer.h.0.mlp.c_fc.weight (5, 3) instead of (32, 128)" in error
+    assert f"--from fairseq {path}: " in error
+    assert "decoder.layers.0.fc1.weight (3, 5) instead of (128, 32)" in error
     assert not (tmp_path / "back").exists()
 
 

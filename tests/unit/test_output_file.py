@@ -53,27 +53,6 @@ def test_links_stay_and_lead_to_what_is_new(tmp_path):
     assert (tmp_path / "page").read_text() == "new"
 
 
-@pytest.mark.parametrize("error", [OSError, Interrupted])
-def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path, error, monkeypatch):
-    with new_folder(tmp_path / "out") as folder:
-        (folder / "old").write_text("")
-    with pytest.raises(error), new_folder(tmp_path / "out") as folder:
-        raise error
-    rename, failed = type(tmp_path).replace, []
-
-    def fails_once(self, target):
-        """The new folder cannot be renamed, the old one is moved back."""
-        if target.name == "out" and not failed:
-            failed.append(self)
-            raise error
-        return rename(self, target)
-
-    monkeypatch.setattr(type(tmp_path), "replace", fails_once)
-    with pytest.raises(error), new_folder(tmp_path / "out"):
-        pass
-    assert failed and names(tmp_path) == ["out"] and names(tmp_path / "out") == ["old"]
-
-
 def test_places_that_cannot_be_written_are_named(tmp_path, monkeypatch):
     (tmp_path / "there").write_text("")
     for path, overwrite, words in (

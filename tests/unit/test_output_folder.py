@@ -10,6 +10,14 @@ from lightpaff_fairseq.convert.output_folder import OutputFolder, new_folder
 MARK = "mark.json"
 
 
+class Interrupted(BaseException):
+    """As Ctrl-C: no Exception."""
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def write(out, text="new"):
     with new_folder(out) as folder:
         (folder / MARK).write_text(text)
@@ -77,3 +85,24 @@ def test_of_two_processes_the_first_one_wins(tmp_path):
             write(tmp_path / "other", "fast")
             (tmp_path / "other").rename(out)
     assert (out / MARK).read_text() == "fast" and os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("error", [OSError, Interrupted])
+def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path, error, monkeypatch):
+    with new_folder(tmp_path / "out") as folder:
+        (folder / "old").write_text("")
+    with pytest.raises(error), new_folder(tmp_path / "out") as folder:
+        raise error
+    rename, failed = type(tmp_path).replace, []
+
+    def fails_once(self, target):
+        """The new folder cannot be renamed, the old one is moved back."""
+        if target.name == "out" and not failed:
+            failed.append(self)
+            raise error
+        return rename(self, target)
+
+    monkeypatch.setattr(type(tmp_path), "replace", fails_once)
+    with pytest.raises(error), new_folder(tmp_path / "out"):
+        pass
+    assert failed and names(tmp_path) == ["out"] and names(tmp_path / "out") == ["old"]

@@ -109,3 +109,51 @@ def test_flags_that_came_later_have_their_default(said, tmp_path):
         args.use_plasma_view = said
     task = convert_namespace_to_omegaconf(args).task
     assert task.use_plasma_view is bool(said)
+
+
+def without_tables(state):
+    state["model"] = {k: v for k, v in state["model"].items() if "embed_tokens" not in k}
+
+
+def without_a_weight(state):
+    del state["model"]["encoder.layers.0.fc1.weight"]
+
+
+def of_another_plugin(state):
+    state["args"].arch = "no_such_arch"
+
+
+def with_odd_heads(state):
+    state["args"].encoder_attention_heads = 3
+
+
+LACKS = "missing: encoder.layers.0.fc1.weight"
+BROKEN = [  # what is said by prune-plan, which needs no dictionaries, and by convert
+    (without_tables, "tables of embeddings, found none", "decoder.embed_tokens.weight"),
+    (without_a_weight, 'Missing key(s) in state_dict: "encoder.layers.0.fc1.weight"', LACKS),
+    (of_another_plugin, *["'no_such_arch' is missing or unknown"] * 2),
+    (with_odd_heads, *["embed_dim must be divisible by num_heads"] * 2),
+]
+
+
+@pytest.mark.parametrize(("break_it", "planning", "converting"), BROKEN)
+def test_a_broken_one_is_one_sentence(tmp_path, capsys, break_it, planning, converting):
+    pytest.importorskip("transformers")
+    write, arch, shape, flags = FAMILIES["translation"]
+    argv = (write(tmp_path / "data"), "--task", "translation", "--arch", arch, *shape, *flags)
+    cfg = toy.parse(*argv)
+    model = tasks.setup_task(cfg.task).build_model(cfg.model)
+    path = save_old(tmp_path / "old.pt", argv, model)
+    state = toy.checkpoint(path)
+    break_it(state)
+    torch.save(state, path)
+    before = sorted(tmp_path.iterdir())
+    target = ("--to", "hf", tmp_path / "out", "--data", argv[0])
+    for words, command in (
+        (planning, ("prune-plan", "--path", path, "--target-width", 0.5)),
+        (converting, ("convert", "--from", "fairseq", path, *target)),
+    ):
+        assert main([str(x) for x in command]) == 2
+        error = capsys.readouterr().err
+        assert str(path) in error and words in error and error.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
