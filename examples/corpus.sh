@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# Text to binarised data, for every family. All data of a recipe has one dictionary, OUT/spm.dict.txt,
+# Text to binarized data, for every family. All data of a recipe has one dictionary, OUT/spm.dict.txt,
 # which holds <mask>: weights carry over from pre-training to fine-tuning.
 source "$(dirname "${BASH_SOURCE[0]}")/inputs.sh"
 
@@ -14,8 +14,8 @@ vocabulary() {
     cp "$PRETRAINING"/spm.{dict.txt,model} "$OUT"
   fi
 }
-# binarise DESTINATION PREFIX SPLIT...: OUT/text/PREFIX.SPLIT -> DESTINATION/SPLIT.{bin,idx}
-binarise() {
+# binarize DESTINATION PREFIX SPLIT...: OUT/text/PREFIX.SPLIT -> DESTINATION/SPLIT.{bin,idx}
+binarize() {
   local destination=$1 prefix=$2 split flags=()
   for split in "${@:3}"; do
     subwords encode --model "$OUT/spm.model" <"$OUT/text/$prefix.$split" >"$OUT/text/$prefix.$split.spm"

@@ -15,8 +15,8 @@ model() {
   MODEL=(--arch "$4${size[0]}" "${size[@]:1}" --lr-scheduler polynomial_decay --lr "$3"
     --warmup-updates "$(($2 * 8 / 100))" --max-update "$2" --total-num-update "$2")
 }
-# distil NAME CHECKPOINT: sets KD, and NAME with _kd or _plain
-distil() {
+# distill NAME CHECKPOINT: sets KD, and NAME with _kd or _plain
+distill() {
   KD=(--kd-lambda "$KD_LAMBDA") NAME=$1_plain
   if [[ $KD_LAMBDA != 0 ]]; then KD+=(--kd-teacher "$2") NAME=$1_kd; fi
 }

@@ -10,12 +10,12 @@ teacher() {
 }
 pretrain() { # the student, distilled from the pre-trained teacher
   model "$STUDENT" "$STUDENT_PRETRAIN_UPDATES" "$STUDENT_PRETRAIN_LR" "$PRETRAIN_ARCH"
-  distil student_pretrained "$PRETRAINING/teacher_pretrained.pt"
+  distill student_pretrained "$PRETRAINING/teacher_pretrained.pt"
   first_stage "$NAME" "${KD[@]}"
 }
 finetune() { # the student, distilled from the fine-tuned teacher
   model "$STUDENT" "$STUDENT_FINETUNE_UPDATES" "$STUDENT_FINETUNE_LR" "$FINETUNE_ARCH"
-  distil "student_$PRETRAINED" "$OUT/teacher.pt"
+  distill "student_$PRETRAINED" "$OUT/teacher.pt"
   if [[ $SEED != 1 ]]; then NAME+=_seed$SEED; fi
   second_stage "$NAME" "student_pretrained_$PRETRAINED" "${KD[@]}" --seed "$SEED"
 }

@@ -79,7 +79,7 @@ def main() -> None:
     sub.add_argument(
         "--lossless",
         action="store_true",
-        help="no normalisation, and bytes for characters that no piece holds (default: neither)",
+        help="no normalization, and bytes for characters that no piece holds (default: neither)",
     )
     text = "lines to train on, drawn at random (default: %(default)s = all)"
     sub.add_argument("--sample", type=int, default=0, metavar="N", help=text)

@@ -42,7 +42,7 @@ def sentences(count: int, seed: int, words: int = WORDS, longest: int = 9) -> li
 
 
 def write_parallel(folder: Path, count: int = 37, words: int = WORDS) -> Path:
-    """Binarised sv-en data: the target is the source reversed. 37 is no multiple of 8 (T1)."""
+    """Binarized sv-en data: the target is the source reversed. 37 is no multiple of 8 (T1)."""
     for lang in ("sv", "en"):
         write_dictionary(folder / f"dict.{lang}.txt", words)
     for seed, split in enumerate(("train", "valid", "test")):
@@ -60,7 +60,7 @@ def write_monolingual(folder: Path, count: int = 37, words: int = WORDS) -> Path
     return folder
 
 
-def write_labelled(folder: Path, count: int = 37, words: int = WORDS, classes: int = 3) -> Path:
+def write_labeled(folder: Path, count: int = 37, words: int = WORDS, classes: int = 3) -> Path:
     """Data of --task sentence_prediction: sentences, class labels, and regression targets."""
     write_dictionary(folder / "input0" / "dict.txt", words)
     labels = Dictionary()

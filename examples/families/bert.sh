@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154
-# BERT: masked_lm with kd_mlm on text, then sentence_prediction with kd_lu on labelled sentences.
+# BERT: masked_lm with kd_mlm on text, then sentence_prediction with kd_lu on labeled sentences.
 # The recipe sets LABELS (the classes in the order of their numbers; empty: regression).
 TRAIN=(--optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-6 --weight-decay 0.01
   --clip-norm 1.0 --dropout 0.1 --attention-dropout 0.1 --max-positions "$POSITIONS")

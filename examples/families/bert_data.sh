@@ -9,10 +9,10 @@ sentences() {
   local input
   general_text "${@/#/$OUT/text/}"
   vocabulary "$OUT/text/general.train"
-  if [[ $PRETRAINING == "$OUT" ]]; then binarise "$OUT/mono" general train valid; fi
-  for input in "$@"; do binarise "$OUT/data/$input" "$input" train valid test; done
+  if [[ $PRETRAINING == "$OUT" ]]; then binarize "$OUT/mono" general train valid; fi
+  for input in "$@"; do binarize "$OUT/data/$input" "$input" train valid test; done
   labels "$OUT/text/label".{train,valid,test}
-  finish "$(wc -l <"$OUT/text/label.train") labelled examples"
+  finish "$(wc -l <"$OUT/text/label.train") labeled examples"
 }
 # labels TRAIN VALID TEST: numbers of a regression as they are, classes in the order of LABELS
 labels() {

@@ -17,10 +17,10 @@ language_model() {
   local i splits=(train valid test)
   for i in 0 1 2; do plain "${@:i+1:1}" >"$OUT/text/domain.${splits[i]}"; done
   vocabulary --lossless "$OUT/text/domain.train"
-  binarise "$OUT/data" domain train valid test
+  binarize "$OUT/data" domain train valid test
   if [[ $PRETRAINING == "$OUT" ]]; then
     general_text "$OUT/text/domain"
-    binarise "$OUT/mono" general train valid
+    binarize "$OUT/mono" general train valid
   fi
   finish "$(wc -w <"$OUT/text/domain.train") words of the domain"
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154
-# MASS: masked_seq2seq with kd_mssm on text, then translation (or summarisation) with kd_ss.
+# MASS: masked_seq2seq with kd_mssm on text, then translation (or summarization) with kd_ss.
 # The recipe sets SOURCE and TARGET, the endings of its files (as sv and en), and TRUNCATE=yes to cut
-# long inputs (summarisation).
+# long inputs (summarization).
 TRAIN=(--optimizer adam --adam-betas "(0.9, 0.98)" --weight-decay 0.01 --clip-norm 1.0
   --dropout 0.1 --attention-dropout 0.1 --label-smoothing 0.1 --skip-invalid-size-inputs-valid-test
   --max-source-positions "$POSITIONS" --max-target-positions "$POSITIONS")
@@ -23,7 +23,7 @@ pairs() {
   local side split text=$OUT/text
   general_text "$OUT/text/$SOURCE" "$OUT/text/$TARGET"
   vocabulary "$OUT/text/"{"$SOURCE","$TARGET"}.train
-  if [[ $PRETRAINING == "$OUT" ]]; then binarise "$OUT/mono" general train valid; fi
+  if [[ $PRETRAINING == "$OUT" ]]; then binarize "$OUT/mono" general train valid; fi
   for split in train valid test; do
     for side in "$SOURCE" "$TARGET"; do
       subwords encode --model "$OUT/spm.model" <"$OUT/text/$side.$split" >"$text/$split.spm.$side"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# DATA_DIR/{train,dev,test}.tsv[.gz], label <TAB> text -> OUT/mono (text) and OUT/data (labelled).
+# DATA_DIR/{train,dev,test}.tsv[.gz], label <TAB> text -> OUT/mono (text) and OUT/data (labeled).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
 DATA_DIR=${DATA_DIR:?the folder with train.tsv.gz, dev.tsv and test.tsv, see README.md}

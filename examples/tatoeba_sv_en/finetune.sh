@@ -10,7 +10,7 @@ UPDATES=${STUDENT_FINETUNE_UPDATES:-4000}
 LR=${STUDENT_LR:-2e-3}
 DROPOUT=${STUDENT_DROPOUT:-0.1}
 length "$UPDATES"
-distil "$KD_LAMBDA" "$OUT/teacher.pt"
+distill "$KD_LAMBDA" "$OUT/teacher.pt"
 name=student_${PRETRAINED}_kd
 if [[ $KD_LAMBDA == 0 ]]; then name=student_${PRETRAINED}_plain; fi
 

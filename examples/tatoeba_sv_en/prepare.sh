@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Text -> SentencePiece -> binarised data: OUT/data (Swedish to English) and OUT/mono (both, for MASS).
+# Text -> SentencePiece -> binarized data: OUT/data (Swedish to English) and OUT/mono (both, for MASS).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
 TSV=${TSV:-$ROOT/examples/tatoeba_sv_en/data}

@@ -7,7 +7,7 @@ KD_LAMBDA=${KD_LAMBDA:-0.5} # 0: without distillation
 UPDATES=${STUDENT_PRETRAIN_UPDATES:-2000}
 LR=${STUDENT_LR:-2e-3}
 length "$UPDATES"
-distil "$KD_LAMBDA" "$OUT/teacher_pretrained.pt"
+distill "$KD_LAMBDA" "$OUT/teacher_pretrained.pt"
 name=student_pretrained_kd
 if [[ $KD_LAMBDA == 0 ]]; then name=student_pretrained_plain; fi
 

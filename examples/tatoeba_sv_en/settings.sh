@@ -20,8 +20,8 @@ FINETUNE=("$OUT/data" --task translation -s sv -t en --criterion kd_ss)
 
 # length N: sets LENGTH; at update N training ends and the learning rate is zero
 length() { LENGTH=(--max-update "$1" --total-num-update "$1"); }
-# distil LAMBDA CHECKPOINT: sets KD; LAMBDA 0 is no distillation
-distil() {
+# distill LAMBDA CHECKPOINT: sets KD; LAMBDA 0 is no distillation
+distill() {
   KD=(--kd-lambda "$1")
   if [[ $1 != 0 ]]; then KD+=(--kd-teacher "$2"); fi
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# DATA_DIR/train.{en,ro} (detokenised) and CORPUS_DIR -> OUT/data and OUT/mono.
+# DATA_DIR/train.{en,ro} (detokenized) and CORPUS_DIR -> OUT/data and OUT/mono.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
 DATA_DIR=${DATA_DIR:?the folder with train.en and train.ro, see README.md}

@@ -121,12 +121,12 @@ class Bench:
         state = {"cfg": teacher.cfg, "model": teacher.model.state_dict()}
         torch.save(stripped_state({**state, "optimizer_history": history}), path)
         self.plain = self._trainer("--student", f"{problem.student} {plain}")
-        distil = f"{problem.student} --criterion {family.kd} "
-        distil += f"--kd-chunk-tokens {problem.chunk_tokens}"
-        kd = f"{distil} --kd-teacher {shlex.quote(str(path))}"
+        distill = f"{problem.student} --criterion {family.kd} "
+        distill += f"--kd-chunk-tokens {problem.chunk_tokens}"
+        kd = f"{distill} --kd-teacher {shlex.quote(str(path))}"
         self.kd = self._distilling("--student", kd)
         self.store = store(self.kd, problem.topk, str(path), folder / "cache")
-        cache = f"{distil} --kd-cache {shlex.quote(str(self.store.folder))}"
+        cache = f"{distill} --kd-cache {shlex.quote(str(self.store.folder))}"
         self.cached = self._distilling("--student", cache)
         self.more = self._distilling("--more", f"{kd} {problem.more}") if problem.more else None
         flags = prune_flags(family.task, problem.prune)

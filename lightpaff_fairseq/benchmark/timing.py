@@ -1,4 +1,4 @@
-"""Wall-clock times on machines that change speed: only neighbours in time are compared."""
+"""Wall-clock times on machines that change speed: only neighbors in time are compared."""
 
 import statistics
 import time

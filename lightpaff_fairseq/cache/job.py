@@ -52,7 +52,7 @@ class Request:
 
 
 def fairseq_config(argv: Sequence[str], request: Request) -> Any:
-    """The configuration of a training command, turned to one that distils from the teacher.
+    """The configuration of a training command, turned to one that distills from the teacher.
 
     Args:
         argv: flags of fairseq-train; what only training needs is ignored.
@@ -108,7 +108,7 @@ def make_source(cfg: Any, request: Request) -> Source:
             f"{cfg.task.data}: data in several folders have no common sample numbers; join them"
         )
     if not Path(str(cfg.task.data)).is_dir():
-        raise ValueError(f"{cfg.task.data}: no such folder (expected binarised data)")
+        raise ValueError(f"{cfg.task.data}: no such folder (expected binarized data)")
     task = tasks.setup_task(cfg.task)
     criterion = task.build_criterion(cfg.criterion)
     if request.epochs > 1 and not criterion.masks_differ_by_epoch:
@@ -136,7 +136,7 @@ def load_split(task: Any, split: str) -> None:
         task.load_dataset(split, combine=True)
     except (OSError, ValueError, AssertionError) as error:
         raise ValueError(
-            f"--split {split}: expected the task's binarised data, found none that can be read: "
+            f"--split {split}: expected the task's binarized data, found none that can be read: "
             f"{error}"
         ) from error
 

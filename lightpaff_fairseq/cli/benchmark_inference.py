@@ -35,7 +35,7 @@ def add_parser(kinds: Any) -> argparse.ArgumentParser:
     for side in ("teacher", "student"):
         text = f"fairseq checkpoint of the {side}; its size is taken as it is: strip it first"
         add(f"--{side}", type=Path, metavar="FILE", help=text)
-    add("--data", type=Path, metavar="DIR", help="binarised data of both")
+    add("--data", type=Path, metavar="DIR", help="binarized data of both")
     add("--gen-subset", default="test", metavar="SPLIT", help="split of --data")
     add("--task", default=TRANSLATION, choices=tuple(TASK_FLAGS), help="of both models")
     add("--sentences", type=int, default=500, metavar="N", help="of the split; 0 = all")

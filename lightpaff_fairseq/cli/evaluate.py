@@ -41,7 +41,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "the first checkpoint (the teacher).",
     )
     add = parser.add_argument
-    add("data", type=Path, metavar="DATA", help="binarised data, as for fairseq")
+    add("data", type=Path, metavar="DATA", help="binarized data, as for fairseq")
     add("--path", nargs="+", required=True, type=Path, metavar="FILE", help="fairseq checkpoints")
     add("--name", nargs="+", metavar="NAME", help="names of the rows (default: the files' names)")
     add("--task", default="translation", choices=tuple(TASKS), help="default: %(default)s")
@@ -160,7 +160,7 @@ def check(args: argparse.Namespace) -> list[ModelFile]:
     if unknown:
         problems.append(f"--compare: expected names out of {names}, found {unknown}")
     if not args.data.is_dir():
-        problems.append(f"DATA {args.data}: expected a folder of binarised data, found none")
+        problems.append(f"DATA {args.data}: expected a folder of binarized data, found none")
     problems += [f"--path {path}: no such file" for path in args.path if not path.is_file()]
     out_problem = file_problem(args.out, "--out", overwrite=True) if args.out else None
     problems += [out_problem] if out_problem else []

@@ -21,7 +21,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Writes a folder that serves a student without fairseq: the model, its "
         "dictionaries, and use.py, which shows how. It appears only if the exported model computes "
         "what fairseq computes (log-probabilities to 1e-4, the same translations) and, with "
-        "quantised weights, loses at most --max-drop on a split. ctranslate2: translation and "
+        "quantized weights, loses at most --max-drop on a split. ctranslate2: translation and "
         "language models; onnx: BERT.",
     )
     add = parser.add_argument
@@ -35,10 +35,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--quantization", choices=QUANTIZATIONS, help=text)
     text = "split of --data to compare on (default: valid; without one, random symbols)"
     add("--gen-subset", dest="subset", metavar="SPLIT", help=text)
-    text = "of it, for the score of quantised weights; 0 = all (default: %(default)s)"
+    text = "of it, for the score of quantized weights; 0 = all (default: %(default)s)"
     add("--sentences", type=int, default=500, metavar="N", help=text)
-    text = "the most that quantised weights may lose: points of BLEU, accuracy or Pearson's "
-    text += "correlation, or per cent of perplexity (default: %(default)s)"
+    text = "the most that quantized weights may lose: points of BLEU, accuracy or Pearson's "
+    text += "correlation, or percent of perplexity (default: %(default)s)"
     add("--max-drop", type=float, default=0.5, metavar="X", help=text)
     text = "for BLEU, as fairseq's; none = off (default: as the dictionary looks)"
     add("--remove-bpe", metavar="KIND", help=text)

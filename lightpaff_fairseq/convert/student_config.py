@@ -56,7 +56,7 @@ def parse_student(arch: str, flags: Sequence[str], teacher: Any, data: str) -> A
     Args:
         flags: any flag of fairseq-train.
         teacher: the teacher's configuration; the values of its task and criterion are defaults.
-        data: the folder of binarised data.
+        data: the folder of binarized data.
     Raises:
         ValueError: a flag that fairseq does not know, or a value that it refuses.
     """

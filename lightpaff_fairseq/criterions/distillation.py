@@ -76,7 +76,7 @@ class DistillationMixin(Prediction):
         Raises:
             ValueError: there is no teacher, or it cannot be used.
         """
-        if not self.distils or self._teacher is not None:
+        if not self.distills or self._teacher is not None:
             return
         self.num_updates, self.starts_afresh = num_updates, starts_afresh
         say_if_dense(student)
@@ -101,17 +101,17 @@ class DistillationMixin(Prediction):
 
     def forward(self, model: nn.Module, sample: dict[str, Any], reduce: bool = True) -> Any:
         """Loss (nats, summed), divisor and logging output, as every fairseq criterion."""
-        if not self.training or not self.distils:  # type: ignore[attr-defined]
+        if not self.training or not self.distills:  # type: ignore[attr-defined]
             return super().forward(model, sample, reduce=reduce)  # type: ignore[misc]
         self.before_training(model, self.num_updates)
         if self.knowledge is None:
-            return self.distil(model, sample)
+            return self.distill(model, sample)
         assert isinstance(self._teacher, OnlineTeacher)
         with (
             self.knowledge.tap(model) as student,
             self.knowledge.tap(self._teacher.model) as teacher,
         ):
-            loss, sample_size, log = self.distil(model, sample)
+            loss, sample_size, log = self.distill(model, sample)
         labels = self.labels_per_sentence(sample)
         terms = self.knowledge(student, teacher, self._masks(sample["net_input"]), labels)
         for kind, value in terms.items():
@@ -142,7 +142,7 @@ class DistillationMixin(Prediction):
         )
 
     @property
-    def distils(self) -> bool:
+    def distills(self) -> bool:
         """Whether anything is distilled at all."""
         return self.kd.kd_lambda > 0 or len(self.kd_weights) > 1
 
@@ -169,7 +169,7 @@ class DistillationMixin(Prediction):
             return Masks(encoder=source, decoder=target)
         return Masks(encoder=source, decoder=source)  # one side only, whichever it is
 
-    def distil(self, model: nn.Module, sample: dict[str, Any]) -> Any:
+    def distill(self, model: nn.Module, sample: dict[str, Any]) -> Any:
         """`forward` of a training step, for models that predict symbols at positions."""
         assert self._teacher is not None
         positions = self.label_positions(sample)

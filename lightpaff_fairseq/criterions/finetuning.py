@@ -60,7 +60,7 @@ class KdLu(DistillationMixin, SentencePredictionCriterion):
             return super().join(members)
         return LogitsReadout(torch.stack([x.logits() for x in members]).mean(0))
 
-    def distil(self, model: nn.Module, sample: dict[str, Any]) -> Any:
+    def distill(self, model: nn.Module, sample: dict[str, Any]) -> Any:
         """The stock forward, and the soft loss from the logits that it computed."""
         assert self._teacher is not None
         positions = self.label_positions(sample)
@@ -106,7 +106,7 @@ class KdLmConfig(DistillationConfig, CrossEntropyCriterionConfig):
 
 @register_criterion("kd_lm", dataclass=KdLmConfig)
 class KdLm(DistillationMixin, CrossEntropyCriterion):
-    """Language modelling in a domain: every position, over the vocabulary.
+    """Language modeling in a domain: every position, over the vocabulary.
 
     Source: LightPAFF, the LM row of its two losses.
     """
@@ -125,7 +125,7 @@ class KdSsConfig(DistillationConfig, LabelSmoothedCrossEntropyCriterionConfig):
 
 @register_criterion("kd_ss", dataclass=KdSsConfig)
 class KdSs(DistillationMixin, LabelSmoothedCrossEntropyCriterion):
-    """Sequence to sequence (translation, summarisation): every target position, teacher-forced.
+    """Sequence to sequence (translation, summarization): every target position, teacher-forced.
 
     Source: LightPAFF, the SS row of its two losses.
     """

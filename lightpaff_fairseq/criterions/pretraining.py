@@ -26,7 +26,7 @@ class KdMlmConfig(DistillationConfig, MaskedLmConfig):
 
 @register_criterion("kd_mlm", dataclass=KdMlmConfig)
 class KdMlm(DistillationMixin, MaskedLmLoss):
-    """Masked language modelling (BERT): the masked tokens, over the vocabulary.
+    """Masked language modeling (BERT): the masked tokens, over the vocabulary.
 
     Only masked positions go through the two heads. The teacher sees the student's masked input.
     Source: LightPAFF, the MLM row of its two losses.
@@ -53,7 +53,7 @@ class KdClmConfig(DistillationConfig, CrossEntropyCriterionConfig):
 
 @register_criterion("kd_clm", dataclass=KdClmConfig)
 class KdClm(DistillationMixin, CrossEntropyCriterion):
-    """Causal language modelling (GPT-2): every position, over the vocabulary.
+    """Causal language modeling (GPT-2): every position, over the vocabulary.
 
     Source: LightPAFF, the CLM row of its two losses.
     """
@@ -72,7 +72,7 @@ class KdMssmConfig(DistillationConfig, LabelSmoothedCrossEntropyCriterionConfig)
 
 @register_criterion("kd_mssm", dataclass=KdMssmConfig)
 class KdMssm(DistillationMixin, LabelSmoothedCrossEntropyCriterion):
-    """Masked seq2seq modelling (MASS): every token of the masked fragment, over the vocabulary.
+    """Masked seq2seq modeling (MASS): every token of the masked fragment, over the vocabulary.
 
     Source: LightPAFF, the MSSM row of its two losses; the student's masked input is the teacher's.
     """

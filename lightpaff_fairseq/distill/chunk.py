@@ -38,7 +38,7 @@ class _Soft(NamedTuple):
     """The soft term: values and the student's log-sum-exp, `(n,)`; the gradient `(n, V)`."""
 
     value: Tensor
-    normaliser: Tensor
+    normalizer: Tensor
     gradient: Tensor
 
 
@@ -83,17 +83,17 @@ def chunk_loss(
         soft, spare = _forward_kl(student, logits_t, work, mix), work
     else:
         soft, spare = _any_divergence(student, logits_t, work, mix), work
-    grad, normaliser = soft.gradient, soft.normaliser
+    grad, normalizer = soft.gradient, soft.normalizer
     if temperature != 1:
         logits_s.mul_(temperature)
-        normaliser = softmax_and_normaliser(Logits(logits_s, best), out=spare)
+        normalizer = softmax_and_normaliser(Logits(logits_s, best), out=spare)
         grad.add_(spare, alpha=1 - lam)
-    nll = normaliser - label_logit
+    nll = normalizer - label_logit
     share = smoothing_share(settings, logits_s.size(-1))
     weight = 1 - settings.label_smoothing - share
     label = weight * nll
     if labels.mean_logit is not None:
-        label += share * logits_s.size(-1) * (normaliser - labels.mean_logit)
+        label += share * logits_s.size(-1) * (normalizer - labels.mean_logit)
     if lam < 1:
         hit = torch.full_like(index, -(1 - lam) * weight, dtype=grad.dtype)
         grad.scatter_add_(-1, index, hit)
@@ -110,7 +110,7 @@ class Logits(NamedTuple):
 def softmax_and_normaliser(logits: Logits, out: Tensor) -> Tensor:
     """Softmax of `(n, V)` logits into `out`; returns log-sum-exp `(n,)`.
 
-    The most probable symbol has p >= 1/V, so the normaliser is read off it without cancellation.
+    The most probable symbol has p >= 1/V, so the normalizer is read off it without cancellation.
     """
     torch.softmax(logits.logits, dim=-1, out=out)
     return logits.best - out.amax(-1).log()

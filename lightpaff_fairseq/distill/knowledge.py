@@ -193,7 +193,7 @@ TERMS: dict[str, Callable[..., Term]] = {
 class Knowledge(nn.Module):
     """All terms in use, and their learned projections.
 
-    A sub-module of the criterion: fairseq optimises, saves and resumes its parameters with it, and
+    A sub-module of the criterion: fairseq optimizes, saves and resumes its parameters with it, and
     the student's checkpoint holds none of them.
 
     Args:

@@ -89,8 +89,8 @@ def decoder_readout(model: nn.Module, net_input: dict[str, Any], positions: Tens
     net_output = model(**net_input)
     if has_raw_logits(model):
         return LogitsReadout(net_output[0][positions])
-    normalise: Any = unwrapped(model).get_normalized_probs
-    return LogitsReadout(normalise(net_output, log_probs=True)[positions])
+    normalize: Any = unwrapped(model).get_normalized_probs
+    return LogitsReadout(normalize(net_output, log_probs=True)[positions])
 
 
 def has_raw_logits(model: nn.Module) -> bool:

@@ -77,7 +77,7 @@ def stacks(model: nn.Module) -> dict[str, Stack]:
     if not found:
         raise ValueError(
             f"{type(inner).__name__} has no layers of fairseq's transformer: only --kd-lambda can "
-            "distil it, every other --kd-...-weight must be 0"
+            "distill it, every other --kd-...-weight must be 0"
         )
     return found
 

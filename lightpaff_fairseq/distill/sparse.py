@@ -58,19 +58,19 @@ def sparse_divergence(
 
 
 def outcomes(
-    logits_s: Tensor, normaliser: Tensor, probs: Tensor, ids: Tensor
+    logits_s: Tensor, normalizer: Tensor, probs: Tensor, ids: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The student's log-probabilities of k + 1 outcomes; the mass of the last one.
 
     The mass outside is summed up, not taken as 1 - (mass inside), which would cancel.
 
     Args:
-        logits_s: `(n, V)`; normaliser: `(n,)`, their log-sum-exp; probs: `(n, V)`, their softmax,
+        logits_s: `(n, V)`; normalizer: `(n,)`, their log-sum-exp; probs: `(n, V)`, their softmax,
             of which the entries of `ids` are set to 0; ids: `(n, k)`.
     Returns:
         `(n, k + 1)` and `(n, 1)`.
     """
-    inside = logits_s.gather(-1, ids) - normaliser.unsqueeze(-1)
+    inside = logits_s.gather(-1, ids) - normalizer.unsqueeze(-1)
     outside = probs.scatter_(-1, ids, 0.0).sum(-1, keepdim=True)
     outside.clamp_min_(torch.finfo(outside.dtype).tiny)
     return torch.cat([inside, outside.log()], -1), outside

@@ -52,6 +52,6 @@ def _count(arch: str, vocabulary: int) -> int:
     for i in range(vocabulary - symbols.nspecial):
         symbols.add_symbol(f"w{i}")
     task = SimpleNamespace(source_dictionary=symbols, target_dictionary=symbols)
-    with FakeTensorMode():  # shapes without memory; unlike the meta device it lets BERT initialise
+    with FakeTensorMode():  # shapes without memory; unlike the meta device it lets BERT initialize
         model = models.ARCH_MODEL_REGISTRY[arch].build_model(_filled(arch), task)
     return sum(p.numel() for p in model.parameters())

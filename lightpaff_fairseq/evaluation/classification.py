@@ -1,4 +1,4 @@
-"""Classification and regression of sentences: the convention of GLUE on a labelled split.
+"""Classification and regression of sentences: the convention of GLUE on a labeled split.
 
 fairseq has no command that prints these for a checkpoint: `fairseq-validate` prints what the
 checkpoint was told to report in training.
@@ -63,10 +63,10 @@ def evaluate_classification(
     Args:
         models: ratios are relative to the first.
         data: the folder of the task sentence_prediction.
-        subset: name of the split, which must be labelled.
+        subset: name of the split, which must be labeled.
         repeats: runs a model; machines change speed, so the models' runs alternate.
     Raises:
-        ValueError: a file is not a checkpoint of the task, or the split is missing or unlabelled.
+        ValueError: a file is not a checkpoint of the task, or the split is missing or unlabeled.
     """
     rows = [describe_file(model) for model in models]
     loaded = [load(model.path, data, subset) for model in models]

@@ -25,7 +25,7 @@ PER_WORD = Column("ppl/word", "ppl_word", decimals(2))
 
 @dataclass(frozen=True)
 class Corpus:
-    """A binarised split.
+    """A binarized split.
 
     Attributes:
         data, subset: where it is.

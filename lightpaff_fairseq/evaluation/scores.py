@@ -31,7 +31,7 @@ def check_metrics(metrics: Sequence[str]) -> None:
 def score(
     hypotheses: Sequence[str], references: Sequence[Sequence[str]], metrics: Sequence[str]
 ) -> Row:
-    """Scores (0 to 100) of detokenised text.
+    """Scores (0 to 100) of detokenized text.
 
     Args:
         hypotheses: N texts.

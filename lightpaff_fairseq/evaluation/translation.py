@@ -1,4 +1,4 @@
-"""Translation and summarisation: `fairseq-generate` as a user runs it, and what came back."""
+"""Translation and summarization: `fairseq-generate` as a user runs it, and what came back."""
 
 import re
 import statistics
@@ -12,7 +12,7 @@ from .scores import METRICS, check_metrics, score
 from .table import RATIOS, SIZE, Column, decimals
 
 SPEED_COLUMN = Column("sentences/s", "sentences_per_s", decimals(0))
-HYPOTHESIS = re.compile(r"^D-(\d+)\t[^\t]*\t(.*)$")  # D: detokenised; H would be before that
+HYPOTHESIS = re.compile(r"^D-(\d+)\t[^\t]*\t(.*)$")  # D: detokenized; H would be before that
 SPEED = re.compile(r"Translated .*\(([\d.]+) sentences/s")
 
 
@@ -21,7 +21,7 @@ class TranslationSettings:
     """What is translated and how.
 
     Args:
-        data: binarised data, the folder that fairseq-generate gets.
+        data: binarized data, the folder that fairseq-generate gets.
         references: raw texts, one sentence a line, in the order of the split.
         subset: name of the split.
         flags: everything else for fairseq-generate.
@@ -37,7 +37,7 @@ class TranslationSettings:
 
 @dataclass(frozen=True)
 class Output:
-    """One run's detokenised hypotheses, in the order of the split, and sentences a second."""
+    """One run's detokenized hypotheses, in the order of the split, and sentences a second."""
 
     hypotheses: list[str]
     sentences_per_s: float
@@ -110,7 +110,7 @@ def translate(path: Path, settings: TranslationSettings, expected: int) -> Outpu
 
 
 def parse_hypotheses(output: str) -> dict[int, str]:
-    """Sentence number -> best detokenised hypothesis, from the output of fairseq-generate."""
+    """Sentence number -> best detokenized hypothesis, from the output of fairseq-generate."""
     found: dict[int, str] = {}
     for line in output.split("\n"):
         match = HYPOTHESIS.match(line)

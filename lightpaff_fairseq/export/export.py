@@ -80,10 +80,10 @@ def _raise(problems: Sequence[str | None]) -> None:
 def _write_and_compare(request: Request, student: Student, folder: Path) -> Report:
     """Float32 first, whose parity shows that the conversion is right; then what was asked for."""
     module = TARGETS[request.to].load()
-    labelled: list[Sample] = []
+    labeled: list[Sample] = []
     if request.quantization:
         subset = request.subset or SPLIT
-        labelled = split_samples(student, subset, request.sentences, batch=32)
+        labeled = split_samples(student, subset, request.sentences, batch=32)
     module.write(student, folder, None)
     engines = _engines(request, student, folder, SEARCH)
     parity = compare(student, *engines, *_parity_samples(request, student))
@@ -92,7 +92,7 @@ def _write_and_compare(request: Request, student: Student, folder: Path) -> Repo
         return Report(parity)
     module.write(student, folder, request.quantization)
     before, after = (
-        measure(student, engine, labelled, request.remove_bpe)
+        measure(student, engine, labeled, request.remove_bpe)
         for engine in _engines(request, student, folder, Search())
     )
     _check_drop(request, before, after)

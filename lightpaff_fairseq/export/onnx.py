@@ -35,7 +35,7 @@ def write(student: Student, folder: Path, quantization: str | None) -> None:
 
     Args:
         folder: exists.
-        quantization: `int8`: weights, with activations quantised as they come; None: float32.
+        quantization: `int8`: weights, with activations quantized as they come; None: float32.
     """
     path = folder / MODEL
     dictionary = student.task.source_dictionary

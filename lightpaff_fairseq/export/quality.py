@@ -1,4 +1,4 @@
-"""How good a model is on a split, in the task's own measure: what quantisation may cost."""
+"""How good a model is on a split, in the task's own measure: what quantization may cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Quality:
     score: float
 
     def drop_to(self, other: "Quality") -> float:
-        """What is lost from this to `other`: points; of a perplexity, per cent more of it."""
+        """What is lost from this to `other`: points; of a perplexity, percent more of it."""
         if self.name == "ppl":
             return 100 * (other.score / self.score - 1)
         return self.score - other.score
@@ -33,7 +33,7 @@ class Quality:
 def measure(
     student: Student, engine: Engine, samples: Sequence[Sample], remove_bpe: str | None
 ) -> Quality:
-    """Runs a model over labelled samples and scores it; see `score_answers`."""
+    """Runs a model over labeled samples and scores it; see `score_answers`."""
     answers = [engine.run(sample) for sample in samples]
     return score_answers(student, answers, samples, remove_bpe)
 

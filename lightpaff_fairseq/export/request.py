@@ -17,9 +17,9 @@ class Request:
         data: folder of the dictionaries; None: where the checkpoint was trained.
         quantization: of the weights; None: float32.
         subset: split of `data` on which models are compared; None: valid, if it is there.
-        sentences: of it, for the quality of quantised weights; 0: all.
+        sentences: of it, for the quality of quantized weights; 0: all.
         max_drop: the most that they may lose: points of BLEU, accuracy or Pearson's correlation
-            (0 to 100); of a language model per cent of perplexity.
+            (0 to 100); of a language model percent of perplexity.
         remove_bpe: as fairseq's, for BLEU; None: what the dictionary looks like.
         sentencepiece_model: to be put beside the model; None: none.
     """
@@ -39,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found before the folder was put in place; `before`, `after`: quantisation."""
+    """What was found before the folder was put in place; `before`, `after`: quantization."""
 
     parity: Parity
     before: Optional[Quality] = None

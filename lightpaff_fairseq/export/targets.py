@@ -93,7 +93,7 @@ def student_problem(name: str, identity: Identity) -> str | None:
 
 
 def quantization_problem(name: str, quantization: str | None) -> str | None:
-    """Why weights cannot be quantised so, in words; else None."""
+    """Why weights cannot be quantized so, in words; else None."""
     possible = TARGETS[name].quantizations
     if quantization is None or quantization in possible:
         return None

@@ -69,7 +69,7 @@ def full_config(folder: Path, architecture: str) -> dict[str, Any]:
     """The configuration of a folder with the defaults of a class filled in.
 
     Raises:
-        ValueError: it holds what the class refuses, or the weights are quantised.
+        ValueError: it holds what the class refuses, or the weights are quantized.
     """
     kind = getattr(transformers_package(), architecture).config_class
     try:
@@ -80,7 +80,7 @@ def full_config(folder: Path, architecture: str) -> dict[str, Any]:
         ) from error
     if values.get("quantization_config"):
         raise ValueError(
-            f"--from hf {folder}: quantization_config: expected none, found quantised weights; "
+            f"--from hf {folder}: quantization_config: expected none, found quantized weights; "
             "convert the model that they were made of"
         )
     return values

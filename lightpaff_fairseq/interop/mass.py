@@ -1,4 +1,4 @@
-"""The officially released MASS models (summarisation) as checkpoints of fairseq's transformer.
+"""The officially released MASS models (summarization) as checkpoints of fairseq's transformer.
 
 Their file is a bare state dict of fairseq 0.8: query, key and value are one `in_proj`, the
 LayerNorm of the embeddings is called `emb_layer_norm`. Their dictionary is BERT's list of word

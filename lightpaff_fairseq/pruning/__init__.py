@@ -1,1 +1,1 @@
-"""Pruning a teacher into its student while it distils: HomoDistil, arXiv 2302.09632."""
+"""Pruning a teacher into its student while it distills: HomoDistil, arXiv 2302.09632."""

@@ -17,7 +17,7 @@ from .plots import learning, sweep_panel, tradeoff
 from .quality import quality_of, speed_of
 from .runs import Run, stems
 from .style import Style, styles
-from .summary import summarise, summarise_sweep
+from .summary import summarise_sweep, summarize
 from .svg import themed
 from .swatch import swatch
 from .tables import Table, results_table, sweep_table
@@ -102,7 +102,7 @@ def page(runs: Sequence[Run], title: str) -> str:
 def _section(run: Run, anchor: str) -> Section:
     labels = run.labels()
     looks = styles(labels)
-    section = Section(anchor, run, summarise(run.rows), versions=_versions(run.logs.values()))
+    section = Section(anchor, run, summarize(run.rows), versions=_versions(run.logs.values()))
     if run.rows:
         names = stems(run.rows)
         section.results = results_table(run.rows, names)
@@ -159,7 +159,7 @@ def _stage(
 
 
 def _legend(names: Any, looks: dict[str, Style], labels: dict[str, str]) -> list[tuple[str, str]]:
-    return [(swatch(looks[n], themed(looks[n].colour)), labels[n]) for n in names]
+    return [(swatch(looks[n], themed(looks[n].color)), labels[n]) for n in names]
 
 
 def _training(run: Run, name: str, labels: dict[str, str]) -> Training:

@@ -41,7 +41,7 @@ def tradeoff(
             runs = [x for x in row.get(f"{key}_runs", []) if is_number(x)]
             if len(runs) > 1:
                 ends = [min(runs), max(runs)]
-                axes[0].plot(ends, [row[metric.key]] * 2, color=look.colour, alpha=0.5, lw=2)
+                axes[0].plot(ends, [row[metric.key]] * 2, color=look.color, alpha=0.5, lw=2)
             axes[0].plot(row[key], row[metric.key], **_open_marker(look, 10))
         axes[0].set_xscale("log")
         _plain_numbers(axes[0], [row[key] for row in shown])
@@ -61,7 +61,7 @@ def _open_marker(look: Style, size: float) -> dict[str, Any]:
         "marker": look.marker,
         "markersize": size + (3 if look.marker == "*" else 0),
         "markerfacecolor": "none",
-        "markeredgecolor": look.colour,
+        "markeredgecolor": look.color,
         "markeredgewidth": 2,
         "linestyle": "none",
     }
@@ -103,7 +103,7 @@ def _draw(axes: Any, curve: Curve, look: Style) -> None:
     marker = look.marker if len(curve) <= FEW else ""
     axes.plot(
         *(list(curve), list(curve.values())),
-        color=look.colour,
+        color=look.color,
         linestyle=look.line,
         marker=marker,
         markersize=6 if look.marker == "*" else 4,
@@ -136,7 +136,7 @@ def sweep_panel(sweep: Sweep, axis: str, name: str) -> str:
         draw_students(axes[0], found)
         base = [s for s in found if s.label == sweep.base[axis]]
         for point in base:
-            axes[0].axvline(point.mean, color=styles("b")["b"].colour, ls="--", lw=1, label="base")
+            axes[0].axvline(point.mean, color=styles("b")["b"].color, ls="--", lw=1, label="base")
         teacher = sweep.teacher_quality
         if teacher is not None:
             axes[0].axvline(teacher, color=TEXT, ls=":", lw=1.4, label="teacher")
@@ -154,7 +154,7 @@ def draw_students(axes: Any, found: Sequence[Any]) -> None:
     """A line of dots a point, from the bottom up."""
     for i, point in enumerate(found):
         values = list(point.quality.values())
-        axes.plot(values, [i] * len(values), "o", color=styles("b")["b"].colour, alpha=0.6)
+        axes.plot(values, [i] * len(values), "o", color=styles("b")["b"].color, alpha=0.6)
         axes.plot([point.mean], [i], "|", color=TEXT, markersize=14, markeredgewidth=2)
     axes.set_yticks(range(len(found)), [s.label for s in found])
     axes.set_ylim(-0.6, len(found) - 0.4)

@@ -1,13 +1,13 @@
-"""How a model looks: one colour, marker and dash in every plot, readable without colours too."""
+"""How a model looks: one color, marker and dash in every plot, readable without colors too."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# Okabe and Ito's palette for colour-blind readers, without black (the teacher's) and yellow
+# Okabe and Ito's palette for color-blind readers, without black (the teacher's) and yellow
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "<")
 DASHES = ("", "6 2", "2 2")
-TEACHER = "#1b1b1b"  # replaced by the text's colour where the page is dark, see svg.py
+TEACHER = "#1b1b1b"  # replaced by the text's color where the page is dark, see svg.py
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,12 @@ class Style:
     """Of one model.
 
     Attributes:
-        colour: `#rrggbb`.
+        color: `#rrggbb`.
         marker: matplotlib's name of it.
         dash: SVG's stroke-dasharray, in points; empty: solid.
     """
 
-    colour: str
+    color: str
     marker: str
     dash: str
 

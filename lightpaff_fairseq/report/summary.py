@@ -8,7 +8,7 @@ from .quality import Metric, Row, is_number, over_seeds, quality_of, speed_of, u
 from .sweep import Students, Sweep
 
 
-def summarise(rows: Sequence[Row]) -> str:
+def summarize(rows: Sequence[Row]) -> str:
     """The best student against the teacher and against the student without distillation.
 
     Args:

@@ -1,4 +1,4 @@
-"""Figures as SVG: inside a page, with its colours and an explanation, or as a file of their own."""
+"""Figures as SVG: inside a page, with its colors and an explanation, or as a file of their own."""
 
 import io
 import re
@@ -15,7 +15,7 @@ _VARIABLES = {  # what a page may replace, in a dark theme
     TEACHER: "--teacher",
     GRID: "--grid",
     PAPER: "--paper",
-    **{colour: f"--series-{i}" for i, colour in enumerate(COLOURS)},
+    **{color: f"--series-{i}" for i, color in enumerate(COLOURS)},
 }
 _NOT_IN_A_PAGE = (
     (r"<defs>\s*<style.*?</style>\s*</defs>", ""),  # would be the whole page's style
@@ -86,7 +86,7 @@ def inline(made: Any, title: str, description: str, name: str) -> str:
     Args:
         name: different for every figure of the page; it goes before every id.
     Returns:
-        `<svg>` without a size of its own, its colours as CSS variables (`--ink`, `--series-0`, ...)
+        `<svg>` without a size of its own, its colors as CSS variables (`--ink`, `--series-0`, ...)
         that fall back to those of paper.
     """
     text = _drawn(made, "none")
@@ -97,14 +97,14 @@ def inline(made: Any, title: str, description: str, name: str) -> str:
         text = re.sub(pattern, kept, text, flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
-    for colour in _VARIABLES:
-        text = text.replace(colour, themed(colour))
+    for color in _VARIABLES:
+        text = text.replace(color, themed(color))
     return _explained(text, title, description, name)
 
 
-def themed(colour: str) -> str:
-    """A colour as CSS that a page's theme may replace."""
-    return f"var({_VARIABLES[colour]}, {colour})"
+def themed(color: str) -> str:
+    """A color as CSS that a page's theme may replace."""
+    return f"var({_VARIABLES[color]}, {color})"
 
 
 def _drawn(made: Any, paper: str) -> str:

@@ -19,7 +19,7 @@ def swatch(style: Style, variable: str) -> str:
     """An `<svg>` that the reader's eye matches; for other readers it is hidden.
 
     Args:
-        variable: the colour as CSS, for example `var(--series-0, #0072b2)`.
+        variable: the color as CSS, for example `var(--series-0, #0072b2)`.
     """
     dash = f' stroke-dasharray="{style.dash}"' if style.dash else ""
     return (

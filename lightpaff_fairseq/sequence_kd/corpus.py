@@ -1,4 +1,4 @@
-"""A split of binarised parallel data, read and copied as it is on disk.
+"""A split of binarized parallel data, read and copied as it is on disk.
 
 Everything is in numbers of symbols: nothing is turned into text and back, so what the student reads
 is exactly what the teacher wrote.
@@ -38,7 +38,7 @@ class Corpus:
 
     Args:
         place: of the split; impl: fairseq's --dataset-impl, None: found out.
-        dictionaries: of source and target; only text that is not binarised needs them.
+        dictionaries: of source and target; only text that is not binarized needs them.
     Raises:
         ValueError: the split is not there, empty or damaged, or its sides differ in length.
     """

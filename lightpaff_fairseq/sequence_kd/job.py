@@ -99,7 +99,7 @@ def check_flags(cfg: Any, request: Request) -> None:
     if ":" in str(cfg.task.data):
         problems.append(f"{cfg.task.data}: expected one folder of data; run once for each")
     elif not Path(cfg.task.data).is_dir():
-        problems.append(f"{cfg.task.data}: no such folder (expected binarised data)")
+        problems.append(f"{cfg.task.data}: no such folder (expected binarized data)")
     if problems:
         raise ValueError("; ".join(problems))
 

@@ -37,7 +37,7 @@ class MaskedSeq2SeqConfig(FairseqDataclass):
     data: str = field(
         default=MISSING,
         metadata={
-            "help": "folder of binarised monolingual text with its dict.txt; several, separated "
+            "help": "folder of binarized monolingual text with its dict.txt; several, separated "
             "by colons, are used in turn, one an epoch"
         },
     )
@@ -63,7 +63,7 @@ class MaskedSeq2SeqConfig(FairseqDataclass):
         default=0,
         metadata={
             "help": "masks one fragment in every window of so many tokens; 0 = one fragment a "
-            "sample (64: as the released summarisation models)"
+            "sample (64: as the released summarization models)"
         },
     )
     mask_replace: str = field(
@@ -137,7 +137,7 @@ def dictionary_problems(cfg: MaskedSeq2SeqConfig, dictionary: Dictionary, path: 
     if MASK_SYMBOL not in dictionary.indices:
         return [
             f"{path}: no symbol {MASK_SYMBOL}; append the line '{MASK_SYMBOL} 1' to the "
-            "dictionary, then binarise with fairseq-preprocess --srcdict (pre-training and "
+            "dictionary, then binarize with fairseq-preprocess --srcdict (pre-training and "
             "fine-tuning share this dictionary)"
         ]
     shares, ordinary = replace_shares(cfg.mask_replace), Symbols.of(dictionary).ordinary
@@ -205,7 +205,7 @@ class MaskedSeq2SeqTask(FairseqTask):
         logger.info(f"{split}: {len(sizes):,} samples, {sizes.sum():,} tokens from {path}")
 
     def _text(self, path: str, split: str, combine: bool) -> Any:
-        """The binarised sentences of a split."""
+        """The binarized sentences of a split."""
         if os.path.exists(f"{path}.bin") and os.path.getsize(f"{path}.bin") == 0:
             raise ValueError(_empty(split, path))  # numpy cannot map a file of no bytes
         dataset = data_utils.load_indexed_dataset(

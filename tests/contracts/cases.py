@@ -110,7 +110,7 @@ CASES = [
         + ("--max-positions", 64),
         ("--arch", "roberta"),
         ("encoder",),
-        toy.write_labelled,
+        toy.write_labeled,
         predict=classes,
         extra=("--report-mcc",),
         nll="label_loss",

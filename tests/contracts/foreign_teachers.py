@@ -111,7 +111,7 @@ LIGHTCONV = ("--arch", "lightconv", *sizes(BOTH, 16, 2), *KERNELS, *CONVS, *POSI
 MBART_STUDENT = ("--arch", "mbart_large", *sizes(BOTH, 8, 1), *POSITIONS)
 MBART_LARGE = ("--arch", "mbart_large", *sizes(BOTH, 16, 2), *POSITIONS)
 
-parallel, mono, labelled = toy.write_parallel, toy.write_monolingual, toy.write_labelled
+parallel, mono, labeled = toy.write_parallel, toy.write_monolingual, toy.write_labeled
 ROWS = [
     Row("bart, translation", "kd_ss", TRANSLATION, parallel, BART, STUDENT),
     Row("bart, denoising", "kd_ss", DENOISING, mono, BART, STUDENT),
@@ -122,8 +122,8 @@ ROWS = [
     Row("lightconv", "kd_ss", TRANSLATION, parallel, LIGHTCONV, STUDENT),
     Row("roberta, masked", "kd_mlm", MLM, mono, ROBERTA, SMALL_ROBERTA),
     Row("xlm-r, masked", "kd_mlm", XLMR, by_language, ROBERTA, SMALL_ROBERTA),
-    Row("roberta, classes", "kd_lu", LU, labelled, ROBERTA, SMALL_ROBERTA),
-    Row("bart, classes", "kd_lu", BART_LU, labelled, BART, SMALL_ROBERTA),
+    Row("roberta, classes", "kd_lu", LU, labeled, ROBERTA, SMALL_ROBERTA),
+    Row("bart, classes", "kd_lu", BART_LU, labeled, BART, SMALL_ROBERTA),
     Row("gpt, pre-training", "kd_clm", LM, mono, GPT, SMALL_GPT),
     Row("gpt, fine-tuning", "kd_lm", LM, mono, GPT, SMALL_GPT),
 ]

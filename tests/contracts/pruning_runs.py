@@ -12,7 +12,7 @@ from cases import CASES
 NAMES = ("kd_mlm", "kd_clm", "kd_mssm", "kd_lu", "kd_ss")
 BY_NAME = {case.name: case for case in CASES if case.name in NAMES}
 SIZES = {"embed-dim": 16, "ffn-embed-dim": 24, "attention-heads": 4, "layers": 2}
-OPTIMISER = ("--lr", 0.01, "--max-tokens", 60, "--update-epoch-batch-itr", True, "--seed", 3)
+OPTIMIZER = ("--lr", 0.01, "--max-tokens", 60, "--update-epoch-batch-itr", True, "--seed", 3)
 PRUNE = ("--prune-target-width", 0.5, "--prune-multiple", 4, "--prune-interval", 2)
 PRUNE += ("--prune-start", 2, "--prune-end", 8)
 
@@ -43,7 +43,7 @@ class Run:
         kd = ("--criterion", self.case.name, "--kd-teacher", self.teacher)
         start = ("--finetune-from-model", self.teacher)
         task = task or prunable(self.case.task)
-        return (self.data, *task, *self.model, *OPTIMISER, *kd, *start, *flags)
+        return (self.data, *task, *self.model, *OPTIMIZER, *kd, *start, *flags)
 
     def train(self, save_dir, *flags, task=None):
         """The last checkpoint of a training."""

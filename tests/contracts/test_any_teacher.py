@@ -19,7 +19,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "teachers.md"
 
 
 def naive_divergence(row, task, teacher, student, sample):
-    """KL(teacher || student) of the labelled positions, from all logits in float64."""
+    """KL(teacher || student) of the labeled positions, from all logits in float64."""
     predict = classes if row.criterion == "kd_lu" else symbols
     models = [copy.deepcopy(model).double().eval() for model in (teacher, student)]
     with torch.no_grad():

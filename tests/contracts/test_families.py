@@ -74,7 +74,7 @@ def test_adaptive_softmax_takes_the_dense_path_with_the_right_loss(who, tmp_path
     assert isinstance(read, LinearReadout if who == "teacher" else LogitsReadout)
 
 
-def test_regression_distils_the_prediction(tmp_path):
+def test_regression_distills_the_prediction(tmp_path):
     data = LU.data(tmp_path / "data")
     flags = ("--regression-target", "--num-classes", 1, "--report-pearson-and-spearman")
     setting = Setting.__new__(Setting)

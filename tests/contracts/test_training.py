@@ -8,7 +8,7 @@ import toy
 from cases import CASES
 
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
-OPTIMISER = ("--lr", 0.01, "--max-tokens", 60, "--update-epoch-batch-itr", True, "--seed", 3)
+OPTIMIZER = ("--lr", 0.01, "--max-tokens", 60, "--update-epoch-batch-itr", True, "--seed", 3)
 DROPOUT = ("--dropout", 0.3)  # resuming has to restore the random state, too
 
 
@@ -18,7 +18,7 @@ def prepared(tmp_path_factory):
     folders = {}
     for case in CASES:
         folder = tmp_path_factory.mktemp(case.name)
-        cfg = toy.parse(*case.argv(case.data(folder / "data"), *OPTIMISER, teacher=True))
+        cfg = toy.parse(*case.argv(case.data(folder / "data"), *OPTIMIZER, teacher=True))
         torch.manual_seed(5)
         model = tasks.setup_task(cfg.task).build_model(cfg.model)
         folders[case.name] = folder, toy.save_model(folder / "teacher.pt", cfg, model)
@@ -27,7 +27,7 @@ def prepared(tmp_path_factory):
 
 def train(case, prepared, save_dir, *flags):
     folder, teacher = prepared[case.name]
-    argv = case.argv(folder / "data", "--criterion", case.name, "--kd-teacher", teacher, *OPTIMISER)
+    argv = case.argv(folder / "data", "--criterion", case.name, "--kd-teacher", teacher, *OPTIMIZER)
     toy.train(*argv, *DROPOUT, "--save-dir", save_dir, *flags)
     return toy.checkpoint(save_dir / "checkpoint_last.pt")
 
@@ -81,7 +81,7 @@ def test_a_stage_may_start_with_a_teacher_of_another_width(prepared, tmp_path):
     train(case, prepared, tmp_path / "one", "--max-update", 1, *terms)
     folder, _ = prepared["kd_ss"]
     wide = ("--encoder-embed-dim", 24, "--decoder-embed-dim", 24)
-    cfg = toy.parse(*case.argv(folder / "data", *OPTIMISER, *wide, teacher=True))
+    cfg = toy.parse(*case.argv(folder / "data", *OPTIMIZER, *wide, teacher=True))
     model = tasks.setup_task(cfg.task).build_model(cfg.model)
     wider = toy.save_model(tmp_path / "wider.pt", cfg, model)
     start = ("--finetune-from-model", tmp_path / "one" / "checkpoint_last.pt", "--max-update", 1)

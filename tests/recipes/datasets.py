@@ -36,7 +36,7 @@ def labels(names, count):
     return list(itertools.islice(itertools.cycle(names), count))
 
 
-def labelled(folder):
+def labeled(folder):
     for split, count, end in (("train", 400, ".tsv.gz"), ("dev", 9, ".tsv"), ("test", 11, ".tsv")):
         write(folder / f"{split}{end}", labels("01", count), texts(count)[0])
 
@@ -97,8 +97,8 @@ def dialogues(folder):
 
 
 WRITERS = {
-    "sentence_polarity": labelled,
-    "subjectivity": labelled,
+    "sentence_polarity": labeled,
+    "subjectivity": labeled,
     "sick": pairs,
     "sst2": glue_sentences,
     "qqp": glue_pairs,

@@ -183,7 +183,7 @@ def test_regression_and_seeds_have_flags_and_names_of_their_own(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["sick", "dialogsum"])
-def test_unlabelled_text_is_distilled_with_lambda_one(name, tmp_path):
+def test_unlabeled_text_is_distilled_with_lambda_one(name, tmp_path):
     recipe = stubbed(tmp_path, name)
     assert recipe.run(ROOT / "examples" / name / "prepare.sh").returncode == 0
     data = recipe.out / "data"
@@ -196,23 +196,23 @@ def test_unlabelled_text_is_distilled_with_lambda_one(name, tmp_path):
     text = tmp_path / "text"
     text.write_text("one\tyes\ntwo\tno\nthree\tor\n")
     recipe.calls()
-    done = recipe.run(ROOT / "examples" / "unlabelled.sh", ARGUMENT=f"{name} {text}")
+    done = recipe.run(ROOT / "examples" / "unlabeled.sh", ARGUMENT=f"{name} {text}")
     assert done.returncode == 0, done.stderr
     recorded = recipe.calls()
-    cfg = trainings(recorded)["student_unlabelled"]
-    assert cfg.criterion.kd_lambda == 1 and cfg.task.data == f"{recipe.out}/unlabelled"
+    cfg = trainings(recorded)["student_unlabeled"]
+    assert cfg.criterion.kd_lambda == 1 and cfg.task.data == f"{recipe.out}/unlabeled"
     assert cfg.criterion.kd_teacher == f"{recipe.out}/teacher.pt"
     assert cfg.checkpoint.finetune_from_model == f"{recipe.out}/student_kd_kd.pt"
     if name == "sick":
-        labels = recipe.out / "unlabelled" / "label" / "train.label"
+        labels = recipe.out / "unlabeled" / "label" / "train.label"
         assert labels.read_text() == "NEUTRAL\n" * 3
-        assert (recipe.out / "text" / "unlabelled2.train").read_text() == "yes\nno\nor\n"
+        assert (recipe.out / "text" / "unlabeled2.train").read_text() == "yes\nno\nor\n"
     else:
         (argv,) = of(recorded, "lightpaff", "seq-kd")
         args, flags = build_parser().parse_known_args(["seq-kd", *argv])
         assert args.path == f"{recipe.out}/teacher.pt" and str(args.out) == cfg.task.data
         generation = options.get_generation_parser(default_task="translation")
         told = options.parse_args_and_arch(generation, flags)
-        assert told.data == f"{recipe.out}/unlabelled_source" and told.beam == 5
+        assert told.data == f"{recipe.out}/unlabeled_source" and told.beam == 5
         assert told.truncate_source and told.target_lang == "summary"
-        assert len((recipe.out / "text" / "unlabelled.dialogue").read_text().splitlines()) == 3
+        assert len((recipe.out / "text" / "unlabeled.dialogue").read_text().splitlines()) == 3

@@ -9,7 +9,7 @@ from datasets import texts
 from fairseq.data import Dictionary
 from recording import ROOT
 
-STRANGE = "ﬁne ½ Zürich 漢字 \u2028 x²  two  spaces"  # normalisation would change most of it
+STRANGE = "ﬁne ½ Zürich 漢字 \u2028 x²  two  spaces"  # normalization would change most of it
 
 
 def subwords(*arguments, text=""):

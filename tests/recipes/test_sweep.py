@@ -112,7 +112,7 @@ def test_the_grid_of_each_data_set_exists(data_set):
 def recipe(tmp_path_factory):
     """A folder as a recipe leaves it, with models that were not trained."""
     folder = tmp_path_factory.mktemp("recipe")
-    data = toy.write_labelled(folder / "data")
+    data = toy.write_labeled(folder / "data")
     flags = [data, "--task", "sentence_prediction", "--num-classes", 3, "--init-token", 0]
     flags += ["--max-positions", 20, "--batch-size", 20, "--lr", 1e-3, "--max-update", 2]
     flags += ["--lr-scheduler", "polynomial_decay", "--total-num-update", 2, "--optimizer", "adam"]

@@ -83,13 +83,13 @@ CASES = {
     "classes": Case(
         "onnx",
         ("roberta", "sentence_prediction"),
-        toy.write_labelled,
+        toy.write_labeled,
         (*CLASSES, "--num-classes", 3),
     ),
     "regression": Case(
         "onnx",
         ("roberta", "sentence_prediction"),
-        toy.write_labelled,
+        toy.write_labeled,
         (*CLASSES, "--num-classes", 1, "--regression-target"),
     ),
     "masked_lm": Case(

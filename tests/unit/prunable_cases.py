@@ -16,7 +16,7 @@ LM = (toy.write_monolingual, "language_modeling", BLOCKS)
 MASS = (toy.write_monolingual, "masked_seq2seq", (*BLOCKS, *POSITIONS))
 PAIRS = (toy.write_parallel, "translation", POSITIONS)
 CLASSES = (
-    toy.write_labelled,
+    toy.write_labeled,
     "sentence_prediction",
     ("--num-classes", 3, "--init-token", 0, "--max-positions", 40),
 )

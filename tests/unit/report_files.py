@@ -56,10 +56,10 @@ def write_log(path: Path, lines) -> Path:
     return path
 
 
-def training(distils, offset=0.0, task="sentence_prediction"):
+def training(distills, offset=0.0, task="sentence_prediction"):
     lines = start(task)
     for update in range(50, 601, 50):
-        kd = {"kd_loss": 2 / update, "label_loss": 30 / update} if distils else {}
+        kd = {"kd_loss": 2 / update, "label_loss": 30 / update} if distills else {}
         lines.append(inner(update, loss=90 / update + offset, nll_loss=9 / update, **kd))
         if update % 200 == 0:
             lines.append(valid(update, loss=80 / update, accuracy=70 + update / 100 + offset))

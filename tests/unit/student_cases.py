@@ -76,7 +76,7 @@ FAMILIES = {
         criterion="masked_lm",
     ),
     "roberta, classes": Family(
-        toy.write_labelled,
+        toy.write_labeled,
         (*CLASSES, "--max-positions", 40),
         ("--arch", "roberta"),
         ("encoder",),

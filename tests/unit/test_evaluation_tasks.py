@@ -17,7 +17,7 @@ from toy import (
     save_model,
     sentences,
     train,
-    write_labelled,
+    write_labeled,
     write_monolingual,
     write_parallel,
     write_split,
@@ -67,7 +67,7 @@ def one_by_one(data, model, *flags):
 
 
 def test_classes_are_scored_as_one_by_one(tmp_path):
-    data = write_labelled(tmp_path / "data", count=70, classes=2)  # more than one batch
+    data = write_labeled(tmp_path / "data", count=70, classes=2)  # more than one batch
     flags = (*ROBERTA, "--num-classes", 2)
     model = checkpoint(tmp_path / "m.pt", data, *flags)
     code, rows = evaluate("sentence_prediction", data, tmp_path / "m.pt", "--gen-subset", "valid")
@@ -89,7 +89,7 @@ def test_classes_are_scored_as_one_by_one(tmp_path):
 
 
 def test_a_regression_has_correlations(tmp_path, capsys):
-    data = write_labelled(tmp_path / "data", count=20)
+    data = write_labeled(tmp_path / "data", count=20)
     flags = (*ROBERTA, "--num-classes", 1, "--regression-target")
     model = checkpoint(tmp_path / "m.pt", data, *flags)
     code, rows = evaluate("sentence_prediction", data, tmp_path / "m.pt", "--gen-subset", "valid")
@@ -105,8 +105,8 @@ def test_f1_of_three_classes_is_the_mean_over_classes():
 
 
 @pytest.mark.parametrize(("split", "words"), [("dev", "--gen-subset dev"), ("bare", "labels")])
-def test_a_split_that_is_missing_or_unlabelled_is_refused(tmp_path, split, words, capsys):
-    data = write_labelled(tmp_path / "data", count=5)
+def test_a_split_that_is_missing_or_unlabeled_is_refused(tmp_path, split, words, capsys):
+    data = write_labeled(tmp_path / "data", count=5)
     for end in ("bin", "idx"):
         (data / "input0" / f"bare.{end}").write_bytes(
             (data / "input0" / f"valid.{end}").read_bytes()
@@ -117,7 +117,7 @@ def test_a_split_that_is_missing_or_unlabelled_is_refused(tmp_path, split, words
 
 
 def test_sentences_longer_than_the_model_takes_are_refused(tmp_path, capsys):
-    data = write_labelled(tmp_path / "data", count=5)
+    data = write_labeled(tmp_path / "data", count=5)
     checkpoint(tmp_path / "m.pt", data, *ROBERTA, "--num-classes", 3)
     texts = [*sentences(4, seed=1), [*[5] * 40, 2]]
     write_split(data / "input0" / "valid", texts)

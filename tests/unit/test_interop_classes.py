@@ -51,7 +51,7 @@ def test_a_model_tuned_to_other_classes_has_their_names(tmp_path):
 
 
 def test_a_student_has_the_names_of_its_task(tmp_path):
-    data = toy.write_labelled(tmp_path / "data")
+    data = toy.write_labeled(tmp_path / "data")
     (data / "label" / "dict.txt").write_text("bad 3\nsoso 2\ngood 1\n")
     flags = ["--arch", "roberta_tiny", "--task", "sentence_prediction", "--num-classes", 3]
     flags += ["--criterion", "sentence_prediction", "--init-token", 0, "--encoder-layers", 1]

@@ -56,7 +56,7 @@ FOLDERS = {
     "danger": (danger_beside_a_foreign_file, ["pytorch_model.bin: refused", "eval"]),
     "no number": (lambda folder: edit_config(folder, n_embd="abc"), ["config.json", "n_embd"]),
     "no heads": (lambda folder: edit_config(folder, n_head=0), ["cannot load it"]),
-    "quantised": (
+    "quantized": (
         lambda folder: edit_config(folder, quantization_config={"quant_method": "gptq", "bits": 4}),
         ["quantization_config: expected none"],
     ),

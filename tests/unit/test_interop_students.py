@@ -77,7 +77,7 @@ def test_students_compute_the_same_in_their_class(name, tmp_path):
 
 
 def test_a_classifier_takes_its_head_along(tmp_path):
-    data = toy.write_labelled(tmp_path / "data")
+    data = toy.write_labeled(tmp_path / "data")
     flags = ["--arch", "roberta_tiny", *SMALL[:8], "--task", "sentence_prediction"]
     flags += ["--criterion", "sentence_prediction", "--num-classes", 3, "--init-token", 0]
     _, model, _ = toy.build(data, *flags)

@@ -120,8 +120,8 @@ def test_any_source_of_teacher_logits_gives_the_same_loss():
     linear = fused_distillation_loss(student, teacher, target, settings)
     complete = fused_distillation_loss(student, LogitsReadout(teacher.logits()), target, settings)
     lprobs = LogitsReadout(teacher.logits().log_softmax(-1))
-    normalised = fused_distillation_loss(student, lprobs, target, settings)
-    for other in (complete, normalised):
+    normalized = fused_distillation_loss(student, lprobs, target, settings)
+    for other in (complete, normalized):
         torch.testing.assert_close(other.loss, linear.loss, rtol=1e-5, atol=1e-5)
 
 

@@ -135,12 +135,12 @@ def test_a_language_model_is_fine_tuned(data, stripped, tmp_path):
 def classifier(stripped, tmp_path_factory):
     """(data, checkpoint) of the second stage of BERT, with lr 0."""
     folder = tmp_path_factory.mktemp("classifier")
-    labelled = toy.write_labelled(folder / "data")
+    labeled = toy.write_labeled(folder / "data")
     kind = ("--task", "sentence_prediction", "--num-classes", 3, "--init-token", 0)
     kind += ("--arch", "roberta_tiny", "--criterion", "sentence_prediction", "--lr", 0)
     source = ("--finetune-from-model", stripped["roberta_tiny"], "--save-dir", folder)
-    toy.train(labelled, *kind, *RUN, *source)
-    return labelled, folder / "checkpoint_last.pt"
+    toy.train(labeled, *kind, *RUN, *source)
+    return labeled, folder / "checkpoint_last.pt"
 
 
 def test_an_encoder_becomes_a_classifier(stripped, classifier):
@@ -171,10 +171,10 @@ def test_stock_fairseq_evaluates_the_language_model(data, stripped):
 
 
 def test_stock_fairseq_validates_the_classifier(classifier, tmp_path):
-    labelled, trained = classifier
+    labeled, trained = classifier
     path = tmp_path / "classifier.pt"
     assert main(["strip", "--path", str(trained), "--out", str(path)]) == 0
     name = "sentence_prediction"
     flags = ("--task", name, "--criterion", name, "--valid-subset", "valid", "--max-tokens", 500)
-    printed = without_plugin("validate", labelled, "--path", path, *flags)
+    printed = without_plugin("validate", labeled, "--path", path, *flags)
     assert re.search(r"valid .*accuracy [\d.]+", printed)

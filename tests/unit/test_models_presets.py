@@ -128,7 +128,7 @@ def test_the_stock_architecture_of_a_similar_name_is_not_gpt2():
     assert f"{count:,}" in gpt2.__doc__
 
 
-def normalised(x, state, name):
+def normalized(x, state, name):
     return functional.layer_norm(x, x.shape[-1:], state[f"{name}.weight"], state[f"{name}.bias"])
 
 
@@ -143,7 +143,7 @@ def naive_gpt2(state, tokens, heads):
     x = table[tokens] + state["embed_positions.weight"][rows]
     future = torch.ones(length, length, dtype=torch.bool).triu(1)
     for name in sorted({key.rsplit(".self_attn.")[0] for key in state if ".self_attn." in key}):
-        y = normalised(x, state, f"{name}.self_attn_layer_norm")
+        y = normalized(x, state, f"{name}.self_attn_layer_norm")
         q, k, v = (
             linear(y, state, f"{name}.self_attn.{p}_proj").view(length, heads, -1).transpose(0, 1)
             for p in "qkv"
@@ -151,9 +151,9 @@ def naive_gpt2(state, tokens, heads):
         scores = q @ k.transpose(1, 2) / math.sqrt(q.shape[-1])
         mixed = scores.masked_fill(future, -math.inf).softmax(-1) @ v
         x = x + linear(mixed.transpose(0, 1).flatten(1), state, f"{name}.self_attn.out_proj")
-        y = linear(normalised(x, state, f"{name}.final_layer_norm"), state, f"{name}.fc1")
+        y = linear(normalized(x, state, f"{name}.final_layer_norm"), state, f"{name}.fc1")
         x = x + linear(functional.gelu(y), state, f"{name}.fc2")
-    return normalised(x, state, "layer_norm") @ table.T
+    return normalized(x, state, "layer_norm") @ table.T
 
 
 def test_it_computes_gpt2():

@@ -29,7 +29,7 @@ FAMILIES = {
     "language_modeling": (toy.write_monolingual, "transformer_lm_gpt", sizes("decoder"), BLOCKS),
     "translation": (toy.write_parallel, "transformer", sizes("encoder", "decoder"), LANGUAGES),
     "sentence_prediction": (
-        toy.write_labelled,
+        toy.write_labeled,
         "roberta_base",
         (*sizes("encoder"), "--max-positions", 40),
         ("--num-classes", 3, "--init-token", 0, "--criterion", "sentence_prediction"),

@@ -117,12 +117,12 @@ def test_text_stands_out_in_both_themes(browser, page, scheme, tmp_path):
     """The contrast of text, and of every curve, on the paper (WCAG: 4.5 and 3)."""
     script = """<script>onload = () => {
       const style = (e) => getComputedStyle(e);
-      const colours = [...document.querySelectorAll("#run-0 figure path[clip-path]")]
+      const colors = [...document.querySelectorAll("#run-0 figure path[clip-path]")]
         .map((p) => style(p).stroke);
       document.body.dataset.result = JSON.stringify({
         paper: style(document.body).backgroundColor, ink: style(document.body).color,
         soft: style(document.querySelector(".soft")).color,
-        series: [...new Set(colours)],
+        series: [...new Set(colors)],
         grid: style(document.documentElement).getPropertyValue("--grid").trim()});
     }</script></body>"""
     (path := tmp_path / "themed.html").write_text(
@@ -138,13 +138,13 @@ def test_text_stands_out_in_both_themes(browser, page, scheme, tmp_path):
     grid = [int(found["grid"][i : i + 2], 16) for i in (1, 3, 5)]
     series = [c for c in map(numbers, found["series"]) if c and c != grid]
     assert len(series) >= 5
-    for colour in series:
-        assert contrast(luminance(colour), paper) > 2, colour
+    for color in series:
+        assert contrast(luminance(color), paper) > 2, color
 
 
-def numbers(colour):
+def numbers(color):
     """rgb(1, 2, 3) -> [1, 2, 3]"""
-    return [int(x) for x in re.findall(r"\d+", colour)][:3]
+    return [int(x) for x in re.findall(r"\d+", color)][:3]
 
 
 def luminance(rgb):

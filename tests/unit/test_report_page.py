@@ -19,7 +19,7 @@ from report_files import (
 )
 
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.report.summary import summarise
+from lightpaff_fairseq.report.summary import summarize
 
 ROOT = Path(__file__).resolve().parents[2]
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -158,7 +158,7 @@ def test_of_several_seeds_the_mean_counts(tmp_path, capsys):
         path = results[place]["path"].replace(".pt", "_seed2.pt")
         again = {**results[place], "name": f"{results[place]['name']}, seed 2", "path": path}
         results.insert(place + i, {**again, "accuracy": accuracy})
-    found = summarise(results)
+    found = summarize(results)
     assert "The best student, fine-tuning KD," in found, "not the lucky seed of two-stage KD"
     assert "Without distillation it is 76.50 (no KD)" in found and "up to 2 trainings" in found
     page = Page(made(tmp_path, capsys, recipe(tmp_path / "r", results)))

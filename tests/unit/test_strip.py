@@ -235,13 +235,13 @@ def test_plugin_parts_names_what_stock_fairseq_lacks():
     assert plugin_parts(cfg) == ["model mass_tiny", "task masked_seq2seq"]
 
 
-class Colour(enum.Enum):
+class Color(enum.Enum):
     red = 1
 
 
 def test_plain_values():
     nested = Namespace(
-        a=np.float64(0.5), b=(1, Path("x")), c=Colour.red, d=OmegaConf.create({"e": [None, True]})
+        a=np.float64(0.5), b=(1, Path("x")), c=Color.red, d=OmegaConf.create({"e": [None, True]})
     )
     expected = {"a": 0.5, "b": [1, "x"], "c": "red", "d": {"e": [None, True]}}
     found = plain({"top": nested}, "cfg")

@@ -1,9 +1,9 @@
-"""lambda = 1: unlabelled text can be distilled, because labels have neither weight nor gradient."""
+"""lambda = 1: unlabeled text can be distilled, because labels have neither weight nor gradient."""
 
 import pytest
 import torch
 
-from toy import batch, build, parse, save_model, write_labelled, write_parallel
+from toy import batch, build, parse, save_model, write_labeled, write_parallel
 
 BERT = ("--task", "sentence_prediction", "--num-classes", 3, "--criterion", "kd_lu", "--arch",
         "roberta_tiny", "--encoder-layers", 1, "--max-positions", 32)  # fmt: skip
@@ -13,7 +13,7 @@ MASS = ("--task", "translation", "-s", "sv", "-t", "en", "--criterion", "kd_ss",
 
 def make_student(kind, folder, kd_lambda):
     """(kind, model, criterion with another model as its teacher, a batch)."""
-    write, flags = (write_labelled, BERT) if kind == "kd_lu" else (write_parallel, MASS)
+    write, flags = (write_labeled, BERT) if kind == "kd_lu" else (write_parallel, MASS)
     data = write(folder / "data")
     _, teacher, _ = build(data, *flags, "--seed", 5)
     path = save_model(folder / "teacher.pt", parse(data, *flags), teacher)
