@@ -13,8 +13,8 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
-from ..distill.fused import fused_distillation_loss
-from ..distill.losses import LossTerms, dense_distillation_loss
+from ..losses.dense import LossTerms, dense_distillation_loss
+from ..losses.fused import fused_distillation_loss
 from .memory import peak_extra_bytes
 from .peers import PEERS, Problem, check_peers
 from .problem import Inputs, LossProblem, check_sizes, make_inputs

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..distill.divergence import Divergence
+from ..losses.divergences import Divergence
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ..cache.layout import TOP_K, Layout
-from ..distill.divergence import DIVERGENCES, Divergence
-from ..distill.losses import LossSettings
-from ..distill.readout import LinearReadout
-from ..distill.sparse import TopKReadout
+from ..losses.dense import LossSettings
+from ..losses.divergences import DIVERGENCES, Divergence
+from ..losses.top_k import TopKReadout
+from ..models.outputs import LinearReadout
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 

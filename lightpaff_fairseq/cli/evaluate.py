@@ -13,12 +13,7 @@ from ..evaluation.command import read_lines
 from ..evaluation.comparison import Scored, compare, p_value
 from ..evaluation.results import ModelFile, Row
 from ..evaluation.table import Column, format_table
-from ..evaluation.translation import (
-    METRICS,
-    TranslationSettings,
-    columns,
-    evaluate_translation,
-)
+from ..evaluation.translation import METRICS, TranslationSettings, columns, evaluate_translation
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ..distill.layer_map import Pairs, layer_pairs
+from ..losses.layer_map import Pairs, layer_pairs
 
 TIED, NO_NORM = "share_decoder_input_output_embed", "no_decoder_final_norm"
 _TABLES = {"embed_tokens": "decoder_input_dim", "output_projection": "decoder_output_dim"}

@@ -4,11 +4,11 @@ import math
 from collections.abc import Collection
 from typing import List
 
-from ..distill import features
-from ..distill.divergence import DIVERGENCES
-from ..distill.knowledge import KINDS
-from ..distill.record import SIDES
-from ..distill.schedule import TEMPERATURE_SCHEDULES
+from ..losses import features
+from ..losses.divergences import DIVERGENCES
+from ..losses.intermediate import KINDS
+from ..losses.schedules import TEMPERATURE_SCHEDULES
+from ..models.activations import SIDES
 from ..teachers.tail import TAILS
 from .flags import DistillationConfig, divergence, knowledge_weights, names
 

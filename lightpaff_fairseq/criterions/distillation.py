@@ -16,12 +16,12 @@ from typing import Any, Optional
 
 from torch import Tensor, nn
 
-from ..distill.fused import fused_distillation_loss
-from ..distill.knowledge import Knowledge, Masks
-from ..distill.losses import LossSettings, LossTerms, dense_distillation_loss
-from ..distill.readout import LinearReadout, Readout
-from ..distill.schedule import TemperatureSchedule, WeightSchedule
-from ..distill.sparse import TopKReadout
+from ..losses.dense import LossSettings, LossTerms, dense_distillation_loss
+from ..losses.fused import fused_distillation_loss
+from ..losses.intermediate import Knowledge, Masks
+from ..losses.schedules import TemperatureSchedule, WeightSchedule
+from ..losses.top_k import TopKReadout
+from ..models.outputs import LinearReadout, Readout
 from ..teachers.cached import CachedTeacher
 from ..teachers.online import OnlineTeacher
 from .checks import check_config

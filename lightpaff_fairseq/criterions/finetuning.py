@@ -19,9 +19,9 @@ from fairseq.models import FairseqEncoderDecoderModel, FairseqLanguageModel
 from fairseq.models.nat import FairseqNATModel
 from torch import Tensor, nn
 
-from ..distill.losses import soft_loss
-from ..distill.readout import LogitsReadout, Readout, recorded_output
-from ..distill.sparse import TopKReadout
+from ..losses.dense import soft_loss
+from ..losses.top_k import TopKReadout
+from ..models.outputs import LogitsReadout, Readout, recorded_output
 from .distillation import DistillationMixin
 from .flags import DistillationConfig, divergence
 

@@ -5,10 +5,10 @@ from typing import Dict, List, Optional
 
 from fairseq.dataclass import FairseqDataclass
 
-from ..distill import layer_map
-from ..distill.divergence import Divergence
-from ..distill.knowledge import KINDS
-from ..distill.schedule import WeightSchedule, check_weight_schedule
+from ..losses import layer_map
+from ..losses.divergences import Divergence
+from ..losses.intermediate import KINDS
+from ..losses.schedules import WeightSchedule, check_weight_schedule
 
 
 @dataclass

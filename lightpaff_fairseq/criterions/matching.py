@@ -4,9 +4,9 @@ from typing import List
 
 from torch import nn
 
-from ..distill import features, layer_map
-from ..distill.knowledge import KnowledgeSettings, Pairs
-from ..distill.record import SIDES, Stack, check_attentions, check_recordable, stacks
+from ..losses import features, layer_map
+from ..losses.intermediate import KnowledgeSettings, Pairs
+from ..models.activations import SIDES, Stack, check_attentions, check_recordable, stacks
 from .flags import DistillationConfig, knowledge_weights, names
 
 

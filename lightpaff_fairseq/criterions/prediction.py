@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ..distill.readout import Readout, decoder_readout
+from ..models.outputs import Readout, decoder_readout
 from ..teachers.online import mean_of_probabilities
 from .flags import DistillationConfig
 

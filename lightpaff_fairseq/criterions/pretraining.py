@@ -13,8 +13,8 @@ from fairseq.criterions.masked_lm import MaskedLmConfig, MaskedLmLoss
 from fairseq.models import FairseqEncoderModel, FairseqLanguageModel
 from torch import Tensor, nn
 
-from ..distill.readout import Readout, encoder_readout
 from ..models.mass import MassModel
+from ..models.outputs import Readout, encoder_readout
 from .distillation import DistillationMixin
 from .flags import DistillationConfig
 

@@ -7,7 +7,7 @@ from typing import Any
 from fairseq import utils
 from fairseq.logging import metrics
 
-from ..distill.knowledge import KINDS
+from ..losses.intermediate import KINDS
 
 
 def show(

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..cache.layout import VALUES
 from ..cache.reader import REBUILD, CacheReader
-from ..distill.readout import has_raw_logits, is_separable
+from ..models.outputs import has_raw_logits, is_separable
 from ..teachers.cached import CachedTeacher
 from ..teachers.checkpoint import check_lengths, load_teacher
 from ..teachers.online import OnlineTeacher

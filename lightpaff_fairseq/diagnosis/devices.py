@@ -8,9 +8,9 @@ import torch
 from fairseq import ngram_repeat_block
 from fairseq.optim.fused_adam import get_fused_adam_class
 
-from ..distill.fused import fused_distillation_loss
-from ..distill.losses import LossSettings, dense_distillation_loss
-from ..distill.readout import LinearReadout
+from ..losses.dense import LossSettings, dense_distillation_loss
+from ..losses.fused import fused_distillation_loss
+from ..models.outputs import LinearReadout
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}

@@ -9,12 +9,7 @@ import torch
 from torch import Tensor
 
 from ..convert.building import build, fill_in, heads_in, narrower_heads, stand_in_task
-from ..convert.checkpoint import (
-    check_output,
-    read_checkpoint,
-    verify_loads,
-    write_checkpoint,
-)
+from ..convert.checkpoint import check_output, read_checkpoint, verify_loads, write_checkpoint
 from ..convert.layout import Sizes
 from ..convert.strip import plain, stripped_state
 from ..convert.transfer import teacher_tensors, transfer_kept

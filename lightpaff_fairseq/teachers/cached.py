@@ -12,8 +12,8 @@ from ..cache.header import differences
 from ..cache.layout import LPROBS, TOP_K
 from ..cache.reader import REBUILD, CacheReader
 from ..compat.batches import STAND_IN
-from ..distill.readout import LogitsReadout, Readout
-from ..distill.sparse import TopKReadout
+from ..losses.top_k import TopKReadout
+from ..models.outputs import LogitsReadout, Readout
 from .tail import CacheUse, with_tail
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..distill.ensemble import EnsembleReadout
-from ..distill.readout import Readout
+from ..losses.ensemble import EnsembleReadout
+from ..models.outputs import Readout
 
 Read = Callable[[nn.Module, dict[str, Any], Tensor], Readout]
 

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from ..cache.layout import Layout
-from ..distill.readout import ALL
-from ..distill.sparse import NOTHING, TopKReadout
+from ..losses.top_k import NOTHING, TopKReadout
+from ..models.outputs import ALL
 
 TAILS = ("ghost", "drop", "uniform")
 

@@ -8,7 +8,7 @@ from fairseq import tasks
 
 import toy
 from cases import CASES
-from lightpaff_fairseq.distill.readout import LinearReadout, LogitsReadout, decoder_readout
+from lightpaff_fairseq.losses.readout import LinearReadout, LogitsReadout, decoder_readout
 from setting import Setting, assert_same, naive_loss
 
 MLM, LM, LU = (next(c for c in CASES if c.name == n) for n in ("kd_mlm", "kd_lm", "kd_lu"))

@@ -8,9 +8,9 @@ from fairseq.modules import MultiheadAttention
 
 import toy
 from cases import CASES
-from lightpaff_fairseq.distill import knowledge
-from lightpaff_fairseq.distill.knowledge import KINDS, TERMS
-from lightpaff_fairseq.distill.record import Tap, stacks
+from lightpaff_fairseq.losses import intermediate as knowledge
+from lightpaff_fairseq.losses.intermediate import KINDS, TERMS
+from lightpaff_fairseq.losses.record import Tap, stacks
 from setting import Setting
 
 KINDS_OF_USE = {

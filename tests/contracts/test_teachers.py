@@ -9,7 +9,7 @@ from fairseq import tasks
 import toy
 from caching import build_cache, cached, run, sample_of
 from cases import CASES
-from lightpaff_fairseq.distill.divergence import DIVERGENCES
+from lightpaff_fairseq.losses.divergences import DIVERGENCES
 from setting import assert_same
 
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)

@@ -15,7 +15,7 @@ from lightpaff_fairseq.benchmark.peers import PEERS, check_peers
 from lightpaff_fairseq.benchmark.problem import LossProblem
 from lightpaff_fairseq.benchmark.timing import interleaved_times, median_ratio
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.distill.divergence import Divergence
+from lightpaff_fairseq.losses.divergences import Divergence
 
 PROBLEM = LossProblem(
     tokens=10,

@@ -5,16 +5,16 @@ import math
 import pytest
 import torch
 
-from lightpaff_fairseq.distill.divergence import (
+from lightpaff_fairseq.losses.divergences import (
     DIVERGENCES,
     Divergence,
     divergence_of_lprobs,
     value_and_gradient,
 )
-from lightpaff_fairseq.distill.fused import fused_distillation_loss
-from lightpaff_fairseq.distill.losses import LossSettings, dense_distillation_loss
-from lightpaff_fairseq.distill.readout import LinearReadout
-from lightpaff_fairseq.distill.sparse import NOTHING, TopKReadout
+from lightpaff_fairseq.losses.fused import fused_distillation_loss
+from lightpaff_fairseq.losses.losses import LossSettings, dense_distillation_loss
+from lightpaff_fairseq.losses.readout import LinearReadout
+from lightpaff_fairseq.losses.sparse import NOTHING, TopKReadout
 
 N, V, C_S, C_T, K = 19, 13, 5, 7, 4
 KINDS = [

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lightpaff_fairseq.distill import features
+from lightpaff_fairseq.losses import features
 
 B, T, S, H, C, D = 3, 5, 4, 2, 6, 3
 LENGTHS, KEYS = (5, 3, 1), (4, 2, 3)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightpaff_fairseq.distill.layer_map import layer_pairs
+from lightpaff_fairseq.losses.layer_map import layer_pairs
 
 # (map, student layers, teacher layers, pairs counted from 0)
 TABLE = [

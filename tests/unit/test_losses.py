@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lightpaff_fairseq.distill.fused import fused_distillation_loss
-from lightpaff_fairseq.distill.losses import (
+from lightpaff_fairseq.losses.fused import fused_distillation_loss
+from lightpaff_fairseq.losses.losses import (
     LossSettings,
     dense_distillation_loss,
     label_smoothed_nll,
     soft_loss,
 )
-from lightpaff_fairseq.distill.readout import LinearReadout, LogitsReadout
+from lightpaff_fairseq.losses.readout import LinearReadout, LogitsReadout
 
 N, V, C_S, C_T = 23, 17, 5, 7
 

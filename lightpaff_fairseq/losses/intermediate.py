@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..models.activations import Attention, SideTrace, Stack, Tap, stacks
 from . import features
-from .record import Attention, SideTrace, Stack, Tap, stacks
 
 Pairs = tuple[tuple[int, int], ...]
 KINDS = ("embedding", "hidden", "attention", "relation")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .losses import at_least_float32
+from .dense import at_least_float32
 
 # Share of the full weight at a progress from 0 to 1; cosine falls from 1 to 0.
 WEIGHT_SCHEDULES: Mapping[str, Callable[[float], float]] = {

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .losses import at_least_float32
+from .dense import at_least_float32
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

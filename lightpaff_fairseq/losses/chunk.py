@@ -13,9 +13,9 @@ from typing import NamedTuple, Optional
 import torch
 from torch import Tensor
 
-from .divergence import value_and_gradient
-from .losses import LossSettings
-from .sparse import Mix, outcomes, sparse_gradient_
+from .dense import LossSettings
+from .divergences import value_and_gradient
+from .top_k import Mix, outcomes, sparse_gradient_
 
 
 class ChunkSums(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from fairseq.modules import LayerDropModuleList
 from torch import Tensor, nn
 
-from .readout import unwrapped
+from .outputs import unwrapped
 
 SIDES = ("encoder", "decoder", "cross")
 

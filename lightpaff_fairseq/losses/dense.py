@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .divergence import Divergence, divergence_of_lprobs, tempered_lprobs
-from .sparse import TopKReadout, sparse_divergence
+from .divergences import Divergence, divergence_of_lprobs, tempered_lprobs
+from .top_k import TopKReadout, sparse_divergence
 
 FORWARD_KL = Divergence()
 

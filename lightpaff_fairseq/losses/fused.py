@@ -18,10 +18,10 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
+from ..models.outputs import LinearReadout, Readout
 from .chunk import Labels, chunk_loss, smoothing_share
-from .losses import LossSettings, LossTerms, at_least_float32
-from .readout import LinearReadout, Readout
-from .sparse import TopKReadout
+from .dense import LossSettings, LossTerms, at_least_float32
+from .top_k import TopKReadout
 
 Teacher = Readout | TopKReadout
 

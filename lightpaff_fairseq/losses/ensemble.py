@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .losses import at_least_float32
-from .readout import ALL, Readout
+from ..models.outputs import ALL, Readout
+from .dense import at_least_float32
 
 
 @dataclass(frozen=True)

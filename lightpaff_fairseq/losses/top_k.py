@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .divergence import Divergence, divergence_of_lprobs, tempered_lprobs, value_and_gradient
+from .divergences import Divergence, divergence_of_lprobs, tempered_lprobs, value_and_gradient
 
 NOTHING = -1e4  # log of a probability of 0: finite, so that 0 log 0 is 0, and exp(NOTHING) == 0
 ALL = slice(None)
