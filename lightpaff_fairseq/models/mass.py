@@ -11,7 +11,7 @@ from fairseq.models.transformer import TransformerConfig, TransformerDecoderBase
 from fairseq.modules import LearnedPositionalEmbedding
 from torch import Tensor, nn
 
-from .students import PRESETS, Preset, fill
+from .presets import PRESETS, Preset, fill
 
 
 class ExplicitPositions(LearnedPositionalEmbedding):

@@ -13,9 +13,9 @@ from fairseq.models.transformer import TransformerModel
 from omegaconf import OmegaConf
 
 import toy
-from lightpaff_fairseq.models import students
+from lightpaff_fairseq.models import presets as students
 from lightpaff_fairseq.models.mass import MassModel
-from lightpaff_fairseq.models.students import PRESETS
+from lightpaff_fairseq.models.presets import PRESETS
 
 PAD = 1
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}

@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 
 import toy
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.models import bert, gpt2
+from lightpaff_fairseq.models import bert_presets as bert
+from lightpaff_fairseq.models import gpt2
 
 BERT_ARCHS = [f"roberta_{name}" for name in bert.PRESETS]
 GPT2_ARCHS = [f"transformer_lm_gpt2_{name}" for name in gpt2.PRESETS]

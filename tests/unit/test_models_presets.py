@@ -13,7 +13,8 @@ from fairseq.models.roberta import model as roberta
 from fairseq.models.transformer_lm import TransformerLanguageModel
 from torch.nn import functional
 
-from lightpaff_fairseq.models import bert, gpt2
+from lightpaff_fairseq.models import bert_presets as bert
+from lightpaff_fairseq.models import gpt2
 
 BERT_ARCHS = {f"roberta_{name}": preset for name, preset in bert.PRESETS.items()}
 GPT2_ARCHS = {f"transformer_lm_gpt2_{name}": preset for name, preset in gpt2.PRESETS.items()}

@@ -18,7 +18,7 @@ from typing import Any
 
 from fairseq.models.transformer.transformer_legacy import base_architecture
 
-from .architectures import register_on_stock_model, set_defaults
+from .stock_architectures import register_on_stock_model, set_defaults
 
 POSITIONS = 1024
 

@@ -28,7 +28,7 @@ from typing import Any
 
 from fairseq.models.roberta.model import base_architecture
 
-from .architectures import register_on_stock_model, set_defaults
+from .stock_architectures import register_on_stock_model, set_defaults
 
 POSITIONS = 512
 

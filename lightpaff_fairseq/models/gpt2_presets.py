@@ -27,7 +27,7 @@ from typing import Any
 
 from fairseq.models.transformer_lm import base_lm_architecture
 
-from .architectures import register_on_stock_model, set_defaults
+from .stock_architectures import register_on_stock_model, set_defaults
 
 POSITIONS = 1024
 
