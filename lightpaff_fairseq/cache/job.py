@@ -13,8 +13,8 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import open_dict
 
 from ..convert.strip import PRUNABLE
+from ..criterions.config import DistillationConfig
 from ..criterions.distillation import DistillationMixin
-from ..criterions.flags import DistillationConfig
 from ..criterions.teaching import load_teachers
 from .fingerprint import data_fingerprint, file_digest
 from .header import Plan

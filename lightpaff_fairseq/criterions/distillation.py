@@ -24,11 +24,11 @@ from ..losses.top_k import TopKReadout
 from ..models.outputs import LinearReadout, Readout
 from ..teachers.cached import CachedTeacher
 from ..teachers.online import OnlineTeacher
-from .checks import check_config
-from .flags import divergence, weight_schedules
-from .matching import knowledge_settings
+from .config import divergence, weight_schedules
+from .config_checks import check_config
+from .layer_matching import knowledge_settings
+from .metrics import show
 from .prediction import Prediction
-from .shown import show
 from .teaching import cached_teacher, online_teacher, say_if_dense
 
 logger = logging.getLogger(__name__)

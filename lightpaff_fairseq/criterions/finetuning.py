@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from ..losses.dense import soft_loss
 from ..losses.top_k import TopKReadout
 from ..models.outputs import LogitsReadout, Readout, recorded_output
+from .config import DistillationConfig, divergence
 from .distillation import DistillationMixin
-from .flags import DistillationConfig, divergence
 
 
 @dataclass

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..models.outputs import Readout, decoder_readout
 from ..teachers.online import mean_of_probabilities
-from .flags import DistillationConfig
+from .config import DistillationConfig
 
 
 class Prediction:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ..models.mass import MassModel
 from ..models.outputs import Readout, encoder_readout
+from .config import DistillationConfig
 from .distillation import DistillationMixin
-from .flags import DistillationConfig
 
 
 @dataclass

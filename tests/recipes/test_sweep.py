@@ -11,7 +11,7 @@ from recording import ROOT
 
 import toy
 from lightpaff_fairseq.convert.importance import Sample
-from lightpaff_fairseq.criterions.checks import check_config
+from lightpaff_fairseq.criterions.config_checks import check_config
 
 FOLDER = ROOT / "examples" / "kd_revisited"
 sys.path.insert(0, str(FOLDER))

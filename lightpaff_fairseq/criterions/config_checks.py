@@ -10,7 +10,7 @@ from ..losses.intermediate import KINDS
 from ..losses.schedules import TEMPERATURE_SCHEDULES
 from ..models.activations import SIDES
 from ..teachers.tail import TAILS
-from .flags import DistillationConfig, divergence, knowledge_weights, names
+from .config import DistillationConfig, divergence, knowledge_weights, names
 
 
 def check_config(cfg: DistillationConfig) -> None:

@@ -7,7 +7,7 @@ from torch import nn
 from ..losses import features, layer_map
 from ..losses.intermediate import KnowledgeSettings, Pairs
 from ..models.activations import SIDES, Stack, check_attentions, check_recordable, stacks
-from .flags import DistillationConfig, knowledge_weights, names
+from .config import DistillationConfig, knowledge_weights, names
 
 
 def knowledge_settings(
