@@ -15,7 +15,7 @@ from ..export.engines import Engine, Search
 from ..export.quality import score_answers
 from ..export.samples import Sample, split_samples
 from ..export.student import LANGUAGE_MODELING, Student
-from ..teachers.checkpoint import first_difference
+from ..teachers.loading import first_difference
 from .inference_backends import FAIRSEQ, Variant, plan_variants, write_variants
 from .memory import peak_extra_bytes
 from .timing import interleaved_times, median_ratio

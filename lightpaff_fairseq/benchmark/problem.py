@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..cache.layout import TOP_K, Layout
 from ..losses.dense import LossSettings
 from ..losses.divergences import DIVERGENCES, Divergence
 from ..losses.top_k import TopKReadout
 from ..models.outputs import LinearReadout
+from ..teachers.cache.layout import TOP_K, Layout
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 

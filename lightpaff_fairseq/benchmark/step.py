@@ -18,7 +18,7 @@ from fairseq.trainer import Trainer
 from torch import nn
 
 from ..convert.strip import stripped_state
-from ..teachers.checkpoint import load_teacher
+from ..teachers.loading import load_teacher
 from .families import FAMILIES
 from .pruning import MASKED, prune_flags, pruned_ratio, pruning_variants
 from .stored import store

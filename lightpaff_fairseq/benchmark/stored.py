@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cache.block import write_block
-from ..cache.builder import Shard, build, claim, finish
-from ..cache.header import Plan
-from ..cache.job import Request, make_plan
-from ..cache.source import Batching, Source
+from ..teachers.cache.block import write_block
+from ..teachers.cache.builder import Shard, build, claim, finish
+from ..teachers.cache.header import Plan
+from ..teachers.cache.job import Request, make_plan
+from ..teachers.cache.source import Batching, Source
 from .synthetic import SPLIT
 
 

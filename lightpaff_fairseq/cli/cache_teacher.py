@@ -4,10 +4,17 @@ import argparse
 import logging
 from pathlib import Path
 
-from ..cache.builder import Shard, build, check_space, claim, expected_bytes, finish, merge
-from ..cache.job import DEFAULT_K, Request, fairseq_config, make_plan, make_source, request_problems
-from ..cache.reader import CacheReader
 from ..convert.output_file import parent_problem
+from ..teachers.cache.builder import Shard, build, check_space, claim, expected_bytes, finish, merge
+from ..teachers.cache.job import (
+    DEFAULT_K,
+    Request,
+    fairseq_config,
+    make_plan,
+    make_source,
+    request_problems,
+)
+from ..teachers.cache.reader import CacheReader
 
 MEGABYTE = 2**20
 

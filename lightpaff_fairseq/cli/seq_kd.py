@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..cache.builder import Shard
 from ..sequence_kd.choose import BLEU, CHRF, REFERENCE, SCORE, Choice
 from ..sequence_kd.job import Request, check_flags, fairseq_config, make_job
 from ..sequence_kd.output import check_output
 from ..sequence_kd.run import Recipe, assemble, decode
+from ..teachers.cache.builder import Shard
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -10,7 +10,7 @@ from fairseq.trainer import Trainer
 
 from ..diagnosis.provenance import log_provenance
 from ..pruning.layer_norm import MASKED, KeptDimensions, is_masked
-from ..teachers.checkpoint import first_mismatch
+from ..teachers.loading import first_mismatch
 from .launch import check_launch_of
 
 logger = logging.getLogger(__name__)

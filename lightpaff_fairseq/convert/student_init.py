@@ -11,7 +11,7 @@ from fairseq.modules import SinusoidalPositionalEmbedding
 from fairseq.tasks import FairseqTask
 from torch import Tensor
 
-from ..teachers.checkpoint import first_mismatch
+from ..teachers.loading import first_mismatch
 from .building import build, fill_in, heads_in, narrower_heads
 from .checkpoint import check_output, read_checkpoint, verify_loads, write_checkpoint
 from .importance import MEASURES, Sample, importances, magnitudes, nothing

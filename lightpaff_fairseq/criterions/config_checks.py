@@ -9,7 +9,7 @@ from ..losses.divergences import DIVERGENCES
 from ..losses.intermediate import KINDS
 from ..losses.schedules import TEMPERATURE_SCHEDULES
 from ..models.activations import SIDES
-from ..teachers.tail import TAILS
+from ..teachers.cache.tail import TAILS
 from .config import DistillationConfig, divergence, knowledge_weights, names
 
 

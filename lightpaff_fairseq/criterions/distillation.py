@@ -22,6 +22,7 @@ from ..losses.intermediate import Knowledge, Masks
 from ..losses.schedules import TemperatureSchedule, WeightSchedule
 from ..losses.top_k import TopKReadout
 from ..models.outputs import LinearReadout, Readout
+from ..teachers.base import cached_teacher, online_teacher, say_if_dense
 from ..teachers.cached import CachedTeacher
 from ..teachers.online import OnlineTeacher
 from .config import divergence, weight_schedules
@@ -29,7 +30,6 @@ from .config_checks import check_config
 from .layer_matching import knowledge_settings
 from .metrics import show
 from .prediction import Prediction
-from .teaching import cached_teacher, online_teacher, say_if_dense
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from fairseq import utils
 from numpy.typing import NDArray
 from torch import nn
 
-from ..cache.fingerprint import sample_sizes
-from ..cache.source import Batching, batches
+from ..teachers.cache.fingerprint import sample_sizes
+from ..teachers.cache.source import Batching, batches
 from .corpus import Corpus, Symbols, checksum
 from .store import Answer, Hypothesis
 

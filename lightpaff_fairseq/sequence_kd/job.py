@@ -15,10 +15,10 @@ from fairseq.sequence_generator import SequenceGenerator
 from omegaconf import OmegaConf
 from torch import nn
 
-from ..cache.fingerprint import file_digest, split_fingerprint, task_flags
-from ..cache.job import load_split
-from ..cache.source import batching_of
-from ..teachers.checkpoint import load_teacher
+from ..teachers.cache.fingerprint import file_digest, split_fingerprint, task_flags
+from ..teachers.cache.job import load_split
+from ..teachers.cache.source import batching_of
+from ..teachers.loading import load_teacher
 from .choose import REFERENCE, Choice
 from .corpus import Corpus, Place
 from .decode import Decoder, Search

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cache.header import PLAN, differences, is_free
 from ..convert.output_file import write_json
+from ..teachers.cache.header import PLAN, differences, is_free
 
 FORMAT, VERSION = "lightpaff hypotheses", 1
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..cache.builder import Shard
 from ..convert.output_folder import folder_beside
+from ..teachers.cache.builder import Shard
 from .choose import Choice, Chooser, similarity
 from .corpus import checksum
 from .decode import Decoder

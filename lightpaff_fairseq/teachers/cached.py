@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..cache.fingerprint import data_fingerprint, text_checksums
-from ..cache.header import differences
-from ..cache.layout import LPROBS, TOP_K
-from ..cache.reader import REBUILD, CacheReader
 from ..compat.batches import STAND_IN
 from ..losses.top_k import TopKReadout
 from ..models.outputs import LogitsReadout, Readout
-from .tail import CacheUse, with_tail
+from .cache.fingerprint import data_fingerprint, text_checksums
+from .cache.header import differences
+from .cache.layout import LPROBS, TOP_K
+from .cache.reader import REBUILD, CacheReader
+from .cache.tail import CacheUse, with_tail
 
 
 class CachedTeacher:

@@ -110,7 +110,7 @@ def test_few_files_are_mapped_at_a_time(settings, caches, monkeypatch):
     case = next(c for c in CASES if c.name == "kd_ss")
     setting = settings(case)
     want = run(setting, cached(setting, caches(case)), 1, range(37))
-    monkeypatch.setattr("lightpaff_fairseq.cache.reader.MAPPED", 1)
+    monkeypatch.setattr("lightpaff_fairseq.teachers.cache.reader.MAPPED", 1)
     criterion = cached(setting, caches(case))
     assert_same(run(setting, criterion, 1, range(37)), want, 1e-7)
     blocks = criterion._teacher.reader._open.values()
@@ -120,7 +120,7 @@ def test_few_files_are_mapped_at_a_time(settings, caches, monkeypatch):
 @BY_NAME
 def test_no_teacher_is_loaded_and_nothing_is_saved(settings, caches, case, monkeypatch):
     setting, folder = settings(case), caches(case)
-    monkeypatch.setattr("lightpaff_fairseq.criterions.teaching.load_teacher", None)
+    monkeypatch.setattr("lightpaff_fairseq.teachers.base.load_teacher", None)
     criterion = cached(setting, folder)
     run(setting, criterion)
     assert not list(criterion.parameters()) and not criterion.state_dict()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lightpaff_fairseq.cache.block import Block, Item, write_block
-from lightpaff_fairseq.cache.layout import DEEPEST, LPROBS, STEPS, TOP_K, VALUES, Layout
+from lightpaff_fairseq.teachers.cache.block import Block, Item, write_block
+from lightpaff_fairseq.teachers.cache.layout import DEEPEST, LPROBS, STEPS, TOP_K, VALUES, Layout
 
 BOUND = DEEPEST / STEPS / 2  # of a logarithm: half a step
 

@@ -13,7 +13,7 @@ import toy
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.convert.checkpoint import read_checkpoint
 from lightpaff_fairseq.convert.released import renew
-from lightpaff_fairseq.teachers.checkpoint import load_teacher
+from lightpaff_fairseq.teachers.loading import load_teacher
 
 
 def sizes(*sides):

@@ -6,13 +6,13 @@ from typing import Any
 
 from torch import nn
 
-from ..cache.layout import VALUES
-from ..cache.reader import REBUILD, CacheReader
 from ..models.outputs import has_raw_logits, is_separable
-from ..teachers.cached import CachedTeacher
-from ..teachers.checkpoint import check_lengths, load_teacher
-from ..teachers.online import OnlineTeacher
-from ..teachers.tail import CacheUse
+from .cache.layout import VALUES
+from .cache.reader import REBUILD, CacheReader
+from .cache.tail import CacheUse
+from .cached import CachedTeacher
+from .loading import check_lengths, load_teacher
+from .online import OnlineTeacher
 
 logger = logging.getLogger(__name__)
 

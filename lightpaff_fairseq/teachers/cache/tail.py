@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..cache.layout import Layout
-from ..losses.top_k import NOTHING, TopKReadout
-from ..models.outputs import ALL
+from ...losses.top_k import NOTHING, TopKReadout
+from ...models.outputs import ALL
+from .layout import Layout
 
 TAILS = ("ghost", "drop", "uniform")
 

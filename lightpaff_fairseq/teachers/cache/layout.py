@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..losses.dense import at_least_float32
+from ...losses.dense import at_least_float32
 
 Records = NDArray[Any]
 

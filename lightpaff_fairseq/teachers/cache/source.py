@@ -11,7 +11,7 @@ from fairseq.tasks import FairseqTask
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..models.outputs import Readout
+from ...models.outputs import Readout
 from .block import Item
 from .fingerprint import sample_sizes, text_checksums
 from .layout import Layout

@@ -12,10 +12,10 @@ from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import open_dict
 
-from ..convert.strip import PRUNABLE
-from ..criterions.config import DistillationConfig
-from ..criterions.distillation import DistillationMixin
-from ..criterions.teaching import load_teachers
+from ...convert.strip import PRUNABLE
+from ...criterions.config import DistillationConfig
+from ...criterions.distillation import DistillationMixin
+from ..base import load_teachers
 from .fingerprint import data_fingerprint, file_digest
 from .header import Plan
 from .layout import LPROBS, TOP_K, VALUES, Layout
