@@ -18,10 +18,10 @@ from typing import Any, Optional
 
 import lightpaff_fairseq
 from grid import Point, Values, key, named, points, with_shapes
+from lightpaff_fairseq.checkpoints.importance import Sample
+from lightpaff_fairseq.checkpoints.output_file import write_text
+from lightpaff_fairseq.checkpoints.student_init import StudentInit, init_student
 from lightpaff_fairseq.cli.main import main as lightpaff
-from lightpaff_fairseq.convert.importance import Sample
-from lightpaff_fairseq.convert.output_file import write_text
-from lightpaff_fairseq.convert.student_init import StudentInit, init_student
 from lightpaff_fairseq.teachers.cache.header import HEADER
 from training import train
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..convert.output_file import replacing
+from ..checkpoints.output_file import replacing
 from .loss import Row, benchmark_loss
 from .problem import LossProblem
 

@@ -11,7 +11,7 @@ from fairseq import options, tasks
 from fairseq.data import Dictionary, indexed_dataset
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-from ..convert.strip import stripped_state
+from ..checkpoints.strip import stripped_state
 from ..export.student import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION
 from .synthetic import SPLIT, write_corpus
 

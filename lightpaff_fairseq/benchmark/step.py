@@ -17,7 +17,7 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.trainer import Trainer
 from torch import nn
 
-from ..convert.strip import stripped_state
+from ..checkpoints.strip import stripped_state
 from ..teachers.loading import load_teacher
 from .families import FAMILIES
 from .pruning import MASKED, prune_flags, pruned_ratio, pruning_variants

@@ -19,7 +19,7 @@ from ..benchmark.curves import (
 from ..benchmark.loss import OPTIONAL, benchmark_loss
 from ..benchmark.problem import DTYPES, LossProblem
 from ..benchmark.tables import problem_line, table
-from ..convert.output_file import file_problem
+from ..checkpoints.output_file import file_problem
 from .benchmark_run import add_common, machine, prepare, write_report
 
 PLOT_SUFFIXES = (".svg", ".png", ".pdf")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..benchmark.timing import CLOCKS
-from ..convert.output_file import file_problem, write_json
+from ..checkpoints.output_file import file_problem, write_json
 
 
 def add_common(parser: argparse.ArgumentParser, sizes: dict[str, tuple[int, str]]) -> None:

@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from ..convert.output_file import parent_problem
+from ..checkpoints.output_file import parent_problem
 from ..teachers.cache.builder import Shard, build, check_space, claim, expected_bytes, finish, merge
 from ..teachers.cache.job import (
     DEFAULT_K,

@@ -135,7 +135,7 @@ def _to_fairseq(args: argparse.Namespace, kind: str, place: Path, out: Path) -> 
 
 
 def _to_hf(args: argparse.Namespace, place: Path, out: Path) -> int:
-    from ..convert.output_folder import OutputFolder, new_folder
+    from ..checkpoints.output_folder import OutputFolder, new_folder
     from ..export import huggingface
     from ..interop.from_hf import MARKS
     from ..interop.parity import TOLERANCE

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..convert.output_file import file_problem, write_json
+from ..checkpoints.output_file import file_problem, write_json
 from ..evaluation import classification, language_modeling
 from ..evaluation.command import read_lines
 from ..evaluation.comparison import Scored, compare, p_value

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from textwrap import fill
 
-from ..convert.building import fill_in
-from ..convert.checkpoint import read_checkpoint
+from ..checkpoints.building import fill_in
+from ..checkpoints.reading import read_checkpoint
 from ..pruning.files import described, load_model
 from ..pruning.groups import whole_heads
 from ..pruning.plan import Plan, make_plan

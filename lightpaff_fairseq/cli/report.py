@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from ..convert.output_file import file_problem, write_text
+from ..checkpoints.output_file import file_problem, write_text
 from ..report.logs import Log
 from ..report.page import page
 from ..report.plots import kl_sparsity

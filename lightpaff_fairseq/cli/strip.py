@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..convert.strip import strip_checkpoint
+from ..checkpoints.strip import strip_checkpoint
 from .checkpoint_files import add_files, megabytes
 
 

@@ -10,7 +10,7 @@ from fairseq.tasks import FairseqTask
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from .strip import plain, stock_config
+from ..checkpoints.strip import plain, stock_config
 
 MEASURES = ("magnitude", "importance", "first")
 

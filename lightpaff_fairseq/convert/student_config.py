@@ -11,8 +11,8 @@ import fairseq.models as models
 from fairseq import options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
+from ..checkpoints.strip import stock_criterion
 from .layout import value_of
-from .strip import stock_criterion
 
 # Models between which weights carry over have the same entry; it names their sides.
 FAMILIES = {

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 from fairseq import criterions, tasks
 from omegaconf import MISSING
 
-from ..convert.strip import PRUNABLE, stock_criterion
+from ..checkpoints.strip import PRUNABLE, stock_criterion
 from ..tasks.pruning import PruningConfig, PruningMixin
 from .architectures import architecture_section
 from .registry import ours, table

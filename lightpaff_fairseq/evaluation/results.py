@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..convert.checkpoint import read_checkpoint
+from ..checkpoints.reading import read_checkpoint
 
 MEGABYTE = 10**6
 BUFFERS = (".version", "._float_tensor")  # in fairseq's state dicts, but no parameters

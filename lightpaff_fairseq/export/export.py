@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..convert.output_folder import OutputFolder, new_folder
+from ..checkpoints.output_folder import OutputFolder, new_folder
 from ..interop.pieces import pieces_problem
 from .card import RECORD, write_card
 from .engines import Engine, Search, fairseq_engine, limited

@@ -6,7 +6,7 @@ from typing import Optional
 
 import torch
 
-from ..convert.building import build, heads_in
+from ..checkpoints.building import build, heads_in
 from ..interop import parity, to_hf
 from ..interop.from_hf import RECORD
 from ..interop.ours import read

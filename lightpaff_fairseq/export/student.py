@@ -7,8 +7,8 @@ from typing import Any
 from fairseq import checkpoint_utils, models
 from fairseq.data import Dictionary
 
-from ..convert.checkpoint import read_checkpoint
-from ..convert.strip import stripped_state
+from ..checkpoints.reading import read_checkpoint
+from ..checkpoints.strip import stripped_state
 
 TRANSLATION, LANGUAGE_MODELING = "translation", "language_modeling"
 CLASSIFICATION, MASKED_LM = "sentence_prediction", "masked_lm"

@@ -11,9 +11,9 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from ..convert.building import build, heads_in, writable
-from ..convert.checkpoint import verify_loads, write_checkpoint
-from ..convert.strip import stripped_state
+from ..checkpoints.building import build, heads_in, writable
+from ..checkpoints.reading import verify_loads, write_checkpoint
+from ..checkpoints.strip import stripped_state
 
 CRITERIONS = {"masked_lm": "masked_lm", "sentence_prediction": "sentence_prediction"}
 

@@ -9,7 +9,7 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
-from ..convert.output_folder import OutputFolder, new_folder
+from ..checkpoints.output_folder import OutputFolder, new_folder
 from . import bert, checkpoint, labels
 from .encoding import SETTINGS, check_encoding, write_encoding
 from .families import find_family

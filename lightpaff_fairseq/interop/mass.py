@@ -16,7 +16,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
-from ..convert.output_folder import OutputFolder, new_folder
+from ..checkpoints.output_folder import OutputFolder, new_folder
 from . import checkpoint
 from .encoding import SETTINGS
 from .from_hf import MARKS, MODEL, Converted

@@ -8,8 +8,8 @@ from typing import Any, Optional
 from fairseq.data import Dictionary
 from torch import Tensor
 
-from ..convert.building import fill_in
-from ..convert.checkpoint import read_checkpoint
+from ..checkpoints.building import fill_in
+from ..checkpoints.reading import read_checkpoint
 from ..convert.layout import value_of
 from . import checkpoint
 from .from_hf import ORIGIN, RECORD

@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from ..convert.building import build, heads_in
+from ..checkpoints.building import build, heads_in
 from . import checkpoint
 
 TOLERANCE = 1e-3  # of a logit; what is measured is two orders less

@@ -11,8 +11,8 @@ import fairseq.models as models
 import torch
 from torch import Tensor
 
+from ..checkpoints.strip import plain
 from ..convert.layout import value_of
-from ..convert.strip import plain
 from . import checkpoint, labels
 from .derive import derive
 from .families import IMPORTED

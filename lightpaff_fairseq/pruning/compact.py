@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..convert.building import build, fill_in, heads_in, narrower_heads, stand_in_task
-from ..convert.checkpoint import check_output, read_checkpoint, verify_loads, write_checkpoint
+from ..checkpoints.building import build, fill_in, heads_in, narrower_heads, stand_in_task
+from ..checkpoints.reading import check_output, read_checkpoint, verify_loads, write_checkpoint
+from ..checkpoints.strip import plain, stripped_state
 from ..convert.layout import Sizes
-from ..convert.strip import plain, stripped_state
 from ..convert.transfer import teacher_tensors, transfer_kept
 from .files import load_model, pruning_state
 from .layer_norm import KEPT

@@ -6,9 +6,9 @@ from typing import Any
 
 import fairseq.models as models
 
-from ..convert.building import build, heads_in, stand_in_task
+from ..checkpoints.building import build, heads_in, stand_in_task
+from ..checkpoints.strip import plain, stock_architecture
 from ..convert.layout import value_of
-from ..convert.strip import plain, stock_architecture
 from .layer_norm import is_masked
 from .pruner import make_model_maskable
 

@@ -9,7 +9,7 @@ from fairseq import models
 from fairseq.modules import SinusoidalPositionalEmbedding
 from torch import nn
 
-from ..convert.building import fill_in, writable
+from ..checkpoints.building import fill_in, writable
 from ..convert.layout import Layout, Sizes, plan_layout, value_of
 from ..convert.student_config import FAMILIES
 from .groups import Groups, find_groups, kept_size

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from fairseq.data import data_utils, indexed_dataset
 
-from ..convert.output_folder import OutputFolder, put_in_place
+from ..checkpoints.output_folder import OutputFolder, put_in_place
 from .corpus import Corpus, Place, Symbols, checksum, copy_the_rest
 
 REPORT = "seq_kd.json"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..convert.output_file import write_json
+from ..checkpoints.output_file import write_json
 from ..teachers.cache.header import PLAN, differences, is_free
 
 FORMAT, VERSION = "lightpaff hypotheses", 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..convert.output_folder import folder_beside
+from ..checkpoints.output_folder import folder_beside
 from ..teachers.cache.builder import Shard
 from .choose import Choice, Chooser, similarity
 from .corpus import checksum

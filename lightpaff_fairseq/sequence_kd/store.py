@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..convert.output_file import replacing
+from ..checkpoints.output_file import replacing
 from .corpus import Symbols
 
 DAMAGED = (OSError, ValueError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)

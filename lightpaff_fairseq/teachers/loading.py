@@ -12,7 +12,7 @@ from fairseq.tasks import FairseqTask
 from omegaconf import OmegaConf, open_dict
 from torch import nn
 
-from ..convert.checkpoint import read_checkpoint
+from ..checkpoints.reading import read_checkpoint
 
 logger = logging.getLogger(__name__)
 

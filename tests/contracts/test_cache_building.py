@@ -10,8 +10,8 @@ import torch
 import toy
 from caching import build_cache, cached, run, sample_of, use_error
 from cases import CASES
+from lightpaff_fairseq.checkpoints import output_file
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.convert import output_file
 from lightpaff_fairseq.teachers.cache import builder
 
 SS, LU = (next(c for c in CASES if c.name == n) for n in ("kd_ss", "kd_lu"))

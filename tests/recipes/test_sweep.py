@@ -10,7 +10,7 @@ from fairseq import options
 from recording import ROOT
 
 import toy
-from lightpaff_fairseq.convert.importance import Sample
+from lightpaff_fairseq.checkpoints.importance import Sample
 from lightpaff_fairseq.criterions.config_checks import check_config
 
 FOLDER = ROOT / "examples" / "kd_revisited"

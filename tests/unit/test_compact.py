@@ -6,8 +6,8 @@ from fairseq import checkpoint_utils
 from prunable_cases import CASES, PAIRS, Prunable, build
 
 import toy
+from lightpaff_fairseq.checkpoints.reading import read_checkpoint
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.convert.checkpoint import read_checkpoint
 from lightpaff_fairseq.pruning import compact as module
 from lightpaff_fairseq.pruning.compact import compact_checkpoint
 from lightpaff_fairseq.pruning.layer_norm import KEPT, KeptDimensions

@@ -5,8 +5,13 @@ import os
 
 import pytest
 
-from lightpaff_fairseq.convert.output_file import file_problem, replacing, write_json, write_text
-from lightpaff_fairseq.convert.output_folder import OutputFolder, new_folder
+from lightpaff_fairseq.checkpoints.output_file import (
+    file_problem,
+    replacing,
+    write_json,
+    write_text,
+)
+from lightpaff_fairseq.checkpoints.output_folder import OutputFolder, new_folder
 
 
 class Interrupted(BaseException):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lightpaff_fairseq.convert.output_folder import OutputFolder, new_folder
+from lightpaff_fairseq.checkpoints.output_folder import OutputFolder, new_folder
 
 MARK = "mark.json"
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightpaff_fairseq.convert.layout import Layout, Sizes
+from lightpaff_fairseq.checkpoints.layout import Layout, Sizes
 from lightpaff_fairseq.pruning.importance import Importance, unit_sums
 from lightpaff_fairseq.pruning.schedule import Schedule, update_number
 from lightpaff_fairseq.pruning.selection import select_units, units_left

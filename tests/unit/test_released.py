@@ -10,9 +10,9 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from old_checkpoints import old_args, save_old
 
 import toy
+from lightpaff_fairseq.checkpoints.reading import read_checkpoint
+from lightpaff_fairseq.checkpoints.released import renew
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.convert.checkpoint import read_checkpoint
-from lightpaff_fairseq.convert.released import renew
 from lightpaff_fairseq.teachers.loading import load_teacher
 
 

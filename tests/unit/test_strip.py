@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 
 import toy
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.convert import checkpoint as files
-from lightpaff_fairseq.convert.strip import (
+from lightpaff_fairseq.checkpoints import reading as checkpoint as files
+from lightpaff_fairseq.checkpoints.strip import (
     plain,
     plugin_parts,
     stock_architecture,

@@ -18,7 +18,7 @@ from typing import Any, Optional
 import numpy as np
 from numpy.typing import NDArray
 
-from ...convert.output_file import replacing
+from ...checkpoints.output_file import replacing
 from .layout import Layout, Records
 
 MAGIC = b"LPTCACHE"

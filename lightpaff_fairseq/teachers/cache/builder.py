@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from ...convert.output_file import replacing, write_text
+from ...checkpoints.output_file import replacing, write_text
 from .block import HEAD, INDEX, Block, write_block
 from .header import (
     HEADER,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from ...convert.strip import PRUNABLE
+from ...checkpoints.strip import PRUNABLE
 
 # of the tasks that distillation knows; none changes a sample's text or labels
 IRRELEVANT = (

@@ -12,7 +12,7 @@ from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import open_dict
 
-from ...convert.strip import PRUNABLE
+from ...checkpoints.strip import PRUNABLE
 from ...criterions.config import DistillationConfig
 from ...criterions.distillation import DistillationMixin
 from ..base import load_teachers

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..pruning.layer_norm import MASKED, is_masked
 from .building import build, heads_in
+from .legacy import renew
 from .output_file import file_problem, replacing
-from .released import renew
 
 UNREADABLE = (RuntimeError, EOFError, OSError, pickle.UnpicklingError, UnicodeDecodeError)
 
