@@ -10,7 +10,7 @@ from fairseq.data import Dictionary
 from omegaconf import OmegaConf, open_dict
 from torch import Tensor
 
-from ..convert.layout import Layout, value_of
+from ..pruning.sizes import Layout, value_of
 
 _TABLES = (
     "encoder.embed_tokens.weight",

@@ -4,7 +4,7 @@ import argparse
 import logging
 
 from ..pruning.compact import compact_checkpoint
-from ..pruning.files import described
+from ..pruning.masked_checkpoint import described
 from .checkpoint_files import add_files, megabytes
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from ..convert.importance import MEASURES, Sample
-from ..convert.student_init import StudentInit, init_student
+from ..pruning.init_student import StudentInit, init_student
+from ..pruning.one_shot import MEASURES, Sample
 
 DESCRIPTION = (
     "Writes a checkpoint in which a student starts from its teacher's weights: some layers of "

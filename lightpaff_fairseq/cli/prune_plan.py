@@ -8,8 +8,8 @@ from textwrap import fill
 
 from ..checkpoints.building import fill_in
 from ..checkpoints.reading import read_checkpoint
-from ..pruning.files import described, load_model
-from ..pruning.groups import whole_heads
+from ..pruning.axes import whole_heads
+from ..pruning.masked_checkpoint import described, load_model
 from ..pruning.plan import Plan, make_plan
 from ..pruning.target import WAYS, Target
 

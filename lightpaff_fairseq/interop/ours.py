@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..checkpoints.building import fill_in
 from ..checkpoints.reading import read_checkpoint
-from ..convert.layout import value_of
+from ..pruning.sizes import value_of
 from . import checkpoint
 from .from_hf import ORIGIN, RECORD
 from .naming import about

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.strip import plain
-from ..convert.layout import value_of
+from ..pruning.sizes import value_of
 from . import checkpoint, labels
 from .derive import derive
 from .families import IMPORTED

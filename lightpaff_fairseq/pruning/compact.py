@@ -11,11 +11,11 @@ from torch import Tensor
 from ..checkpoints.building import build, fill_in, heads_in, narrower_heads, stand_in_task
 from ..checkpoints.reading import check_output, read_checkpoint, verify_loads, write_checkpoint
 from ..checkpoints.strip import plain, stripped_state
-from ..convert.layout import Sizes
-from ..convert.transfer import teacher_tensors, transfer_kept
-from .files import load_model, pruning_state
 from .layer_norm import KEPT
+from .masked_checkpoint import load_model, pruning_state
 from .plan import Plan, plan_for
+from .sizes import Sizes
+from .transfer import teacher_tensors, transfer_kept
 
 TOLERANCE = 1e-5  # of the largest output
 

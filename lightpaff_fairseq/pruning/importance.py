@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..convert.width import FREE
-from .groups import Axes, shaped
+from .axes import Axes, shaped
+from .width import FREE
 
 KINDS = ("sensitivity", "platon", "magnitude")
 Units = dict[str, Tensor]  # `(members,)` a group

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .groups import Axes, Groups, kind_of, shaped
+from .axes import Axes, Groups, kind_of, shaped
 from .layer_norm import KeptDimensions
-from .weights import Weight
+from .optimizer_weights import Weight
 
 
 @dataclass

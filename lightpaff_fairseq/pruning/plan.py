@@ -10,9 +10,9 @@ from fairseq.modules import SinusoidalPositionalEmbedding
 from torch import nn
 
 from ..checkpoints.building import fill_in, writable
-from ..convert.layout import Layout, Sizes, plan_layout, value_of
-from ..convert.student_config import FAMILIES
-from .groups import Groups, find_groups, kept_size
+from .axes import Groups, find_groups, kept_size
+from .sizes import Layout, Sizes, plan_layout, value_of
+from .student_config import FAMILIES
 from .target import Target, nearest, parameters_in, ratios
 
 _SIZE_NAMES = {

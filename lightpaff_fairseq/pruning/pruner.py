@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .groups import kind_of
+from .axes import kind_of
 from .importance import Importance, unit_sums
 from .layer_norm import KeptDimensions, make_maskable
 from .masks import Masks
+from .optimizer_weights import Weight, optimized_weights, sensitivity
 from .plan import Plan
-from .schedule import Schedule
+from .prune_schedule import Schedule
 from .selection import select_units
-from .weights import Weight, optimized_weights, sensitivity
 
 logger = logging.getLogger(__name__)
 

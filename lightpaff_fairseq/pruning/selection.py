@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..convert.layout import Layout, Sizes
-from .groups import ATTENTION, kept_size, kind_of, side_of, whole_heads
+from .axes import ATTENTION, kept_size, kind_of, side_of, whole_heads
+from .sizes import Layout, Sizes
 
 
 def units_left(full: int, final: int, remaining: float) -> int:

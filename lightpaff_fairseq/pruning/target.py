@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
-from ..convert.layout import Sizes
+from .sizes import Sizes
 
 WAYS = ("auto", "dimensions", "heads")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9}

@@ -17,8 +17,8 @@ from omegaconf import II
 
 from ..pruning.importance import KINDS
 from ..pruning.plan import make_plan
+from ..pruning.prune_schedule import Schedule, update_number
 from ..pruning.pruner import Method, Pruner, make_model_maskable
-from ..pruning.schedule import Schedule, update_number
 from ..pruning.target import WAYS, Target
 
 logger = logging.getLogger(__name__)

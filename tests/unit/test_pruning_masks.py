@@ -5,10 +5,10 @@ import torch
 from test_pruning_parts import AXES, everything, tensors
 from torch import nn
 
-from lightpaff_fairseq.pruning.groups import Groups
+from lightpaff_fairseq.pruning.axes import Groups
 from lightpaff_fairseq.pruning.layer_norm import KEPT, make_maskable
 from lightpaff_fairseq.pruning.masks import Masks
-from lightpaff_fairseq.pruning.weights import Weight, optimized_weights, sensitivity
+from lightpaff_fairseq.pruning.optimizer_weights import Weight, optimized_weights, sensitivity
 
 
 @pytest.mark.parametrize("kept", [range(0, 10, 3), range(10), (4,), range(2, 10)])

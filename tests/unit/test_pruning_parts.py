@@ -5,7 +5,7 @@ import torch
 
 from lightpaff_fairseq.checkpoints.layout import Layout, Sizes
 from lightpaff_fairseq.pruning.importance import Importance, unit_sums
-from lightpaff_fairseq.pruning.schedule import Schedule, update_number
+from lightpaff_fairseq.pruning.prune_schedule import Schedule, update_number
 from lightpaff_fairseq.pruning.selection import select_units, units_left
 
 

@@ -12,7 +12,7 @@ from fairseq import options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
 from ..checkpoints.strip import stock_criterion
-from .layout import value_of
+from .sizes import value_of
 
 # Models between which weights carry over have the same entry; it names their sides.
 FAMILIES = {

@@ -15,7 +15,7 @@ import torch
 from fairseq.modules import SinusoidalPositionalEmbedding
 from torch import Tensor, nn
 
-from .layout import Layout
+from .sizes import Layout
 from .width import group_scores, groups_of, narrowed, select
 
 _LAYER = re.compile(r"((?:encoder|decoder)\.(?:sentence_encoder\.)?layers\.)(\d+)(\..+)")

@@ -1,6 +1,6 @@
 """Which dimensions of a model are pruned together, and of which parameters.
 
-`convert/width.py` knows what belongs together; here are the groups of a whole model, and the sizes
+`pruning/width.py` knows what belongs together; here are the groups of a whole model, and the sizes
 that they have in the student.
 """
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..convert.layout import Layout, Sizes
-from ..convert.width import FREE, INNER, groups_of
+from .sizes import Layout, Sizes
+from .width import FREE, INNER, groups_of
 
 ATTENTION = ("qk", "vo")
 Axes = Mapping[str, tuple[str, ...]]

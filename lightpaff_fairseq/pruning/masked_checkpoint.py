@@ -8,9 +8,9 @@ import fairseq.models as models
 
 from ..checkpoints.building import build, heads_in, stand_in_task
 from ..checkpoints.strip import plain, stock_architecture
-from ..convert.layout import value_of
 from .layer_norm import is_masked
 from .pruner import make_model_maskable
+from .sizes import value_of
 
 
 def load_model(state: dict[str, Any], flag: str) -> Any:

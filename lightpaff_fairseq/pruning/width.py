@@ -14,7 +14,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
-from .layout import Layout, Sizes
+from .sizes import Layout, Sizes
 
 FREE = ""  # an axis that keeps its size: vocabulary, positions, classes
 INNER = "inner"

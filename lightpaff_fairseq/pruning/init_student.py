@@ -15,8 +15,8 @@ from ..checkpoints.building import build, fill_in, heads_in, narrower_heads
 from ..checkpoints.reading import check_output, read_checkpoint, verify_loads, write_checkpoint
 from ..checkpoints.strip import plain, stripped_state
 from ..teachers.loading import first_mismatch
-from .importance import MEASURES, Sample, importances, magnitudes, nothing
-from .layout import Layout, plan_layout, value_of
+from .one_shot import MEASURES, Sample, importances, magnitudes, nothing
+from .sizes import Layout, plan_layout, value_of
 from .student_config import check_arch, parse_student
 from .transfer import teacher_tensors, transfer
 
