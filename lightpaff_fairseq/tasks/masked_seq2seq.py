@@ -17,7 +17,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import II, MISSING
 
-from ..data.masked_seq2seq_dataset import MASK_SYMBOL, MaskedSeq2SeqDataset, MaskPolicy, Symbols
+from .masked_seq2seq_dataset import MASK_SYMBOL, MaskedSeq2SeqDataset, MaskPolicy, Symbols
 
 logger = logging.getLogger(__name__)
 

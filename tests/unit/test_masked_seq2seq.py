@@ -12,12 +12,12 @@ from fairseq.data import Dictionary, FairseqDataset
 from fairseq.tasks import TASK_REGISTRY
 
 import toy
-from lightpaff_fairseq.data.masked_seq2seq_dataset import (
+from lightpaff_fairseq.tasks.masked_seq2seq import MaskedSeq2SeqTask
+from lightpaff_fairseq.tasks.masked_seq2seq_dataset import (
     MaskedSeq2SeqDataset,
     MaskPolicy,
     Symbols,
 )
-from lightpaff_fairseq.tasks.masked_seq2seq import MaskedSeq2SeqTask
 
 EOS, PAD, UNK = 2, 1, 3
 SYMBOLS = Symbols(pad=PAD, eos=EOS, mask=30, ordinary=np.arange(4, 30))
