@@ -116,7 +116,8 @@ def _check(args: argparse.Namespace, kind: str) -> None:
 
 
 def _to_fairseq(args: argparse.Namespace, kind: str, place: Path, out: Path) -> int:
-    from ..interop import from_hf, mass
+    from ..huggingface import mass_release as mass
+    from ..huggingface import to_fairseq as from_hf
 
     one, two = args.langs or LANGUAGES
     languages = (one, two)
@@ -137,9 +138,9 @@ def _to_fairseq(args: argparse.Namespace, kind: str, place: Path, out: Path) -> 
 def _to_hf(args: argparse.Namespace, place: Path, out: Path) -> int:
     from ..checkpoints.output_folder import OutputFolder, new_folder
     from ..export import huggingface
-    from ..interop.from_hf import MARKS
-    from ..interop.parity import TOLERANCE
-    from ..interop.to_hf import write
+    from ..huggingface.from_fairseq import write
+    from ..huggingface.hf_parity import TOLERANCE
+    from ..huggingface.to_fairseq import MARKS
 
     read = [place] if args.data is None else [place, args.data]
     OutputFolder(out, "--to hf", MARKS, read).check(args.force)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.output_folder import OutputFolder, new_folder
-from ..interop.pieces import pieces_problem
+from ..huggingface.tokenizers.sentencepiece_match import pieces_problem
 from .card import RECORD, write_card
 from .engines import Engine, Search, fairseq_engine, limited
 from .parity import SEARCH, Parity, check_difference, compare

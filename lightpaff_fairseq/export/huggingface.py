@@ -7,10 +7,11 @@ from typing import Optional
 import torch
 
 from ..checkpoints.building import build, heads_in
-from ..interop import parity, to_hf
-from ..interop.from_hf import RECORD
-from ..interop.ours import read
-from ..interop.packages import transformers_package
+from ..huggingface import from_fairseq as to_hf
+from ..huggingface import hf_parity as parity
+from ..huggingface.fairseq_source import read
+from ..huggingface.packages import transformers_package
+from ..huggingface.to_fairseq import RECORD
 
 
 def write(path: Path, data: Optional[Path], folder: Path) -> None:

@@ -15,7 +15,7 @@ from test_interop_students import SMALL, TRANSLATION, as_released
 
 import toy
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.interop.pickles import load_tensors
+from lightpaff_fairseq.huggingface.pickles import load_tensors
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"
 

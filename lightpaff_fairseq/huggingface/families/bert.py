@@ -14,6 +14,7 @@ from functools import partial
 
 from torch import Tensor
 
+from ..tables import Positions, Row, Rows, linear, row
 from .family import (
     ACTIVATIONS,
     LAYER_NORM_EPS,
@@ -24,7 +25,6 @@ from .family import (
     wrong_activation,
     wrong_values,
 )
-from .tables import Positions, Row, Rows, linear, row
 
 LARGEST_SCALE = 64.0
 HEAD = "classification_heads.sentence_classification_head"

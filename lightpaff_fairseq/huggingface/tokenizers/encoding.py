@@ -9,9 +9,9 @@ from typing import Any
 
 from fairseq.data import encoders
 
-from .family import Family
-from .pieces import pieces_problem
-from .vocabulary import Vocabulary
+from ..families.family import Family
+from ..vocabulary import Vocabulary
+from .sentencepiece_match import pieces_problem
 from .word_pieces import check_word_pieces, write_word_pieces
 
 PIECES = "sentencepiece.bpe.model"

@@ -6,8 +6,8 @@ Its query, key and value are one transposed matrix. Its vocabulary has no `<s>`,
 
 from torch import Tensor
 
+from ..tables import Positions, Row, Rows, Transposed, linear, row
 from .family import ACTIVATIONS, Config, Family, Wanted, as_flags, wrong_activation, wrong_values
-from .tables import Positions, Row, Rows, Transposed, linear, row
 
 SIZES = {
     "n_layer": "--decoder-layers",

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from ..checkpoints.building import build, heads_in
-from . import checkpoint
+from . import fairseq_checkpoint as checkpoint
 
 TOLERANCE = 1e-3  # of a logit; what is measured is two orders less
 SENTENCES, LONGEST = 3, 12

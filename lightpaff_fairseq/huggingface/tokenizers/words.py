@@ -5,7 +5,7 @@ from typing import Any
 
 from fairseq.data import Dictionary
 
-from .packages import transformers_package
+from ..packages import transformers_package
 
 SPECIAL = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 ENDS = {"roberta": "<s> $A </s>", "gpt2": "</s> $A"}  # fairseq's language models start with </s>

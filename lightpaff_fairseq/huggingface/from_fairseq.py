@@ -13,16 +13,17 @@ from torch import Tensor
 
 from ..checkpoints.strip import plain
 from ..pruning.sizes import value_of
-from . import checkpoint, labels
-from .derive import derive
-from .families import IMPORTED
-from .family import Family
-from .from_hf import RECORD
-from .ours import Ours, read
+from . import fairseq_checkpoint as checkpoint
+from . import labels
+from .derive_config import derive
+from .fairseq_source import Ours, read
+from .families.family import Family
+from .families.registry import IMPORTED
+from .families.seq2seq import FSMT
 from .packages import transformers_package
-from .seq2seq import FSMT
 from .tables import expand, to_huggingface
-from .words import write_tokenizer
+from .to_fairseq import RECORD
+from .tokenizers.words import write_tokenizer
 
 HEAD = "classification_heads.sentence_classification_head"
 ZERO = r".*\.token_type_embeddings\.weight|final_logits_bias"

@@ -7,7 +7,7 @@ from typing import Any
 from fairseq.data import Dictionary
 from torch import Tensor
 
-from .family import Config
+from .families.family import Config
 from .vocabulary import SPECIAL
 
 SUFFIX = "ForSequenceClassification"

@@ -5,10 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
-from .bert import ROBERTA
-from .family import THEIR_ACTIVATIONS, Family
-from .gpt2 import GPT2
-from .seq2seq import BART, FSMT, M2M, MBART
+from .families.bert import ROBERTA
+from .families.family import THEIR_ACTIVATIONS, Family
+from .families.gpt2 import GPT2
+from .families.seq2seq import BART, FSMT, M2M, MBART
 
 Section = Mapping[str, Any]
 Derived = tuple[Family, dict[str, Any]]

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.output_folder import OutputFolder, new_folder
-from . import checkpoint
-from .encoding import SETTINGS
-from .from_hf import MARKS, MODEL, Converted
+from . import fairseq_checkpoint as checkpoint
+from .families.seq2seq import FLAGS, PARTS
 from .naming import about
 from .pickles import load_tensors
-from .seq2seq import FLAGS, PARTS
 from .tables import Positions, Row, Rows, Stacked, expand, linear, row, to_fairseq
+from .to_fairseq import MARKS, MODEL, Converted
+from .tokenizers.encoding import SETTINGS
 from .vocabulary import SPECIAL, Vocabulary
 
 HEAD_WIDTH = 64  # of both released sizes

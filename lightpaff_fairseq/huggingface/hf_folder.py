@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .family import Family
+from .families.family import Family
 from .packages import transformers_package
 from .pickles import load_tensors
 

@@ -12,8 +12,8 @@ from functools import partial
 
 from torch import Tensor
 
+from ..tables import Positions, Row, Rows, linear, row
 from .family import ACTIVATIONS, Config, Family, Wanted, as_flags, wrong_activation, wrong_values
-from .tables import Positions, Row, Rows, linear, row
 
 SIZES = {
     "d_model": "--encoder-embed-dim",

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.output_folder import OutputFolder, new_folder
-from . import bert, checkpoint, labels
-from .encoding import SETTINGS, check_encoding, write_encoding
-from .families import find_family
-from .family import Family, Wanted
-from .huggingface import (
+from . import fairseq_checkpoint as checkpoint
+from . import labels
+from .families import bert
+from .families.family import Family, Wanted
+from .families.registry import find_family
+from .hf_folder import (
     Source,
     check_weights,
     copy_side_files,
@@ -23,9 +24,10 @@ from .huggingface import (
     load_tokenizer,
     read_config,
 )
+from .hf_parity import TOLERANCE, largest_logit_difference
 from .naming import about
-from .parity import TOLERANCE, largest_logit_difference
 from .tables import Row, expand, to_fairseq
+from .tokenizers.encoding import SETTINGS, check_encoding, write_encoding
 from .vocabulary import Vocabulary, read_vocabulary
 
 MODEL, ORIGIN, RECORD = "model.pt", "huggingface", "lightpaff.json"

@@ -16,9 +16,9 @@ Three things have no place in fairseq and are folded into weights, exactly in re
 import torch
 from torch import Tensor
 
+from ..tables import Positions, Row, row
 from .family import Config, Family, Wanted, wrong_activation, wrong_values
 from .seq2seq import _scale, _sizes, layers, table
-from .tables import Positions, Row, row
 
 NEVER = -1e4
 SMALLEST_GAIN = 1e-4

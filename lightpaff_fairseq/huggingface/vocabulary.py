@@ -14,8 +14,8 @@ from typing import Any, Optional
 
 from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 
-from .byte_bpe import Merges, read_merges
-from .family import Config, Family
+from .families.family import Config, Family
+from .tokenizers.byte_bpe import Merges, read_merges
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 ROLES = (("cls_token", "bos_token"), ("pad_token",), ("eos_token", "sep_token"), ("unk_token",))

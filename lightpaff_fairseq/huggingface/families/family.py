@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 from torch import Tensor
 
-from .tables import Row
+from ..tables import Row
 
 Config = Mapping[str, Any]
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from ..checkpoints.building import fill_in
 from ..checkpoints.reading import read_checkpoint
 from ..pruning.sizes import value_of
-from . import checkpoint
-from .from_hf import ORIGIN, RECORD
+from . import fairseq_checkpoint as checkpoint
 from .naming import about
+from .to_fairseq import ORIGIN, RECORD
 
 NOTED = ("order", "model_type", "architecture", "dtype")  # what `from_hf` wrote and is read here
 
