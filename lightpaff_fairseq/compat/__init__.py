@@ -4,16 +4,16 @@ One function an item. Each names the fault, does nothing where the fault is gone
 alone. Nothing here changes what a correct run computes.
 """
 
+from ..launch_checks import check_launch
+from ..trainer_hooks import check_before_training
 from .activations import compute_swish
 from .batches import keep_the_last_batch, mark_stand_in_batches, restore_numpy_names
-from .before_training import check_before_training
 from .checkpoints import (
     allow_checkpoint_classes,
     complete_old_checkpoints,
     keep_interpolated_booleans,
 )
 from .epochs import forget_items_of_the_last_epoch, tell_epochs
-from .launch import check_launch
 from .messages import filter_known_warnings
 from .tasks import join_parts_of_a_split, keep_arguments_of_mbart
 
