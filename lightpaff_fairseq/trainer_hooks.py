@@ -8,8 +8,8 @@ import torch
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 
-from .diagnosis.provenance import log_provenance
 from .launch_checks import check_launch_of
+from .provenance import log_provenance
 from .pruning.layer_norm import MASKED, KeptDimensions, is_masked
 from .teachers.loading import first_mismatch
 

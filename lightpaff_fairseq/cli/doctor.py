@@ -7,9 +7,9 @@ import platform
 import torch
 
 from .. import __version__
-from ..diagnosis.devices import device_problems, devices, kernels, precisions
-from ..diagnosis.packages import NEEDED, OPTIONAL, package_problems, version
-from ..diagnosis.plugin import PACKAGE, plugin_problems
+from ..doctor.devices import device_problems, devices, kernels, precisions
+from ..doctor.packages import NEEDED, OPTIONAL, package_problems, version
+from ..doctor.plugin import PACKAGE, plugin_problems
 
 UNHEALTHY = 1
 

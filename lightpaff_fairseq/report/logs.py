@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from ..diagnosis.provenance import LOGGER
+from ..provenance import LOGGER
 from .configuration import parse_configuration
 from .lines import EPOCH, INTERVAL, Measured, Said, measured, said
 from .reading import read_text

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from ..diagnosis.packages import version
+from ..doctor.packages import version
 from .benchmarks import benchmark_tables
 from .commands import Command
 from .configuration import settings, task_of

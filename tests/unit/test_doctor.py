@@ -8,7 +8,7 @@ from fairseq.criterions import CRITERION_REGISTRY
 
 from lightpaff_fairseq import __version__
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.diagnosis import devices, packages, plugin
+from lightpaff_fairseq.doctor import devices, packages, plugin
 
 
 def test_a_healthy_installation(capsys, monkeypatch, tmp_path):

@@ -18,7 +18,7 @@ from report_files import (
     write_log,
 )
 
-from lightpaff_fairseq.diagnosis.provenance import LOGGER, provenance
+from lightpaff_fairseq.provenance import LOGGER, provenance
 from lightpaff_fairseq.report.commands import command_of, quoted
 from lightpaff_fairseq.report.configuration import parse_configuration, settings, task_of
 from lightpaff_fairseq.report.curves import panels, stages, thin

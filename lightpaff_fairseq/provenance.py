@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from .packages import version
+from .doctor.packages import version
 
 LOGGER = "lightpaff_fairseq.provenance"  # `lightpaff report` looks for this name
 PACKAGES = ("lightpaff-fairseq", "fairseq-fixed", "torch", "numpy")
