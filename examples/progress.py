@@ -7,7 +7,6 @@ import json
 import re
 import sys
 import time
-from typing import Optional
 
 JSON_LINE = re.compile(r"\| (train|valid) \| (\{.*\})\s*$")
 QUALITY = ("accuracy", "ppl", "loss")  # the first that a criterion reports is printed
@@ -28,9 +27,9 @@ class Progress:
 
     def __init__(self, name: str, start: float):
         self.name, self.start = name, start
-        self.updates: Optional[str] = None
+        self.updates: str | None = None
 
-    def line(self, text: str, now: float) -> Optional[str]:
+    def line(self, text: str, now: float) -> str | None:
         """The line to print for one line of the log, or None."""
         flag = re.search(r"'max_update': (\d+)", text)
         if flag and self.updates is None:

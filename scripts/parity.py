@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "unit"))
 from hf_folders import LANGUAGES, MAKERS, T
 
 from lightpaff_fairseq.export import huggingface
-from lightpaff_fairseq.huggingface.from_hf import Conversion, convert
+from lightpaff_fairseq.huggingface.to_fairseq import Conversion, convert
 
 
 def state(folder: Path) -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import matplotlib
 
@@ -69,7 +69,7 @@ def plot(panels: Mapping[str, Sequence[Students]], base: Students, teacher: floa
     return figure
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Writes both files and prints the table; 2 after bad input."""
     logging.getLogger().setLevel(logging.WARNING)  # fairseq asks for debug messages of everything
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])

@@ -14,14 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import lightpaff_fairseq
 from grid import Point, Values, key, named, points, with_shapes
-from lightpaff_fairseq.checkpoints.importance import Sample
 from lightpaff_fairseq.checkpoints.output_file import write_text
-from lightpaff_fairseq.checkpoints.student_init import StudentInit, init_student
 from lightpaff_fairseq.cli.main import main as lightpaff
+from lightpaff_fairseq.pruning.init_student import StudentInit, init_student
+from lightpaff_fairseq.pruning.one_shot import Sample
 from lightpaff_fairseq.teachers.cache.header import HEADER
 from training import train
 
@@ -199,7 +199,7 @@ def work(sweep: Sweep, grid: Sequence[Point]) -> int:
     return int(failed > 0)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parses the command line and works through the grid; 2 after bad input."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = parser.add_argument

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import fairseq_cli.train
 import torch
@@ -37,7 +37,7 @@ class Record(logging.Handler):
 
     splits: Sequence[str]
     results: dict[str, float] = field(default_factory=dict)
-    parameters: Optional[int] = None
+    parameters: int | None = None
     updates_seconds: float = 0.0
     validation_seconds: float = 0.0
     _began: float = 0.0

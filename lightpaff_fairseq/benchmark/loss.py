@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ class Row:
     name: str
     seconds: float
     ratio_to_floor: float
-    extra_mb: Optional[float]
+    extra_mb: float | None
     all_seconds: list[float]
 
 

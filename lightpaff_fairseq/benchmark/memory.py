@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import torch
 
@@ -21,7 +21,7 @@ RESET_PEAK = "5"  # proc(5): resets the peak resident set size to the current on
 Factory = Callable[[Any, str, bool], Callable[[], Any]]
 
 
-def peak_extra_bytes(make: Factory, settings: Any, name: str, device: str) -> Optional[int]:
+def peak_extra_bytes(make: Factory, settings: Any, name: str, device: str) -> int | None:
     """Peak memory of one computation above what its inputs take.
 
     On the CPU it runs in a fresh process, since freed memory of earlier work would hide the peak.
@@ -55,7 +55,7 @@ def _peak_on_gpu(make: Factory, settings: Any, name: str) -> int:
     return torch.cuda.max_memory_allocated() - before
 
 
-def _peak_in_this_process(make: Factory, settings: Any, name: str, threads: int) -> Optional[int]:
+def _peak_in_this_process(make: Factory, settings: Any, name: str, threads: int) -> int | None:
     torch.set_num_threads(threads)
     logging.getLogger().setLevel(logging.WARNING)  # fairseq asks for debug messages of everything
     make(settings, name, True)()

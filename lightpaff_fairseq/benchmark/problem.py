@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..losses.dense import LossSettings
 from ..losses.divergences import DIVERGENCES, Divergence
-from ..losses.top_k import TopKReadout
-from ..models.outputs import LinearReadout
+from ..losses.model_output import LinearOutput
+from ..losses.top_k import TopKOutput
 from ..teachers.cache.layout import TOP_K, Layout
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
@@ -69,13 +69,13 @@ def check_sizes(problem: LossProblem) -> None:
 class Inputs:
     """Random states and heads of both models, the student's with gradients; labels `(N,)`."""
 
-    student: LinearReadout
-    teacher: LinearReadout
+    student: LinearOutput
+    teacher: LinearOutput
     target: Tensor
     settings: LossSettings
     topk: int
 
-    def cached(self) -> TopKReadout:
+    def cached(self) -> TopKOutput:
         """The teacher's top-k, as it comes from a cache."""
         vocab = self.teacher.vocab_size
         layout = Layout(TOP_K, vocab, self.topk, 1.0)
@@ -83,7 +83,7 @@ class Inputs:
         starts = range(0, len(self.target), step)
         parts = [layout.encode(self.teacher.logits(slice(a, a + step))) for a in starts]
         ids, lprobs = layout.decode(np.concatenate(parts))
-        return TopKReadout(ids.to(self.target.device), lprobs.to(self.target.device), vocab)
+        return TopKOutput(ids.to(self.target.device), lprobs.to(self.target.device), vocab)
 
 
 def make_inputs(problem: LossProblem) -> Inputs:
@@ -92,9 +92,9 @@ def make_inputs(problem: LossProblem) -> Inputs:
     generator = torch.Generator(device).manual_seed(1)
     normal = partial(torch.randn, generator=generator, device=device)
 
-    def readout(width: int) -> LinearReadout:
+    def readout(width: int) -> LinearOutput:
         hidden = normal(problem.tokens, width).to(dtype)
-        return LinearReadout(hidden, normal(problem.vocab, width).mul_(width**-0.5).to(dtype))
+        return LinearOutput(hidden, normal(problem.vocab, width).mul_(width**-0.5).to(dtype))
 
     student, teacher = readout(problem.student_dim), readout(problem.teacher_dim)
     student.hidden.requires_grad_()

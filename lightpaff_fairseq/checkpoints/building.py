@@ -20,7 +20,7 @@ _TABLES = (
 )
 
 
-def fill_in(model_cfg: Any) -> None:
+def apply_arch_defaults(model_cfg: Any) -> None:
     """Gives a model section the defaults of its architecture, as building the model does."""
     name = value_of(model_cfg, "_name") or value_of(model_cfg, "arch")
     if name in models.ARCH_CONFIG_REGISTRY and name not in models.MODEL_DATACLASS_REGISTRY:
@@ -66,7 +66,7 @@ def narrower_heads(
     return {n: (c, student.width if i == teacher.width else i) for n, (c, i) in heads.items()}
 
 
-def stand_in_task(tensors: Mapping[str, Tensor], what: str) -> Any:
+def dummy_task(tensors: Mapping[str, Tensor], what: str) -> Any:
     """What fairseq's transformers ask a task for when they are built: dictionaries, here with
     symbols without a meaning, as many as the embeddings have rows.
 

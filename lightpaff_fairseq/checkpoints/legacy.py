@@ -3,13 +3,13 @@
 import logging
 from typing import Any
 
-from .building import build, fill_in, heads_in, stand_in_task
+from .building import apply_arch_defaults, build, dummy_task, heads_in
 
 OLD = "an old checkpoint"
 logger = logging.getLogger(__name__)
 
 
-def renew(state: dict[str, Any]) -> None:
+def upgrade_checkpoint(state: dict[str, Any]) -> None:
     """Gives an old checkpoint the names and the complete configuration that today's have.
 
     Old ones carry their command line (`args`) instead of a configuration, without the flags that
@@ -26,8 +26,8 @@ def renew(state: dict[str, Any]) -> None:
         return
     section, tensors = state["cfg"].model, dict(state["model"])
     try:
-        fill_in(section)
-        task = stand_in_task(tensors, OLD)
+        apply_arch_defaults(section)
+        task = dummy_task(tensors, OLD)
         model = build(section, task, heads_in(tensors), OLD)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         logger.info(f"the tensors of {OLD} keep their names: {error!r}")

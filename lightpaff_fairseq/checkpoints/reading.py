@@ -12,14 +12,14 @@ from torch import Tensor
 
 from ..pruning.layer_norm import MASKED, is_masked
 from .building import build, heads_in
-from .legacy import renew
+from .legacy import upgrade_checkpoint
 from .output_file import file_problem, replacing
 
 UNREADABLE = (RuntimeError, EOFError, OSError, pickle.UnpicklingError, UnicodeDecodeError)
 
 
 def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[str, Any]:
-    """Loads a fairseq checkpoint to the CPU, brought up to date (see `renew`).
+    """Loads a fairseq checkpoint to the CPU, brought up to date (see `upgrade_checkpoint`).
 
     Only classes that the plug-in allow-lists are unpickled (`compat`).
 
@@ -58,7 +58,7 @@ def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[
         )
     if is_masked(model) and not may_be_masked:
         raise ValueError(f"{flag} {path}: {MASKED}")
-    renew(state)
+    upgrade_checkpoint(state)
     return state
 
 

@@ -64,16 +64,16 @@ def stripped_state(state: dict[str, Any]) -> dict[str, Any]:
     position = {"version": 2, "epoch": 1, "iterations_in_epoch": 0, "shuffle": True}
     return {
         "args": None,
-        "cfg": stock_config(plain(state["cfg"], "cfg")),
+        "cfg": stock_config(to_primitive(state["cfg"], "cfg")),
         "model": state["model"],
         "criterion": None,
         "optimizer_history": [history],
-        "task_state": plain(state.get("task_state") or {}, "task_state"),
+        "task_state": to_primitive(state.get("task_state") or {}, "task_state"),
         "extra_state": {"train_iterator": position},
     }
 
 
-def plain(value: Any, name: str) -> Any:
+def to_primitive(value: Any, name: str) -> Any:
     """Dicts, lists and scalars instead of Namespace, OmegaConf, Enum, Path and numpy values.
 
     Raises:
@@ -84,9 +84,9 @@ def plain(value: Any, name: str) -> Any:
     if isinstance(value, argparse.Namespace):
         value = vars(value)
     if isinstance(value, dict):
-        return {key: plain(item, f"{name}.{key}") for key, item in value.items()}
+        return {key: to_primitive(item, f"{name}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple | set):
-        return [plain(item, f"{name}[{i}]") for i, item in enumerate(value)]
+        return [to_primitive(item, f"{name}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, enum.Enum):

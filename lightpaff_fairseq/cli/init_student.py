@@ -4,7 +4,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from ..pruning.init_student import StudentInit, init_student
 from ..pruning.one_shot import MEASURES, Sample
@@ -69,7 +69,7 @@ def _keep_unknown(parser: Any) -> None:
     parse_known = parser.parse_known_args
 
     def keep(
-        args: Optional[Sequence[str]] = None, namespace: Any = None
+        args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
         found, unknown = parse_known(args, namespace)
         found.flags = tuple(unknown)

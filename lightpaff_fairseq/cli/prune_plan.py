@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from textwrap import fill
 
-from ..checkpoints.building import fill_in
+from ..checkpoints.building import apply_arch_defaults
 from ..checkpoints.reading import read_checkpoint
 from ..pruning.axes import whole_heads
 from ..pruning.masked_checkpoint import described, load_model
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if problems:
         raise ValueError("; ".join(problems))
     state = read_checkpoint(args.path, "--path")
-    fill_in(state["cfg"].model)
+    apply_arch_defaults(state["cfg"].model)
     model = load_model(state, f"--path {args.path}")
     plan = make_plan(model, state["cfg"].model, target)
     print("\n".join(_report(args.path, plan, target)))

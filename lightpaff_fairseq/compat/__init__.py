@@ -7,7 +7,7 @@ alone. Nothing here changes what a correct run computes.
 from ..launch_checks import check_launch
 from ..trainer_hooks import check_before_training
 from .activations import compute_swish
-from .batches import keep_the_last_batch, mark_stand_in_batches, restore_numpy_names
+from .batches import keep_the_last_batch, mark_dummy_batches, restore_numpy_names
 from .checkpoints import (
     allow_checkpoint_classes,
     complete_old_checkpoints,
@@ -22,7 +22,7 @@ def apply() -> None:
     """Every repair; a second call changes nothing."""
     allow_checkpoint_classes()
     keep_the_last_batch()
-    mark_stand_in_batches()
+    mark_dummy_batches()
     restore_numpy_names()
     check_launch()
     check_before_training()

@@ -9,7 +9,7 @@ import numpy as np
 from fairseq.data import data_utils
 from fairseq.trainer import Trainer
 
-STAND_IN = "is_stand_in"  # in a batch whose loss and gradient fairseq throws away
+DUMMY_BATCH = "is_stand_in"  # in a batch whose loss and gradient fairseq throws away
 
 
 def keep_the_last_batch() -> None:
@@ -39,7 +39,7 @@ def keep_the_last_batch() -> None:
     data_utils.batch_by_size = batch_by_size
 
 
-def mark_stand_in_batches() -> None:
+def mark_dummy_batches() -> None:
     """A process that has no batch left repeats one of another epoch, or of the validation.
 
     fairseq multiplies its loss by 0, but the criterion must compute one and cannot tell: what is
@@ -52,7 +52,7 @@ def mark_stand_in_batches() -> None:
     @functools.wraps(original)
     def _prepare_sample(self: Any, sample: Any, *args: Any, **kwargs: Any) -> tuple[Any, bool]:
         prepared, stands_in = original(self, sample, *args, **kwargs)
-        return ({**prepared, STAND_IN: True} if stands_in else prepared), stands_in
+        return ({**prepared, DUMMY_BATCH: True} if stands_in else prepared), stands_in
 
     _prepare_sample.marks_stand_ins = True  # type: ignore[attr-defined]
     Trainer._prepare_sample = _prepare_sample

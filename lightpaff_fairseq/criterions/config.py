@@ -1,7 +1,6 @@
 """The --kd-* flags, the same for every criterion, and what follows from them."""
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional
 
 from fairseq.dataclass import FairseqDataclass
 
@@ -15,21 +14,21 @@ from ..losses.schedules import WeightSchedule, check_weight_schedule
 class DistillationConfig(FairseqDataclass):
     """The --kd-* flags."""
 
-    kd_teacher: Optional[str] = field(
+    kd_teacher: str | None = field(
         default=None,
         metadata={
             "help": "fairseq checkpoint of the teacher; several, separated by colons, teach with "
             "the mean of their probabilities; needed unless every weight is 0 or --kd-cache is set"
         },
     )
-    kd_teacher_data: Optional[str] = field(
+    kd_teacher_data: str | None = field(
         default=None,
         metadata={
             "help": "folder with the teacher's dictionaries, to compare them with the student's "
             "(default: the folder the teacher was trained on)"
         },
     )
-    kd_cache: Optional[str] = field(
+    kd_cache: str | None = field(
         default=None,
         metadata={
             "help": "folder that `lightpaff cache-teacher` wrote: the teacher's probabilities come "
@@ -110,7 +109,7 @@ class DistillationConfig(FairseqDataclass):
             "0 = the models' common number, else its greatest common divisor"
         },
     )
-    kd_sides: Optional[str] = field(
+    kd_sides: str | None = field(
         default=None,
         metadata={
             "help": "where knowledge is matched, some of encoder, decoder, cross (attentions "
@@ -121,11 +120,11 @@ class DistillationConfig(FairseqDataclass):
         default="uniform",
         metadata={"help": f"matched layers: {layer_map.HELP}"},
     )
-    kd_decoder_layer_map: Optional[str] = field(
+    kd_decoder_layer_map: str | None = field(
         default=None,
         metadata={"help": "as --kd-layer-map, for the decoder of a model that has both sides"},
     )
-    kd_schedule: Optional[str] = field(
+    kd_schedule: str | None = field(
         default=None,
         metadata={
             "help": "weights that change with the updates, as lambda:linear_decay,hidden:cosine; "
@@ -151,7 +150,7 @@ class DistillationConfig(FairseqDataclass):
     kd_temperature_gamma: float = field(default=1.0, metadata={"help": "exponent of flsw, above 0"})
 
 
-def weight_schedules(cfg: DistillationConfig) -> Dict[str, WeightSchedule]:
+def weight_schedules(cfg: DistillationConfig) -> dict[str, WeightSchedule]:
     """`lambda` and every kind of knowledge, as functions of the update number.
 
     Raises:
@@ -166,7 +165,7 @@ def weight_schedules(cfg: DistillationConfig) -> Dict[str, WeightSchedule]:
                 f"{', '.join(KINDS)}"
             )
         named[name] = schedule
-    full = {"lambda": float(cfg.kd_lambda), **knowledge_weights(cfg)}
+    full = {"lambda": float(cfg.kd_lambda), **intermediate_weights(cfg)}
     found = {
         name: WeightSchedule(weight, named.get(name, "constant"), cfg.kd_schedule_updates)
         for name, weight in full.items()
@@ -181,13 +180,13 @@ def weight_schedules(cfg: DistillationConfig) -> Dict[str, WeightSchedule]:
     return found
 
 
-def knowledge_weights(cfg: DistillationConfig) -> Dict[str, float]:
+def intermediate_weights(cfg: DistillationConfig) -> dict[str, float]:
     """The kinds of knowledge in use and their weights."""
     found = {kind: float(getattr(cfg, f"kd_{kind}_weight")) for kind in KINDS}
     return {kind: weight for kind, weight in found.items() if weight > 0}
 
 
-def names(text: Optional[str]) -> List[str]:
+def names(text: str | None) -> list[str]:
     """The parts of a comma-separated flag."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection
-from typing import List
 
 from ..losses import features
 from ..losses.divergences import DIVERGENCES
@@ -10,7 +9,7 @@ from ..losses.intermediate import KINDS
 from ..losses.schedules import TEMPERATURE_SCHEDULES
 from ..models.activations import SIDES
 from ..teachers.cache.tail import TAILS
-from .config import DistillationConfig, divergence, knowledge_weights, names
+from .config import DistillationConfig, divergence, intermediate_weights, names
 
 
 def check_config(cfg: DistillationConfig) -> None:
@@ -24,7 +23,7 @@ def check_config(cfg: DistillationConfig) -> None:
         raise ValueError("; ".join(problems))
 
 
-def _number_problems(cfg: DistillationConfig) -> List[str]:
+def _number_problems(cfg: DistillationConfig) -> list[str]:
     problems = []
     if not 0 <= cfg.kd_lambda <= 1:
         problems.append(f"--kd-lambda {cfg.kd_lambda}: expected a number from 0 (off) to 1")
@@ -47,7 +46,7 @@ def _number_problems(cfg: DistillationConfig) -> List[str]:
     return problems
 
 
-def _name_problems(cfg: DistillationConfig) -> List[str]:
+def _name_problems(cfg: DistillationConfig) -> list[str]:
     temperatures = [cfg.kd_temperature_schedule]
     problems = _unknown("--kd-temperature-schedule", temperatures, TEMPERATURE_SCHEDULES)
     problems += _unknown("--kd-hidden-loss", [cfg.kd_hidden_loss], features.HIDDEN)
@@ -58,7 +57,7 @@ def _name_problems(cfg: DistillationConfig) -> List[str]:
     return problems + _unknown("--kd-tail", [cfg.kd_tail], TAILS)
 
 
-def _divergence_problems(cfg: DistillationConfig) -> List[str]:
+def _divergence_problems(cfg: DistillationConfig) -> list[str]:
     problems = []
     if not 0 <= cfg.kd_beta <= 1:
         problems.append(f"--kd-beta {cfg.kd_beta}: expected a number from 0 to 1")
@@ -72,7 +71,7 @@ def _divergence_problems(cfg: DistillationConfig) -> List[str]:
     return problems
 
 
-def _cache_problems(cfg: DistillationConfig) -> List[str]:
+def _cache_problems(cfg: DistillationConfig) -> list[str]:
     """What needs more of a teacher than its stored probabilities."""
     problems = []
     given = f"--kd-cache {cfg.kd_cache}:"
@@ -83,7 +82,7 @@ def _cache_problems(cfg: DistillationConfig) -> List[str]:
             f"{given} --kd-temperature-schedule {cfg.kd_temperature_schedule} needs the logits of "
             "a --kd-teacher; use constant"
         )
-    for kind in knowledge_weights(cfg):
+    for kind in intermediate_weights(cfg):
         problems.append(f"{given} --kd-{kind}-weight needs the layers of a --kd-teacher")
     if cfg.kd_tail == "drop" and not divergence(cfg).finite_at_zero:
         problems.append(
@@ -93,7 +92,7 @@ def _cache_problems(cfg: DistillationConfig) -> List[str]:
     return problems
 
 
-def _unknown(flag: str, found: List[str], known: Collection[str]) -> List[str]:
+def _unknown(flag: str, found: list[str], known: Collection[str]) -> list[str]:
     wrong = ", ".join(name for name in found if name not in known)
     expected = f"expected some of {', '.join(known)}"
     if not found and flag != "--kd-sides":  # no side named means every side

@@ -12,23 +12,23 @@ KL(teacher || student) unless --kd-divergence says otherwise.
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any
 
 from torch import Tensor, nn
 
 from ..losses.dense import LossSettings, LossTerms, dense_distillation_loss
 from ..losses.fused import fused_distillation_loss
-from ..losses.intermediate import Knowledge, Masks
+from ..losses.intermediate import IntermediateLosses, Masks
+from ..losses.model_output import LinearOutput, ModelOutput
 from ..losses.schedules import TemperatureSchedule, WeightSchedule
-from ..losses.top_k import TopKReadout
-from ..models.outputs import LinearReadout, Readout
+from ..losses.top_k import TopKOutput
 from ..teachers.base import cached_teacher, online_teacher, say_if_dense
 from ..teachers.cached import CachedTeacher
 from ..teachers.online import OnlineTeacher
 from .config import divergence, weight_schedules
 from .config_checks import check_config
-from .layer_matching import knowledge_settings
-from .metrics import show
+from .layer_matching import intermediate_settings
+from .metrics import log_metrics
 from .prediction import Prediction
 
 logger = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ class DistillationMixin(Prediction):
     kd_weights: dict[str, WeightSchedule]  # of `lambda` and of every kind of knowledge
     num_updates: Callable[[], int]
     starts_afresh: bool
-    knowledge: Optional[Knowledge]
-    _teacher: Optional[OnlineTeacher | CachedTeacher]
+    knowledge: IntermediateLosses | None
+    _teacher: OnlineTeacher | CachedTeacher | None
 
     @classmethod
     def build_criterion(cls, cfg: Any, task: Any) -> Any:
@@ -85,8 +85,8 @@ class DistillationMixin(Prediction):
             return
         teacher = online_teacher(self, student)
         if len(self.kd_weights) > 1:
-            settings = knowledge_settings(self.kd, student, teacher.model)
-            knowledge = Knowledge(settings, student, teacher.model)
+            settings = intermediate_settings(self.kd, student, teacher.model)
+            knowledge = IntermediateLosses(settings, student, teacher.model)
             self.knowledge = knowledge.to(next(student.parameters()))
         self._teacher = teacher
 
@@ -174,12 +174,14 @@ class DistillationMixin(Prediction):
         assert self._teacher is not None
         positions = self.label_positions(sample)
         teacher = self._teacher.soft_targets(model, sample, positions)
-        student = self.read_out(model, sample, positions)
+        student = self.compute_output(model, sample, positions)
         terms = self._loss(student, teacher, sample["target"][positions])
         sample_size = self.sample_size(sample)
         return terms.loss, sample_size, self._logging_output(sample, sample_size, terms, positions)
 
-    def _loss(self, student: Readout, teacher: Readout | TopKReadout, target: Tensor) -> LossTerms:
+    def _loss(
+        self, student: ModelOutput, teacher: ModelOutput | TopKOutput, target: Tensor
+    ) -> LossTerms:
         settings = LossSettings(
             self.weight("lambda"),
             self.kd.kd_temperature,
@@ -188,10 +190,10 @@ class DistillationMixin(Prediction):
             divergence(self.kd),
             getattr(self, "report_accuracy", False),
         )
-        if isinstance(student, LinearReadout) and self.kd.kd_temperature_schedule == "constant":
+        if isinstance(student, LinearOutput) and self.kd.kd_temperature_schedule == "constant":
             return fused_distillation_loss(student, teacher, target, settings)
         logits_s = student.logits()
-        if isinstance(teacher, TopKReadout):
+        if isinstance(teacher, TopKOutput):
             return dense_distillation_loss(logits_s, teacher, target, settings)
         logits_t = teacher.logits()
         settings = replace(settings, temperature=self.temperature(logits_s, logits_t))
@@ -223,4 +225,4 @@ class DistillationMixin(Prediction):
         logged and `ppl` taken from it.
         """
 
-        show(cls, super().reduce_metrics, logging_outputs)  # type: ignore[misc]
+        log_metrics(cls, super().reduce_metrics, logging_outputs)  # type: ignore[misc]

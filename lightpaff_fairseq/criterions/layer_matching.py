@@ -1,24 +1,23 @@
 """Which layers of which sides are matched: what the --kd-* flags mean for two given models."""
 
-from typing import List
-
 from torch import nn
 
 from ..losses import features, layer_map
-from ..losses.intermediate import KnowledgeSettings, Pairs
-from ..models.activations import SIDES, Stack, check_attentions, check_recordable, stacks
-from .config import DistillationConfig, knowledge_weights, names
+from ..losses.intermediate import IntermediateSettings, Pairs
+from ..losses.layers import LayerStack
+from ..models.activations import SIDES, check_attentions, check_recordable, layer_stacks
+from .config import DistillationConfig, intermediate_weights, names
 
 
-def knowledge_settings(
+def intermediate_settings(
     cfg: DistillationConfig, student: nn.Module, teacher: nn.Module
-) -> KnowledgeSettings:
+) -> IntermediateSettings:
     """What the flags mean for two models.
 
     Raises:
         ValueError: lists every flag that does not fit the models.
     """
-    ours, theirs = stacks(student), stacks(teacher)
+    ours, theirs = layer_stacks(student), layer_stacks(teacher)
     sides = names(cfg.kd_sides) or list(ours)
     has = f"the student has only {', '.join(ours)}, the teacher {', '.join(theirs)}"
     problems = [
@@ -29,15 +28,15 @@ def knowledge_settings(
             f"--kd-decoder-layer-map {cfg.kd_decoder_layer_map}: only for a model with encoder and "
             f"decoder; this one has {', '.join(ours)}"
         )
-    others = [kind for kind in knowledge_weights(cfg) if kind != "attention"]
+    others = [kind for kind in intermediate_weights(cfg) if kind != "attention"]
     if others and set(sides) == {"cross"}:
         problems.append(
             f"--kd-sides cross: has attentions only, nothing for --kd-{others[0]}-weight"
         )
     if problems:
         raise ValueError("; ".join(problems))
-    settings = KnowledgeSettings(
-        weights=knowledge_weights(cfg),
+    settings = IntermediateSettings(
+        weights=intermediate_weights(cfg),
         hidden_loss=cfg.kd_hidden_loss,
         attention_loss=cfg.kd_attention_loss,
         relations=tuple(names(cfg.kd_relation)),
@@ -56,7 +55,7 @@ def knowledge_settings(
     return settings
 
 
-def _pairs(cfg: DistillationConfig, side: str, student: Stack, teacher: Stack) -> Pairs:
+def _pairs(cfg: DistillationConfig, side: str, student: LayerStack, teacher: LayerStack) -> Pairs:
     own = side != "encoder" and cfg.kd_decoder_layer_map is not None
     flag = "--kd-decoder-layer-map" if own else "--kd-layer-map"
     spec = cfg.kd_decoder_layer_map if own else cfg.kd_layer_map
@@ -64,8 +63,8 @@ def _pairs(cfg: DistillationConfig, side: str, student: Stack, teacher: Stack) -
 
 
 def _head_problems(
-    settings: KnowledgeSettings, side: str, student: Stack, teacher: Stack
-) -> List[str]:
+    settings: IntermediateSettings, side: str, student: LayerStack, teacher: LayerStack
+) -> list[str]:
     problems = []
     heads = f"{side}: the student has {student.heads} heads, the teacher {teacher.heads}"
     per_head = settings.attention_loss in features.PER_HEAD

@@ -10,7 +10,7 @@ from fairseq.logging import metrics
 from ..losses.intermediate import KINDS
 
 
-def show(
+def log_metrics(
     criterion: Any, stock: Callable[[list[dict[str, Any]]], None], logs: list[dict[str, Any]]
 ) -> None:
     """Logs the metrics of an interval.

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ..models.outputs import Readout, decoder_readout
+from ..losses.model_output import ModelOutput
+from ..models.outputs import decoder_output
 from ..teachers.online import mean_of_probabilities
 from .config import DistillationConfig
 
@@ -23,9 +24,11 @@ class Prediction:
 
     kd: DistillationConfig
 
-    def read_out(self, model: nn.Module, sample: dict[str, Any], positions: Tensor) -> Readout:
+    def compute_output(
+        self, model: nn.Module, sample: dict[str, Any], positions: Tensor
+    ) -> ModelOutput:
         """The prediction of student or teacher at `positions` `(B, T)` (bool)."""
-        return decoder_readout(model, sample["net_input"], positions)
+        return decoder_output(model, sample["net_input"], positions)
 
     def label_positions(self, sample: dict[str, Any]) -> Tensor:
         """`(B, T)` bool: the positions that have a label and count in the loss."""
@@ -39,7 +42,7 @@ class Prediction:
         """fairseq's divisor of loss and gradient: sentences or tokens."""
         return sample["target"].size(0) if self.sentence_avg else sample["ntokens"]  # type: ignore[attr-defined]
 
-    def join(self, members: Sequence[Readout]) -> Readout:
+    def join(self, members: Sequence[ModelOutput]) -> ModelOutput:
         """One readout of those of all teachers."""
         return mean_of_probabilities(members)
 

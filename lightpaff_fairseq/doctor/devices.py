@@ -10,7 +10,7 @@ from fairseq.optim.fused_adam import get_fused_adam_class
 
 from ..losses.dense import LossSettings, dense_distillation_loss
 from ..losses.fused import fused_distillation_loss
-from ..models.outputs import LinearReadout
+from ..losses.model_output import LinearOutput
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
@@ -93,8 +93,8 @@ def _try(device: torch.device, dtype: torch.dtype) -> str:
     try:
         moved = [x.to(device, dtype).requires_grad_() for x in exact]
         student, teacher = (
-            LinearReadout(*moved[:2]),
-            LinearReadout(*(x.detach() for x in moved[2:])),
+            LinearOutput(*moved[:2]),
+            LinearOutput(*(x.detach() for x in moved[2:])),
         )
         loss = fused_distillation_loss(student, teacher, target.to(device), LossSettings(0.5)).loss
         loss.backward()

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Optional
 
 import torch
 
@@ -14,7 +13,7 @@ from ..huggingface.packages import transformers_package
 from ..huggingface.to_fairseq import RECORD
 
 
-def write(path: Path, data: Optional[Path], folder: Path) -> None:
+def write(path: Path, data: Path | None, folder: Path) -> None:
     """Writes a checkpoint as model and tokenizer that `transformers` loads.
 
     Args:
@@ -27,7 +26,7 @@ def write(path: Path, data: Optional[Path], folder: Path) -> None:
 
 
 @torch.no_grad()
-def largest_difference(path: Path, data: Optional[Path], folder: Path) -> float:
+def largest_difference(path: Path, data: Path | None, folder: Path) -> float:
     """The largest absolute difference of a log-probability on sentences of random symbols.
 
     Args:

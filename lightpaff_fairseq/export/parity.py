@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 import numpy as np
 
@@ -29,7 +28,7 @@ class Parity:
     sentences: int
     inputs: str
     largest_difference: float
-    beams: Optional[int]
+    beams: int | None
 
 
 def compare(

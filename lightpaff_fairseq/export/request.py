@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from .parity import Parity
 from .quality import Quality
@@ -28,13 +27,13 @@ class Request:
     to: str
     out: Path
     force: bool = False
-    data: Optional[Path] = None
-    quantization: Optional[str] = None
-    subset: Optional[str] = None
+    data: Path | None = None
+    quantization: str | None = None
+    subset: str | None = None
     sentences: int = 500
     max_drop: float = 0.5
-    remove_bpe: Optional[str] = None
-    sentencepiece_model: Optional[Path] = None
+    remove_bpe: str | None = None
+    sentencepiece_model: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -42,5 +41,5 @@ class Report:
     """What was found before the folder was put in place; `before`, `after`: quantization."""
 
     parity: Parity
-    before: Optional[Quality] = None
-    after: Optional[Quality] = None
+    before: Quality | None = None
+    after: Quality | None = None

@@ -3,12 +3,12 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from fairseq.data import Dictionary
 from torch import Tensor
 
-from ..checkpoints.building import fill_in
+from ..checkpoints.building import apply_arch_defaults
 from ..checkpoints.reading import read_checkpoint
 from ..pruning.sizes import value_of
 from . import fairseq_checkpoint as checkpoint
@@ -32,7 +32,7 @@ class Ours:
     cfg: Any
     tensors: dict[str, Tensor]
     task: Any
-    origin: Optional[Path]
+    origin: Path | None
     record: dict[str, Any]
 
     @property
@@ -46,7 +46,7 @@ class Ours:
         return self.task.target_dictionary or self.task.source_dictionary
 
 
-def read(path: Path, data: Optional[Path]) -> Ours:
+def read(path: Path, data: Path | None) -> Ours:
     """Reads a checkpoint with its dictionaries.
 
     Args:
@@ -81,7 +81,7 @@ def read(path: Path, data: Optional[Path]) -> Ours:
             raise ValueError(
                 f"--data {folder}: expected {rows} symbols, as {says} says, found {symbols}"
             )
-    fill_in(cfg.model)
+    apply_arch_defaults(cfg.model)
     with about(f"--from fairseq {path}"):
         return replace(found, tensors=checkpoint.complete(cfg, task, found.tensors))
 

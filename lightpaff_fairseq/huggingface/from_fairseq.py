@@ -5,13 +5,13 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import fairseq.models as models
 import torch
 from torch import Tensor
 
-from ..checkpoints.strip import plain
+from ..checkpoints.strip import to_primitive
 from ..pruning.sizes import value_of
 from . import fairseq_checkpoint as checkpoint
 from . import labels
@@ -43,7 +43,7 @@ POSITIONS = {  # learned ones, and how many there are
 }
 
 
-def write(path: Path, data: Optional[Path], folder: Path) -> list[str]:
+def write(path: Path, data: Path | None, folder: Path) -> list[str]:
     """Writes weights, configuration and tokenizer of a checkpoint to a folder.
 
     Returns:
@@ -76,7 +76,7 @@ def write(path: Path, data: Optional[Path], folder: Path) -> list[str]:
 def _choose(path: Path, ours: Ours) -> tuple[Family, dict[str, Any]]:
     """The family and configuration: those that the model came with, where it still has its form."""
     section = ours.cfg.model
-    values = plain(section, "model")
+    values = to_primitive(section, "model")
     name = str(values.get("_name") or values.get("arch"))
     model = models.ARCH_MODEL_NAME_REGISTRY.get(name, name)
     came = _as_it_came(ours, model, values)
@@ -98,7 +98,7 @@ def _choose(path: Path, ours: Ours) -> tuple[Family, dict[str, Any]]:
 
 def _as_it_came(
     ours: Ours, model: str, values: Mapping[str, Any]
-) -> Optional[tuple[Family, dict[str, Any]]]:
+) -> tuple[Family, dict[str, Any]] | None:
     """The recorded family and configuration, if they build this very model."""
     if ours.origin is None:
         return None
@@ -106,7 +106,7 @@ def _as_it_came(
     kind = getattr(transformers_package(), str(ours.record["architecture"])).config_class
     config: dict[str, Any] = kind.from_pretrained(ours.origin, local_files_only=True).to_dict()
     task = "masked_lm" if model == "roberta" else family.task
-    built = plain(checkpoint.parse("x", task, family.flags(config)).model, "model")
+    built = to_primitive(checkpoint.parse("x", task, family.flags(config)).model, "model")
     compared = [f"{side}_{key}" for side in ("encoder", "decoder") for key in SHAPE]
     if any((values.get(k) or None) != (built.get(k) or None) for k in [*compared, *KIND]):
         return None

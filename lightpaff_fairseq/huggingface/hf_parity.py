@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -45,7 +45,7 @@ def sample_batch(symbols: int, longest: int, seed: int = 0) -> Batch:
 
 
 def largest_logit_difference(
-    folder: Path, source: Any, order: list[int], segment: Optional[int] = None
+    folder: Path, source: Any, order: list[int], segment: int | None = None
 ) -> float:
     """The largest absolute difference of a logit.
 
@@ -69,7 +69,7 @@ def compared(
     theirs: Any,
     config: dict[str, Any],
     order: Tensor,
-    segment: Optional[int] = None,
+    segment: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The logits of both models for the same sentences, in fairseq's order, without padding.
 
@@ -90,7 +90,7 @@ def compared(
     return ours[..., known][real], found[..., order[known]][real]
 
 
-def our_logits(model: Any, batch: Batch, head: Optional[str]) -> Tensor:
+def our_logits(model: Any, batch: Batch, head: str | None) -> Tensor:
     """fairseq's logits `(B, T, V)`, or of the classes `(B, K)`."""
     name = {} if head is None else {"classification_head_name": head}
     lengths = (batch.tokens != PAD).sum(1)

@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -44,9 +43,9 @@ class MassConversion:
 
     source: Path
     out: Path
-    dictionary: Optional[Path] = None
+    dictionary: Path | None = None
     languages: tuple[str, str] = ("source", "target")
-    heads: Optional[int] = None
+    heads: int | None = None
     overwrite: bool = False
 
 

@@ -6,7 +6,7 @@ bit for bit. A row whose names hold `{}` stands for one tensor a layer.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Optional, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -136,7 +136,7 @@ class Row:
     ours: tuple[str, ...]
     theirs: str
     operation: Operation = field(default=SAME)
-    side: Optional[str] = None
+    side: str | None = None
 
 
 def row(ours: str, theirs: str, operation: Operation = SAME) -> Row:
@@ -144,7 +144,7 @@ def row(ours: str, theirs: str, operation: Operation = SAME) -> Row:
     return Row((ours,), theirs, operation)
 
 
-def linear(ours: str, theirs: str, side: Optional[str] = None) -> list[Row]:
+def linear(ours: str, theirs: str, side: str | None = None) -> list[Row]:
     """The two rows of a linear layer or a LayerNorm."""
     kinds = ("weight", "bias")
     return [Row((f"{ours}.{kind}",), f"{theirs}.{kind}", side=side) for kind in kinds]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ class Conversion:
 
     source: Path
     out: Path
-    segment: Optional[int] = None
+    segment: int | None = None
     languages: tuple[str, str] = ("source", "target")
     overwrite: bool = False
 
@@ -62,7 +62,7 @@ class Converted:
 
     flags: list[str]
     encoding: str
-    difference: Optional[float]
+    difference: float | None
     notes: list[str] = field(default_factory=list)
 
 

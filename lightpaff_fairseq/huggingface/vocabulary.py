@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 
@@ -41,7 +41,7 @@ class Vocabulary:
     symbols: list[str]
     order: list[int]
     languages: list[str] = field(default_factory=list)
-    merges: Optional[Merges] = None
+    merges: Merges | None = None
 
     def write(self, path: Path) -> None:
         """Writes `dict.txt`: all but the first four symbols, which fairseq adds by itself."""
@@ -102,7 +102,7 @@ def _size_problems(tokens: Mapping[int, str], size: int) -> list[str]:
     return problems
 
 
-def _special_ids(tokenizer: Any, ids: Mapping[str, int], family: Family) -> list[Optional[int]]:
+def _special_ids(tokenizer: Any, ids: Mapping[str, int], family: Family) -> list[int | None]:
     """The ids that become `<s> <pad> </s> <unk>`; None where there is no such token."""
     names = [_role(tokenizer, role) for role in ROLES]
     if family.model_type == "gpt2":
@@ -114,13 +114,13 @@ def _special_ids(tokenizer: Any, ids: Mapping[str, int], family: Family) -> list
     return [ids.get(name) if name is not None else None for name in names]
 
 
-def _role(tokenizer: Any, attributes: tuple[str, ...]) -> Optional[str]:
+def _role(tokenizer: Any, attributes: tuple[str, ...]) -> str | None:
     values = (getattr(tokenizer, name, None) for name in attributes)
     return next((str(value) for value in values if value is not None), None)
 
 
 def _symbol(
-    token: str, tokenizer: Any, family: Family, merges: Optional[Merges], languages: list[str]
+    token: str, tokenizer: Any, family: Family, merges: Merges | None, languages: list[str]
 ) -> str:
     """fairseq's name of a token; notes down languages."""
     if token == getattr(tokenizer, "mask_token", None):

@@ -8,7 +8,7 @@ The gradient with respect to the student's logits is
 left to `fused.py`: one step at the end instead of a pass over `(n, V)` a chunk.
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ class Labels(NamedTuple):
     """Labels of a chunk: symbols `(n,)`, and, for label smoothing, the student's mean logits."""
 
     target: Tensor
-    mean_logit: Optional[Tensor]
+    mean_logit: Tensor | None
 
 
 class _Soft(NamedTuple):
@@ -49,7 +49,7 @@ def smoothing_share(settings: LossSettings, vocab: int) -> float:
 
 def chunk_loss(
     buffers: tuple[Tensor, Tensor, Tensor],
-    sparse: Optional[tuple[Tensor, Tensor]],
+    sparse: tuple[Tensor, Tensor] | None,
     labels: Labels,
     settings: LossSettings,
 ) -> tuple[ChunkSums, Tensor]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .divergences import Divergence, divergence_of_lprobs, tempered_lprobs
-from .top_k import TopKReadout, sparse_divergence
+from .top_k import TopKOutput, sparse_divergence
 
 FORWARD_KL = Divergence()
 
@@ -106,7 +106,7 @@ def label_smoothed_nll(logits_s: Tensor, target: Tensor, epsilon: float) -> tupl
 
 
 def dense_distillation_loss(
-    logits_s: Tensor, teacher: Tensor | TopKReadout, target: Tensor, settings: LossSettings
+    logits_s: Tensor, teacher: Tensor | TopKOutput, target: Tensor, settings: LossSettings
 ) -> LossTerms:
     """The distillation loss from complete logits; the gradient is autograd's.
 
@@ -120,7 +120,7 @@ def dense_distillation_loss(
     """
     label_loss, nll = label_smoothed_nll(logits_s, target, settings.label_smoothing)
     temperature, divergence = settings.temperature, settings.divergence
-    if isinstance(teacher, TopKReadout):
+    if isinstance(teacher, TopKOutput):
         assert not isinstance(temperature, Tensor)
         logits = at_least_float32(logits_s)
         kd = sparse_divergence(logits, teacher, temperature, divergence) * temperature**2

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..models.outputs import ALL, Readout
 from .dense import at_least_float32
+from .model_output import ALL, ModelOutput
 
 
 @dataclass(frozen=True)
-class EnsembleReadout:
+class EnsembleOutput:
     """The mean of the probabilities of two or more readouts, a chunk at a time."""
 
-    members: tuple[Readout, ...]
+    members: tuple[ModelOutput, ...]
 
     @property
     def vocab_size(self) -> int:

@@ -13,21 +13,21 @@ point the loss scale of mixed precision is not applied yet, and small probabilit
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..models.outputs import LinearReadout, Readout
 from .chunk import Labels, chunk_loss, smoothing_share
 from .dense import LossSettings, LossTerms, at_least_float32
-from .top_k import TopKReadout
+from .model_output import LinearOutput, ModelOutput
+from .top_k import TopKOutput
 
-Teacher = Readout | TopKReadout
+Teacher = ModelOutput | TopKOutput
 
 
 def fused_distillation_loss(
-    student: LinearReadout, teacher: Teacher, target: Tensor, settings: LossSettings
+    student: LinearOutput, teacher: Teacher, target: Tensor, settings: LossSettings
 ) -> LossTerms:
     """The distillation loss, forward and gradient chunk by chunk.
 
@@ -64,12 +64,12 @@ class _FusedLoss(torch.autograd.Function):
         ctx: Any,
         hidden: Tensor,
         weight: Tensor,
-        bias: Optional[Tensor],
+        bias: Tensor | None,
         teacher: Teacher,
         target: Tensor,
         settings: LossSettings,
     ) -> tuple[Tensor, ...]:
-        student = LinearReadout(hidden.detach(), weight.detach(), _detached(bias))
+        student = LinearOutput(hidden.detach(), weight.detach(), _detached(bias))
         with torch.autocast(hidden.device.type, enabled=False):
             grads = _Gradients(student, ctx.needs_input_grad[:3])
             sums = _walk(student, teacher, target, settings, grads)
@@ -79,7 +79,7 @@ class _FusedLoss(torch.autograd.Function):
         return sums
 
     @staticmethod
-    def backward(ctx: Any, grad_loss: Tensor, *_: Tensor) -> tuple[Optional[Tensor], ...]:
+    def backward(ctx: Any, grad_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.grads is None:
             raise RuntimeError("the fused distillation loss can be differentiated only once")
         grads, ctx.grads = ctx.grads, None
@@ -94,16 +94,16 @@ class _FusedLoss(torch.autograd.Function):
         )
 
 
-def _detached(x: Optional[Tensor]) -> Optional[Tensor]:
+def _detached(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.detach()
 
 
-def _scaled(grad: Optional[Tensor], scale: Tensor, dtype: torch.dtype) -> Optional[Tensor]:
+def _scaled(grad: Tensor | None, scale: Tensor, dtype: torch.dtype) -> Tensor | None:
     return None if grad is None else grad.mul_(scale.to(grad.dtype)).to(dtype)
 
 
 def _walk(
-    student: LinearReadout,
+    student: LinearOutput,
     teacher: Teacher,
     target: Tensor,
     settings: LossSettings,
@@ -122,8 +122,8 @@ def _walk(
         rows = slice(start, min(start + chunk, n))
         logits_s, logits_t, work = buffers[:, : rows.stop - start]
         _fill(logits_s, student, rows)
-        sparse = teacher.rows(rows) if isinstance(teacher, TopKReadout) else None
-        if not isinstance(teacher, TopKReadout):
+        sparse = teacher.rows(rows) if isinstance(teacher, TopKOutput) else None
+        if not isinstance(teacher, TopKOutput):
             _fill(logits_t, teacher, rows)
         labels = Labels(target[rows], None if mean_logits is None else mean_logits[rows])
         sums, grad = loss_of((logits_s, logits_t, work), sparse, labels, settings)
@@ -142,15 +142,15 @@ def _compiled() -> Callable[..., Any]:
     return compiled
 
 
-def _mean_logits(student: LinearReadout, dtype: torch.dtype) -> Tensor:
+def _mean_logits(student: LinearOutput, dtype: torch.dtype) -> Tensor:
     """`(N,)`: the mean over the vocabulary of each position's logits, which are linear."""
     means = student.hidden.to(dtype) @ student.weight.mean(0, dtype=dtype)
     return means if student.bias is None else means + student.bias.mean(dtype=dtype)
 
 
-def _fill(buffer: Tensor, readout: Readout, rows: slice) -> None:
+def _fill(buffer: Tensor, readout: ModelOutput, rows: slice) -> None:
     """Writes the logits of `rows` into `buffer` `(n, V)` with as few copies as the dtypes allow."""
-    if isinstance(readout, LinearReadout) and readout.hidden.dtype == buffer.dtype:
+    if isinstance(readout, LinearOutput) and readout.hidden.dtype == buffer.dtype:
         torch.mm(readout.hidden[rows], readout.weight.t(), out=buffer)
         if readout.bias is not None:
             buffer += readout.bias
@@ -166,13 +166,13 @@ class _Gradients:
     chunk writes `weight`, so that it need not be filled with zeros before.
     """
 
-    def __init__(self, student: LinearReadout, needed: tuple[bool, ...]) -> None:
+    def __init__(self, student: LinearOutput, needed: tuple[bool, ...]) -> None:
         self.student = student
         dtype = at_least_float32(student.hidden[:0]).dtype
         self.hidden = torch.empty_like(student.hidden, dtype=dtype) if needed[0] else None
         self.weight = torch.empty_like(student.weight, dtype=dtype) if needed[1] else None
         self._fresh = True
-        self.bias: Optional[Tensor] = None
+        self.bias: Tensor | None = None
         if student.bias is not None and needed[2]:
             self.bias = torch.zeros_like(student.bias, dtype=dtype)
         half = student.hidden.dtype == torch.float16

@@ -14,15 +14,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..models.activations import Attention, SideTrace, Stack, Tap, stacks
+from ..models.activations import ActivationRecorder, layer_stacks
 from . import features
+from .layers import AttentionActivations, LayerActivations, LayerStack
 
 Pairs = tuple[tuple[int, int], ...]
 KINDS = ("embedding", "hidden", "attention", "relation")
 
 
 @dataclass(frozen=True)
-class KnowledgeSettings:
+class IntermediateSettings:
     """Which knowledge is transferred, and how.
 
     Attributes:
@@ -93,7 +94,7 @@ class Term(nn.Module):
     """
 
     def __init__(
-        self, settings: KnowledgeSettings, pairs: Pairs, student: Stack, teacher: Stack
+        self, settings: IntermediateSettings, pairs: Pairs, student: LayerStack, teacher: LayerStack
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -113,7 +114,9 @@ class EmbeddingTerm(Term):
         super().__init__(*args)  # type: ignore[arg-type]
         self.projection = self.projections(1)
 
-    def forward(self, student: SideTrace, teacher: SideTrace, side: str, masks: Masks) -> Tensor:
+    def forward(
+        self, student: LayerActivations, teacher: LayerActivations, side: str, masks: Masks
+    ) -> Tensor:
         assert student.embedding is not None and teacher.embedding is not None
         projected = self.projection[0](student.embedding)
         return features.hidden_mse(projected, teacher.embedding, masks.states(side))
@@ -127,7 +130,9 @@ class HiddenTerm(Term):
         self.projection = self.projections(len(self.pairs))
         self.distance = features.HIDDEN[self.settings.hidden_loss]
 
-    def forward(self, student: SideTrace, teacher: SideTrace, side: str, masks: Masks) -> Tensor:
+    def forward(
+        self, student: LayerActivations, teacher: LayerActivations, side: str, masks: Masks
+    ) -> Tensor:
         mask = masks.states(side)
         return _sum(
             self.distance(project(student.hidden[s]), teacher.hidden[t], mask)
@@ -138,7 +143,9 @@ class HiddenTerm(Term):
 class AttentionTerm(Term):
     """Attention scores of matched layers, by `--kd-attention-loss`."""
 
-    def forward(self, student: SideTrace, teacher: SideTrace, side: str, masks: Masks) -> Tensor:
+    def forward(
+        self, student: LayerActivations, teacher: LayerActivations, side: str, masks: Masks
+    ) -> Tensor:
         distance = features.ATTENTION[self.settings.attention_loss]
         mask = masks.attention(side)
         return _sum(
@@ -156,7 +163,9 @@ class RelationTerm(Term):
         self.projection = self.projections(len(self.pairs) if channels else 0)
         self.count = self.settings.relation_heads or math.gcd(*self.heads)
 
-    def forward(self, student: SideTrace, teacher: SideTrace, side: str, masks: Masks) -> Tensor:
+    def forward(
+        self, student: LayerActivations, teacher: LayerActivations, side: str, masks: Masks
+    ) -> Tensor:
         mask = masks.states(side)
         return _sum(
             self._relation(kind, match, student, teacher, mask)
@@ -165,7 +174,12 @@ class RelationTerm(Term):
         )
 
     def _relation(
-        self, kind: str, match: int, student: SideTrace, teacher: SideTrace, mask: Tensor
+        self,
+        kind: str,
+        match: int,
+        student: LayerActivations,
+        teacher: LayerActivations,
+        mask: Tensor,
     ) -> Tensor:
         s, t = self.pairs[match]
         if kind == "token":
@@ -178,7 +192,7 @@ class RelationTerm(Term):
         )
         return features.head_relation(heads_s, heads_t, mask)
 
-    def _regrouped(self, kind: str, attention: Attention) -> Tensor:
+    def _regrouped(self, kind: str, attention: AttentionActivations) -> Tensor:
         return features.regrouped(attention.heads(kind), self.count)
 
 
@@ -190,7 +204,7 @@ TERMS: dict[str, Callable[..., Term]] = {
 }
 
 
-class Knowledge(nn.Module):
+class IntermediateLosses(nn.Module):
     """All terms in use, and their learned projections.
 
     A sub-module of the criterion: fairseq optimizes, saves and resumes its parameters with it, and
@@ -201,10 +215,12 @@ class Knowledge(nn.Module):
         student, teacher: the models; only their sizes are read.
     """
 
-    def __init__(self, settings: KnowledgeSettings, student: nn.Module, teacher: nn.Module) -> None:
+    def __init__(
+        self, settings: IntermediateSettings, student: nn.Module, teacher: nn.Module
+    ) -> None:
         super().__init__()
         self.settings = settings
-        ours, theirs = stacks(student), stacks(teacher)
+        ours, theirs = layer_stacks(student), layer_stacks(teacher)
         self.terms = nn.ModuleDict()
         for kind in settings.weights:
             for side, pairs in settings.pairs.items():
@@ -212,14 +228,14 @@ class Knowledge(nn.Module):
                     term = TERMS[kind](settings, pairs, ours[side], theirs[side])
                     self.terms[f"{kind}_{side}"] = term
 
-    def tap(self, model: nn.Module) -> Tap:
+    def tap(self, model: nn.Module) -> ActivationRecorder:
         """Records what the terms need of a model's next forward pass."""
-        return Tap(model, tuple(self.settings.pairs), self.settings.with_attention)
+        return ActivationRecorder(model, tuple(self.settings.pairs), self.settings.with_attention)
 
     def forward(
         self,
-        student: dict[str, SideTrace],
-        teacher: dict[str, SideTrace],
+        student: dict[str, LayerActivations],
+        teacher: dict[str, LayerActivations],
         masks: Masks,
         labels: Tensor,
     ) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ ALL = slice(None)
 
 
 @dataclass(frozen=True)
-class TopKReadout:
+class TopKOutput:
     """A top-k teacher at N positions, already at the temperature of the loss.
 
     Attributes:
@@ -38,7 +38,7 @@ class TopKReadout:
 
 
 def sparse_divergence(
-    logits_s: Tensor, teacher: TopKReadout, temperature: float, divergence: Divergence
+    logits_s: Tensor, teacher: TopKOutput, temperature: float, divergence: Divergence
 ) -> Tensor:
     """The divergence over k + 1 outcomes from complete logits, without T^2; autograd's gradient.
 

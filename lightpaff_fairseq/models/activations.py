@@ -4,59 +4,19 @@ Hooks exist only inside `with Tap(model)`, and nothing is left on the model. All
 are batch-first. Shape letters: B batch, T length of a side, S length of the keys, C width, H heads.
 """
 
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from fairseq.modules import LayerDropModuleList
 from torch import Tensor, nn
 
+from ..losses.layers import AttentionActivations, LayerActivations, LayerStack
 from .outputs import unwrapped
 
 SIDES = ("encoder", "decoder", "cross")
 
 
-@dataclass
-class Attention:
-    """An attention module and its `query` `(B, T, C)`, `key`, `value` `(B, S, C)`, projected."""
-
-    module: Any
-    projected: dict[str, Tensor] = field(default_factory=dict)
-
-    def heads(self, which: str) -> Tensor:
-        """`(B, H, T or S, C / H)`: the projected `query`, `key` or `value`, before any scaling."""
-        projected = self.projected[which]
-        batch, length, _ = projected.shape
-        return projected.reshape(batch, length, self.module.num_heads, -1).transpose(1, 2)
-
-    def scores(self) -> Tensor:
-        """`(B, H, T, S)`: scaled dot products before masking and softmax."""
-        scaling: float = self.module.scaling
-        return (self.heads("query") * scaling) @ self.heads("key").transpose(-1, -2)
-
-
-@dataclass
-class SideTrace:
-    """One stack of layers: its input, the output of every layer, every attention.
-
-    `hidden[i]` is `(B, T, C)`, what layer i hands on (in pre-norm models before any final
-    LayerNorm). The side `cross` has attentions only.
-    """
-
-    embedding: Tensor | None = None
-    hidden: list[Tensor] = field(default_factory=list)
-    attention: list[Attention] = field(default_factory=list)
-
-
-class Stack(NamedTuple):
-    """The layers of a side, and its sizes."""
-
-    layers: nn.ModuleList
-    width: int
-    heads: int
-
-
-def stacks(model: nn.Module) -> dict[str, Stack]:
+def layer_stacks(model: nn.Module) -> dict[str, LayerStack]:
     """The sides that a fairseq transformer has: `encoder`, `decoder`, and `cross` attention.
 
     Raises:
@@ -70,10 +30,10 @@ def stacks(model: nn.Module) -> dict[str, Stack]:
         layers = getattr(owner, "layers", None)
         if isinstance(layers, nn.ModuleList) and all(hasattr(x, "self_attn") for x in layers):
             attention: Any = layers[0].self_attn
-            found[side] = Stack(layers, attention.embed_dim, attention.num_heads)
+            found[side] = LayerStack(layers, attention.embed_dim, attention.num_heads)
     if "decoder" in found and getattr(found["decoder"].layers[0], "encoder_attn", None) is not None:
         cross: Any = found["decoder"].layers[0].encoder_attn
-        found["cross"] = Stack(found["decoder"].layers, cross.embed_dim, cross.num_heads)
+        found["cross"] = LayerStack(found["decoder"].layers, cross.embed_dim, cross.num_heads)
     if not found:
         raise ValueError(
             f"{type(inner).__name__} has no layers of fairseq's transformer: only --kd-lambda can "
@@ -88,7 +48,7 @@ def check_recordable(model: nn.Module, with_attention: bool) -> None:
     Raises:
         ValueError: LayerDrop, or activation checkpointing where attentions are wanted.
     """
-    for side, stack in stacks(model).items():
+    for side, stack in layer_stacks(model).items():
         if isinstance(stack.layers, LayerDropModuleList) and stack.layers.p > 0:
             raise ValueError(
                 f"--{side}-layerdrop {stack.layers.p}: layers that are skipped at random cannot be "
@@ -119,7 +79,7 @@ def check_attentions(model: nn.Module, flag: str) -> None:
         )
 
 
-class Tap:
+class ActivationRecorder:
     """Records one forward pass of a model, inside a `with` block.
 
     Args:
@@ -136,10 +96,10 @@ class Tap:
         self._handles: list[Any] = []
         self._redirected: list[Any] = []
 
-    def __enter__(self) -> dict[str, SideTrace]:
+    def __enter__(self) -> dict[str, LayerActivations]:
         """A trace for every side; it fills while the model runs."""
-        trace = {side: SideTrace() for side in self._sides}
-        found = stacks(self._model)
+        trace = {side: LayerActivations() for side in self._sides}
+        found = layer_stacks(self._model)
         for side, record in trace.items():
             if side != "cross":
                 self._record_states(found[side].layers, record)
@@ -157,7 +117,7 @@ class Tap:
             module.skip_embed_dim_check = False
         self._redirected.clear()
 
-    def _record_states(self, layers: nn.ModuleList, record: SideTrace) -> None:
+    def _record_states(self, layers: nn.ModuleList, record: LayerActivations) -> None:
         def before(_module: nn.Module, args: tuple[Any, ...]) -> None:
             record.embedding = args[0].transpose(0, 1)  # (T, B, C) -> (B, T, C)
 
@@ -168,8 +128,8 @@ class Tap:
         self._handles.append(layers[0].register_forward_pre_hook(before))
         self._handles += [layer.register_forward_hook(after) for layer in layers]
 
-    def _record_attention(self, module: Any, record: SideTrace) -> None:
-        attention = Attention(module)
+    def _record_attention(self, module: Any, record: LayerActivations) -> None:
+        attention = AttentionActivations(module)
         record.attention.append(attention)
         if not module.skip_embed_dim_check:
             module.skip_embed_dim_check = True

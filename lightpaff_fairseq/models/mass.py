@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from fairseq.data import Dictionary
@@ -17,7 +17,7 @@ from .presets import PRESETS, Preset, fill
 class ExplicitPositions(LearnedPositionalEmbedding):
     """Learned positions that are counted from the tokens, or given from outside."""
 
-    explicit: Optional[Tensor] = None
+    explicit: Tensor | None = None
 
     @classmethod
     def around(cls, stock: LearnedPositionalEmbedding) -> "ExplicitPositions":
@@ -28,7 +28,7 @@ class ExplicitPositions(LearnedPositionalEmbedding):
         return table
 
     @contextmanager
-    def given(self, positions: Optional[Tensor]) -> Iterator[None]:
+    def given(self, positions: Tensor | None) -> Iterator[None]:
         """Inside, `positions` `(B, T)` are looked up instead of counted; None = counted."""
         self.explicit = positions
         try:
@@ -37,7 +37,7 @@ class ExplicitPositions(LearnedPositionalEmbedding):
             self.explicit = None
 
     def forward(
-        self, input: Tensor, incremental_state: Any = None, positions: Optional[Tensor] = None
+        self, input: Tensor, incremental_state: Any = None, positions: Tensor | None = None
     ) -> Tensor:
         """`(B, T, C)` embeddings for tokens `(B, T)`."""
         if self.explicit is None:
@@ -70,7 +70,7 @@ class MassDecoder(TransformerDecoderBase):
         self,
         prev_output_tokens: Tensor,
         *args: Any,
-        positions: Optional[Tensor] = None,
+        positions: Tensor | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, dict[str, Any]]:
         """The stock forward; `positions` `(B, T)` are rows of the position table, or None."""
@@ -100,9 +100,9 @@ class MassModel(TransformerModel):
         prev_output_tokens: Tensor,
         return_all_hiddens: bool = True,
         features_only: bool = False,
-        alignment_layer: Optional[int] = None,
-        alignment_heads: Optional[int] = None,
-        positions: Optional[Tensor] = None,
+        alignment_layer: int | None = None,
+        alignment_heads: int | None = None,
+        positions: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Any]]:
         """The stock forward with positions for the decoder.
 

@@ -1,7 +1,7 @@
 """From a fairseq model to what the loss needs: `(N, C)` hidden states and the output layer.
 
-A readout is one model's prediction at N selected positions. `LinearReadout` keeps hidden states
-and head apart, so that the fused loss never makes all logits; `LogitsReadout` holds complete
+A readout is one model's prediction at N selected positions. `LinearOutput` keeps hidden states
+and head apart, so that the fused loss never makes all logits; `LogitsOutput` holds complete
 logits, for every model whose head cannot be taken apart. Shape letters: B batch, T target length,
 N selected positions, C width, V vocabulary.
 """
@@ -9,8 +9,7 @@ N selected positions, C width, V vocabulary.
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Optional, Protocol
+from typing import Any
 
 import torch
 from fairseq.models import FairseqDecoder, FairseqLanguageModel
@@ -18,50 +17,7 @@ from fairseq.models.roberta.model import RobertaEncoder, RobertaLMHead
 from fairseq.models.transformer import TransformerDecoderBase
 from torch import Tensor, nn
 
-ALL = slice(None)
-
-
-@dataclass(frozen=True)
-class LinearReadout:
-    """Hidden states `(N, C)` in front of a linear output layer `(V, C)` with optional bias."""
-
-    hidden: Tensor
-    weight: Tensor
-    bias: Optional[Tensor] = None
-
-    @property
-    def vocab_size(self) -> int:
-        return self.weight.size(0)
-
-    def logits(self, rows: slice = ALL) -> Tensor:
-        """`(n, V)` in the dtype of the hidden states, for a slice of the N positions."""
-        return nn.functional.linear(self.hidden[rows], self.weight, self.bias)
-
-
-@dataclass(frozen=True)
-class LogitsReadout:
-    """Complete logits (or log-probabilities: the same up to softmax), `(N, V)`."""
-
-    values: Tensor
-
-    @property
-    def vocab_size(self) -> int:
-        return self.values.size(-1)
-
-    def logits(self, rows: slice = ALL) -> Tensor:
-        """`(n, V)`, for a slice of the N positions."""
-        return self.values[rows]
-
-
-class Readout(Protocol):
-    """Anything that gives logits, or log-probabilities, for a slice of N positions."""
-
-    @property
-    def vocab_size(self) -> int:
-        """V."""
-
-    def logits(self, rows: slice = ALL) -> Tensor:
-        """`(n, V)`, for a slice of the N positions."""
+from ..losses.model_output import LinearOutput, LogitsOutput, ModelOutput
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -71,7 +27,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-def decoder_readout(model: nn.Module, net_input: dict[str, Any], positions: Tensor) -> Readout:
+def decoder_output(model: nn.Module, net_input: dict[str, Any], positions: Tensor) -> ModelOutput:
     """Runs an encoder-decoder or a decoder-only model and reads out the chosen positions.
 
     Args:
@@ -80,7 +36,7 @@ def decoder_readout(model: nn.Module, net_input: dict[str, Any], positions: Tens
         net_input: keyword arguments of the model.
         positions: `(B, T)` bool, N of them true.
     Returns:
-        a `LinearReadout` where `separable_head` finds one, else a `LogitsReadout`.
+        a `LinearOutput` where `separable_head` finds one, else a `LogitsOutput`.
     """
     head = separable_head(model)
     if head is not None:
@@ -88,9 +44,9 @@ def decoder_readout(model: nn.Module, net_input: dict[str, Any], positions: Tens
         return _linear(features[positions], head.weight, head.bias)
     net_output = model(**net_input)
     if has_raw_logits(model):
-        return LogitsReadout(net_output[0][positions])
+        return LogitsOutput(net_output[0][positions])
     normalize: Any = unwrapped(model).get_normalized_probs
-    return LogitsReadout(normalize(net_output, log_probs=True)[positions])
+    return LogitsOutput(normalize(net_output, log_probs=True)[positions])
 
 
 def has_raw_logits(model: nn.Module) -> bool:
@@ -104,24 +60,24 @@ def has_raw_logits(model: nn.Module) -> bool:
 
 
 def is_separable(model: nn.Module) -> bool:
-    """Whether a model's readout is a `LinearReadout`, or it predicts few enough classes."""
+    """Whether a model's readout is a `LinearOutput`, or it predicts few enough classes."""
     inner = unwrapped(model)
     if hasattr(inner, "decoder"):
         return separable_head(model) is not None
     return _lm_head(model) is not None
 
 
-def _linear(hidden: Tensor, weight: Tensor, bias: Optional[Tensor]) -> LinearReadout:
+def _linear(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> LinearOutput:
     """A readout in the dtype that autocast (`--amp`) would take for the output layer."""
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
-    return LinearReadout(hidden, weight, bias)
+    return LinearOutput(hidden, weight, bias)
 
 
-def encoder_readout(model: nn.Module, net_input: dict[str, Any], positions: Tensor) -> Readout:
+def encoder_output(model: nn.Module, net_input: dict[str, Any], positions: Tensor) -> ModelOutput:
     """Runs an encoder with a masked-LM head and reads out the chosen positions, and only those.
 
     Args:
@@ -130,12 +86,12 @@ def encoder_readout(model: nn.Module, net_input: dict[str, Any], positions: Tens
         net_input: keyword arguments of the model.
         positions: `(B, T)` bool, N of them true.
     Returns:
-        a `LinearReadout` behind dense layer, activation and LayerNorm of RoBERTa's head; for
-        other heads a `LogitsReadout`.
+        a `LinearOutput` behind dense layer, activation and LayerNorm of RoBERTa's head; for
+        other heads a `LogitsOutput`.
     """
     head = _lm_head(model)
     if head is None:
-        return LogitsReadout(model(**net_input, masked_tokens=positions)[0])
+        return LogitsOutput(model(**net_input, masked_tokens=positions)[0])
     features = model(**net_input, features_only=True)[0][positions]
     hidden = head.layer_norm(head.activation_fn(head.dense(features)))
     return _linear(hidden, head.weight, head.bias)
@@ -152,7 +108,7 @@ def _lm_head(model: nn.Module) -> Any:
 
 
 @contextmanager
-def recorded_output(model: nn.Module) -> Iterator[list[Any]]:
+def record_output(model: nn.Module) -> Iterator[list[Any]]:
     """Inside, every call of `model` appends what it returns to the list."""
     outputs: list[Any] = []
     handle = model.register_forward_hook(lambda _module, _args, output: outputs.append(output))
@@ -162,7 +118,7 @@ def recorded_output(model: nn.Module) -> Iterator[list[Any]]:
         handle.remove()
 
 
-def separable_head(model: nn.Module) -> Optional[nn.Linear]:
+def separable_head(model: nn.Module) -> nn.Linear | None:
     """The output layer, if hidden states followed by it are exactly the model's logits.
 
     None for adaptive softmax, decoders with an output layer of their own, FSDP-sharded models, and

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoints.building import build, fill_in, heads_in, narrower_heads, stand_in_task
+from ..checkpoints.building import apply_arch_defaults, build, dummy_task, heads_in, narrower_heads
 from ..checkpoints.reading import check_output, read_checkpoint, verify_loads, write_checkpoint
-from ..checkpoints.strip import plain, stripped_state
+from ..checkpoints.strip import stripped_state, to_primitive
 from .layer_norm import KEPT
 from .masked_checkpoint import load_model, pruning_state
 from .plan import Plan, plan_for
@@ -43,7 +43,7 @@ def compact_checkpoint(source: Path, out: Path, overwrite: bool = False) -> Plan
     state = read_checkpoint(source, "--path", may_be_masked=True)
     state.pop("last_optimizer_state", None)
     pruned = _finished(state, source)
-    fill_in(state["cfg"].model)
+    apply_arch_defaults(state["cfg"].model)
     model = load_model(state, f"--path {source}")
     del state["model"]  # memory, of large models
     sizes = {side: Sizes(**values) for side, values in pruned["identity"]["student"].items()}
@@ -52,11 +52,11 @@ def compact_checkpoint(source: Path, out: Path, overwrite: bool = False) -> Plan
     student = _narrowed(model, plan, pruned["kept"])
     tensors = dict(student.state_dict())
     _check_outputs(model.double(), student.double())  # deep models round to more than TOLERANCE
-    cfg = plain(state["cfg"], "cfg")
-    cfg["model"] = plain(plan.config, "cfg.model")
+    cfg = to_primitive(state["cfg"], "cfg")
+    cfg["model"] = to_primitive(plan.config, "cfg.model")
     expected = stripped_state({**state, "cfg": cfg, "model": tensors})
     write_checkpoint(
-        expected, out, partial(verify_loads, expected, stand_in_task(expected["model"], "--out"))
+        expected, out, partial(verify_loads, expected, dummy_task(expected["model"], "--out"))
     )
     return plan
 
@@ -90,7 +90,7 @@ def _check_counts(plan: Plan, kept: Mapping[str, Tensor], source: Path) -> None:
 def _narrowed(model: Any, plan: Plan, kept: Mapping[str, Tensor]) -> Any:
     own = model.state_dict()
     heads = narrower_heads(heads_in(own), plan.layout)
-    student = build(plan.config, stand_in_task(own, "--out"), heads, "--out")
+    student = build(plan.config, dummy_task(own, "--out"), heads, "--out")
     tensors = teacher_tensors(model, student)
     tensors = {name: value for name, value in tensors.items() if not name.endswith(KEPT)}
     chosen = {group: mask.nonzero().flatten() for group, mask in kept.items()}

@@ -4,16 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from fairseq import tasks
 from fairseq.modules import SinusoidalPositionalEmbedding
 from fairseq.tasks import FairseqTask
 from torch import Tensor
 
-from ..checkpoints.building import build, fill_in, heads_in, narrower_heads
+from ..checkpoints.building import apply_arch_defaults, build, heads_in, narrower_heads
 from ..checkpoints.reading import check_output, read_checkpoint, verify_loads, write_checkpoint
-from ..checkpoints.strip import plain, stripped_state
+from ..checkpoints.strip import stripped_state, to_primitive
 from ..teachers.loading import first_mismatch
 from .one_shot import MEASURES, Sample, importances, magnitudes, nothing
 from .sizes import Layout, plan_layout, value_of
@@ -38,9 +38,9 @@ class StudentInit:
     arch: str
     flags: tuple[str, ...] = ()
     layers: str = "uniform"
-    decoder_layers: Optional[str] = None
+    decoder_layers: str | None = None
     width_by: str = "magnitude"
-    data: Optional[str] = None
+    data: str | None = None
     sample: Sample = field(default_factory=Sample)
     overwrite: bool = False
 
@@ -75,7 +75,7 @@ def init_student(wanted: StudentInit) -> list[str]:
     state = read_checkpoint(wanted.teacher, "--teacher")
     cfg = state["cfg"]
     sides = check_arch(wanted.arch, cfg.model)
-    fill_in(cfg.model)
+    apply_arch_defaults(cfg.model)
     folder = wanted.data or str(value_of(cfg.task, "data"))
     ours = parse_student(wanted.arch, wanted.flags, cfg, folder)
     layout = plan_layout(cfg.model, ours.model, wanted.maps(sides))
@@ -157,8 +157,8 @@ def _write(
     tensors: dict[str, Tensor],
     task: FairseqTask,
 ) -> None:
-    cfg = plain(state["cfg"], "cfg")
-    cfg |= {part: plain(ours[part], f"cfg.{part}") for part in ("model", "task")}
+    cfg = to_primitive(state["cfg"], "cfg")
+    cfg |= {part: to_primitive(ours[part], f"cfg.{part}") for part in ("model", "task")}
     history = [{**state["optimizer_history"][-1], "num_updates": 0}]
     fresh = {"cfg": cfg, "model": tensors, "optimizer_history": history}
     expected = stripped_state({**fresh, "task_state": state.get("task_state")})

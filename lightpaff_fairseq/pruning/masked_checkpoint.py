@@ -6,8 +6,8 @@ from typing import Any
 
 import fairseq.models as models
 
-from ..checkpoints.building import build, heads_in, stand_in_task
-from ..checkpoints.strip import plain, stock_architecture
+from ..checkpoints.building import build, dummy_task, heads_in
+from ..checkpoints.strip import stock_architecture, to_primitive
 from .layer_norm import is_masked
 from .pruner import make_model_maskable
 from .sizes import value_of
@@ -23,7 +23,7 @@ def load_model(state: dict[str, Any], flag: str) -> Any:
         ValueError: the weights do not fit the model that the checkpoint describes.
     """
     cfg, tensors = state["cfg"].model, state["model"]
-    model = build(cfg, stand_in_task(tensors, flag), heads_in(tensors), flag)
+    model = build(cfg, dummy_task(tensors, flag), heads_in(tensors), flag)
     if is_masked(tensors):
         make_model_maskable(model)
     try:
@@ -50,7 +50,7 @@ def described(cfg: Any) -> str:
     name = stock_architecture(str(value_of(cfg, "_name") or value_of(cfg, "arch")))
     parser, usual = ArgumentParser(add_help=False), _defaults(name)
     models.ARCH_MODEL_REGISTRY[name].add_args(parser)
-    values = plain(cfg, "cfg.model")
+    values = to_primitive(cfg, "cfg.model")
     flags = [f"--arch {name}"]
     for action in parser._actions:
         value, default = values.get(action.dest), getattr(usual, action.dest, action.default)

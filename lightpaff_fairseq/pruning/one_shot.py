@@ -10,7 +10,7 @@ from fairseq.tasks import FairseqTask
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from ..checkpoints.strip import plain, stock_config
+from ..checkpoints.strip import stock_config, to_primitive
 
 MEASURES = ("magnitude", "importance", "first")
 
@@ -50,7 +50,9 @@ def importances(model: Any, task: FairseqTask, cfg: Any, sample: Sample) -> dict
         ValueError: the data is not there or too little, or the loss is not finite.
     Source: the sensitivity of HomoDistil (arXiv 2302.09632) without its moving average.
     """
-    criterion = task.build_criterion(OmegaConf.create(stock_config(plain(cfg, "cfg")))["criterion"])
+    criterion = task.build_criterion(
+        OmegaConf.create(stock_config(to_primitive(cfg, "cfg")))["criterion"]
+    )
     scores = nothing(model)
     model.eval()
     criterion.eval()

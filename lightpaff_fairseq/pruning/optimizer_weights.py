@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,8 +19,8 @@ class Weight:
     """
 
     value: Tensor
-    grad: Optional[Tensor]
-    copy: Optional[Tensor] = None
+    grad: Tensor | None
+    copy: Tensor | None = None
 
     def publish(self) -> None:
         """Gives the model what `value` has become."""
@@ -46,7 +46,7 @@ def optimized_weights(optimizer: Any, parameters: Mapping[str, Any]) -> dict[str
     return found
 
 
-def _masters(optimizer: Any) -> Iterator[tuple[Any, Tensor, Optional[Tensor]]]:
+def _masters(optimizer: Any) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
     """(parameter, master, gradient of the master) of `--fp16`; nothing otherwise."""
     masters = getattr(optimizer, "fp32_params", None)
     if masters is None:
@@ -63,7 +63,7 @@ def _masters(optimizer: Any) -> Iterator[tuple[Any, Tensor, Optional[Tensor]]]:
         yield p, master.data, master.grad
 
 
-def sensitivity(weights: Mapping[str, Weight]) -> Optional[dict[str, Tensor]]:
+def sensitivity(weights: Mapping[str, Weight]) -> dict[str, Tensor] | None:
     """|weight * gradient| in float32 of every parameter that has a gradient; None if one of the
     gradients is not finite."""
     found = {}

@@ -9,7 +9,7 @@ from fairseq import models
 from fairseq.modules import SinusoidalPositionalEmbedding
 from torch import nn
 
-from ..checkpoints.building import fill_in, writable
+from ..checkpoints.building import apply_arch_defaults, writable
 from .axes import Groups, find_groups, kept_size
 from .sizes import Layout, Sizes, plan_layout, value_of
 from .student_config import FAMILIES
@@ -58,7 +58,7 @@ def make_plan(model: nn.Module, model_cfg: Any, target: Target) -> Plan:
             understood), the target is out of range, or its embeddings cannot be rescaled.
     """
     cfg = copy.deepcopy(model_cfg)
-    fill_in(cfg)
+    apply_arch_defaults(cfg)
     sides = family_sides(cfg)
     whole = plan_for(model, cfg, sizes_in(cfg, sides))
     problems = target.problems()

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from ..losses.layer_map import Pairs, layer_pairs
 
@@ -124,7 +124,7 @@ def _size_problems(side: str, teacher: Sizes, student: Sizes) -> list[str]:
     return []
 
 
-def _own(cfg: Any, key: str) -> Optional[int]:
+def _own(cfg: Any, key: str) -> int | None:
     """The decoder's width in front of or behind its layers; None where it is that of the layers."""
     width = int(value_of(cfg, key) or value_of(cfg, "decoder_embed_dim"))
     return None if width == int(value_of(cfg, "decoder_embed_dim")) else width

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Optional
 
 from .sizes import Sizes
 
@@ -23,8 +22,8 @@ class Target:
         prefix: what the flags' names start with.
     """
 
-    width: Optional[float] = None
-    params: Optional[str] = None
+    width: float | None = None
+    params: str | None = None
     multiple: int = 8
     attention: str = "auto"
     prefix: str = "--"
@@ -57,7 +56,7 @@ class Target:
         return found
 
 
-def parameters_in(text: str) -> Optional[int]:
+def parameters_in(text: str) -> int | None:
     """The number that `17.3M` means; None if it means none."""
     found = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)([KMB]?)", text.strip().upper())
     return round(float(found[1]) * _UNITS[found[2]]) if found and float(found[1]) > 0 else None

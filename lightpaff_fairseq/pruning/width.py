@@ -9,7 +9,6 @@ with the same number in every head.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Optional
 
 import torch
 from torch import Tensor
@@ -56,7 +55,7 @@ _HEAD = re.compile(r"(?P<head>classification_heads\..+)\.(?P<module>dense|out_pr
 
 def groups_of(
     name: str, shared: bool, projected: frozenset[str] = frozenset()
-) -> Optional[tuple[str, ...]]:
+) -> tuple[str, ...] | None:
     """The group of each axis of a parameter, `FREE` for an axis that keeps its size.
 
     Args:

@@ -4,7 +4,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from .reading import read_text
 
@@ -20,11 +20,11 @@ class Command:
         source: where it was recorded, for the reader.
     """
 
-    text: Optional[str]
+    text: str | None
     source: str
 
 
-def command_of(provenance: dict[str, Any], flags: Optional[Path], name: str) -> Command:
+def command_of(provenance: dict[str, Any], flags: Path | None, name: str) -> Command:
     """The command of a training.
 
     Args:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Optional
 
 INTERVAL, EPOCH = "train_inner", "train"  # the names under which fairseq logs a training's numbers
 
@@ -39,13 +38,13 @@ class Measured:
     values: Mapping[str, float]
 
 
-def said(line: str) -> Optional[Said]:
+def said(line: str) -> Said | None:
     """A line as fairseq-train (plain) or hydra writes it; None for any other text."""
     found = _PLAIN.match(line) or _HYDRA.match(line)
     return Said(found["name"].strip(), found["text"].rstrip()) if found else None
 
 
-def measured(line: Said) -> Optional[Measured]:
+def measured(line: Said) -> Measured | None:
     """The numbers in a line of `--log-format json` or `simple`; None where there are none.
 
     Raises:
@@ -66,7 +65,7 @@ def measured(line: Said) -> Optional[Measured]:
     return Measured(line.name, update, values)
 
 
-def _pairs(line: Said) -> Optional[Iterable[tuple[str, object]]]:
+def _pairs(line: Said) -> Iterable[tuple[str, object]] | None:
     if line.text.startswith('{"'):
         found = json.loads(line.text)
         return found.items() if isinstance(found, dict) else None
@@ -82,7 +81,7 @@ def _split(words: list[str], between: str) -> list[tuple[str, object]]:
     return [(key, value) for key, _, value in found]
 
 
-def _number(value: object) -> Optional[float]:
+def _number(value: object) -> float | None:
     """fairseq writes numbers as strings; None for what is none, as `"loss": null`."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from ..provenance import LOGGER
 from .configuration import parse_configuration
@@ -39,10 +39,10 @@ class Log:
     curves: dict[tuple[str, str], Curve] = field(default_factory=dict)
     configuration: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
-    parameters: Optional[int] = None
+    parameters: int | None = None
     starts: int = 0
     is_finished: bool = False
-    pruned_at: Optional[int] = None
+    pruned_at: int | None = None
     problems: list[str] = field(default_factory=list)
 
     def metrics(self, source: str) -> list[str]:

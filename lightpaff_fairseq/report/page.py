@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from ..doctor.packages import version
 from .benchmarks import benchmark_tables
@@ -58,10 +58,10 @@ class Section:
     summary: str = ""
     legend: list[tuple[str, str]] = field(default_factory=list)
     tradeoffs: list[str] = field(default_factory=list)
-    results: Optional[Table] = None
+    results: Table | None = None
     stages: list[Stage] = field(default_factory=list)
     sweep_figures: list[str] = field(default_factory=list)
-    sweep_table: Optional[Table] = None
+    sweep_table: Table | None = None
     benchmarks: list[tuple[str, list[tuple[str, Table]]]] = field(default_factory=list)
     trainings: list[Training] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
@@ -169,7 +169,7 @@ def _training(run: Run, name: str, labels: dict[str, str]) -> Training:
     return Training(name, labels.get(name, name), command, lines, _facts(log), configured)
 
 
-def _facts(log: Optional[Log]) -> list[str]:
+def _facts(log: Log | None) -> list[str]:
     if log is None:
         return ["no log"]
     facts = [task_of(log.configuration)] if log.configuration else ["no configuration in the log"]

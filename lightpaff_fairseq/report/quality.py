@@ -5,7 +5,7 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 Row = Mapping[str, Any]
 
@@ -52,13 +52,13 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def quality_of(rows: Sequence[Row]) -> Optional[Metric]:
+def quality_of(rows: Sequence[Row]) -> Metric | None:
     """The first metric that all rows have."""
     found = [m for m in METRICS if rows and all(is_number(row.get(m.key)) for row in rows)]
     return found[0] if found else None
 
 
-def speed_of(rows: Sequence[Row]) -> Optional[str]:
+def speed_of(rows: Sequence[Row]) -> str | None:
     """The key of the speed, as `sentences_per_s`; higher is faster."""
     keys = [key for row in rows for key in row if key.endswith("_per_s")]
     return next((k for k in keys if all(is_number(row.get(k)) for row in rows)), None)
@@ -84,7 +84,7 @@ def over_seeds(rows: Sequence[Row], metric: Metric) -> list[Row]:
     ]
 
 
-def undistilled(rows: Sequence[Row]) -> Optional[Row]:
+def undistilled(rows: Sequence[Row]) -> Row | None:
     """The student without distillation: by the recipes' file name, or by its own name."""
     for row in rows[1:]:
         path, name = str(row.get("path", "")), str(row["name"]).lower()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from .commands import Command, command_of, command_of_flags
 from .logs import Log, read_log
@@ -34,7 +34,7 @@ class Run:
     rows: list[Row] = field(default_factory=list)
     logs: dict[str, Log] = field(default_factory=dict)
     commands: dict[str, Command] = field(default_factory=dict)
-    sweep: Optional[Sweep] = None
+    sweep: Sweep | None = None
     benchmarks: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 

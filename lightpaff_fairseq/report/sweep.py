@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from .reading import parse_json, read_text
 
@@ -47,7 +47,7 @@ class Sweep:
 
     rows: list[Row]
     base: dict[str, str]
-    teacher: Optional[Row]
+    teacher: Row | None
 
     @property
     def metric(self) -> str:
@@ -62,7 +62,7 @@ class Sweep:
         raise ValueError(f"RUNS: a sweep's rows hold none of the metrics {', '.join(METRICS)}")
 
     @property
-    def teacher_quality(self) -> Optional[float]:
+    def teacher_quality(self) -> float | None:
         """The teacher's value of the metric, mean over the splits, if it was measured."""
         found = [v for k, v in (self.teacher or {}).items() if k.endswith(f"_{self.metric}")]
         return statistics.mean(found) if found else None
@@ -146,7 +146,7 @@ def read_rows(path: Path, flag: str = "RUNS") -> list[Row]:
     return rows
 
 
-def _json(path: Path) -> Optional[dict[str, Any]]:
+def _json(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     found = parse_json(read_text(path), path)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from .corpus import Corpus, Symbols
 from .store import Answer, Hypothesis
@@ -35,7 +35,7 @@ class Choice:
     keep_cut: bool = False
 
 
-def similarity(metric: str, dictionary: Any, post_process: Optional[str]) -> Similarity:
+def similarity(metric: str, dictionary: Any, post_process: str | None) -> Similarity:
     """Sentence BLEU or chrF of a hypothesis, given the reference; larger is more similar.
 
     BLEU is sacrebleu's of a sentence (exponential smoothing; orders of n-grams that the sentence
@@ -93,7 +93,7 @@ class Chooser:
             hypotheses = [hypotheses[i] for i in order]
         return hypotheses[: self.choice.nbest]
 
-    def _fault(self, hypothesis: Hypothesis, source_length: int) -> Optional[str]:
+    def _fault(self, hypothesis: Hypothesis, source_length: int) -> str | None:
         """Why a hypothesis is no training target; None: it is one."""
         symbols, choice = hypothesis.symbols, self.choice
         if not len(symbols):

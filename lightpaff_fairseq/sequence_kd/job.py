@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from fairseq import options, tasks
@@ -47,7 +47,7 @@ class Request:
     """
 
     path: str
-    teacher_data: Optional[str]
+    teacher_data: str | None
     split: str
     block_size: int
     choose: str

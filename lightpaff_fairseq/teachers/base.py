@@ -52,7 +52,7 @@ def load_teachers(criterion: Any) -> OnlineTeacher:
         models.append(model)
         size = sum(p.numel() for p in model.parameters())
         logger.info(f"teacher: {type(model).__name__}, {size:,} parameters, {path}")
-    return OnlineTeacher(models, criterion.read_out, criterion.join)
+    return OnlineTeacher(models, criterion.compute_output, criterion.join)
 
 
 def online_teacher(criterion: Any, student: nn.Module) -> OnlineTeacher:

@@ -1,15 +1,15 @@
 """A teacher that was asked beforehand: its answers come from a cache, no model is loaded."""
 
 import math
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..compat.batches import STAND_IN
-from ..losses.top_k import TopKReadout
-from ..models.outputs import LogitsReadout, Readout
+from ..compat.batches import DUMMY_BATCH
+from ..losses.model_output import LogitsOutput, ModelOutput
+from ..losses.top_k import TopKOutput
 from .cache.fingerprint import data_fingerprint, text_checksums
 from .cache.header import differences
 from .cache.layout import LPROBS, TOP_K
@@ -30,7 +30,7 @@ class CachedTeacher:
 
     def __init__(self, reader: CacheReader, use: CacheUse, criterion: Any) -> None:
         self.reader, self.use, self.criterion = reader, use, criterion
-        self.epoch: Optional[int] = None
+        self.epoch: int | None = None
         self._check_temperature()
 
     def _check_temperature(self) -> None:
@@ -71,7 +71,7 @@ class CachedTeacher:
 
     def soft_targets(
         self, student: nn.Module, sample: dict[str, Any], positions: Tensor
-    ) -> Readout | TopKReadout:
+    ) -> ModelOutput | TopKOutput:
         """What the cache holds for `positions` `(B, T)` (bool), on the student's device; for a
         batch whose loss does not count, which may be of any data, just anything of that form.
 
@@ -79,7 +79,7 @@ class CachedTeacher:
             ValueError: a record is damaged, missing, or one of another text.
         """
         device = next(student.parameters()).device
-        if STAND_IN in sample:
+        if DUMMY_BATCH in sample:
             return self._anything(int(positions.sum()), device)
         if self.epoch is None:
             self.begin_epoch(1, "train")
@@ -98,14 +98,14 @@ class CachedTeacher:
         if layout.content != TOP_K:
             values = layout.values(records).to(device)
             at = layout.temperature if layout.content == LPROBS else 1.0  # the loss divides by it
-            return LogitsReadout(values * at if at != 1 else values)
+            return LogitsOutput(values * at if at != 1 else values)
         ids, lprobs = (x.to(device) for x in layout.decode(records))
         return with_tail(ids, lprobs, layout, self.use)
 
-    def _anything(self, count: int, device: torch.device) -> Readout | TopKReadout:
+    def _anything(self, count: int, device: torch.device) -> ModelOutput | TopKOutput:
         layout = self.reader.plan.layout
         if layout.content != TOP_K:
-            return LogitsReadout(torch.zeros(count, layout.vocab, device=device))
+            return LogitsOutput(torch.zeros(count, layout.vocab, device=device))
         ids = torch.arange(layout.k, device=device).expand(count, -1)
         lprobs = torch.full((count, layout.k + 1), -math.log(layout.k + 1), device=device)
         return with_tail(ids, lprobs, layout, self.use)

@@ -3,7 +3,7 @@
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from fairseq import models, tasks, utils
 from fairseq.data import Dictionary
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 HINT = "distillation compares probabilities symbol by symbol: train both with one dict.txt"
 
 
-def load_teacher(path: str, task: FairseqTask, data: Optional[str] = None) -> nn.Module:
+def load_teacher(path: str, task: FairseqTask, data: str | None = None) -> nn.Module:
     """Builds the model of a checkpoint and freezes it.
 
     The model is built by `fairseq.models`, not by the task: a task's `build_model` may keep the
@@ -68,7 +68,7 @@ def _build(path: str, model_cfg: Any, task: FairseqTask) -> BaseFairseqModel:
         ) from error
 
 
-def first_mismatch(state: dict[str, Any], model: nn.Module) -> Optional[str]:
+def first_mismatch(state: dict[str, Any], model: nn.Module) -> str | None:
     """The first parameter whose shape in `state` is not the model's, in words; else None."""
     for name, own in model.state_dict().items():
         given = state.get(name)
@@ -109,9 +109,7 @@ def check_lengths(path: str, teacher: Any, student: Any, task: FairseqTask) -> N
         )
 
 
-def _compare_dictionaries(
-    path: str, teacher_cfg: Any, task: FairseqTask, data: Optional[str]
-) -> None:
+def _compare_dictionaries(path: str, teacher_cfg: Any, task: FairseqTask, data: str | None) -> None:
     """Refuses a teacher whose dictionaries are not the student's, symbol by symbol."""
     theirs = _teacher_task(path, teacher_cfg, data)
     if theirs is None:
@@ -130,12 +128,12 @@ def _compare_dictionaries(
             )
 
 
-def _dictionary(task: FairseqTask, side: str) -> Optional[Dictionary]:
+def _dictionary(task: FairseqTask, side: str) -> Dictionary | None:
     dictionary = getattr(task, f"{side}_dictionary", None)
     return dictionary if isinstance(dictionary, Dictionary) else None
 
 
-def first_difference(teacher: Dictionary, student: Dictionary) -> Optional[str]:
+def first_difference(teacher: Dictionary, student: Dictionary) -> str | None:
     """The first symbol in which two dictionaries differ, in words; None when they are equal."""
     for index, (ours, theirs) in enumerate(zip(student.symbols, teacher.symbols, strict=False)):
         if ours != theirs:
@@ -150,7 +148,7 @@ def first_difference(teacher: Dictionary, student: Dictionary) -> Optional[str]:
     return None
 
 
-def _teacher_task(path: str, teacher_cfg: Any, data: Optional[str]) -> Optional[FairseqTask]:
+def _teacher_task(path: str, teacher_cfg: Any, data: str | None) -> FairseqTask | None:
     """The teacher's own task, for its dictionaries; None where they are not on this machine."""
     if data is not None and not Path(data).is_dir():
         raise ValueError(f"--kd-teacher-data {data}: no such folder")

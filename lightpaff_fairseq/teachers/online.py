@@ -6,15 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..losses.ensemble import EnsembleReadout
-from ..models.outputs import Readout
+from ..losses.ensemble import EnsembleOutput
+from ..losses.model_output import ModelOutput
 
-Read = Callable[[nn.Module, dict[str, Any], Tensor], Readout]
+Read = Callable[[nn.Module, dict[str, Any], Tensor], ModelOutput]
 
 
-def mean_of_probabilities(members: Sequence[Readout]) -> Readout:
+def mean_of_probabilities(members: Sequence[ModelOutput]) -> ModelOutput:
     """How several teachers of symbols or classes are joined; one is left as it is."""
-    return members[0] if len(members) == 1 else EnsembleReadout(tuple(members))
+    return members[0] if len(members) == 1 else EnsembleOutput(tuple(members))
 
 
 class OnlineTeacher:
@@ -27,7 +27,7 @@ class OnlineTeacher:
     Args:
         models: the teachers, frozen and in eval mode.
         read: how a model of this family is read out:
-            `(model, sample, positions) -> Readout` of N positions.
+            `(model, sample, positions) -> ModelOutput` of N positions.
         join: makes one readout of those of all models.
     """
 
@@ -35,7 +35,7 @@ class OnlineTeacher:
         self,
         models: Sequence[nn.Module],
         read: Read,
-        join: Callable[[Sequence[Readout]], Readout] = mean_of_probabilities,
+        join: Callable[[Sequence[ModelOutput]], ModelOutput] = mean_of_probabilities,
     ) -> None:
         self.models = tuple(models)
         self._read, self._join = read, join
@@ -51,14 +51,14 @@ class OnlineTeacher:
     @torch.no_grad()
     def soft_targets(
         self, student: nn.Module, sample: dict[str, Any], positions: Tensor
-    ) -> Readout:
+    ) -> ModelOutput:
         """The prediction at `positions` `(B, T)` (bool), given the student's input."""
         theirs = next(student.parameters())
         return self._join([self._run(model, theirs, sample, positions) for model in self.models])
 
     def _run(
         self, model: nn.Module, like: Tensor, sample: dict[str, Any], positions: Tensor
-    ) -> Readout:
+    ) -> ModelOutput:
         own = next(model.parameters())
         if own.device != like.device or own.dtype != like.dtype:
             model.to(device=like.device, dtype=like.dtype)

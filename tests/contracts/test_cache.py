@@ -92,7 +92,7 @@ def test_fused_and_dense_agree(settings, caches, case, tail, temperature, monkey
     folder = caches(case, 5, *baked)
     flags = ("--kd-tail", tail, "--kd-temperature", temperature, "--kd-divergence", "tvd")
     fused = run(setting, cached(setting, folder, *flags))
-    monkeypatch.setattr("lightpaff_fairseq.losses.readout._is_sharded", lambda model: True)
+    monkeypatch.setattr("lightpaff_fairseq.models.outputs._is_sharded", lambda model: True)
     assert_same(run(setting, cached(setting, folder, *flags)), fused, 2e-5)
 
 

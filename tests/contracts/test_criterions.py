@@ -146,7 +146,7 @@ def test_the_dense_path_gives_the_same_numbers(settings, case, monkeypatch):
     setting = settings(case)
     sample = toy.batch(setting.task, range(12))
     fused = setting.run(setting.criterion(*case.extra), sample)
-    monkeypatch.setattr("lightpaff_fairseq.losses.readout._is_sharded", lambda model: True)
+    monkeypatch.setattr("lightpaff_fairseq.models.outputs._is_sharded", lambda model: True)
     monkeypatch.setattr(distillation, "fused_distillation_loss", None)  # must not be called
     dense = setting.run(setting.criterion(*case.extra), sample)
     assert_same(dense, fused, 1e-5)

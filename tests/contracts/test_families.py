@@ -8,7 +8,8 @@ from fairseq import tasks
 
 import toy
 from cases import CASES
-from lightpaff_fairseq.losses.readout import LinearReadout, LogitsReadout, decoder_readout
+from lightpaff_fairseq.losses.model_output import LinearOutput, LogitsOutput
+from lightpaff_fairseq.models.outputs import decoder_output
 from setting import Setting, assert_same, naive_loss
 
 MLM, LM, LU = (next(c for c in CASES if c.name == n) for n in ("kd_mlm", "kd_lm", "kd_lu"))
@@ -70,8 +71,8 @@ def test_adaptive_softmax_takes_the_dense_path_with_the_right_loss(who, tmp_path
     nll = -lprobs_s.gather(-1, sample["target"].unsqueeze(-1)).squeeze(-1)[real].sum()
     kl = (lprobs_t.exp() * (lprobs_t - lprobs_s)).sum(-1)[real].sum()
     assert loss.item() == pytest.approx((0.5 * nll + 0.5 * kl).item(), rel=1e-5)
-    read = decoder_readout(model, sample["net_input"], real)
-    assert isinstance(read, LinearReadout if who == "teacher" else LogitsReadout)
+    read = decoder_output(model, sample["net_input"], real)
+    assert isinstance(read, LinearOutput if who == "teacher" else LogitsOutput)
 
 
 def test_regression_distills_the_prediction(tmp_path):

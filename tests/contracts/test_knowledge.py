@@ -10,7 +10,7 @@ import toy
 from cases import CASES
 from lightpaff_fairseq.losses import intermediate as knowledge
 from lightpaff_fairseq.losses.intermediate import KINDS, TERMS
-from lightpaff_fairseq.losses.record import Tap, stacks
+from lightpaff_fairseq.models.activations import ActivationRecorder, layer_stacks
 from setting import Setting
 
 KINDS_OF_USE = {
@@ -96,13 +96,13 @@ def test_padding_and_batch_split_change_nothing(settings, case, use):
 def test_what_is_recorded_is_what_the_model_computed(settings, case):
     setting = settings(case)
     model = copy.deepcopy(setting.teacher).double().eval()
-    sides, given = tuple(stacks(model)), {}
+    sides, given = tuple(layer_stacks(model)), {}
     for module in (m for m in model.modules() if isinstance(m, MultiheadAttention)):
         module.register_forward_pre_hook(
             lambda m, _, inputs: given.update({m: inputs}), with_kwargs=True
         )
     net_input = toy.batch(setting.task, range(6))["net_input"]
-    with Tap(model, sides, with_attention=True) as trace:
+    with ActivationRecorder(model, sides, with_attention=True) as trace:
         if "decoder" in sides:
             states = model(**net_input)[1]["inner_states"]
             side = trace["decoder"]

@@ -5,7 +5,7 @@ import torch
 
 import toy
 from cases import CASES
-from lightpaff_fairseq.losses.schedule import cwsm_hardness, dynamic_temperature, flsw_hardness
+from lightpaff_fairseq.losses.schedules import cwsm_hardness, dynamic_temperature, flsw_hardness
 
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 DECAY = ("--kd-lambda", 0.8, "--kd-schedule-updates", 10)

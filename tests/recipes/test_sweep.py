@@ -10,8 +10,8 @@ from fairseq import options
 from recording import ROOT
 
 import toy
-from lightpaff_fairseq.checkpoints.importance import Sample
 from lightpaff_fairseq.criterions.config_checks import check_config
+from lightpaff_fairseq.pruning.one_shot import Sample
 
 FOLDER = ROOT / "examples" / "kd_revisited"
 sys.path.insert(0, str(FOLDER))

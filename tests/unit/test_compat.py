@@ -19,7 +19,8 @@ from omegaconf import OmegaConf
 
 import toy
 from lightpaff_fairseq import compat
-from lightpaff_fairseq.compat import batches, before_training
+from lightpaff_fairseq import trainer_hooks as before_training
+from lightpaff_fairseq.compat import batches
 
 
 def test_applying_twice_changes_nothing():
@@ -196,11 +197,11 @@ def test_a_batch_that_stands_in_for_none_is_marked():
     trainer._dummy_batch = {"id": torch.arange(3)}
     real = {"id": torch.arange(2)}
     prepared, stands_in = trainer._prepare_sample(real)
-    assert not stands_in and batches.STAND_IN not in prepared
+    assert not stands_in and batches.DUMMY_BATCH not in prepared
     for nothing in ({}, None):
         prepared, stands_in = trainer._prepare_sample(nothing)
-        assert stands_in and prepared[batches.STAND_IN] and len(prepared["id"]) == 3
-    assert batches.STAND_IN not in trainer._dummy_batch
+        assert stands_in and prepared[batches.DUMMY_BATCH] and len(prepared["id"]) == 3
+    assert batches.DUMMY_BATCH not in trainer._dummy_batch
 
 
 def test_swish_is_computed_and_offered():

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from lightpaff_fairseq.losses.dense import LossSettings, dense_distillation_loss
 from lightpaff_fairseq.losses.divergences import (
     DIVERGENCES,
     Divergence,
@@ -12,9 +13,8 @@ from lightpaff_fairseq.losses.divergences import (
     value_and_gradient,
 )
 from lightpaff_fairseq.losses.fused import fused_distillation_loss
-from lightpaff_fairseq.losses.losses import LossSettings, dense_distillation_loss
-from lightpaff_fairseq.losses.readout import LinearReadout
-from lightpaff_fairseq.losses.sparse import NOTHING, TopKReadout
+from lightpaff_fairseq.losses.model_output import LinearOutput
+from lightpaff_fairseq.losses.top_k import NOTHING, TopKOutput
 
 N, V, C_S, C_T, K = 19, 13, 5, 7, 4
 KINDS = [
@@ -65,7 +65,7 @@ def models(dtype, seed=0):
     gen = torch.Generator().manual_seed(seed)
 
     def readout(width):
-        return LinearReadout(
+        return LinearOutput(
             *(
                 torch.randn(*shape, generator=gen, dtype=torch.float64).to(dtype)
                 for shape in ((N, width), (V, width), (V,))
@@ -87,7 +87,7 @@ def top_k(teacher, temperature, tail):
         lprobs = torch.cat([(values / values.sum(-1, keepdim=True)).log(), rest], -1)
     else:
         lprobs = torch.cat([values, 1 - values.sum(-1, keepdim=True)], -1).log()
-    return TopKReadout(ids, lprobs.to(teacher.hidden.dtype), V)
+    return TopKOutput(ids, lprobs.to(teacher.hidden.dtype), V)
 
 
 def leaves(student):
@@ -190,7 +190,7 @@ def test_closed_form_gradients_are_autograds(divergence):
 def test_zero_only_for_equal_models_and_less_for_fewer_outcomes(divergence):
     student, teacher, target = models(torch.float64)
     settings = LossSettings(1.0, 1.0, 0.0, 256, divergence)
-    own = LinearReadout(*(x.detach() for x in leaves(student)))
+    own = LinearOutput(*(x.detach() for x in leaves(student)))
     assert fused_distillation_loss(student, own, target, settings).loss.abs().item() < 1e-13
     everything = fused_distillation_loss(student, teacher, target, settings).loss.item()
     ghost = fused_distillation_loss(student, top_k(teacher, 1.0, "ghost"), target, settings)
@@ -214,12 +214,12 @@ def test_jsd_ends_are_the_limits_of_the_two_kls():
 def test_float32_stays_finite_where_both_models_are_sure_of_different_symbols(divergence):
     logits = torch.zeros(2, V)
     logits[0, 0] = logits[1, 1] = 200.0
-    student = LinearReadout(torch.eye(2).requires_grad_(), logits.t().contiguous().requires_grad_())
+    student = LinearOutput(torch.eye(2).requires_grad_(), logits.t().contiguous().requires_grad_())
     target, settings = torch.tensor([0, 1]), LossSettings(1.0, 1.0, 0.0, 256, divergence)
-    swapped = LinearReadout(torch.eye(2).flip(0), logits.t().contiguous())
+    swapped = LinearOutput(torch.eye(2).flip(0), logits.t().contiguous())
     ids = torch.tensor([[1, 2], [0, 2]])
     lprobs = torch.tensor([[0.0, -24.0, -24.0]]).repeat(2, 1)
-    for teacher in (swapped, TopKReadout(ids, lprobs, V)):
+    for teacher in (swapped, TopKOutput(ids, lprobs, V)):
         terms = fused_distillation_loss(student, teacher, target, settings)
         gradients = torch.autograd.grad(terms.loss, [student.hidden, student.weight])
         assert all(torch.isfinite(x).all() for x in (terms.loss, *gradients))

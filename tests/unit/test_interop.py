@@ -14,8 +14,8 @@ pytest.importorskip("tokenizers")
 from hf_folders import LANGUAGES, MAKERS, REVERSIBLE, TEXT, T, bert, roberta
 
 from lightpaff_fairseq.export import huggingface
-from lightpaff_fairseq.huggingface.encoding import encoder
-from lightpaff_fairseq.huggingface.from_hf import Conversion, convert
+from lightpaff_fairseq.huggingface.to_fairseq import Conversion, convert
+from lightpaff_fairseq.huggingface.tokenizers.encoding import encoder
 
 TOLERANCE = 1e-4
 PAD, EOS = 1, 2

@@ -185,7 +185,7 @@ def test_flags_that_would_have_no_effect(source, tmp_path, capsys):
 
 def test_a_failed_comparison_leaves_nothing(source, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
-        "lightpaff_fairseq.huggingface.from_hf.largest_logit_difference", lambda *_: 0.5
+        "lightpaff_fairseq.huggingface.to_fairseq.largest_logit_difference", lambda *_: 0.5
     )
     check(capsys, source, tmp_path / "out", "differs", "0.5")
     assert list(tmp_path.iterdir()) == []

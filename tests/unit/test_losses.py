@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lightpaff_fairseq.losses.fused import fused_distillation_loss
-from lightpaff_fairseq.losses.losses import (
+from lightpaff_fairseq.losses.dense import (
     LossSettings,
     dense_distillation_loss,
     label_smoothed_nll,
     soft_loss,
 )
-from lightpaff_fairseq.losses.readout import LinearReadout, LogitsReadout
+from lightpaff_fairseq.losses.fused import fused_distillation_loss
+from lightpaff_fairseq.losses.model_output import LinearOutput, LogitsOutput
 
 N, V, C_S, C_T = 23, 17, 5, 7
 
@@ -40,12 +40,12 @@ def tensors(dtype, bias=True, seed=0):
     def draw(*shape):
         return torch.randn(*shape, generator=gen, dtype=torch.float64).to(dtype)
 
-    student = LinearReadout(
+    student = LinearOutput(
         draw(N, C_S).requires_grad_(),
         draw(V, C_S).requires_grad_(),
         draw(V).requires_grad_() if bias else None,
     )
-    teacher = LinearReadout(draw(N, C_T), draw(V, C_T), draw(V) if bias else None)
+    teacher = LinearOutput(draw(N, C_T), draw(V, C_T), draw(V) if bias else None)
     return student, teacher, torch.randint(V, (N,), generator=gen)
 
 
@@ -73,13 +73,13 @@ def test_loss_and_gradients_equal_a_naive_float64_reference(dtype, path, setting
     else:
         terms = dense_distillation_loss(student.logits(), teacher.logits(), target, settings)
 
-    reference = LinearReadout(
+    reference = LinearOutput(
         *(
             x.detach().double().requires_grad_()
             for x in (student.hidden, student.weight, student.bias)
         )
     )
-    logits_t = LinearReadout(*(x.double() for x in (teacher.hidden, teacher.weight, teacher.bias)))
+    logits_t = LinearOutput(*(x.double() for x in (teacher.hidden, teacher.weight, teacher.bias)))
     expected = naive(reference.logits(), logits_t.logits(), target, settings)
 
     tolerance = TOLERANCE[dtype]
@@ -107,7 +107,7 @@ def test_chunk_size_changes_nothing(temperature):
 
 def test_teacher_equal_to_student_gives_exactly_zero_kd():
     student, _, target = tensors(torch.float32)
-    same = LinearReadout(*(x.detach() for x in (student.hidden, student.weight, student.bias)))
+    same = LinearOutput(*(x.detach() for x in (student.hidden, student.weight, student.bias)))
     for temperature in (1.0, 2.0):
         terms = fused_distillation_loss(student, same, target, LossSettings(1.0, temperature))
         assert terms.kd_loss.item() == 0 and terms.loss.item() == 0
@@ -118,8 +118,8 @@ def test_any_source_of_teacher_logits_gives_the_same_loss():
     student, teacher, target = tensors(torch.float32)
     settings = LossSettings(0.7, 1.5, 0.0, 4)
     linear = fused_distillation_loss(student, teacher, target, settings)
-    complete = fused_distillation_loss(student, LogitsReadout(teacher.logits()), target, settings)
-    lprobs = LogitsReadout(teacher.logits().log_softmax(-1))
+    complete = fused_distillation_loss(student, LogitsOutput(teacher.logits()), target, settings)
+    lprobs = LogitsOutput(teacher.logits().log_softmax(-1))
     normalized = fused_distillation_loss(student, lprobs, target, settings)
     for other in (complete, normalized):
         torch.testing.assert_close(other.loss, linear.loss, rtol=1e-5, atol=1e-5)
@@ -132,16 +132,16 @@ def test_no_bias_no_positions_and_frozen_parts():
         len(gradients(fused_distillation_loss(student, teacher, target, settings).loss, student))
         == 2
     )
-    empty = LinearReadout(student.hidden[:0], student.weight)
+    empty = LinearOutput(student.hidden[:0], student.weight)
     terms = fused_distillation_loss(
-        empty, LinearReadout(teacher.hidden[:0], teacher.weight), target[:0], settings
+        empty, LinearOutput(teacher.hidden[:0], teacher.weight), target[:0], settings
     )
     assert terms.loss.item() == 0
     assert all(
         g.abs().sum() == 0
         for g in torch.autograd.grad(terms.loss, [student.hidden, student.weight])
     )
-    frozen_head = LinearReadout(student.hidden, student.weight.detach())
+    frozen_head = LinearOutput(student.hidden, student.weight.detach())
     loss = fused_distillation_loss(frozen_head, teacher, target, settings).loss
     assert torch.autograd.grad(loss, [student.hidden])[0].abs().sum() > 0
 
@@ -165,8 +165,8 @@ def test_float16_gradients_of_small_probabilities_do_not_underflow():
     weight = torch.zeros(vocab, 2, dtype=torch.float16, requires_grad=True)
     bias = torch.zeros(vocab, dtype=torch.float16)
     bias[0] = 20.0
-    student = LinearReadout(hidden, weight, bias.requires_grad_())
-    teacher = LogitsReadout(torch.zeros(1, vocab).index_fill_(1, torch.tensor([0]), 1e4))
+    student = LinearOutput(hidden, weight, bias.requires_grad_())
+    teacher = LogitsOutput(torch.zeros(1, vocab).index_fill_(1, torch.tensor([0]), 1e4))
     loss = fused_distillation_loss(
         student, teacher, torch.zeros(1, dtype=torch.long), LossSettings(1.0)
     ).loss
@@ -179,7 +179,7 @@ def test_vocabularies_of_different_size_are_refused():
     student, _, target = tensors(torch.float32)
     with pytest.raises(ValueError, match="predicts 16 symbols and the student 17"):
         fused_distillation_loss(
-            student, LogitsReadout(torch.zeros(N, V - 1)), target, LossSettings(0.5)
+            student, LogitsOutput(torch.zeros(N, V - 1)), target, LossSettings(0.5)
         )
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from lightpaff_fairseq.checkpoints.layout import Layout, Sizes
 from lightpaff_fairseq.pruning.importance import Importance, unit_sums
 from lightpaff_fairseq.pruning.prune_schedule import Schedule, update_number
 from lightpaff_fairseq.pruning.selection import select_units, units_left
+from lightpaff_fairseq.pruning.sizes import Layout, Sizes
 
 
 @pytest.mark.parametrize(("start", "end", "final"), [(0, 7, 0.25), (5, 25, 0.5), (9, 9, 0.1)])

@@ -10,8 +10,8 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from old_checkpoints import old_args, save_old
 
 import toy
+from lightpaff_fairseq.checkpoints.legacy import upgrade_checkpoint
 from lightpaff_fairseq.checkpoints.reading import read_checkpoint
-from lightpaff_fairseq.checkpoints.released import renew
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.teachers.loading import load_teacher
 
@@ -96,7 +96,7 @@ def test_a_model_that_needs_its_task_is_left_alone():
     tensors = {"layer.in_proj_weight": torch.ones(3)}
     cfg = types.SimpleNamespace(model=argparse.Namespace(arch="wav2vec"))
     state = {"args": argparse.Namespace(), "cfg": cfg, "model": tensors}
-    renew(state)
+    upgrade_checkpoint(state)
     assert state["model"] is tensors
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lightpaff_fairseq.losses.schedule import (
+from lightpaff_fairseq.losses.schedules import (
     COLDEST,
     TEMPERATURE_SCHEDULES,
     WEIGHT_SCHEDULES,

@@ -15,14 +15,14 @@ from fairseq import checkpoint_utils
 from omegaconf import OmegaConf
 
 import toy
-from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.checkpoints import reading as checkpoint as files
+from lightpaff_fairseq.checkpoints import reading as files
 from lightpaff_fairseq.checkpoints.strip import (
-    plain,
     plugin_parts,
     stock_architecture,
     stock_criterion,
+    to_primitive,
 )
+from lightpaff_fairseq.cli.main import main
 
 SENTENCES = 37
 ARCH = ["--arch", "transformer", "--share-all-embeddings"]
@@ -244,7 +244,7 @@ def test_plain_values():
         a=np.float64(0.5), b=(1, Path("x")), c=Color.red, d=OmegaConf.create({"e": [None, True]})
     )
     expected = {"a": 0.5, "b": [1, "x"], "c": "red", "d": {"e": [None, True]}}
-    found = plain({"top": nested}, "cfg")
+    found = to_primitive({"top": nested}, "cfg")
     assert found == {"top": expected} and type(found["top"]["a"]) is float
     with pytest.raises(ValueError, match=r"cfg\.top\.b\[1\] is a object"):
-        plain({"top": Namespace(b=[0, object()])}, "cfg")
+        to_primitive({"top": Namespace(b=[0, object()])}, "cfg")

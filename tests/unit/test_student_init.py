@@ -9,8 +9,8 @@ from fairseq.modules import LearnedPositionalEmbedding, SinusoidalPositionalEmbe
 from student_cases import FAMILIES, make_teacher
 
 import toy
-from lightpaff_fairseq.checkpoints import reading as checkpoint as files
-from lightpaff_fairseq.checkpoints.importance import Sample, importances
+from lightpaff_fairseq.checkpoints import reading as files
+from lightpaff_fairseq.pruning.one_shot import Sample, importances
 
 NARROW = {"width": 8, "heads": 2, "ffn": 12}
 

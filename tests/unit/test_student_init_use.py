@@ -4,7 +4,7 @@ import pytest
 from student_cases import FAMILIES, make_teacher
 
 import toy
-from lightpaff_fairseq.checkpoints import reading as checkpoint as files
+from lightpaff_fairseq.checkpoints import reading as files
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from torch import Tensor
 
@@ -41,7 +41,7 @@ class Wanted:
         segment: fold this row of BERT's segment embeddings into the positions; None: refuse them.
     """
 
-    segment: Optional[int] = None
+    segment: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Family:
     flags: Callable[[Config], list[str]]
     rows: Callable[[Config, Tensor, str], list[Row]]
     layers: Callable[[Config], dict[str, int]]
-    prepare: Optional[Callable[[Config, dict[str, Tensor]], dict[str, Tensor]]] = None
+    prepare: Callable[[Config, dict[str, Tensor]], dict[str, Tensor]] | None = None
     unused: tuple[str, ...] = ()
     zero: tuple[str, ...] = ()
 

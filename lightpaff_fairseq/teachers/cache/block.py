@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ class Item:
     text: int
 
 
-def write_block(path: Path, items: Sequence[Optional[Item]]) -> int:
+def write_block(path: Path, items: Sequence[Item | None]) -> int:
     """Writes a block; nothing is left behind if that fails.
 
     Args:
@@ -88,9 +88,9 @@ class Block:
         expected = self._offset + self.positions * self._record
         if size != expected:
             raise ValueError(f"{path}: damaged: expected {expected} bytes, found {size}; {AGAIN}")
-        self._bytes: Optional[NDArray[Any]] = None
+        self._bytes: NDArray[Any] | None = None
 
-    def read(self, row: int) -> Optional[NDArray[Any]]:
+    def read(self, row: int) -> NDArray[Any] | None:
         """Records of the sample at `row` as bytes, a view of the file; None if it was skipped.
 
         Raises:

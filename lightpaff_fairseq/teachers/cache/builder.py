@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from ...checkpoints.output_file import replacing, write_text
 from .block import HEAD, INDEX, Block, write_block
@@ -33,7 +32,7 @@ class Shard:
     index: int = 0
     count: int = 1
 
-    def problem(self) -> Optional[str]:
+    def problem(self) -> str | None:
         """Why there is no such part, in words that start with the flag; or None."""
         if self.count < 1:
             return f"--num-shards {self.count}: expected 1 or more"

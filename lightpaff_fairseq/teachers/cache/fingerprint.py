@@ -9,7 +9,7 @@ import hashlib
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 from fairseq.data import Dictionary
@@ -102,7 +102,7 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def text_checksums(sample: dict[str, Any], pad: int, labels: Optional[Tensor]) -> list[int]:
+def text_checksums(sample: dict[str, Any], pad: int, labels: Tensor | None) -> list[int]:
     """A CRC-32 a sample, of the input that the model sees and of the labels.
 
     Independent of padding and of the rest of the batch.

@@ -9,7 +9,7 @@ import json
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from .layout import Layout
 
@@ -57,7 +57,7 @@ class Contents:
     skipped: int
 
 
-def as_text(plan: Plan, contents: Optional[Contents] = None) -> str:
+def as_text(plan: Plan, contents: Contents | None = None) -> str:
     """The plan, or with its contents the header, as JSON."""
     content = {"format": FORMAT, "version": VERSION, **asdict(plan)}
     content["contents"] = contents and asdict(contents)
@@ -69,7 +69,7 @@ def _checksum(content: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(content, sort_keys=True).encode())
 
 
-def read_plan(path: Path) -> tuple[Plan, Optional[Contents]]:
+def read_plan(path: Path) -> tuple[Plan, Contents | None]:
     """A plan, or a header with its contents.
 
     Raises:

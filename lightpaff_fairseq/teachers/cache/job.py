@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from fairseq import options, tasks, utils
@@ -45,7 +45,7 @@ class Request:
 
     path: str
     split: str
-    topk: Optional[int]
+    topk: int | None
     epochs: int
     temperature: float
     block_tokens: int

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from fairseq.tasks import FairseqTask
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ...models.outputs import Readout
+from ...losses.model_output import ModelOutput
 from .block import Item
 from .fingerprint import sample_sizes, text_checksums
 from .layout import Layout
@@ -24,8 +24,8 @@ PROBE = 64  # samples looked at before the work begins
 class Batching:
     """How samples are put together: fairseq's --max-tokens, --batch-size and --num-workers."""
 
-    max_tokens: Optional[int]
-    batch_size: Optional[int]
+    max_tokens: int | None
+    batch_size: int | None
     workers: int
 
 
@@ -101,9 +101,9 @@ class Source:
         vocab = self._ask(self._moved(sample))[1].vocab_size
         return vocab, positions / int(self.tokens[chosen].sum())
 
-    def items(self, first: int, count: int, layout: Layout) -> list[Optional[Item]]:
+    def items(self, first: int, count: int, layout: Layout) -> list[Item | None]:
         """What a block stores of samples `first` to `first + count - 1`; None: too long."""
-        found: list[Optional[Item]] = [None] * count
+        found: list[Item | None] = [None] * count
         for sample in self._batches(np.arange(first, first + count)):
             for number, item in self._answers(sample, layout):
                 found[number - first] = item
@@ -128,7 +128,7 @@ class Source:
         moved: dict[str, Any] = utils.move_to_cuda(sample) if on_gpu else sample
         return moved
 
-    def _ask(self, sample: dict[str, Any]) -> tuple[Tensor, Readout]:
+    def _ask(self, sample: dict[str, Any]) -> tuple[Tensor, ModelOutput]:
         """Predicted positions `(B, T)` and the teacher's readout of them."""
         positions = self.criterion.label_positions(sample)
         return positions, self.teacher.soft_targets(self.teacher.model, sample, positions)

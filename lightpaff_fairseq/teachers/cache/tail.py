@@ -20,15 +20,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...losses.top_k import NOTHING, TopKReadout
-from ...models.outputs import ALL
+from ...losses.model_output import ALL
+from ...losses.top_k import NOTHING, TopKOutput
 from .layout import Layout
 
 TAILS = ("ghost", "drop", "uniform")
 
 
 @dataclass(frozen=True)
-class UniformTailReadout:
+class UniformTailOutput:
     """Log-probabilities of all V symbols, made a chunk at a time.
 
     Attributes:
@@ -63,7 +63,7 @@ class CacheUse:
 
 def with_tail(
     ids: Tensor, lprobs: Tensor, layout: Layout, use: CacheUse
-) -> UniformTailReadout | TopKReadout:
+) -> UniformTailOutput | TopKOutput:
     """The soft targets of N positions.
 
     Args:
@@ -73,8 +73,8 @@ def with_tail(
             and the tail is not ghost (a bucket cannot be tempered).
     """
     if use.tail == "uniform":
-        return UniformTailReadout(ids, lprobs, layout.vocab, layout.temperature)
+        return UniformTailOutput(ids, lprobs, layout.vocab, layout.temperature)
     if use.tail == "drop":
         kept = (lprobs[:, :-1] * (layout.temperature / use.temperature)).log_softmax(-1)
         lprobs = torch.cat([kept, torch.full_like(lprobs[:, -1:], NOTHING)], -1)
-    return TopKReadout(ids, lprobs, layout.vocab)
+    return TopKOutput(ids, lprobs, layout.vocab)

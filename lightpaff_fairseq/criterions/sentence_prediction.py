@@ -1,4 +1,4 @@
-"""Criterions of the second stage, fine-tuning with distillation."""
+"""The criterion `kd_lu`: classification and regression of sentences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,33 +6,27 @@ from typing import Any
 
 import torch
 from fairseq.criterions import register_criterion
-from fairseq.criterions.cross_entropy import CrossEntropyCriterion, CrossEntropyCriterionConfig
-from fairseq.criterions.label_smoothed_cross_entropy import (
-    LabelSmoothedCrossEntropyCriterion,
-    LabelSmoothedCrossEntropyCriterionConfig,
-)
 from fairseq.criterions.sentence_prediction import (
     SentencePredictionConfig,
     SentencePredictionCriterion,
 )
-from fairseq.models import FairseqEncoderDecoderModel, FairseqLanguageModel
-from fairseq.models.nat import FairseqNATModel
 from torch import Tensor, nn
 
 from ..losses.dense import soft_loss
-from ..losses.top_k import TopKReadout
-from ..models.outputs import LogitsReadout, Readout, recorded_output
+from ..losses.model_output import LogitsOutput, ModelOutput
+from ..losses.top_k import TopKOutput
+from ..models.outputs import record_output
 from .config import DistillationConfig, divergence
 from .distillation import DistillationMixin
 
 
 @dataclass
-class KdLuConfig(DistillationConfig, SentencePredictionConfig):
+class KdSentencePredictionConfig(DistillationConfig, SentencePredictionConfig):
     """Flags of `kd_lu`."""
 
 
-@register_criterion("kd_lu", dataclass=KdLuConfig)
-class KdLu(DistillationMixin, SentencePredictionCriterion):
+@register_criterion("kd_lu", dataclass=KdSentencePredictionConfig)
+class KdSentencePredictionCriterion(DistillationMixin, SentencePredictionCriterion):
     """Language understanding (classification, regression): every sentence, over its classes.
 
     The soft loss of a classifier is `T^2 * KL(teacher || student)`, summed over classes; that of a
@@ -43,31 +37,33 @@ class KdLu(DistillationMixin, SentencePredictionCriterion):
     extra_metrics = ("kd_loss", "label_loss")
     teacher_sees_labels = False
 
-    def read_out(self, model: nn.Module, sample: dict[str, Any], positions: Tensor) -> Readout:
+    def compute_output(
+        self, model: nn.Module, sample: dict[str, Any], positions: Tensor
+    ) -> ModelOutput:
         """Class logits `(B, V)`; all sentences count, `positions` is not used."""
         name = self.classification_head_name
         logits = model(**sample["net_input"], features_only=True, classification_head_name=name)[0]
-        return LogitsReadout(logits)
+        return LogitsOutput(logits)
 
     def label_positions(self, sample: dict[str, Any]) -> Tensor:
         """`(B, 1)` bool: every sentence is one position."""
         tokens = sample["net_input"]["src_tokens"]
         return torch.ones_like(tokens[:, :1], dtype=torch.bool)
 
-    def join(self, members: Sequence[Readout]) -> Readout:
+    def join(self, members: Sequence[ModelOutput]) -> ModelOutput:
         """The mean of probabilities; of a regression, of the predictions."""
         if not self.regression_target:
             return super().join(members)
-        return LogitsReadout(torch.stack([x.logits() for x in members]).mean(0))
+        return LogitsOutput(torch.stack([x.logits() for x in members]).mean(0))
 
     def distill(self, model: nn.Module, sample: dict[str, Any]) -> Any:
         """The stock forward, and the soft loss from the logits that it computed."""
         assert self._teacher is not None
         positions = self.label_positions(sample)
         teacher = self._teacher.soft_targets(model, sample, positions)
-        assert not isinstance(teacher, TopKReadout)  # all classes are kept
+        assert not isinstance(teacher, TopKOutput)  # all classes are kept
         logits_t = teacher.logits()
-        with recorded_output(model) as outputs:
+        with record_output(model) as outputs:
             label_loss, sample_size, log = super(DistillationMixin, self).forward(model, sample)
         kd_loss = self._soft_loss(outputs[0][0], logits_t)
         weight = self.weight("lambda")
@@ -96,44 +92,4 @@ class KdLu(DistillationMixin, SentencePredictionCriterion):
                 f"--kd-teacher {path}: kd_lu needs a teacher with classification "
                 f"head {name!r} of --num-classes {classes}; found "
                 + (", ".join(f"{k!r} of {n}" for k, n in found.items()) or "no head")
-            )
-
-
-@dataclass
-class KdLmConfig(DistillationConfig, CrossEntropyCriterionConfig):
-    """Flags of `kd_lm`."""
-
-
-@register_criterion("kd_lm", dataclass=KdLmConfig)
-class KdLm(DistillationMixin, CrossEntropyCriterion):
-    """Language modeling in a domain: every position, over the vocabulary.
-
-    Source: LightPAFF, the LM row of its two losses.
-    """
-
-    extra_metrics = ("kd_loss", "nll_loss")
-    stock_ppl_is_of_loss = True
-
-    def check_teacher(self, model: nn.Module, path: str) -> None:
-        self.expect((model, path), FairseqLanguageModel, "a language model (transformer_lm)")
-
-
-@dataclass
-class KdSsConfig(DistillationConfig, LabelSmoothedCrossEntropyCriterionConfig):
-    """Flags of `kd_ss`."""
-
-
-@register_criterion("kd_ss", dataclass=KdSsConfig)
-class KdSs(DistillationMixin, LabelSmoothedCrossEntropyCriterion):
-    """Sequence to sequence (translation, summarization): every target position, teacher-forced.
-
-    Source: LightPAFF, the SS row of its two losses.
-    """
-
-    def check_teacher(self, model: nn.Module, path: str) -> None:
-        self.expect((model, path), FairseqEncoderDecoderModel, "an encoder-decoder")
-        if isinstance(model, FairseqNATModel):
-            raise ValueError(
-                f"--kd-teacher {path}: kd_ss needs a teacher that predicts one symbol after "
-                f"another, found {type(model).__name__}, which predicts all at once"
             )

@@ -1,0 +1,58 @@
+"""The criterions `kd_mssm` (MASS pre-training) and `kd_ss` (translation, summarization)."""
+
+from dataclasses import dataclass
+
+from fairseq.criterions import register_criterion
+from fairseq.criterions.label_smoothed_cross_entropy import (
+    LabelSmoothedCrossEntropyCriterion,
+    LabelSmoothedCrossEntropyCriterionConfig,
+)
+from fairseq.models import FairseqEncoderDecoderModel
+from fairseq.models.nat import FairseqNATModel
+from torch import nn
+
+from ..models.mass import MassModel
+from .config import DistillationConfig
+from .distillation import DistillationMixin
+
+
+@dataclass
+class KdMaskedSeq2SeqConfig(DistillationConfig, LabelSmoothedCrossEntropyCriterionConfig):
+    """Flags of `kd_mssm`."""
+
+
+@register_criterion("kd_mssm", dataclass=KdMaskedSeq2SeqConfig)
+class KdMaskedSeq2SeqCriterion(DistillationMixin, LabelSmoothedCrossEntropyCriterion):
+    """Masked seq2seq modeling (MASS): every token of the masked fragment, over the vocabulary.
+
+    Source: LightPAFF, the MSSM row of its two losses; the student's masked input is the teacher's.
+    """
+
+    masks_differ_by_epoch = True
+
+    def check_teacher(self, model: nn.Module, path: str) -> None:
+        wanted = (
+            "a model of --task masked_seq2seq and --arch mass_... (its decoder takes positions)"
+        )
+        self.expect((model, path), MassModel, wanted)
+
+
+@dataclass
+class KdSeq2SeqConfig(DistillationConfig, LabelSmoothedCrossEntropyCriterionConfig):
+    """Flags of `kd_ss`."""
+
+
+@register_criterion("kd_ss", dataclass=KdSeq2SeqConfig)
+class KdSeq2SeqCriterion(DistillationMixin, LabelSmoothedCrossEntropyCriterion):
+    """Sequence to sequence (translation, summarization): every target position, teacher-forced.
+
+    Source: LightPAFF, the SS row of its two losses.
+    """
+
+    def check_teacher(self, model: nn.Module, path: str) -> None:
+        self.expect((model, path), FairseqEncoderDecoderModel, "an encoder-decoder")
+        if isinstance(model, FairseqNATModel):
+            raise ValueError(
+                f"--kd-teacher {path}: kd_ss needs a teacher that predicts one symbol after "
+                f"another, found {type(model).__name__}, which predicts all at once"
+            )

@@ -1,0 +1,56 @@
+"""What a model predicts at N selected positions, in the form that the losses take.
+
+`LinearOutput` keeps hidden states and output layer apart, so that the fused loss never holds all
+logits; `LogitsOutput` holds complete logits, for every model whose output layer cannot be
+separated. Shape letters: N selected positions, n positions of a chunk, C width, V vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class LinearOutput:
+    """Hidden states `(N, C)` in front of a linear output layer `(V, C)` with optional bias."""
+
+    hidden: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
+
+    @property
+    def vocab_size(self) -> int:
+        return self.weight.size(0)
+
+    def logits(self, rows: slice = ALL) -> Tensor:
+        """`(n, V)` in the dtype of the hidden states, for a slice of the N positions."""
+        return nn.functional.linear(self.hidden[rows], self.weight, self.bias)
+
+
+@dataclass(frozen=True)
+class LogitsOutput:
+    """Complete logits (or log-probabilities: the same up to softmax), `(N, V)`."""
+
+    values: Tensor
+
+    @property
+    def vocab_size(self) -> int:
+        return self.values.size(-1)
+
+    def logits(self, rows: slice = ALL) -> Tensor:
+        """`(n, V)`, for a slice of the N positions."""
+        return self.values[rows]
+
+
+class ModelOutput(Protocol):
+    """Anything that gives logits, or log-probabilities, for a slice of N positions."""
+
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+
+    def logits(self, rows: slice = ALL) -> Tensor:
+        """`(n, V)`, for a slice of the N positions."""
