@@ -1,6 +1,7 @@
 """The --kd-* flags, the same for every criterion, and what follows from them."""
 
 from dataclasses import dataclass, field
+from typing import Dict, List, Optional
 
 from fairseq.dataclass import FairseqDataclass
 
@@ -14,21 +15,21 @@ from ..losses.schedules import WeightSchedule, check_weight_schedule
 class DistillationConfig(FairseqDataclass):
     """The --kd-* flags."""
 
-    kd_teacher: str | None = field(
+    kd_teacher: Optional[str] = field(
         default=None,
         metadata={
             "help": "fairseq checkpoint of the teacher; several, separated by colons, teach with "
             "the mean of their probabilities; needed unless every weight is 0 or --kd-cache is set"
         },
     )
-    kd_teacher_data: str | None = field(
+    kd_teacher_data: Optional[str] = field(
         default=None,
         metadata={
             "help": "folder with the teacher's dictionaries, to compare them with the student's "
             "(default: the folder the teacher was trained on)"
         },
     )
-    kd_cache: str | None = field(
+    kd_cache: Optional[str] = field(
         default=None,
         metadata={
             "help": "folder that `lightpaff cache-teacher` wrote: the teacher's probabilities come "
@@ -109,7 +110,7 @@ class DistillationConfig(FairseqDataclass):
             "0 = the models' common number, else its greatest common divisor"
         },
     )
-    kd_sides: str | None = field(
+    kd_sides: Optional[str] = field(
         default=None,
         metadata={
             "help": "where knowledge is matched, some of encoder, decoder, cross (attentions "
@@ -120,11 +121,11 @@ class DistillationConfig(FairseqDataclass):
         default="uniform",
         metadata={"help": f"matched layers: {layer_map.HELP}"},
     )
-    kd_decoder_layer_map: str | None = field(
+    kd_decoder_layer_map: Optional[str] = field(
         default=None,
         metadata={"help": "as --kd-layer-map, for the decoder of a model that has both sides"},
     )
-    kd_schedule: str | None = field(
+    kd_schedule: Optional[str] = field(
         default=None,
         metadata={
             "help": "weights that change with the updates, as lambda:linear_decay,hidden:cosine; "
@@ -150,7 +151,7 @@ class DistillationConfig(FairseqDataclass):
     kd_temperature_gamma: float = field(default=1.0, metadata={"help": "exponent of flsw, above 0"})
 
 
-def weight_schedules(cfg: DistillationConfig) -> dict[str, WeightSchedule]:
+def weight_schedules(cfg: DistillationConfig) -> Dict[str, WeightSchedule]:
     """`lambda` and every kind of knowledge, as functions of the update number.
 
     Raises:
@@ -180,13 +181,13 @@ def weight_schedules(cfg: DistillationConfig) -> dict[str, WeightSchedule]:
     return found
 
 
-def intermediate_weights(cfg: DistillationConfig) -> dict[str, float]:
+def intermediate_weights(cfg: DistillationConfig) -> Dict[str, float]:
     """The kinds of knowledge in use and their weights."""
     found = {kind: float(getattr(cfg, f"kd_{kind}_weight")) for kind in KINDS}
     return {kind: weight for kind, weight in found.items() if weight > 0}
 
 
-def names(text: str | None) -> list[str]:
+def names(text: Optional[str]) -> List[str]:
     """The parts of a comma-separated flag."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 

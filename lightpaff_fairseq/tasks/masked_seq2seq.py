@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, List, Optional, Tuple
 
 import numpy as np
 from fairseq import utils
@@ -83,12 +83,12 @@ class MaskedSeq2SeqConfig(FairseqDataclass):
     )
     seed: int = II("common.seed")
     train_subset: str = II("dataset.train_subset")
-    dataset_impl: ChoiceEnum(get_available_dataset_impl()) | None = II(  # type: ignore[valid-type]
+    dataset_impl: Optional[ChoiceEnum(get_available_dataset_impl())] = II(  # type: ignore[valid-type]
         "dataset.dataset_impl"
     )
 
 
-def replace_shares(text: str) -> tuple[float, float, float] | None:
+def replace_shares(text: str) -> Optional[Tuple[float, float, float]]:
     """The three probabilities of --mask-replace, scaled to sum to 1; None if they are not that."""
     try:
         mask, random, keep = (float(part) for part in text.split(","))
@@ -100,7 +100,7 @@ def replace_shares(text: str) -> tuple[float, float, float] | None:
     return mask / total, random / total, keep / total
 
 
-def config_problems(cfg: MaskedSeq2SeqConfig) -> list[str]:
+def config_problems(cfg: MaskedSeq2SeqConfig) -> List[str]:
     """Every flag out of range, one sentence each."""
     problems = []
     if not 0 < cfg.mask_ratio <= 1:
@@ -127,7 +127,7 @@ def config_problems(cfg: MaskedSeq2SeqConfig) -> list[str]:
     return problems
 
 
-def dictionary_problems(cfg: MaskedSeq2SeqConfig, dictionary: Dictionary, path: str) -> list[str]:
+def dictionary_problems(cfg: MaskedSeq2SeqConfig, dictionary: Dictionary, path: str) -> List[str]:
     """What a dictionary lacks for masking, one sentence each."""
     if MASK_SYMBOL not in dictionary.indices:
         return [
@@ -210,7 +210,7 @@ class MaskedSeq2SeqTask(FairseqTask):
             raise FileNotFoundError(f"Dataset not found: {split} ({path})")
         return dataset
 
-    def _blocks(self, text: Any) -> tuple[Any, np.ndarray]:
+    def _blocks(self, text: Any) -> Tuple[Any, np.ndarray]:
         """Samples and their numbers of tokens, cut from the sentences by --sample-break-mode."""
         sizes = np.array(text.sizes, dtype=np.int64)
         mode = str(self.cfg.sample_break_mode)
@@ -229,7 +229,7 @@ class MaskedSeq2SeqTask(FairseqTask):
         slices = blocks.slice_indices.astype(np.int64)  # its own sizes overflow at 65,536
         return blocks, slices[:, 1] - slices[:, 0]
 
-    def max_positions(self) -> tuple[int, int]:
+    def max_positions(self) -> Tuple[int, int]:
         return self.cfg.max_source_positions, self.cfg.max_target_positions
 
     @property

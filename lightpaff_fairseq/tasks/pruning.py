@@ -9,7 +9,7 @@ No postponed annotations here: fairseq reads the types of the flags.
 import logging
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any
+from typing import Any, Dict, List, Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.logging import metrics
@@ -28,14 +28,14 @@ logger = logging.getLogger(__name__)
 class PruningConfig(FairseqDataclass):
     """Flags of all prunable tasks."""
 
-    prune_target_width: float | None = field(
+    prune_target_width: Optional[float] = field(
         default=None,
         metadata={
             "help": "what is left of the width, of FFN units and attention dimensions: up to 1 a "
             "ratio (1 = off), above 1 the width itself; rounded, see lightpaff prune-plan"
         },
     )
-    prune_target_params: str | None = field(
+    prune_target_params: Optional[str] = field(
         default=None,
         metadata={"help": "instead: the number of parameters of the small model, as 17.3M"},
     )
@@ -81,7 +81,7 @@ class PruningConfig(FairseqDataclass):
         },
     )
     max_update: int = II("optimization.max_update")
-    finetune_from_model: str | None = II("checkpoint.finetune_from_model")
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
     restore_file: str = II("checkpoint.restore_file")
 
 
@@ -89,7 +89,7 @@ class PruningMixin:
     """Prunes the model of the stock task that stands behind it in the class's bases."""
 
     pruning: PruningConfig
-    pruner: Pruner | None = None
+    pruner: Optional[Pruner] = None
     _is_checked: bool = False
 
     @classmethod
@@ -139,7 +139,7 @@ class PruningMixin:
         if self.pruner is not None:
             self.pruner.after_step(optimizer, update_num + 1)
 
-    def reduce_metrics(self, logging_outputs: list[dict[str, Any]], criterion: Any) -> None:
+    def reduce_metrics(self, logging_outputs: List[dict[str, Any]], criterion: Any) -> None:
         """The stock metrics; in training also `prune_sparsity`, the part of all parameters."""
         super().reduce_metrics(logging_outputs, criterion)  # type: ignore[misc]
         if self.pruner is not None and criterion.training:
@@ -147,11 +147,11 @@ class PruningMixin:
             sparsity = self.pruner.sparsity()
             metrics.log_scalar("prune_sparsity", sparsity, weight=0, round=4)
 
-    def get_checkpoint_dict(self) -> dict[str, Any]:
+    def get_checkpoint_dict(self) -> Dict[str, Any]:
         """What fairseq stores of the task in a checkpoint."""
         return {} if self.pruner is None else {type(self).__name__: self.pruner.state()}
 
-    def set_checkpoint_dict(self, state: dict[str, Any]) -> None:
+    def set_checkpoint_dict(self, state: Dict[str, Any]) -> None:
         """What fairseq hands back when a run is resumed."""
         if self.pruner is not None:
             self.pruner.load(state)
@@ -186,7 +186,7 @@ def method_of(cfg: Any) -> Method:
     )
 
 
-def _problems(cfg: Any) -> list[str]:
+def _problems(cfg: Any) -> List[str]:
     problems = []
     for name in ("prune_decay", "prune_uncertainty_decay"):
         if not 0 <= getattr(cfg, name) < 1:
@@ -197,7 +197,7 @@ def _problems(cfg: Any) -> list[str]:
     return problems + _schedule_problems(cfg)
 
 
-def _schedule_problems(cfg: Any) -> list[str]:
+def _schedule_problems(cfg: Any) -> List[str]:
     values = {"--prune-start": cfg.prune_start, "--prune-end": cfg.prune_end}
     problems = [f"{f} {v}: expected 0 or more" for f, v in values.items() if not 0 <= v < inf]
     if problems:

@@ -4,6 +4,7 @@ import ast
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import List, Optional
 
 import pytest
 from fairseq import criterions, models, tasks
@@ -82,11 +83,11 @@ def _is_of(criterion, text):
 @dataclass
 class Sample(FairseqDataclass):
     data: str = field(default=MISSING, metadata={"help": "folder"})
-    kd_part: int | None = field(default=None, metadata={"help": "5%% of <mask>\n  a | b"})
+    kd_part: Optional[int] = field(default=None, metadata={"help": "5%% of <mask>\n  a | b"})
     some_switch: bool = field(default=False, metadata={"help": "x"})
     kind: ChoiceEnum(["a", "b"]) = field(default="a", metadata={"help": "x"})
-    numbers: list[float] = field(default_factory=lambda: [0.5, 2.0], metadata={"help": "x"})
-    names: list[str] | None = field(default=None, metadata={"help": "x"})
+    numbers: List[float] = field(default_factory=lambda: [0.5, 2.0], metadata={"help": "x"})
+    names: Optional[List[str]] = field(default=None, metadata={"help": "x"})
     seed: int = II("common.seed")
 
 
