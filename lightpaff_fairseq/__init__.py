@@ -1,18 +1,11 @@
-"""Knowledge distillation for fairseq: hand this folder to `--user-dir`.
+"""Knowledge distillation for fairseq: pass this folder to `--user-dir`.
 
-Importing it registers names with fairseq and repairs what fairseq 0.12 needs on current Python and
-PyTorch (`compat`); it computes nothing.
+Importing the package registers its criterions, models and tasks with fairseq, and repairs what
+fairseq needs on current Python and PyTorch (`compat`), as soon as fairseq is imported too.
 """
 
-import logging
+from .registration import register_with_fairseq
 
-# `lightpaff` commands: one of fairseq's tasks asks for tensorboardX while it is imported
-logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
+__version__ = "0.2.0"
 
-from . import compat  # noqa: E402
-
-compat.apply()
-
-from . import criterions, models, tasks  # noqa: E402, F401
-
-__version__ = "0.1.0"
+register_with_fairseq()

@@ -8,12 +8,22 @@ import torch
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 
-from .launch_checks import check_launch_of
+from .compat.batches import mark_dummy_batches
+from .compat.epochs import tell_epochs
+from .launch_checks import check_launch, check_launch_of
 from .provenance import log_provenance
 from .pruning.layer_norm import MASKED, KeptDimensions, is_masked
 from .teachers.loading import first_mismatch
 
 logger = logging.getLogger(__name__)
+
+
+def install() -> None:
+    """Install every hook; a second call changes nothing."""
+    check_launch()
+    check_before_training()
+    mark_dummy_batches()
+    tell_epochs()
 
 
 def check_before_training() -> None:

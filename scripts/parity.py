@@ -18,7 +18,6 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "unit"))
 
 from hf_folders import LANGUAGES, MAKERS, T
-
 from lightpaff_fairseq.export import huggingface
 from lightpaff_fairseq.huggingface.to_fairseq import Conversion, convert
 

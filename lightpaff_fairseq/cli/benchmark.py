@@ -15,9 +15,8 @@ from .benchmark_loss import add_loss
 from .benchmark_run import add_common, add_run, machine, prepare, write_report
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Registers the sub-command and what it can measure."""
-    parser = subparsers.add_parser("benchmark", help="measure speed and memory on this machine")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command to its parser."""
     kinds = parser.add_subparsers(metavar="WHAT", dest="what", required=True)
     add_loss(kinds)
     _add_step(kinds)

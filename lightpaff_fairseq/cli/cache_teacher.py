@@ -1,11 +1,11 @@
-"""`lightpaff cache-teacher` and `merge-caches`: the teacher's forward passes, paid once."""
+"""`lightpaff cache-teacher`: store a teacher's outputs, so that training needs no teacher."""
 
 import argparse
 import logging
 from pathlib import Path
 
 from ..checkpoints.output_file import parent_problem
-from ..teachers.cache.builder import Shard, build, check_space, claim, expected_bytes, finish, merge
+from ..teachers.cache.builder import Shard, build, check_space, claim, expected_bytes, finish
 from ..teachers.cache.job import (
     DEFAULT_K,
     Request,
@@ -19,17 +19,15 @@ from ..teachers.cache.reader import CacheReader
 MEGABYTE = 2**20
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Registers both sub-commands."""
-    parser = subparsers.add_parser(
-        "cache-teacher",
-        help="store a teacher's probabilities, to train without the teacher",
-        description="Runs a teacher once over a data set and stores, for every predicted position, "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command to its parser."""
+    parser.description = (
+        "Runs a teacher once over a data set and stores, for every predicted position, "
         "its most probable symbols: fairseq-train --kd-cache then trains without it. All other "
         "flags are those of the training command (DATA, --task and its flags; what only training "
-        "needs is ignored). A stopped run is continued by the same command.",
-        allow_abbrev=False,
+        "needs is ignored). A stopped run is continued by the same command."
     )
+    parser.allow_abbrev = False
     add = parser.add_argument
     text = "fairseq checkpoint; several, separated by colons, are averaged"
     add("--path", required=True, metavar="FILE", help=text)
@@ -49,15 +47,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add("--block-tokens", type=int, default=2**17, metavar="N", help=text)
     parser.set_defaults(func=run, takes_more=True)
-    parser = subparsers.add_parser(
-        "merge-caches",
-        help="join the shards of a teacher's cache",
-        description="Copies what cache-teacher --num-shards built in several folders into one. "
-        "Shards that were built in one folder need no merging.",
-    )
-    parser.add_argument("shards", nargs="+", type=Path, metavar="SHARD", help="their folders")
-    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the cache")
-    parser.set_defaults(func=run_merge)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -91,21 +80,12 @@ def run(args: argparse.Namespace) -> int:
     )
     check_space(args.out, plan, shard, size)
     build(source, plan, args.out, shard, _say)
-    _report(args.out, finish(args.out, plan))
+    print_state(args.out, finish(args.out, plan))
     return 0
 
 
-def run_merge(args: argparse.Namespace) -> int:
-    """Merges shards and prints what is missing.
-
-    Raises:
-        ValueError: they are not shards of one cache.
-    """
-    _report(args.out, merge(args.shards, args.out))
-    return 0
-
-
-def _report(folder: Path, missing: int) -> None:
+def print_state(folder: Path, missing: int) -> None:
+    """Print whether a cache is complete, and its size."""
     if missing:
         _say(f"{folder}: {missing} blocks of other shards are missing")
     else:

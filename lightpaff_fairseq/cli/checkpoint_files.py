@@ -1,19 +1,21 @@
-"""What commands share that read one checkpoint and write another."""
+"""Flags shared by the commands that read one checkpoint and write another."""
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..evaluation.results import MEGABYTE
+from ..flags import flag
 
 
-def add_files(parser: argparse.ArgumentParser, read: str) -> None:
-    """The flags --path, --out and --force; `read` says what kind of checkpoint is read."""
-    add = parser.add_argument
-    add("--path", required=True, type=Path, metavar="FILE", help=f"{read} to read")
-    add("--out", required=True, type=Path, metavar="FILE", help="checkpoint to write")
-    add("--force", action="store_true", help="overwrite --out (default: refuse)")
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """The checkpoint to read and the one to write."""
+
+    path: Path = flag("fairseq checkpoint to read", metavar="FILE")
+    out: Path = flag("checkpoint to write", metavar="FILE")
+    force: bool = flag("overwrite --out (default: refuse)", default=False)
 
 
 def megabytes(path: Path) -> str:
-    """The size of a file, as it is printed."""
+    """Return the size of a file as it is printed."""
     return f"{path.stat().st_size / MEGABYTE:.1f} MB"

@@ -3,22 +3,21 @@
 import argparse
 import logging
 
+from ..flags import add_flags
 from ..pruning.compact import compact_checkpoint
 from ..pruning.masked_checkpoint import described
-from .checkpoint_files import add_files, megabytes
+from .checkpoint_files import CheckpointFiles, megabytes
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Registers the sub-command."""
-    parser = subparsers.add_parser(
-        "compact",
-        help="make a small model of a pruned one",
-        description="Writes the model that is left of a checkpoint of a prunable task: a stock "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command to its parser."""
+    parser.description = (
+        "Writes the model that is left of a checkpoint of a prunable task: a stock "
         "model, narrower, that computes the same. It needs neither the data nor this plug-in "
         "(except for MASS pre-training), and is what lightpaff strip writes: it generates, "
-        "validates, teaches and can be fine-tuned.",
+        "validates, teaches and can be fine-tuned."
     )
-    add_files(parser, "pruned checkpoint")
+    add_flags(parser, CheckpointFiles)
     parser.set_defaults(func=run)
 
 

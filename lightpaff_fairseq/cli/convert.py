@@ -17,15 +17,13 @@ OF = {  # what a flag may be given with
 }
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Registers the sub-command."""
-    parser = subparsers.add_parser(
-        "convert",
-        help="bring in a Hugging Face or MASS model, or give one back",
-        description="Writes a stock fairseq checkpoint with its dictionary and tokenizer from a "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command to its parser."""
+    parser.description = (
+        "Writes a stock fairseq checkpoint with its dictionary and tokenizer from a "
         "local Hugging Face folder (BERT, RoBERTa, XLM-R, GPT-2, BART, mBART, M2M-100, NLLB, "
         "Marian) or a released MASS file, or a Hugging Face folder from a fairseq checkpoint. "
-        "Logits of both models are compared before the output appears (docs/interop.md).",
+        "Logits of both models are compared before the output appears (docs/interop.md)."
     )
     parser.add_argument(
         "--from",

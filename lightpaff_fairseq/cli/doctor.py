@@ -14,13 +14,11 @@ from ..doctor.plugin import PACKAGE, plugin_problems
 UNHEALTHY = 1
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Registers the sub-command."""
-    parser = subparsers.add_parser(
-        "doctor",
-        help="check this installation",
-        description="Prints versions, devices, the precisions that work on them, and which fused "
-        "kernels fairseq takes; then what is wrong and what to do. Exit code 1 if anything is.",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command to its parser."""
+    parser.description = (
+        "Prints versions, devices, the precisions that work on them, and which fused "
+        "kernels fairseq takes; then what is wrong and what to do. Exit code 1 if anything is."
     )
     parser.set_defaults(func=run)
 

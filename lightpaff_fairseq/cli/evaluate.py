@@ -25,15 +25,13 @@ class Result:
     notes: list[str]
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Registers the sub-command."""
-    parser = subparsers.add_parser(
-        "evaluate",
-        help="compare checkpoints: quality, parameters, file size, speed",
-        description="Prints one table. translation: fairseq-generate, then BLEU, chrF, ROUGE. "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command to its parser."""
+    parser.description = (
+        "Prints one table. translation: fairseq-generate, then BLEU, chrF, ROUGE. "
         "language_modeling: fairseq-eval-lm, perplexity per token and per word. "
         "sentence_prediction: accuracy, F1, MCC, or Pearson and Spearman. Ratios are relative to "
-        "the first checkpoint (the teacher).",
+        "the first checkpoint (the teacher)."
     )
     add = parser.add_argument
     add("data", type=Path, metavar="DATA", help="binarized data, as for fairseq")

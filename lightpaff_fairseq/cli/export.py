@@ -13,16 +13,14 @@ from ..export.targets import TARGETS
 QUANTIZATIONS = sorted({q for target in TARGETS.values() for q in target.quantizations})
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Registers the sub-command."""
-    parser = subparsers.add_parser(
-        "export",
-        help="write a checkpoint for CTranslate2, ONNX Runtime or transformers",
-        description="Writes a folder that serves a student without fairseq: the model, its "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command to its parser."""
+    parser.description = (
+        "Writes a folder that serves a student without fairseq: the model, its "
         "dictionaries, and use.py, which shows how. It appears only if the exported model computes "
         "what fairseq computes (log-probabilities to 1e-4, the same translations) and, with "
         "quantized weights, loses at most --max-drop on a split. ctranslate2: translation and "
-        "language models; onnx: BERT.",
+        "language models; onnx: BERT."
     )
     add = parser.add_argument
     add("--path", required=True, type=Path, metavar="FILE", help="fairseq checkpoint")

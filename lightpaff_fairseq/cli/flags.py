@@ -6,13 +6,9 @@ import logging
 from ..documentation.flags import flags_page
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Registers the sub-command."""
-    parser = subparsers.add_parser(
-        "flags",
-        help="print all flags and architectures as Markdown",
-        description="Prints docs/flags.md: what fairseq-train --help does not show.",
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command to its parser."""
+    parser.description = "Prints docs/flags.md: what fairseq-train --help does not show."
     parser.set_defaults(func=run)
 
 

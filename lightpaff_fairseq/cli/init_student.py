@@ -20,15 +20,11 @@ DESCRIPTION = (
 )
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Registers the sub-command; what it does not know, it keeps for fairseq's parser."""
-    parser = subparsers.add_parser(
-        "init-student",
-        help="start a student from its teacher's weights",
-        description=DESCRIPTION,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,  # or --decoder-layers would mean --decoder-layers-map
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command to its parser."""
+    parser.description = DESCRIPTION
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser.allow_abbrev = False
     add = parser.add_argument
     add("--teacher", required=True, type=Path, metavar="FILE", help="fairseq checkpoint to read")
     add("--arch", required=True, metavar="ARCH", help="the student's, as for fairseq-train")

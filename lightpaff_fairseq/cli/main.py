@@ -1,59 +1,67 @@
-"""`lightpaff`: the part of the plug-in that is not training."""
+"""The `lightpaff` command. A sub-command's module is imported only when it is used."""
 
 import argparse
+import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .. import __version__
-from . import (
-    benchmark,
-    cache_teacher,
-    compact,
-    convert,
-    doctor,
-    evaluate,
-    export,
-    flags,
-    init_student,
-    prune_plan,
-    report,
-    seq_kd,
-    strip,
-    user_dir,
-)
 
-COMMANDS = (
-    *(user_dir, flags, init_student, prune_plan, compact, strip, evaluate, convert, export),
-    *(cache_teacher, seq_kd, benchmark, doctor, report),
-)
+# Sub-command -> what it does, for `lightpaff --help`. Its module in this folder has the same name
+# (`init-student` is init_student.py) and offers `configure(parser)` and `run(args) -> int`.
+COMMANDS = {
+    "user-dir": "print the folder to pass to fairseq's --user-dir",
+    "flags": "print all flags and architectures as Markdown",
+    "doctor": "check this installation",
+    "init-student": "initialize a student from its teacher's weights",
+    "prune-plan": "show what pruning would make of a model",
+    "compact": "turn a pruned checkpoint into a small stock model",
+    "strip": "write a small checkpoint that stock fairseq loads",
+    "evaluate": "compare checkpoints: quality, parameters, file size, speed",
+    "convert": "convert models between fairseq and Hugging Face, and import released MASS models",
+    "export": "export a checkpoint to CTranslate2, ONNX Runtime or transformers",
+    "cache-teacher": "store a teacher's outputs, so that training needs no teacher",
+    "merge-caches": "join the shards of a teacher cache",
+    "seq-kd": "write training data whose targets are a teacher's translations",
+    "benchmark": "measure speed and memory on this machine",
+    "report": "summarize trainings and results in one HTML page",
+}
 BAD_INPUT = 2  # argparse's own exit code for a wrong command line
-REFUSED, INTERRUPTED = 1, 130  # the latter as a shell says it
+REFUSED, INTERRUPTED = 1, 130  # 130: the shell's exit code after Ctrl-C
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the command with every sub-command; each sets `func`, `(args) -> int`."""
+def build_parser(configured: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Build the parser of `lightpaff`.
+
+    Args:
+        configured: the sub-commands whose modules are imported to add their flags.
+    """
     parser = argparse.ArgumentParser(
         prog="lightpaff", description="Tools around knowledge distillation with fairseq."
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
-    for command in COMMANDS:
-        command.add_parser(subparsers)
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary)
+        if name in configured:
+            module = importlib.import_module(f"{__package__}.{name.replace('-', '_')}")
+            module.configure(subparser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one sub-command.
+    """Run one sub-command.
 
     Args:
         argv: the arguments after `lightpaff`; None takes those of the process.
     Returns:
         the exit code: 0; 2 after bad input, 1 where the system refused something (a full disk),
-        130 after Ctrl-C: each is printed in one line without a traceback.
+        130 after Ctrl-C. Each of these prints one line without a traceback.
     """
-    parser = build_parser()
-    args, more = parser.parse_known_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = build_parser(words[:1])
+    args, more = parser.parse_known_args(words)
     if more and not getattr(args, "takes_more", False):
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     args.fairseq_flags = more
@@ -64,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"lightpaff {args.command}: error: {error}", file=sys.stderr)
         return BAD_INPUT
-    except BrokenPipeError:  # `lightpaff flags | head`: what is left in the buffer goes nowhere
+    except BrokenPipeError:  # `lightpaff flags | head`: discard what is left in the buffer
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
     except OSError as error:

@@ -16,16 +16,14 @@ from ..pruning.target import WAYS, Target
 _LAYER = re.compile(r"\.\d+\.")
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Registers the sub-command."""
-    parser = subparsers.add_parser(
-        "prune-plan",
-        help="show what pruning would make of a model",
-        description="Prints which dimensions are pruned together, the sizes of the small model, "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command to its parser."""
+    parser.description = (
+        "Prints which dimensions are pruned together, the sizes of the small model, "
         "and its number of parameters. The flags are those of the prunable tasks "
-        "(--prune-target-width and so on).",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        "(--prune-target-width and so on)."
     )
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     add = parser.add_argument
     add("--path", required=True, type=Path, metavar="FILE", help="fairseq checkpoint to read")
     text = "up to 1 the part of the width that is kept, above 1 the width itself"

@@ -13,14 +13,12 @@ from ..report.runs import Run, read_runs
 PLOTS = {"kl_sparsity": kl_sparsity}
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Registers the sub-command."""
-    parser = subparsers.add_parser(
-        "report",
-        help="make a page of tables and plots of finished or running trainings",
-        description="Writes one self-contained HTML page (no scripts, nothing from elsewhere): the "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command to its parser."""
+    parser.description = (
+        "Writes one self-contained HTML page (no scripts, nothing from elsewhere): the "
         "table of the models, size, quality and speed, learning curves, commands and versions. "
-        "Nothing is measured: it shows what is in the files.",
+        "Nothing is measured: it shows what is in the files."
     )
     text = (
         "folder of a recipe (results.json, logs/) or a sweep (results.jsonl), a results.json, what "

@@ -14,17 +14,15 @@ from ..sequence_kd.run import Recipe, assemble, decode
 from ..teachers.cache.builder import Shard
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Registers the sub-command."""
-    parser = subparsers.add_parser(
-        "seq-kd",
-        help="write a data folder whose targets are a teacher's translations",
-        description="Translates a training set with a teacher and writes a data folder for "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command to its parser."""
+    parser.description = (
+        "Translates a training set with a teacher and writes a data folder for "
         "fairseq-train --task translation: sequence-level distillation. All other flags are those "
         "of fairseq-generate (DATA, --beam, --nbest, --sampling, --max-len-a, --max-tokens, ...). "
-        "A stopped run is continued by the same command.",
-        allow_abbrev=False,
+        "A stopped run is continued by the same command."
     )
+    parser.allow_abbrev = False
     add = parser.add_argument
     text = "fairseq checkpoint; several, separated by colons, are an ensemble"
     add("--path", required=True, metavar="FILE", help=text)

@@ -1,33 +1,33 @@
-"""`lightpaff strip`: a checkpoint to hand on, without what only training needs."""
+"""`lightpaff strip`: write a checkpoint without what only training needs."""
 
 import argparse
 
 from ..checkpoints.strip import strip_checkpoint
-from .checkpoint_files import add_files, megabytes
+from ..flags import add_flags, parse_flags
+from .checkpoint_files import CheckpointFiles, megabytes
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Registers the sub-command."""
-    parser = subparsers.add_parser(
-        "strip",
-        help="make a small checkpoint that stock fairseq loads",
-        description="Writes a checkpoint without optimizer state (about a third of the size) that "
-        "fairseq loads without this plug-in, if the model and the task are fairseq's own. "
-        "It generates, validates, teaches (--kd-teacher) and can be fine-tuned "
-        "(--finetune-from-model); a training cannot be resumed from it.",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command to its parser."""
+    parser.description = (
+        "Write a checkpoint without optimizer state (about a third of the size) that fairseq loads "
+        "without this plug-in if the model and the task are fairseq's own. It generates, "
+        "validates, teaches (--kd-teacher) and can be fine-tuned (--finetune-from-model); training "
+        "cannot resume from it."
     )
-    add_files(parser, "fairseq checkpoint")
+    add_flags(parser, CheckpointFiles)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Strips one checkpoint and prints both sizes, and whether stock fairseq can load it.
+    """Strip one checkpoint; print both sizes and whether stock fairseq can load it.
 
     Raises:
         ValueError: see `strip_checkpoint`.
     """
-    foreign = strip_checkpoint(args.path, args.out, overwrite=args.force)
-    print(f"{args.path} ({megabytes(args.path)}) -> {args.out} ({megabytes(args.out)})")
+    files: CheckpointFiles = parse_flags(args, CheckpointFiles)
+    foreign = strip_checkpoint(files.path, files.out, overwrite=files.force)
+    print(f"{files.path} ({megabytes(files.path)}) -> {files.out} ({megabytes(files.out)})")
     if foreign:
-        print(f"to load it, fairseq needs --user-dir: {' and '.join(foreign)} are not its own")
+        print(f"fairseq needs --user-dir to load it: {' and '.join(foreign)} are not its own")
     return 0

@@ -4,13 +4,11 @@ import argparse
 from pathlib import Path
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Registers the sub-command."""
-    parser = subparsers.add_parser(
-        "user-dir",
-        help="print the folder to hand to fairseq's --user-dir",
-        description="Prints the folder of the plug-in: "
-        'fairseq-train DATA --user-dir "$(lightpaff user-dir)" ...',
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the sub-command to its parser."""
+    parser.description = (
+        "Prints the folder of the plug-in: "
+        'fairseq-train DATA --user-dir "$(lightpaff user-dir)" ...'
     )
     parser.set_defaults(func=run)
 

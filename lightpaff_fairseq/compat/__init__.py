@@ -4,16 +4,16 @@ One function an item. Each names the fault, does nothing where the fault is gone
 alone. Nothing here changes what a correct run computes.
 """
 
-from ..launch_checks import check_launch
-from ..trainer_hooks import check_before_training
+import fairseq  # noqa: F401  # registers the plug-in first, whichever module is imported
+
 from .activations import compute_swish
-from .batches import keep_the_last_batch, mark_dummy_batches, restore_numpy_names
+from .batches import keep_the_last_batch, restore_numpy_names
 from .checkpoints import (
     allow_checkpoint_classes,
     complete_old_checkpoints,
     keep_interpolated_booleans,
 )
-from .epochs import forget_items_of_the_last_epoch, tell_epochs
+from .epochs import forget_items_of_the_last_epoch
 from .messages import filter_known_warnings
 from .tasks import join_parts_of_a_split, keep_arguments_of_mbart
 
@@ -22,14 +22,10 @@ def apply() -> None:
     """Every repair; a second call changes nothing."""
     allow_checkpoint_classes()
     keep_the_last_batch()
-    mark_dummy_batches()
     restore_numpy_names()
-    check_launch()
-    check_before_training()
     complete_old_checkpoints()
     keep_interpolated_booleans()
     forget_items_of_the_last_epoch()
-    tell_epochs()
     compute_swish()
     keep_arguments_of_mbart()
     join_parts_of_a_split()

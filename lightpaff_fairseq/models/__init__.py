@@ -1,3 +1,5 @@
 """The MASS model and the presets of all families; importing this registers them with fairseq."""
 
+import fairseq  # noqa: F401  # registers the plug-in first, whichever module is imported
+
 from . import bert_presets, gpt2_presets, mass, presets  # noqa: F401

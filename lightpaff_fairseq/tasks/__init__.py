@@ -1,3 +1,5 @@
 """Tasks that fairseq lacks; importing this registers them."""
 
+import fairseq  # noqa: F401  # registers the plug-in first, whichever module is imported
+
 from . import masked_seq2seq, prunable  # noqa: F401

@@ -9,12 +9,12 @@ import pytest
 import torch
 from fairseq import tasks
 from fairseq.trainer import Trainer
-from pruning_runs import PRUNE, Run
 
 import toy
 from caching import build_cache, cached, run, sample_of
 from cases import CASES
 from lightpaff_fairseq.cli.main import main
+from pruning_runs import PRUNE, Run
 from setting import Setting, assert_same
 
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)

@@ -8,11 +8,11 @@ import types
 import pytest
 import torch
 from fairseq import tasks
-from pruning_runs import PRUNE, Run, assert_equal, pruning
 
 import toy
 from caching import build_cache
 from cases import CASES
+from pruning_runs import PRUNE, Run, assert_equal, pruning
 
 RUN = ("--lr", 0.05, "--batch-size", 4, "--max-update", 3, "--disable-validation", "--seed", 2)
 QUIET = ("--cpu", "--num-workers", 0, "--no-progress-bar", "--update-epoch-batch-itr", True)

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 import fairseq_cli.train
 import pytest
-from pruning_runs import Run
 
 import toy
 from lightpaff_fairseq.pruning.layer_norm import KEPT
 from lightpaff_fairseq.report.configuration import settings, task_of
 from lightpaff_fairseq.report.logs import read_log
+from pruning_runs import Run
 
 PRUNE = ("--prune-target-width", 0.5, "--prune-multiple", 4, "--prune-interval", 1)
 PRUNE += ("--prune-start", 0, "--prune-end", 4)

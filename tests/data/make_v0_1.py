@@ -10,10 +10,9 @@ import toy
 
 toy.USER_DIR = "lightpaff_fairseq"  # relative: no path of the machine ends up in a checkpoint
 
-from pruning_runs import Run  # noqa: E402
-
 from cases import CASES  # noqa: E402
 from lightpaff_fairseq.cli.main import main  # noqa: E402
+from pruning_runs import Run  # noqa: E402
 from setting import Setting  # noqa: E402
 
 HERE = Path(".")

@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import stubbed_recipe
-from datasets import FOLDERS, RECIPES, texts, write_data
 from fairseq import options
 from fairseq.data import Dictionary
-from recording import ROOT, STUDENTS, of, trainings
 from test_recipes import parameters
 
+from datasets import FOLDERS, RECIPES, texts, write_data
 from lightpaff_fairseq.cli.main import build_parser
+from recording import ROOT, STUDENTS, of, trainings
 from toy import write_monolingual
 
 STEPS = ("prepare", "teacher", "pretrain", "finetune", "evaluate")

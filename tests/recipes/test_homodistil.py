@@ -2,11 +2,11 @@
 
 import pytest
 from conftest import stubbed_recipe
-from recording import RECIPE, ROOT, of, trainings
 from test_all_recipes import stubbed
 
 from lightpaff_fairseq.cli.main import build_parser
 from lightpaff_fairseq.tasks.pruning import method_of
+from recording import RECIPE, ROOT, of, trainings
 
 RUN = ROOT / "examples" / "homodistil" / "run.sh"
 RECIPES = {

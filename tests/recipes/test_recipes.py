@@ -9,9 +9,9 @@ import pytest
 import torch
 from fairseq import models, options, tasks
 from fairseq.data import Dictionary
-from recording import RECIPE, ROOT, STUDENTS, VOCAB, of, trainings
 
 from lightpaff_fairseq.cli.main import build_parser
+from recording import RECIPE, ROOT, STUDENTS, VOCAB, of, trainings
 from toy import write_monolingual, write_parallel
 
 SCRIPTS = sorted([*ROOT.glob("examples/**/*.sh"), ROOT / "scripts" / "demo.sh"])

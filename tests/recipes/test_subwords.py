@@ -5,8 +5,9 @@ import sys
 
 import pytest
 import sentencepiece as spm
-from datasets import texts
 from fairseq.data import Dictionary
+
+from datasets import texts
 from recording import ROOT
 
 STRANGE = "ﬁne ½ Zürich 漢字 \u2028 x²  two  spaces"  # normalization would change most of it

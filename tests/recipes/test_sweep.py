@@ -7,11 +7,11 @@ import sys
 
 import pytest
 from fairseq import options
-from recording import ROOT
 
 import toy
 from lightpaff_fairseq.criterions.config_checks import check_config
 from lightpaff_fairseq.pruning.one_shot import Sample
+from recording import ROOT
 
 FOLDER = ROOT / "examples" / "kd_revisited"
 sys.path.insert(0, str(FOLDER))

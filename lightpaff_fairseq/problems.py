@@ -1,0 +1,46 @@
+"""Collect everything that is wrong with an input, and raise it as one error."""
+
+from collections.abc import Iterable
+
+
+class Problems:
+    """What is wrong with an input, one sentence each.
+
+    Use it to check all flags before any work is done:
+
+        problems = Problems()
+        problems.unless(0 <= lam <= 1, f"--kd-lambda {lam}: expected a number from 0 to 1")
+        problems.raise_if_any()
+    """
+
+    def __init__(self, messages: Iterable[str | None] = ()) -> None:
+        self.messages: list[str] = []
+        self.extend(messages)
+
+    def __bool__(self) -> bool:
+        return bool(self.messages)
+
+    def add(self, message: str) -> None:
+        """Add one problem."""
+        self.messages.append(message)
+
+    def extend(self, messages: "Iterable[str | None] | Problems") -> None:
+        """Add several problems; None stands for a check that passed."""
+        if isinstance(messages, Problems):
+            messages = messages.messages
+        self.messages += [message for message in messages if message is not None]
+
+    def unless(self, condition: bool, message: str) -> None:
+        """Add a problem unless `condition` holds."""
+        if not condition:
+            self.add(message)
+
+    def raise_if_any(self, prefix: str = "") -> None:
+        """Raise all problems as one error.
+
+        Raises:
+            ValueError: `prefix`, then the problems in the order they were added, separated by
+                semicolons.
+        """
+        if self.messages:
+            raise ValueError(prefix + "; ".join(self.messages))

@@ -1,0 +1,54 @@
+"""Register the plug-in with fairseq, without importing fairseq for those who do not use it.
+
+`lightpaff_fairseq.losses` needs PyTorch only, and `lightpaff --help` neither. So importing the
+package must not import fairseq; yet whoever uses both must get the registered criterions and the
+repairs of `compat`, whichever is imported first.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+FAIRSEQ = "fairseq"
+
+
+def register() -> None:
+    """Apply `compat` and register criterions, models and tasks; a second call changes nothing."""
+    from . import compat, trainer_hooks
+
+    compat.apply()
+    trainer_hooks.install()
+
+    from . import criterions, models, tasks  # noqa: F401
+
+
+def register_with_fairseq() -> None:
+    """Register now if fairseq is imported already (as for `--user-dir`), else right after it is."""
+    if FAIRSEQ in sys.modules:
+        register()
+    else:
+        sys.meta_path.insert(0, _AfterFairseq())
+
+
+class _AfterFairseq(MetaPathFinder):
+    """Find `fairseq` as the import system does, and register when it has been executed."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != FAIRSEQ:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_then_register(module: ModuleType) -> None:
+                execute(module)
+                register()
+
+            spec.loader.exec_module = execute_then_register  # type: ignore[method-assign]
+        return spec

@@ -1,0 +1,242 @@
+"""The page of `lightpaff report`: exact values, honest words, plots, and what it refuses."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from lightpaff_fairseq.cli.main import main
+from lightpaff_fairseq.report.summary import summarize
+from report_files import (
+    pruning_log,
+    recipe,
+    report,
+    rows,
+    start,
+    sweep,
+    training,
+    write_log,
+)
+
+ROOT = Path(__file__).resolve().parents[3]
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Cells, texts and ids; every tag that is opened is closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.cells, self.ids, self.open, self.tags, self.text = {}, [], [], [], ""
+        self.model = None
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.tags.append((tag, found))
+        if tag not in VOID:
+            self.open.append(tag)
+        if "id" in found:
+            self.ids.append(found["id"])
+        self.model = found.get("data-model", self.model)
+        if "data-key" in found:
+            self.cells[self.model, found["data-key"]] = found["data-value"]
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+    def named(self, tag):
+        return [found for name, found in self.tags if name == tag]
+
+
+def made(tmp_path, capsys, *paths):
+    out = tmp_path / "report.html"
+    code, errors = report(capsys, *paths, "--out", out, "--force")
+    assert code == 0, errors
+    return out.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    out = folder / "report.html"
+    paths = [recipe(folder / "polarity"), sweep(folder / "sweep"), pruning_log(folder / "p.log")]
+    assert main(["report", *map(str, paths), "--out", str(out)]) == 0
+    return out.read_text(encoding="utf-8")
+
+
+def exact_values(page, results):
+    """Every value of the JSON is on the page, in the row of its model or in a note."""
+    notes = [found["data-value"] for _, found in page.tags if "data-note" in found]
+    for row in results:
+        stem = row["path"].rpartition("/")[2].removesuffix(".pt")
+        for key, value in row.items():
+            if key in ("path", "name"):
+                continue
+            if (stem, key) in page.cells:
+                assert json.loads(page.cells[stem, key]) == value, (stem, key)
+            else:
+                assert json.dumps(value) in notes, (stem, key)
+
+
+def test_every_value_of_the_results_is_exact(text):
+    page = Page(text)
+    exact_values(page, rows())
+    assert page.cells["student_kd_kd", "accuracy"] == "78.5"
+    assert page.cells["teacher", "sentences_per_s_runs"] == "[45.33, 50.83, 55.08]"
+    for line in (
+        page.cells[f"{k}-{s}-s{seed}", "seed"]
+        for k in ("logits", "hidden")
+        for s in ("0.5", "1")
+        for seed in (1, 2)
+    ):
+        assert line in ("1", "2")
+
+
+def test_the_page_is_self_contained_and_sound(text):
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids)), "ids of several plots do not collide"
+    assert not page.named("script") and not page.named("img")
+    addresses = re.findall(r"""(?:src|href|url\()=?["']?([^"')\s>]+)""", text)
+    assert addresses and all(a.startswith(("#", "data:,")) for a in addresses)
+    assert {f"#{name}" for name in page.ids} >= {a for a in addresses if a.startswith("#")}
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.named(
+        "meta"
+    )
+    assert text.count("<svg") == text.count("</svg>") and len(text) < 1_500_000
+
+
+def test_every_plot_is_there_with_words_for_those_who_do_not_see_it(text):
+    page = Page(text)
+    plots = [found for found in page.named("svg") if found.get("role") == "img"]
+    # polarity: 2 tradeoffs, 6 + 4 panels; 2 axes of the sweep; the pruning log: 3
+    assert len(plots) == 2 + 6 + 4 + 2 + 3
+    for found in plots:
+        assert set(found["aria-labelledby"].split()) <= set(page.ids)
+    described = re.findall(r"<desc[^>]*>([^<]*)</desc>", text)
+    assert "two-stage KD: accuracy 78.5 at 494.123" in " ".join(described)
+    for block in re.findall(r"<svg role.*?</svg>", text, re.DOTALL):
+        ElementTree.fromstring(block)
+    assert "training: sparsity" in page.text and "training: distillation loss (bits)" in page.text
+
+
+def test_numbers_stay_text_and_are_not_rounded(text):
+    """Coordinates are cut to a hundredth; a tick as 0.002 is not a coordinate."""
+    block = next(
+        b for b in re.findall(r"<svg role.*?</svg>", text, re.DOTALL) if "training: nll" in b
+    )
+    ticks = [float(t) for t in re.findall(r">([\d.]+)</text>", block)]
+    assert len(ticks) > 6 and 0.025 in ticks and max(ticks) == 600
+
+
+def test_commands_are_what_was_recorded(text):
+    page = Page(text)
+    assert (
+        "fairseq-train OUT/data \\\n  --arch roberta_tiny \\\n  --adam-betas '(0.9, 0.98)'"
+        in page.text
+    )
+    assert "Flags in results.jsonl" in page.text and "Not recorded in these logs." in page.text
+    assert "The command was not recorded" in page.text, "of the log that was given alone"
+    assert "pruned to its target at update 400" in page.text
+
+
+def test_of_several_seeds_the_mean_counts(tmp_path, capsys):
+    results = rows()
+    for i, (place, accuracy) in enumerate(((4, 60.5), (1, 77.5)), 1):
+        path = results[place]["path"].replace(".pt", "_seed2.pt")
+        again = {**results[place], "name": f"{results[place]['name']}, seed 2", "path": path}
+        results.insert(place + i, {**again, "accuracy": accuracy})
+    found = summarize(results)
+    assert "The best student, fine-tuning KD," in found, "not the lucky seed of two-stage KD"
+    assert "Without distillation it is 76.50 (no KD)" in found and "up to 2 trainings" in found
+    page = Page(made(tmp_path, capsys, recipe(tmp_path / "r", results)))
+    assert "gain over no KD (mean of 2)" in page.text and "+1.00" in page.text
+
+
+def test_the_template_is_installed_with_the_package():
+    folder = ROOT / "lightpaff_fairseq"
+    others = {p.parent.name for p in folder.rglob("*") if p.is_file() and "py" not in p.suffix}
+    assert others == {"report"} and {p.suffix for p in (folder / "report").iterdir()} >= {".j2"}
+    packaged = re.search(r"package_data=(.*),\n", (ROOT / "setup.py").read_text())[1]
+    assert json.loads(packaged) == {"lightpaff_fairseq.report": ["*.j2"]}
+
+
+def test_a_sweep_is_summed_up_by_its_means(text):
+    page = Page(text)
+    assert (
+        "8 trainings of 4 points. The best in accuracy is knowledge hidden, soft 1: 73.69"
+        in page.text
+    )
+    assert "(logits, 0.5) has 70.69 (mean of 2 seeds); the teacher 80.50." in page.text
+    trainings = [found["data-training"] for _, found in page.tags if "data-training" in found]
+    assert "hidden-1-s2" in trainings
+    rows_of_the_sweep = [m for m, key in page.cells if key == "valid_accuracy"]
+    assert rows_of_the_sweep[0] == "hidden-1-s2" and len(rows_of_the_sweep) == 8, "best first"
+
+
+def test_curves_alone_and_running_trainings_make_a_page(tmp_path, capsys):
+    folder = tmp_path / "run"
+    write_log(folder / "logs" / "student.log", training(True)[:-3])
+    page = Page(made(tmp_path, capsys, folder))
+    assert "not finished, as far as the log tells" in page.text and "Learning curves" in page.text
+    write_log(folder / "logs" / "student.log", start())
+    assert "The logs hold no numbers yet." in Page(made(tmp_path, capsys, folder)).text
+
+
+def test_names_from_files_are_escaped(tmp_path, capsys):
+    results = rows()
+    results[1]["name"] = "<script>alert(1)</script> & co"
+    page = Page(made(tmp_path, capsys, recipe(tmp_path / "r", results)))
+    assert not page.named("script") and "<script>alert(1)</script> & co" in page.text
+
+
+def test_numbers_that_are_none_are_shown_as_such(tmp_path, capsys):
+    results = rows()
+    results[2]["accuracy"] = float("nan")
+    del results[3]["f1"]
+    page = Page(made(tmp_path, capsys, recipe(tmp_path / "r", results)))
+    assert page.cells["student_kd_plain", "accuracy"] == "NaN" and "not a number" in page.text
+    assert ("student_plain_kd", "f1") not in page.cells
+
+
+def test_runs_of_equal_names_are_two_sections(tmp_path, capsys):
+    text = made(tmp_path, capsys, recipe(tmp_path / "a" / "r"), recipe(tmp_path / "b" / "r"))
+    page = Page(text)
+    assert [f["data-run"] for f in page.named("section")] == ["a/r", "b/r"]
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_benchmarks_are_tables_with_exact_values(tmp_path, capsys):
+    found = {"family": "bert", "threads": 1, "seconds": {"plain": 0.123456, "kd": 0.25}}
+    found |= {"all_seconds": {"plain": [0.1, 0.123456], "kd": [0.25]}, "kd_to_parts": 0.98}
+    found |= {"rows": [{"name": "fused", "seconds": 4.0012, "extra_mb": None}]}
+    over = {"vocab": {"8000": [{"name": "fused", "seconds": 2.5}], "9000": [{"seconds": 3.5}]}}
+    found |= {"curves": over, "bare": [1, 2]}
+    (path := tmp_path / "step.json").write_text(json.dumps(found))
+    page = Page(made(tmp_path, capsys, path))
+    assert (
+        page.cells["plain", "seconds"] == "0.123456" and page.cells["kd", "all_seconds"] == "[0.25]"
+    )
+    assert page.cells["fused", "seconds"] == "4.0012" and page.cells["fused", "extra_mb"] == "null"
+    assert page.cells["kd_to_parts", "value"] == "0.98" and page.cells["bare", "value"] == "[1, 2]"
+    assert page.cells["8000: fused", "seconds"] == "2.5" and "curves, vocab" in page.text
+    assert page.cells["9000: 1", "seconds"] == "3.5"
+
+
+def test_many_trainings_are_not_drawn_over_each_other(tmp_path, capsys):
+    for i in range(17):
+        write_log(tmp_path / "r" / "logs" / f"s{i}.log", training(False))
+    page = Page(made(tmp_path, capsys, tmp_path / "r"))
+    assert "17 trainings are too many for a plot" in page.text
