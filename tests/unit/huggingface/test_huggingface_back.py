@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip("tokenizers")
 
-from test_interop_bad_input import refused
+from test_huggingface_bad_input import refused
 
 import toy
 from hf_folders import MAKERS

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("tokenizers")
 
-from test_interop_bad_input import edit_config, refused
+from test_huggingface_bad_input import edit_config, refused
 
 import toy
 from hf_folders import roberta

@@ -9,7 +9,7 @@ import torch
 pytest.importorskip("tokenizers")
 
 from safetensors.torch import load_file, save_file
-from test_interop_bad_input import Malicious, copy_of, edit_config, refused
+from test_huggingface_bad_input import Malicious, copy_of, edit_config, refused
 from test_interop_students import SMALL, TRANSLATION, as_released
 
 import toy

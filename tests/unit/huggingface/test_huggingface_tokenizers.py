@@ -8,7 +8,7 @@ import sentencepiece
 
 pytest.importorskip("tokenizers")
 
-from test_interop_bad_input import copy_of, refused
+from test_huggingface_bad_input import copy_of, refused
 from test_interop_students import SMALL, TRANSLATION
 
 import toy
