@@ -10,7 +10,7 @@ pytest.importorskip("tokenizers")
 
 from safetensors.torch import load_file, save_file
 from test_huggingface_bad_input import Malicious, copy_of, edit_config, refused
-from test_interop_students import SMALL, TRANSLATION, as_released
+from test_huggingface_students import SMALL, TRANSLATION, as_released
 
 import toy
 from hf_folders import MAKERS, gpt2

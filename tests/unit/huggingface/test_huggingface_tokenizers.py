@@ -9,7 +9,7 @@ import sentencepiece
 pytest.importorskip("tokenizers")
 
 from test_huggingface_bad_input import copy_of, refused
-from test_interop_students import SMALL, TRANSLATION
+from test_huggingface_students import SMALL, TRANSLATION
 
 import toy
 from hf_folders import ENCODER, NAMES, SPECIAL, T, bert, byte_bpe, gpt2, marian, roberta, xlm_r
