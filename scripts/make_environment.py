@@ -1,7 +1,7 @@
-"""What scripts/setup.sh does: a pinned virtual environment from a bare Python.
+"""Create the pinned virtual environment for scripts/setup.sh from a bare Python.
 
-Standard library only. An environment is complete when its stamp holds the fingerprint of what it
-was made from; the stamp is removed first and written last, so an interrupted set-up is continued.
+Standard library only. An environment is complete when its stamp holds the fingerprint of its
+inputs; the stamp is removed first and written last, so the next run continues an interrupted one.
 """
 
 import argparse
@@ -33,16 +33,16 @@ assert os.path.isdir(folder), folder
 
 
 class SetupError(Exception):
-    """A failure with a text for the user."""
+    """A failure with a message for the user."""
 
 
 def say(text: str) -> None:
-    """Prints one line of progress at once."""
+    """Print one line of progress, unbuffered."""
     print(f"[setup] {text}", flush=True)
 
 
 def fingerprint(venv: Path) -> str:
-    """SHA-256 of the files that decide what is installed, and of both folders: neither moves."""
+    """Return the SHA-256 of the files that decide what is installed, and of both folders."""
     digest = hashlib.sha256(f"{ROOT}\n{venv}\n".encode())
     for name in INPUTS:
         digest.update((ROOT / name).read_bytes())
@@ -50,7 +50,7 @@ def fingerprint(venv: Path) -> str:
 
 
 def check_compiler(python: str) -> None:
-    """Checks what building fairseq and fastBPE from source needs.
+    """Check for what building fairseq and fastBPE from source needs.
 
     Raises:
         SetupError: no C++ compiler, or no Python headers.
@@ -58,7 +58,7 @@ def check_compiler(python: str) -> None:
     compiler = os.environ.get("CXX", "").split()[:1] or ["c++", "g++", "clang++"]
     if not any(shutil.which(name) for name in compiler):
         raise SetupError(
-            f"no C++ compiler (looked for {', '.join(compiler)}): fairseq and fastBPE are built "
+            f"no C++ compiler (tried {', '.join(compiler)}): fairseq and fastBPE are built "
             "from source (Debian, Ubuntu: apt install g++)"
         )
     code = "import sysconfig; print(sysconfig.get_path('include'))"
@@ -69,15 +69,15 @@ def check_compiler(python: str) -> None:
 
 
 def pip_constraints(path: str) -> dict[str, str]:
-    """pip 25.3+ reads the second for isolated builds, older ones the first for everything."""
+    """Return pip's variables: 25.3+ reads the second for isolated builds, older ones the first."""
     return {"PIP_CONSTRAINT": path, "PIP_BUILD_CONSTRAINT": path}
 
 
 class Environment:
-    """The virtual environment being made.
+    """The virtual environment being created.
 
     Attributes:
-        folder: where it is.
+        folder: its path.
         log: everything that venv and pip print.
     """
 
@@ -96,29 +96,29 @@ class Environment:
         for name in ("CUDA_HOME", "PYTHONPATH", "PYTHONHOME"):
             self.variables.pop(name, None)
 
-    def complete(self, wanted: str) -> bool:
-        """Whether the stamp says that the set-up reached its end for these inputs."""
+    def complete(self, expected: str) -> bool:
+        """Return whether the stamp says that the set-up finished for these inputs."""
         return (
             self.python.exists()
             and self.stamp.exists()
-            and self.stamp.read_text().strip() == wanted
+            and self.stamp.read_text().strip() == expected
         )
 
     def check_folder(self) -> None:
-        """Refuses a folder that holds something else: making the environment would empty it.
+        """Refuse a folder that is no virtual environment: creating one would empty it.
 
         Raises:
-            SetupError: it does.
+            SetupError: it is something else.
         """
-        ours = not self.folder.exists() or (self.folder / "pyvenv.cfg").exists()
+        usable = not self.folder.exists() or (self.folder / "pyvenv.cfg").exists()
         empty = self.folder.is_dir() and not any(self.folder.iterdir())
-        if not (ours or empty):
+        if not (usable or empty):
             raise SetupError(
                 f"VENV={self.folder} exists and is no virtual environment: choose another folder"
             )
 
     def create(self, python: str) -> None:
-        """Makes the bare environment, or keeps a working one.
+        """Create the bare environment, or keep a working one.
 
         Raises:
             SetupError: venv fails.
@@ -127,12 +127,12 @@ class Environment:
             say(f"1/6 continuing in {self.folder}")
             return
         say(f"1/6 virtual environment in {self.folder}")
-        made = subprocess.run([python, "-m", "venv", "--clear", str(self.folder)])
-        if made.returncode:
+        created = subprocess.run([python, "-m", "venv", "--clear", str(self.folder)])
+        if created.returncode:
             raise SetupError(f"{python} -m venv failed (Debian, Ubuntu: apt install python3-venv)")
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs the environment's Python from ROOT and returns what came of it, output captured."""
+        """Run the environment's Python in ROOT and return the completed process with its output."""
         return subprocess.run(
             [str(self.python), *arguments],
             cwd=ROOT,
@@ -142,7 +142,7 @@ class Environment:
         )
 
     def step(self, title: str, *arguments: str, constraints: str = CONSTRAINTS) -> None:
-        """Runs the environment's Python with its output in the log.
+        """Run the environment's Python with its output in the log.
 
         Args:
             constraints: for pip.
@@ -169,18 +169,18 @@ class Environment:
         say(f"    done in {time.monotonic() - start:.0f} s")
 
     def announce_torch(self) -> None:
-        """Says which torch pip would take, before anything large is fetched.
+        """Print which torch pip would take, before anything large is downloaded.
 
         Raises:
             SetupError: pip finds none for this Python.
         """
-        found = self.run(
+        dry_run = self.run(
             *("-m", "pip", "install", "--dry-run", "--ignore-installed", "--no-deps", "--quiet"),
             *("--report", "-", "torch"),
         )
-        if found.returncode:
-            raise SetupError(f"{found.stderr}\npip finds no torch: try PYTHON=python3.11")
-        metadata = json.loads(found.stdout)["install"][0]["metadata"]
+        if dry_run.returncode:
+            raise SetupError(f"{dry_run.stderr}\npip finds no torch: try PYTHON=python3.11")
+        metadata = json.loads(dry_run.stdout)["install"][0]["metadata"]
         needs = metadata.get("requires_dist", [])
         cuda = any(name.startswith(("nvidia-", "cuda-", "triton")) for name in needs)
         kind = "with CUDA: gigabytes; scripts/setup.sh says how to avoid it" if cuda else "no CUDA"
@@ -188,7 +188,7 @@ class Environment:
 
 
 def install(environment: Environment) -> None:
-    """Fills the bare environment and checks that it works.
+    """Fill the bare environment and check that it works.
 
     Raises:
         SetupError: a step failed.
@@ -204,7 +204,7 @@ def install(environment: Environment) -> None:
     )
     environment.step(
         "4/6 torch, tools, this project (1-2 minutes)",
-        *(*pip, "--editable", ".[dev,rouge,plots,hf,ctranslate2,onnx]"),
+        *(*pip, "--editable", ".[dev,docs,rouge,plots,hf,ctranslate2,onnx]"),
     )
     # Its sdist holds C++ of an old Cython, which fails in an isolated build.
     environment.step(
@@ -215,14 +215,14 @@ def install(environment: Environment) -> None:
 
 
 def main() -> int:
-    """Parses the command line and makes the environment; 1 after an error, 130 interrupted."""
+    """Parse the command line and create the environment; return 1 on error, 130 if interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", required=True, help="the bare Python to start from")
     parser.add_argument("--venv", required=True, type=Path, help="folder of the environment")
     args = parser.parse_args()
     environment = Environment(Path(os.path.abspath(args.venv)))
-    wanted = fingerprint(environment.folder)
-    if environment.complete(wanted):
+    expected = fingerprint(environment.folder)
+    if environment.complete(expected):
         say(f"{environment.folder} is up to date, nothing to do")
         return 0
     try:
@@ -239,7 +239,7 @@ def main() -> int:
         print("[setup] interrupted; run the same command again to continue", file=sys.stderr)
         return 130
     temporary = environment.stamp.with_suffix(".tmp")
-    temporary.write_text(wanted + "\n", encoding="utf-8")
+    temporary.write_text(expected + "\n", encoding="utf-8")
     temporary.replace(environment.stamp)
     say(f"ready in {environment.folder}")
     return 0

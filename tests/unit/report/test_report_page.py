@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -167,10 +168,13 @@ def test_of_several_seeds_the_mean_counts(tmp_path, capsys):
 
 def test_the_template_is_installed_with_the_package():
     folder = ROOT / "lightpaff_fairseq"
-    others = {p.parent.name for p in folder.rglob("*") if p.is_file() and "py" not in p.suffix}
+    files = {p for p in folder.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    others = {p.parent.name for p in files if p.name != "py.typed"}
     assert others == {"report"} and {p.suffix for p in (folder / "report").iterdir()} >= {".j2"}
-    packaged = re.search(r"package_data=(.*),\n", (ROOT / "setup.py").read_text())[1]
-    assert json.loads(packaged) == {"lightpaff_fairseq.report": ["*.j2"]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packaged = project["tool"]["setuptools"]["package-data"]
+    assert packaged.pop("lightpaff_fairseq") == ["py.typed"]
+    assert packaged == {"lightpaff_fairseq.report": ["*.j2"]}
 
 
 def test_a_sweep_is_summed_up_by_its_means(text):
