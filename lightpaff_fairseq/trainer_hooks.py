@@ -1,16 +1,16 @@
-"""The moment between building models and the first update."""
+"""The plug-in's own extension points in fairseq's trainer; `compat` repairs faults instead."""
 
-import functools
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 
-from .compat.batches import mark_dummy_batches
-from .compat.epochs import tell_epochs
-from .launch_checks import check_launch, check_launch_of
+from .compat.batches import DUMMY_BATCH
+from .compat.patching import Change, patch
+from .launch_checks import check_launch, check_launch_config
 from .provenance import log_provenance
 from .pruning.layer_norm import MASKED, KeptDimensions, is_masked
 from .teachers.loading import first_mismatch
@@ -18,52 +18,80 @@ from .teachers.loading import first_mismatch
 logger = logging.getLogger(__name__)
 
 
-def install() -> None:
-    """Install every hook; a second call changes nothing."""
-    check_launch()
-    check_before_training()
-    mark_dummy_batches()
-    tell_epochs()
-
-
-def check_before_training() -> None:
-    """Hooks into the one call that precedes every training: `Trainer.load_checkpoint`.
+@patch(Trainer, "load_checkpoint")
+def check_before_training(
+    original: Callable[..., Any],
+    self: Any,
+    filename: str,
+    reset_optimizer: bool = False,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """Check a training, and prepare its criterion, in the one call that precedes every training.
 
     A `--restore-file` that does not exist is an error (fairseq logs it and trains from scratch);
-    weights that do not fit name the parameter and both shapes; resuming without
-    `--update-epoch-batch-itr` is pointed out (other batches than the undisturbed run's); and a
-    criterion with a method `before_training` is called, so that a bad teacher stops the run
-    before its first update. The log gets the command line and versions, which fairseq leaves out.
+    weights that do not fit name the parameter and both shapes; a warning points out resuming
+    without `--update-epoch-batch-itr` (other batches than the undisturbed run's); and a criterion
+    with a method `before_training` is called, so that a bad teacher stops the run before its first
+    update. The log gets the command line, versions and configuration.
     """
-    original = Trainer.load_checkpoint
-    if getattr(original, "checks_before_training", False):
-        return
+    check_launch_config(self.cfg)
+    _check_restore_file(self.cfg.checkpoint, filename)
+    log_provenance()
+    prepare = getattr(self.get_criterion(), "before_training", None)
+    if prepare is not None:
+        prepare(self.model, self.get_num_updates, reset_optimizer)
+    try:
+        extra_state = original(self, filename, reset_optimizer, *args, **kwargs)
+    except Exception as error:
+        _explain(error, filename, self.model)
+        raise
+    if not (reset_optimizer or self.cfg.checkpoint.reset_dataloader):
+        _warn_of_other_batches(self.cfg, extra_state)
+    return extra_state
 
-    @functools.wraps(original)
-    def load_checkpoint(
-        self: Any, filename: str, reset_optimizer: bool = False, *args: Any, **kwargs: Any
-    ) -> Any:
-        check_launch_of(self.cfg)
-        _check_restore_file(self.cfg.checkpoint, filename)
-        log_provenance()
-        prepare = getattr(self.get_criterion(), "before_training", None)
-        if prepare is not None:
-            prepare(self.model, self.get_num_updates, reset_optimizer)
-        try:
-            extra_state = original(self, filename, reset_optimizer, *args, **kwargs)
-        except Exception as error:
-            _explain(error, filename, self.model)
-            raise
-        if not (reset_optimizer or self.cfg.checkpoint.reset_dataloader):
-            _warn_of_other_batches(self.cfg, extra_state)
-        return extra_state
 
-    load_checkpoint.checks_before_training = True  # type: ignore[attr-defined]
-    Trainer.load_checkpoint = load_checkpoint
+@patch(Trainer, "begin_epoch")
+def begin_epoch_of_criterion(original: Callable[..., None], self: Any, epoch: int) -> None:
+    """Tell a criterion with a method `begin_epoch` which epoch begins, its data loaded.
+
+    fairseq tells data sets and tasks only; masks, and with them cached soft targets, differ.
+    """
+    begin = getattr(self.get_criterion(), "begin_epoch", None)
+    if begin is not None:
+        begin(epoch, self.cfg.dataset.train_subset)
+    original(self, epoch)
+
+
+@patch(Trainer, "_prepare_sample")
+def mark_dummy_batches(
+    original: Callable[..., tuple[Any, bool]], self: Any, sample: Any, *args: Any, **kwargs: Any
+) -> tuple[Any, bool]:
+    """Mark the batch that a process without batches left repeats, of another epoch or validation.
+
+    fairseq multiplies its loss by 0, but the criterion must compute one and cannot tell: what is
+    looked up by sample number and masks is not there.
+    """
+    prepared, is_dummy = original(self, sample, *args, **kwargs)
+    return ({**prepared, DUMMY_BATCH: True} if is_dummy else prepared), is_dummy
+
+
+HOOKS: tuple[Change, ...] = (
+    check_launch,
+    check_before_training,
+    begin_epoch_of_criterion,
+    mark_dummy_batches,
+)
+
+
+def install() -> None:
+    """Install every hook; a second call changes nothing."""
+    for hook in HOOKS:
+        hook.apply()
 
 
 def _check_restore_file(checkpoint: Any, filename: str) -> None:
-    """Raises ValueError if a file that the user asked for is not there."""
+    """Raise ValueError if a file that the user asked for is not there."""
     if PathManager.isfile(filename):
         return
     if filename == getattr(checkpoint, "continue_once", None):
@@ -73,7 +101,7 @@ def _check_restore_file(checkpoint: Any, filename: str) -> None:
 
 
 def _explain(error: Exception, filename: str, model: Any) -> None:
-    """Says which parameter does not fit where fairseq only asks for matching architectures."""
+    """Name the parameter that does not fit where fairseq only asks for matching architectures."""
     if "architectures match" not in str(error):
         return
     if isinstance(error.__context__, ValueError):
@@ -93,6 +121,6 @@ def _warn_of_other_batches(cfg: Any, extra_state: Any) -> None:
     if position.get("epoch", 1) > 1 and not cfg.dataset.update_epoch_batch_itr:
         logger.warning(
             "resuming after epoch 1: tasks that keep their batches across epochs (translation) now "
-            "group sentences otherwise than the undisturbed run, unless both runs have "
+            "group sentences differently from the undisturbed run, unless both runs have "
             "--update-epoch-batch-itr True"
         )

@@ -1,32 +1,42 @@
-"""What fairseq 0.12 needs on current Python, PyTorch and numpy; applied by importing the plug-in.
+"""Repairs of fairseq 0.12 for current Python, PyTorch and numpy; applied by importing the plug-in.
 
-One function an item. Each names the fault, does nothing where the fault is gone, and can be deleted
-alone. Nothing here changes what a correct run computes.
+Each repairs one fault, names fairseq's issue where there is one, does nothing where the fault is
+gone, and can be deleted alone. None changes what a correct run computes. `lightpaff doctor` lists
+them.
 """
 
 import fairseq  # noqa: F401  # registers the plug-in first, whichever module is imported
 
-from .activations import compute_swish
-from .batches import keep_the_last_batch, restore_numpy_names
+from .activations import accept_swish, compute_swish, list_swish
+from .batches import compute_buckets, keep_last_batch, restore_numpy_compat
 from .checkpoints import (
     allow_checkpoint_classes,
     complete_old_checkpoints,
     keep_interpolated_booleans,
 )
-from .epochs import forget_items_of_the_last_epoch
-from .messages import filter_known_warnings
-from .tasks import join_parts_of_a_split, keep_arguments_of_mbart
+from .masking import forget_items_of_last_epoch
+from .patching import Change
+from .translation_tasks import join_parts_of_split, keep_arguments_of_mbart
+from .warning_filters import filter_known_warnings
+
+REPAIRS: tuple[Change, ...] = (
+    allow_checkpoint_classes,
+    complete_old_checkpoints,
+    keep_interpolated_booleans,
+    keep_last_batch,
+    restore_numpy_compat,
+    compute_buckets,
+    forget_items_of_last_epoch,
+    compute_swish,
+    list_swish,
+    accept_swish,
+    keep_arguments_of_mbart,
+    join_parts_of_split,
+    filter_known_warnings,
+)
 
 
 def apply() -> None:
-    """Every repair; a second call changes nothing."""
-    allow_checkpoint_classes()
-    keep_the_last_batch()
-    restore_numpy_names()
-    complete_old_checkpoints()
-    keep_interpolated_booleans()
-    forget_items_of_the_last_epoch()
-    compute_swish()
-    keep_arguments_of_mbart()
-    join_parts_of_a_split()
-    filter_known_warnings()
+    """Apply every repair; a second call changes nothing."""
+    for repair in REPAIRS:
+        repair.apply()

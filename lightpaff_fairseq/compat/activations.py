@@ -1,4 +1,7 @@
-"""The activation function `swish`, which fairseq names and cannot compute."""
+"""The activation function `swish`, which OPUS-MT models need."""
+
+from collections.abc import Callable
+from typing import Any
 
 import fairseq.utils
 import torch.nn.functional as F
@@ -6,27 +9,41 @@ from fairseq.dataclass import ChoiceEnum
 from fairseq.models.transformer import TransformerConfig
 from torch import nn
 
+from .patching import change, patch
 
-def compute_swish() -> None:
-    """`--activation-fn swish` is x * sigmoid(x), and a choice of the flag.
 
-    `fairseq.utils.get_activation_fn` returns the class `torch.nn.SiLU` where its callers want a
-    function, so that a layer fails when it first runs; and the flag does not offer it. OPUS-MT
-    models need it.
-    """
-    if fairseq.utils.get_activation_fn("swish") is not nn.SiLU:
-        return
-    stock, choices = fairseq.utils.get_activation_fn, fairseq.utils.get_available_activation_fns
+@patch(
+    fairseq.utils,
+    "get_activation_fn",
+    needed=lambda: fairseq.utils.get_activation_fn("swish") is nn.SiLU,
+)
+def compute_swish(original: Callable[[str], Any], activation: str) -> Any:
+    """Return a function for `swish`: fairseq returns a class, and the layer fails when it runs."""
+    return F.silu if activation == "swish" else original(activation)
 
-    def get_activation_fn(activation: str):
-        return F.silu if activation == "swish" else stock(activation)
 
-    def get_available_activation_fns():
-        return [*choices(), "swish"]
+def _is_swish_missing() -> bool:
+    return "swish" not in fairseq.utils.get_available_activation_fns()
 
-    offered = ChoiceEnum(get_available_activation_fns())
-    TransformerConfig.__dataclass_fields__["activation_fn"].type = offered
-    TransformerConfig.__annotations__["activation_fn"] = offered
 
-    fairseq.utils.get_activation_fn = get_activation_fn
-    fairseq.utils.get_available_activation_fns = get_available_activation_fns
+@patch(fairseq.utils, "get_available_activation_fns", issues=(4868,), needed=_is_swish_missing)
+def list_swish(original: Callable[[], list[str]]) -> list[str]:
+    """List `swish`, which `get_activation_fn` knows."""
+    return [*original(), "swish"]
+
+
+@change(
+    "fairseq.models.transformer.TransformerConfig.activation_fn",
+    issues=(4868,),
+    needed=lambda: "swish" not in _choices(),
+)
+def accept_swish() -> None:
+    """Accept `--activation-fn swish`: the choices were made from the list without it."""
+    choices = ChoiceEnum([*_choices(), "swish"])
+    TransformerConfig.__dataclass_fields__["activation_fn"].type = choices
+    TransformerConfig.__annotations__["activation_fn"] = choices
+
+
+def _choices() -> list[str]:
+    kind = TransformerConfig.__dataclass_fields__["activation_fn"].type
+    return [choice.value for choice in kind]

@@ -1,73 +1,64 @@
-"""What batches need: the last one, and names that numpy dropped."""
+"""Batches: the last one, and names that numpy dropped."""
 
-import functools
 import inspect
 import types
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from fairseq.data import data_utils
-from fairseq.trainer import Trainer
 
-DUMMY_BATCH = "is_stand_in"  # in a batch whose loss and gradient fairseq throws away
+from .patching import change, patch
+
+DUMMY_BATCH = "is_stand_in"  # key of a batch whose loss and gradient fairseq throws away
 
 
-def keep_the_last_batch() -> None:
-    """fairseq drops the last batch unless its size is a multiple of 8 (fairseq #5036, #5351).
+def _loses_samples() -> bool:
+    samples = np.arange(9)
+    try:
+        batches = data_utils.batch_by_size(
+            samples, lambda i: 1, np.ones_like(samples), 9, 8, required_batch_size_multiple=8
+        )
+    except ImportError:  # not compiled, as `lightpaff doctor` reports
+        return True
+    return sum(map(len, batches)) < len(samples)
+
+
+@patch(data_utils, "batch_by_size", issues=(5036, 5351), needed=_loses_samples)
+def keep_last_batch(original: Callable[..., Any], indices: Any, *args: Any, **kwargs: Any) -> Any:
+    """Keep the last batch, which fairseq drops unless its size is a multiple of 8.
 
     Of 30 test sentences 24 were translated, and scored. Batches are consecutive slices of the
     indices, so what is missing at the end is exactly the dropped batch.
     """
-    original = data_utils.batch_by_size
-    if getattr(original, "keeps_the_last_batch", False):
-        return
-
-    @functools.wraps(original)
-    def batch_by_size(indices: Any, *args: Any, **kwargs: Any) -> Any:
-        if not isinstance(indices, np.ndarray):
-            indices = np.fromiter(indices, dtype=np.int64, count=-1)
-        if len(indices) == 0:
-            return []  # fairseq then says that the dataset is empty, here it would crash
-        batches = original(indices, *args, **kwargs)
-        fixed_shapes = kwargs.get("fixed_shapes") or (args[5] if len(args) > 5 else None)
-        covered = sum(len(batch) for batch in batches)
-        if fixed_shapes is None and covered < len(indices):
-            batches = [*batches, indices[covered:]]
-        return batches
-
-    batch_by_size.keeps_the_last_batch = True  # type: ignore[attr-defined]
-    data_utils.batch_by_size = batch_by_size
+    if not isinstance(indices, np.ndarray):
+        indices = np.fromiter(indices, dtype=np.int64, count=-1)
+    if len(indices) == 0:
+        return []  # fairseq then reports an empty dataset; here it would crash
+    batches = original(indices, *args, **kwargs)
+    fixed_shapes = kwargs.get("fixed_shapes") or (args[5] if len(args) > 5 else None)
+    covered = sum(len(batch) for batch in batches)
+    if fixed_shapes is None and covered < len(indices):
+        batches = [*batches, indices[covered:]]
+    return batches
 
 
-def mark_dummy_batches() -> None:
-    """A process that has no batch left repeats one of another epoch, or of the validation.
+@change("numpy.compat", needed=lambda: not hasattr(np, "compat"))
+def restore_numpy_compat() -> None:
+    """Restore `np.compat.long` (gone in numpy 2) for `--sample-break-mode eos`."""
+    setattr(np, "compat", types.SimpleNamespace(long=int))  # noqa: B010
 
-    fairseq multiplies its loss by 0, but the criterion must compute one and cannot tell: what is
-    looked up by sample number and masks is not there.
+
+@patch(
+    data_utils,
+    "get_buckets",
+    needed=lambda: "interpolation" not in inspect.signature(np.percentile).parameters,
+)
+def compute_buckets(original: Callable[..., Any], sizes: Any, num_buckets: int) -> Any:
+    """Compute `--num-batch-buckets` with numpy 2.4, where an argument of `np.percentile` is gone.
+
+    Returns:
+        upper bounds of `num_buckets` buckets of about equally many samples.
     """
-    original = Trainer._prepare_sample
-    if getattr(original, "marks_stand_ins", False):
-        return
-
-    @functools.wraps(original)
-    def _prepare_sample(self: Any, sample: Any, *args: Any, **kwargs: Any) -> tuple[Any, bool]:
-        prepared, stands_in = original(self, sample, *args, **kwargs)
-        return ({**prepared, DUMMY_BATCH: True} if stands_in else prepared), stands_in
-
-    _prepare_sample.marks_stand_ins = True  # type: ignore[attr-defined]
-    Trainer._prepare_sample = _prepare_sample
-
-
-def restore_numpy_names() -> None:
-    """`--sample-break-mode eos` uses `np.compat.long` (gone in numpy 2), `--num-batch-buckets` the
-    argument `interpolation` of `np.percentile` (gone in 2.4; called `method` since 1.22)."""
-    if not hasattr(np, "compat"):
-        setattr(np, "compat", types.SimpleNamespace(long=int))  # noqa: B010
-    if "interpolation" not in inspect.signature(np.percentile).parameters:
-        data_utils.get_buckets = _get_buckets
-
-
-def _get_buckets(sizes: Any, num_buckets: int) -> Any:
-    """Upper bounds of `num_buckets` buckets of about equally many samples."""
     quantiles = np.linspace(0, 100, num_buckets + 1)
     return np.unique(np.percentile(sizes, quantiles, method="lower")[1:])

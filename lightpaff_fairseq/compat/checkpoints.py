@@ -1,10 +1,10 @@
-"""What loading a checkpoint needs."""
+"""Checkpoints: torch's safe loading, and files of older versions."""
 
 import argparse
 import collections
-import functools
 import importlib
 import typing
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,12 @@ from fairseq import checkpoint_utils
 from fairseq.dataclass import utils as dataclass_utils
 from fairseq.distributed import utils as distributed_utils
 
+from .patching import change, patch
 
+
+@change("torch.serialization.add_safe_globals", issues=(5603,))
 def allow_checkpoint_classes() -> None:
-    """Lets torch's safe loading (the default since 2.6) read fairseq's own checkpoints.
+    """Let torch's safe loading (the default since 2.6) read fairseq's own checkpoints.
 
     Namespace: every argparse-configured model. numpy: meters of `--eval-bleu`. omegaconf and the
     containers: the state that several resuming processes broadcast.
@@ -52,47 +55,35 @@ def allow_checkpoint_classes() -> None:
     )
 
 
-def complete_old_checkpoints() -> None:
-    """Checkpoints without the entry `criterion` (released models, written by older versions).
+@patch(checkpoint_utils, "_upgrade_state_dict")
+def complete_old_checkpoints(
+    original: Callable[..., dict[str, Any]], state: dict[str, Any]
+) -> dict[str, Any]:
+    """Add the entry `criterion` that released models and older versions' checkpoints lack.
 
     fairseq fails on them with KeyError, even for `--finetune-from-model`, if the criterion in
-    training has parameters, as ours has where layers are matched by projections.
+    training has parameters, as the plug-in's have where layers are matched by projections.
     """
-    original = checkpoint_utils._upgrade_state_dict
-    if getattr(original, "completes", False):
-        return
-
-    @functools.wraps(original)
-    def upgrade(state: dict[str, Any]) -> dict[str, Any]:
-        upgraded: dict[str, Any] = original(state)
-        upgraded.setdefault("criterion", None)
-        return upgraded
-
-    upgrade.completes = True  # type: ignore[attr-defined]
-    checkpoint_utils._upgrade_state_dict = upgrade
+    upgraded = original(state)
+    upgraded.setdefault("criterion", None)
+    return upgraded
 
 
-def keep_interpolated_booleans() -> None:
-    """Old checkpoints (`args` instead of `cfg`) without a flag that came later, as use_plasma_view.
+@patch(dataclass_utils, "_override_attr")
+def keep_interpolated_booleans(
+    original: Callable[..., list[str]], sub_node: str, data_class: Any, args: argparse.Namespace
+) -> list[str]:
+    """Keep the value of a flag that an old checkpoint (`args`, no `cfg`) does not know.
 
     Where a dataclass says `${common.use_plasma_view}` fairseq takes `bool` of that text, which is
-    True: the language models of old then ask for a store that does not run. Left out here, the
-    value is what the text refers to.
+    True: old language models then ask for a store that does not run. Left out here, the value is
+    what the text refers to.
     """
-    original = dataclass_utils._override_attr
-    if getattr(original, "keeps_interpolations", False):
-        return
-
-    @functools.wraps(original)
-    def override(sub_node: str, data_class: Any, args: argparse.Namespace) -> list[str]:
-        fields = getattr(data_class, "__dataclass_fields__", {})
-        wrong = {
-            f"{sub_node}.{name}"
-            for name, field in fields.items()
-            if not hasattr(args, name) and str(field.default).startswith("${")
-        }
-        overrides: list[str] = original(sub_node, data_class, args)
-        return [text for text in overrides if text.partition("=")[0] not in wrong]
-
-    override.keeps_interpolations = True  # type: ignore[attr-defined]
-    dataclass_utils._override_attr = override
+    fields = getattr(data_class, "__dataclass_fields__", {})
+    wrong = {
+        f"{sub_node}.{name}"
+        for name, field in fields.items()
+        if not hasattr(args, name) and str(field.default).startswith("${")
+    }
+    overrides = original(sub_node, data_class, args)
+    return [text for text in overrides if text.partition("=")[0] not in wrong]

@@ -67,7 +67,7 @@ class DistillationMixin(Prediction):
     def before_training(
         self, student: nn.Module, num_updates: Callable[[], int], starts_afresh: bool = False
     ) -> None:
-        """Loads and checks the teacher (`compat` calls this before the first update).
+        """Loads and checks the teacher (`trainer_hooks` calls this before the first update).
 
         Args:
             student: the model in training.
@@ -91,7 +91,7 @@ class DistillationMixin(Prediction):
         self._teacher = teacher
 
     def begin_epoch(self, epoch: int, split: str) -> None:
-        """Tells the teacher which epoch begins (`compat` calls this when the data are loaded).
+        """Tells the teacher which epoch begins (`trainer_hooks` calls this when the data are loaded).
 
         Raises:
             ValueError: a cache is not one of these data, or does not hold this epoch.

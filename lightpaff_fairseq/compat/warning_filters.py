@@ -2,9 +2,12 @@
 
 import warnings
 
+from .patching import change
 
+
+@change("warnings.filters")
 def filter_known_warnings() -> None:
-    """Silences messages about fairseq's own code that a user can do nothing about."""
+    """Silence warnings about fairseq's and hydra's own code."""
     by_message = [
         (r".*torch\.cuda\.amp\.autocast.*", FutureWarning),
         (r".*'pin_memory' argument is set as true.*", UserWarning),

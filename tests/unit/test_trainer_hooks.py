@@ -1,0 +1,62 @@
+"""What the plug-in adds to fairseq's trainer."""
+
+import types
+
+import pytest
+import torch
+from fairseq.dataclass.configs import FairseqConfig
+from fairseq.trainer import Trainer
+from omegaconf import OmegaConf
+
+from lightpaff_fairseq import trainer_hooks
+from lightpaff_fairseq.compat.batches import DUMMY_BATCH
+
+
+@pytest.mark.parametrize(
+    "restore,once,words",
+    [
+        ("/elsewhere/checkpoint_last.pt", None, "--restore-file /elsewhere/checkpoint_last.pt"),
+        ("checkpoint_last.pt", "/elsewhere/x.pt", "--continue-once /elsewhere/x.pt"),
+    ],
+)
+def test_files_that_do_not_exist(restore, once, words):
+    cfg = OmegaConf.create({"restore_file": restore, "continue_once": once})
+    with pytest.raises(ValueError, match=words):
+        trainer_hooks._check_restore_file(cfg, once or restore)
+    fresh = OmegaConf.create({"restore_file": "checkpoint_last.pt"})
+    trainer_hooks._check_restore_file(fresh, "save/checkpoint_last.pt")  # nothing to resume yet
+
+
+def test_resuming_with_other_batches_warns(caplog):
+    cfg = OmegaConf.create({"dataset": {"update_epoch_batch_itr": False}})
+    trainer_hooks._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
+    assert "--update-epoch-batch-itr True" in caplog.text
+    caplog.clear()
+    trainer_hooks._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 1}})
+    cfg.dataset.update_epoch_batch_itr = True
+    trainer_hooks._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
+    assert not caplog.text
+
+
+def test_a_criterion_is_told_which_epoch_begins(monkeypatch):
+    told = []
+    criterion = types.SimpleNamespace(begin_epoch=lambda *args: told.append(args))
+    trainer = Trainer.__new__(Trainer)
+    trainer.cfg = OmegaConf.create({"dataset": {"train_subset": "some"}})
+    monkeypatch.setattr(Trainer, "get_criterion", lambda self: criterion)
+    with pytest.raises(AttributeError):  # fairseq's own part needs a whole trainer
+        trainer.begin_epoch(4)
+    assert told == [(4, "some")]
+
+
+def test_dummy_batches_are_marked():
+    trainer = Trainer.__new__(Trainer)
+    trainer.cfg, trainer.cuda, trainer.tpu = OmegaConf.structured(FairseqConfig), False, False
+    trainer._dummy_batch = {"id": torch.arange(3)}
+    real = {"id": torch.arange(2)}
+    prepared, is_dummy = trainer._prepare_sample(real)
+    assert not is_dummy and DUMMY_BATCH not in prepared
+    for nothing in ({}, None):
+        prepared, is_dummy = trainer._prepare_sample(nothing)
+        assert is_dummy and prepared[DUMMY_BATCH] and len(prepared["id"]) == 3
+    assert DUMMY_BATCH not in trainer._dummy_batch
