@@ -91,7 +91,7 @@ class DistillationMixin(Prediction):
         self._teacher = teacher
 
     def begin_epoch(self, epoch: int, split: str) -> None:
-        """Tells the teacher which epoch begins (`trainer_hooks` calls this when the data are loaded).
+        """Tell the teacher which epoch begins (`trainer_hooks` calls this, the data loaded).
 
         Raises:
             ValueError: a cache is not one of these data, or does not hold this epoch.
