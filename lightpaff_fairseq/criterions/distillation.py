@@ -22,6 +22,7 @@ from ..losses.intermediate import IntermediateLosses, Masks
 from ..losses.model_output import LinearOutput, ModelOutput
 from ..losses.schedules import TemperatureSchedule, WeightSchedule
 from ..losses.top_k import TopKOutput
+from ..models.activations import ActivationRecorder, layer_stacks
 from ..teachers.base import cached_teacher, online_teacher, say_if_dense
 from ..teachers.cached import CachedTeacher
 from ..teachers.online import OnlineTeacher
@@ -86,7 +87,9 @@ class DistillationMixin(Prediction):
         teacher = online_teacher(self, student)
         if len(self.kd_weights) > 1:
             settings = intermediate_settings(self.kd, student, teacher.model)
-            knowledge = IntermediateLosses(settings, student, teacher.model)
+            knowledge = IntermediateLosses(
+                settings, layer_stacks(student), layer_stacks(teacher.model)
+            )
             self.knowledge = knowledge.to(next(student.parameters()))
         self._teacher = teacher
 
@@ -107,9 +110,11 @@ class DistillationMixin(Prediction):
         if self.knowledge is None:
             return self.distill(model, sample)
         assert isinstance(self._teacher, OnlineTeacher)
+        settings = self.knowledge.settings
+        modules, attention = tuple(settings.pairs), settings.with_attention
         with (
-            self.knowledge.tap(model) as student,
-            self.knowledge.tap(self._teacher.model) as teacher,
+            ActivationRecorder(model, modules, attention) as student,
+            ActivationRecorder(self._teacher.model, modules, attention) as teacher,
         ):
             loss, sample_size, log = self.distill(model, sample)
         labels = self.labels_per_sentence(sample)

@@ -8,13 +8,12 @@ changes nothing. Source: the unified framework of Lu et al., arXiv 2206.14366.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ..models.activations import ActivationRecorder, layer_stacks
 from . import features
 from .layers import AttentionActivations, LayerActivations, LayerStack
 
@@ -212,25 +211,23 @@ class IntermediateLosses(nn.Module):
 
     Args:
         settings: what is transferred; its `pairs` name the sides.
-        student, teacher: the models; only their sizes are read.
+        student, teacher: the layer stacks of the models, by side; only their sizes are read.
     """
 
     def __init__(
-        self, settings: IntermediateSettings, student: nn.Module, teacher: nn.Module
+        self,
+        settings: IntermediateSettings,
+        student: Mapping[str, LayerStack],
+        teacher: Mapping[str, LayerStack],
     ) -> None:
         super().__init__()
         self.settings = settings
-        ours, theirs = layer_stacks(student), layer_stacks(teacher)
         self.terms = nn.ModuleDict()
         for kind in settings.weights:
             for side, pairs in settings.pairs.items():
                 if side != "cross" or kind == "attention":
-                    term = TERMS[kind](settings, pairs, ours[side], theirs[side])
+                    term = TERMS[kind](settings, pairs, student[side], teacher[side])
                     self.terms[f"{kind}_{side}"] = term
-
-    def tap(self, model: nn.Module) -> ActivationRecorder:
-        """Records what the terms need of a model's next forward pass."""
-        return ActivationRecorder(model, tuple(self.settings.pairs), self.settings.with_attention)
 
     def forward(
         self,

@@ -8,7 +8,7 @@ from fairseq.modules import MultiheadAttention
 
 import toy
 from cases import CASES
-from lightpaff_fairseq.losses import intermediate as knowledge
+from lightpaff_fairseq.criterions import distillation
 from lightpaff_fairseq.losses.intermediate import KINDS, TERMS
 from lightpaff_fairseq.models.activations import ActivationRecorder, layer_stacks
 from setting import Setting
@@ -136,7 +136,7 @@ def test_no_hook_without_knowledge_and_none_left_behind(settings, case, monkeypa
     models = (setting.student, criterion._teacher.model)
     attentions = [m for x in models for m in x.modules() if isinstance(m, MultiheadAttention)]
     assert attentions and not any(m.skip_embed_dim_check for m in attentions)
-    monkeypatch.setattr(knowledge, "Tap", None)  # must not be asked for
+    monkeypatch.setattr(distillation, "ActivationRecorder", None)  # must not be asked for
     criterion = setting.criterion()
     run(setting, criterion)
     assert criterion.knowledge is None and hooks() == 0
