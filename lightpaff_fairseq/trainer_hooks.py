@@ -8,12 +8,12 @@ import torch
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 
+from .checkpoints.state_dict import MASKED, first_mismatch, is_masked
 from .compat.batches import DUMMY_BATCH
 from .compat.patching import Change, patch
 from .launch_checks import check_launch, check_launch_config
 from .provenance import log_provenance
-from .pruning.layer_norm import MASKED, KeptDimensions, is_masked
-from .teachers.loading import first_mismatch
+from .pruning.layer_norm import KeptDimensions
 
 logger = logging.getLogger(__name__)
 

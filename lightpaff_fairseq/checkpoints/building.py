@@ -10,14 +10,17 @@ from fairseq.data import Dictionary
 from omegaconf import OmegaConf, open_dict
 from torch import Tensor
 
-from ..pruning.sizes import Layout, value_of
-
 _TABLES = (
     "encoder.embed_tokens.weight",
     "encoder.sentence_encoder.embed_tokens.weight",
     "decoder.sentence_encoder.embed_tokens.weight",  # RoBERTa, as it was released
     "decoder.embed_tokens.weight",
 )
+
+
+def value_of(cfg: Any, name: str) -> Any:
+    """A value of a section of fairseq's configuration, whichever kind; None where it has none."""
+    return getattr(cfg, name, None)
 
 
 def apply_arch_defaults(model_cfg: Any) -> None:
@@ -54,16 +57,6 @@ def heads_in(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, int]]:
     return {
         n: (len(tensors[start + n + ends[0]]), len(tensors[start + n + ends[1]])) for n in names
     }
-
-
-def narrower_heads(
-    heads: Mapping[str, tuple[int, int]], layout: Layout
-) -> dict[str, tuple[int, int]]:
-    """The student's heads: one as wide inside as the model stays so, as fairseq builds it."""
-    teacher, student = (sizes.get("encoder") for sizes in (layout.teacher, layout.student))
-    if teacher is None or student is None:
-        return {}
-    return {n: (c, student.width if i == teacher.width else i) for n, (c, i) in heads.items()}
 
 
 def dummy_task(tensors: Mapping[str, Tensor], what: str) -> Any:

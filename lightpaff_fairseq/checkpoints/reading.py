@@ -1,19 +1,14 @@
-"""Reading and writing fairseq checkpoints: clear errors going in, no half files coming out."""
+"""Read a fairseq checkpoint, with errors that say what is wrong with the file."""
 
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from fairseq import checkpoint_utils
-from omegaconf import OmegaConf
 from torch import Tensor
 
-from ..pruning.layer_norm import MASKED, is_masked
-from .building import build, heads_in
 from .legacy import upgrade_checkpoint
-from .output_file import file_problem, replacing
+from .state_dict import MASKED, is_masked
 
 UNREADABLE = (RuntimeError, EOFError, OSError, pickle.UnpicklingError, UnicodeDecodeError)
 
@@ -39,7 +34,7 @@ def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[
     except UNREADABLE as error:
         raise ValueError(
             f"{flag} {path}: expected a fairseq checkpoint, found a damaged or foreign file: "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         ) from error
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         lack = ""
@@ -62,82 +57,6 @@ def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[
     return state
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def check_output(path: Path, flag: str, overwrite: bool) -> None:
-    """Refuses a place that cannot be written, before any work is done.
-
-    Raises:
-        ValueError: the folder is not there or not writable, `path` is a folder, or it exists and
-            `overwrite` is not set.
-    """
-    problem = file_problem(path, flag, overwrite)
-    if problem:
-        raise ValueError(problem)
-
-
-def write_checkpoint(
-    state: dict[str, Any], path: Path, verify: Callable[[dict[str, Any]], None]
-) -> None:
-    """Writes under a temporary name, reads that back, and renames it into place.
-
-    Args:
-        state: what to store: tensors and plain Python values.
-        path: where to.
-        verify: sees what was read back, and raises where it is not what it should be.
-    Raises:
-        ValueError: the file needs classes that plain `torch.load` refuses; or from `verify`.
-    """
-    with replacing(path) as temporary:
-        torch.save(state, temporary)
-        verify(_load_as_stranger(temporary))
-
-
-def _load_as_stranger(path: Path) -> dict[str, Any]:
-    """Loads as a process would that has allow-listed nothing."""
-    allowed = torch.serialization.get_safe_globals()
-    torch.serialization.clear_safe_globals()
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"the file cannot be loaded safely: {_first_line(error)}") from error
-    finally:
-        torch.serialization.add_safe_globals(allowed)
-    return state
-
-
-def check_equal_tensors(expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:
-    """Compares two state dicts bit by bit (a NaN equals itself).
-
-    Raises:
-        ValueError: names all differing tensors.
-    """
-    wrong = expected.keys() ^ found.keys()
-    for name in expected.keys() & found.keys():
-        if not _same_bits(expected[name], found[name]):
-            wrong.add(name)
-    if wrong:
-        raise ValueError(f"the written file differs from its source in: {', '.join(sorted(wrong))}")
-
-
-def _same_bits(a: Tensor, b: Tensor) -> bool:
-    if a.dtype != b.dtype or a.shape != b.shape:
-        return False
-    return torch.equal(_bytes(a), _bytes(b))
-
-
-def _bytes(x: Tensor) -> Tensor:
-    return x.detach().contiguous().reshape(-1).view(torch.uint8)
-
-
-def verify_loads(expected: dict[str, Any], task: Any, found: dict[str, Any]) -> None:
-    """Compares all that was read back, and loads it into the model that its configuration says."""
-    check_equal_tensors(expected["model"], found["model"])
-    if found["cfg"] != expected["cfg"]:
-        raise ValueError("the configuration was not read back as it was written")
-    cfg = OmegaConf.create(found["cfg"]["model"])
-    model = build(cfg, task, heads_in(found["model"]), "--out")
-    model.load_state_dict(dict(found["model"]), strict=True, model_cfg=cfg)
-    check_equal_tensors(expected["model"], dict(model.state_dict()))

@@ -12,7 +12,9 @@ import fairseq.tasks as tasks
 import numpy as np
 from omegaconf import OmegaConf
 
-from .reading import check_equal_tensors, check_output, read_checkpoint, write_checkpoint
+from .reading import read_checkpoint
+from .state_dict import check_equal_tensors
+from .writing import check_output, write_checkpoint
 
 PRIVATE_PREFIXES = ("kd_", "prune_")  # our flags: unknown to stock fairseq, useless to it
 PRUNABLE = "prunable_"  # a task of this plug-in that is the task of the rest of its name

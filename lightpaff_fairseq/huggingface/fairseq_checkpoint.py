@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from ..checkpoints.building import build, heads_in, writable
-from ..checkpoints.reading import verify_loads, write_checkpoint
 from ..checkpoints.strip import stripped_state
+from ..checkpoints.writing import verify_loads, write_checkpoint
 
 CRITERIONS = {"masked_lm": "masked_lm", "sentence_prediction": "sentence_prediction"}
 

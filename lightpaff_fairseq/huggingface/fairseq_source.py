@@ -8,9 +8,8 @@ from typing import Any
 from fairseq.data import Dictionary
 from torch import Tensor
 
-from ..checkpoints.building import apply_arch_defaults
+from ..checkpoints.building import apply_arch_defaults, value_of
 from ..checkpoints.reading import read_checkpoint
-from ..pruning.sizes import value_of
 from . import fairseq_checkpoint as checkpoint
 from .naming import about
 from .to_fairseq import ORIGIN, RECORD

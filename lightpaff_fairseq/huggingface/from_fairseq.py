@@ -11,8 +11,8 @@ import fairseq.models as models
 import torch
 from torch import Tensor
 
+from ..checkpoints.building import value_of
 from ..checkpoints.strip import to_primitive
-from ..pruning.sizes import value_of
 from . import fairseq_checkpoint as checkpoint
 from . import labels
 from .derive_config import derive

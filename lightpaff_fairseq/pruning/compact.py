@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoints.building import apply_arch_defaults, build, dummy_task, heads_in, narrower_heads
-from ..checkpoints.reading import check_output, read_checkpoint, verify_loads, write_checkpoint
+from ..checkpoints.building import apply_arch_defaults, build, dummy_task, heads_in
+from ..checkpoints.reading import read_checkpoint
+from ..checkpoints.state_dict import KEPT
 from ..checkpoints.strip import stripped_state, to_primitive
-from .layer_norm import KEPT
+from ..checkpoints.writing import check_output, verify_loads, write_checkpoint
 from .masked_checkpoint import load_model, pruning_state
 from .plan import Plan, plan_for
-from .sizes import Sizes
+from .sizes import Sizes, narrower_heads
 from .transfer import teacher_tensors, transfer_kept
 
 TOLERANCE = 1e-5  # of the largest output

@@ -11,12 +11,13 @@ from fairseq.modules import SinusoidalPositionalEmbedding
 from fairseq.tasks import FairseqTask
 from torch import Tensor
 
-from ..checkpoints.building import apply_arch_defaults, build, heads_in, narrower_heads
-from ..checkpoints.reading import check_output, read_checkpoint, verify_loads, write_checkpoint
+from ..checkpoints.building import apply_arch_defaults, build, heads_in, value_of
+from ..checkpoints.reading import read_checkpoint
+from ..checkpoints.state_dict import first_mismatch
 from ..checkpoints.strip import stripped_state, to_primitive
-from ..teachers.loading import first_mismatch
+from ..checkpoints.writing import check_output, verify_loads, write_checkpoint
 from .one_shot import MEASURES, Sample, importances, magnitudes, nothing
-from .sizes import Layout, plan_layout, value_of
+from .sizes import Layout, narrower_heads, plan_layout
 from .student_config import check_arch, parse_student
 from .transfer import teacher_tensors, transfer
 

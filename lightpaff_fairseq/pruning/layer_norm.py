@@ -13,11 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-KEPT = "kept_before_lightpaff_compact"
-MASKED = (
-    "is the masked model of a prunable task, which nothing but that task computes rightly: "
-    "lightpaff compact makes the small model of it"
-)
+from ..checkpoints.state_dict import KEPT
 
 
 class KeptDimensions(nn.LayerNorm):
@@ -83,8 +79,3 @@ def make_maskable(norm: Any) -> KeptDimensions:
         norm.share = 1.0
     masked: KeptDimensions = norm
     return masked
-
-
-def is_masked(state_dict: Any) -> bool:
-    """Whether these are the tensors of a masked model."""
-    return any(name.endswith(KEPT) for name in state_dict)

@@ -6,11 +6,10 @@ from typing import Any
 
 import fairseq.models as models
 
-from ..checkpoints.building import build, dummy_task, heads_in
+from ..checkpoints.building import build, dummy_task, heads_in, value_of
+from ..checkpoints.state_dict import is_masked
 from ..checkpoints.strip import stock_architecture, to_primitive
-from .layer_norm import is_masked
 from .pruner import make_model_maskable
-from .sizes import value_of
 
 
 def load_model(state: dict[str, Any], flag: str) -> Any:

@@ -9,9 +9,9 @@ from fairseq import models
 from fairseq.modules import SinusoidalPositionalEmbedding
 from torch import nn
 
-from ..checkpoints.building import apply_arch_defaults, writable
+from ..checkpoints.building import apply_arch_defaults, value_of, writable
 from .axes import Groups, find_groups, kept_size
-from .sizes import Layout, Sizes, plan_layout, value_of
+from .sizes import Layout, Sizes, plan_layout
 from .student_config import FAMILIES
 from .target import Target, nearest, parameters_in, ratios
 

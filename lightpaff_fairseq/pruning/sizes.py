@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..checkpoints.building import value_of
 from ..losses.layer_map import Pairs, layer_pairs
 
 TIED, NO_NORM = "share_decoder_input_output_embed", "no_decoder_final_norm"
@@ -89,9 +90,14 @@ def plan_layout(teacher: Any, student: Any, maps: Mapping[str, tuple[str, str]])
     return Layout(sizes_t, sizes_s, layers, bool(shared), scales, projected)
 
 
-def value_of(cfg: Any, name: str) -> Any:
-    """A value of a section of fairseq's configuration, whichever kind; None where it has none."""
-    return getattr(cfg, name, None)
+def narrower_heads(
+    heads: Mapping[str, tuple[int, int]], layout: Layout
+) -> dict[str, tuple[int, int]]:
+    """The student's heads: one as wide inside as the model stays so, as fairseq builds it."""
+    teacher, student = (sizes.get("encoder") for sizes in (layout.teacher, layout.student))
+    if teacher is None or student is None:
+        return {}
+    return {n: (c, student.width if i == teacher.width else i) for n, (c, i) in heads.items()}
 
 
 def _sizes(cfg: Any, side: str) -> Sizes:

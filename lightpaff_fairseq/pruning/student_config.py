@@ -11,8 +11,8 @@ import fairseq.models as models
 from fairseq import options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
+from ..checkpoints.building import value_of
 from ..checkpoints.strip import stock_criterion
-from .sizes import value_of
 
 # Models between which weights carry over have the same entry; it names their sides.
 FAMILIES = {

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf, open_dict
 from torch import nn
 
 from ..checkpoints.reading import read_checkpoint
+from ..checkpoints.state_dict import first_mismatch
 
 logger = logging.getLogger(__name__)
 
@@ -66,15 +67,6 @@ def _build(path: str, model_cfg: Any, task: FairseqTask) -> BaseFairseqModel:
         raise ValueError(
             f"--kd-teacher {path}: its model {name!r} cannot be built here: {error!r}"
         ) from error
-
-
-def first_mismatch(state: dict[str, Any], model: nn.Module) -> str | None:
-    """The first parameter whose shape in `state` is not the model's, in words; else None."""
-    for name, own in model.state_dict().items():
-        given = state.get(name)
-        if given is not None and tuple(given.shape) != tuple(own.shape):
-            return f"{name} is {tuple(given.shape)} in the checkpoint, {tuple(own.shape)} here"
-    return None
 
 
 def _keep_classification_heads(model_cfg: Any) -> None:

@@ -7,7 +7,7 @@ import fairseq_cli.train
 import pytest
 
 import toy
-from lightpaff_fairseq.pruning.layer_norm import KEPT
+from lightpaff_fairseq.checkpoints.state_dict import KEPT
 from lightpaff_fairseq.report.configuration import settings, task_of
 from lightpaff_fairseq.report.logs import read_log
 from pruning_runs import Run

@@ -8,9 +8,9 @@ from fairseq import checkpoint_utils, tasks
 from fairseq.tasks import TASK_REGISTRY
 
 import toy
+from lightpaff_fairseq.checkpoints.state_dict import KEPT
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.criterions.distillation import DistillationMixin
-from lightpaff_fairseq.pruning.layer_norm import KEPT
 from lightpaff_fairseq.tasks.pruning import PruningMixin
 from pruning_runs import NAMES, PRUNE, Run, assert_equal, pruning
 

@@ -15,7 +15,8 @@ from fairseq import checkpoint_utils
 from omegaconf import OmegaConf
 
 import toy
-from lightpaff_fairseq.checkpoints import reading as files
+from lightpaff_fairseq.checkpoints import state_dict
+from lightpaff_fairseq.checkpoints.state_dict import check_equal_tensors
 from lightpaff_fairseq.checkpoints.strip import (
     plugin_parts,
     stock_architecture,
@@ -188,7 +189,7 @@ def test_a_failed_verification_leaves_nothing_behind(trained, tmp_path, monkeypa
     out.write_text("precious")
     allowed = torch.serialization.get_safe_globals()
     assert allowed
-    monkeypatch.setattr(files, "_same_bits", lambda a, b: False)
+    monkeypatch.setattr(state_dict, "_same_bits", lambda a, b: False)
     assert main(["strip", "--path", str(trained), "--out", str(out), "--force"]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["student.pt"]
     assert out.read_text() == "precious"
@@ -197,13 +198,13 @@ def test_a_failed_verification_leaves_nothing_behind(trained, tmp_path, monkeypa
 
 def test_differences_are_found_bit_by_bit():
     a = torch.tensor([0.0, float("nan"), 1.0])
-    files.check_equal_tensors({"x": a}, {"x": a.clone()})
+    check_equal_tensors({"x": a}, {"x": a.clone()})
     wrong = [-a, a.double(), a[:2], a.reshape(1, 3)]
     for other in wrong:
         with pytest.raises(ValueError, match="x"):
-            files.check_equal_tensors({"x": a}, {"x": other})
+            check_equal_tensors({"x": a}, {"x": other})
     with pytest.raises(ValueError, match="b, c"):
-        files.check_equal_tensors({"a": a, "b": a}, {"a": a, "c": a})
+        check_equal_tensors({"a": a, "b": a}, {"a": a, "c": a})
 
 
 def test_every_criterion_of_the_plugin_has_a_stock_parent():

@@ -10,10 +10,10 @@ import torch
 import export_cases
 import toy
 from export_cases import CASES
+from lightpaff_fairseq.checkpoints.state_dict import KEPT
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.export import ctranslate2, export, targets
 from lightpaff_fairseq.export.card import RECORD
-from lightpaff_fairseq.pruning.layer_norm import KEPT
 
 pytest.importorskip("ctranslate2")
 

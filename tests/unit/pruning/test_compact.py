@@ -6,10 +6,11 @@ from fairseq import checkpoint_utils
 
 import toy
 from lightpaff_fairseq.checkpoints.reading import read_checkpoint
+from lightpaff_fairseq.checkpoints.state_dict import KEPT
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.pruning import compact as module
 from lightpaff_fairseq.pruning.compact import compact_checkpoint
-from lightpaff_fairseq.pruning.layer_norm import KEPT, KeptDimensions
+from lightpaff_fairseq.pruning.layer_norm import KeptDimensions
 from prunable_cases import CASES, PAIRS, Prunable, build
 
 

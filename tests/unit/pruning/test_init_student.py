@@ -8,7 +8,7 @@ import torch
 from fairseq.modules import LearnedPositionalEmbedding, SinusoidalPositionalEmbedding
 
 import toy
-from lightpaff_fairseq.checkpoints import reading as files
+from lightpaff_fairseq.checkpoints.state_dict import check_equal_tensors
 from lightpaff_fairseq.pruning.one_shot import Sample, importances
 from student_cases import FAMILIES, make_teacher
 
@@ -26,7 +26,7 @@ def test_equal_sizes_give_the_teachers_function(name, teacher, tmp_path):
     out, source = tmp_path / "student.pt", teacher(name)
     assert source.start(out) == 0
     source.assert_function(out, 1e-6)
-    files.check_equal_tensors(dict(source.model.state_dict()), toy.checkpoint(out)["model"])
+    check_equal_tensors(dict(source.model.state_dict()), toy.checkpoint(out)["model"])
     assert [file.name for file in tmp_path.iterdir()] == ["student.pt"]
 
 
@@ -50,7 +50,7 @@ def test_fewer_layers_are_the_teachers_bit_by_bit(layers, chosen, teacher, tmp_p
     want = {
         k.removeprefix("new."): x for k, x in want.items() if ".layers." not in k or "new." in k
     }
-    files.check_equal_tensors(want, found)
+    check_equal_tensors(want, found)
 
 
 def test_the_decoder_may_take_other_layers(teacher, tmp_path, capsys):

@@ -3,7 +3,8 @@
 import pytest
 
 import toy
-from lightpaff_fairseq.checkpoints import reading as files
+from lightpaff_fairseq.checkpoints import state_dict
+from lightpaff_fairseq.checkpoints.state_dict import check_equal_tensors
 from student_cases import FAMILIES, make_teacher
 
 
@@ -29,7 +30,7 @@ def test_training_starts_from_it(name, teacher, tmp_path):
     data = source.cfg.task.data
     toy.train(data, *family.task, *arch, *run)
     found = toy.checkpoint(tmp_path / "checkpoint_last.pt")
-    files.check_equal_tensors(want["model"], found["model"])
+    check_equal_tensors(want["model"], found["model"])
     assert found["optimizer_history"][-1]["num_updates"] == 1
 
 
@@ -126,7 +127,7 @@ def test_files(teacher, tmp_path, capsys, monkeypatch):
     assert "is the file of --teacher" in refused(
         source, tmp_path, capsys, "--out", source.path, "--force"
     )
-    monkeypatch.setattr(files, "_same_bits", lambda a, b: False)
+    monkeypatch.setattr(state_dict, "_same_bits", lambda a, b: False)
     assert "differs from its source" in refused(source, tmp_path, capsys, "--force")
     assert out.read_text() == "precious"
 

@@ -5,8 +5,9 @@ import torch
 from test_pruning_parts import AXES, everything, tensors
 from torch import nn
 
+from lightpaff_fairseq.checkpoints.state_dict import KEPT
 from lightpaff_fairseq.pruning.axes import Groups
-from lightpaff_fairseq.pruning.layer_norm import KEPT, make_maskable
+from lightpaff_fairseq.pruning.layer_norm import make_maskable
 from lightpaff_fairseq.pruning.masks import Masks
 from lightpaff_fairseq.pruning.optimizer_weights import Weight, optimized_weights, sensitivity
 
