@@ -18,7 +18,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "unit"))
 
 from hf_folders import LANGUAGES, MAKERS, T
-from lightpaff_fairseq.export import huggingface
+from lightpaff_fairseq.export import to_huggingface
 from lightpaff_fairseq.huggingface.to_fairseq import Conversion, convert
 
 
@@ -31,7 +31,7 @@ def state(folder: Path) -> dict[str, torch.Tensor]:
 def back(source: Path, out: Path, folder: Path) -> str:
     """What the way back changes."""
     try:
-        huggingface.write(out / "model.pt", None, folder)
+        to_huggingface.write(out / "model.pt", None, folder)
     except ValueError:
         return "refused"
     before, after = state(source), state(folder)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ..export.engines import Engine, Search, fairseq_engine, limited
-from ..export.parity import check_difference, largest_difference
-from ..export.samples import random_samples
-from ..export.student import Identity, Student, identify, load_student
-from ..export.targets import TARGETS, package_problem
+from ..export.export_formats import FORMATS, package_problem
+from ..export.export_parity import check_difference, largest_difference
+from ..export.loaded_model import CheckpointInfo, LoadedModel, inspect_checkpoint, load_model
+from ..export.sample_batches import random_samples
 
 FAIRSEQ = "fairseq"
 PARITY_SENTENCES = 8
@@ -75,12 +75,12 @@ class Variant:
         files = [self.path] if self.folder is None else list(self.folder.iterdir())
         return sum(file.stat().st_size for file in files) / 1e6
 
-    def open(self) -> Student:
-        """The checkpoint, for its task; see `load_student`."""
-        identity = Identity(self.path, {}, self.family, self.task, f"--{self.role}")
-        return load_student(identity, self.data)
+    def open(self) -> LoadedModel:
+        """The checkpoint, for its task; see `load_model`."""
+        info = CheckpointInfo(self.path, {}, self.family, self.task, f"--{self.role}")
+        return load_model(info, self.data)
 
-    def load(self, task_of: Student) -> Engine:
+    def load(self, task_of: LoadedModel) -> Engine:
         """The model from disk.
 
         Args:
@@ -89,12 +89,12 @@ class Variant:
         backend = BACKENDS[self.backend]
         if backend.target is None:
             return fairseq_engine(self.open(), self.search, self.device, backend.half)
-        module = TARGETS[backend.target].load()
+        module = FORMATS[backend.target].load()
         engine: Engine = module.engine(task_of, self.folder, self.search, self.device)
         return engine
 
 
-def choose_backends(names: Sequence[str], identity: Identity, device: str) -> list[str]:
+def choose_backends(names: Sequence[str], info: CheckpointInfo, device: str) -> list[str]:
     """The backends to measure.
 
     Args:
@@ -103,9 +103,9 @@ def choose_backends(names: Sequence[str], identity: Identity, device: str) -> li
         ValueError: lists all that cannot be measured: another kind of model, another device, a
             package that is missing.
     """
-    usable = [name for name, backend in BACKENDS.items() if _fits(backend, identity, device)]
+    usable = [name for name, backend in BACKENDS.items() if _fits(backend, info, device)]
     problems = [
-        f"--backends {name}: expected one for a {identity.family} of --task {identity.task} on "
+        f"--backends {name}: expected one for a {info.family} of --task {info.task} on "
         f"{device}: {' '.join(usable)}"
         for name in names
         if name not in usable
@@ -119,17 +119,17 @@ def choose_backends(names: Sequence[str], identity: Identity, device: str) -> li
     return list(dict.fromkeys([FAIRSEQ, *chosen]))  # what the others are compared with
 
 
-def _fits(backend: Backend, identity: Identity, device: str) -> bool:
+def _fits(backend: Backend, info: CheckpointInfo, device: str) -> bool:
     if device not in backend.devices:
         return False
     if backend.target is None:
         return True
-    return (identity.family, identity.task) in TARGETS[backend.target].students
+    return (info.family, info.task) in FORMATS[backend.target].students
 
 
 def plan_variants(
     role: str, path: Path, folder: Path, choice: Sequence[str], settings: dict[str, Any]
-) -> tuple[Student, list[Variant]]:
+) -> tuple[LoadedModel, list[Variant]]:
     """A model and what it is to be measured on; nothing is written yet.
 
     Args:
@@ -142,17 +142,17 @@ def plan_variants(
     Raises:
         ValueError: see `choose_backends` and `export`.
     """
-    identity = identify(path, f"--{role}")
-    names = choose_backends(choice, identity, settings["device"])
-    student = load_student(identity, settings["data"])
+    info = inspect_checkpoint(path, f"--{role}")
+    names = choose_backends(choice, info, settings["device"])
+    student = load_model(info, settings["data"])
     settings = {**settings, "search": limited(settings["search"], student)}
-    settings |= {"family": identity.family, "task": identity.task}
+    settings |= {"family": info.family, "task": info.task}
     base = Variant(role, FAIRSEQ, path, folder=None, **settings)
     places = {n: folder / f"{role}-{n}" if BACKENDS[n].target else None for n in names}
     return student, [replace(base, backend=n, folder=place) for n, place in places.items()]
 
 
-def write_variants(student: Student, variants: Sequence[Variant]) -> None:
+def write_variants(student: LoadedModel, variants: Sequence[Variant]) -> None:
     """Writes a model in every format, and compares the float32 ones with fairseq.
 
     Raises:
@@ -162,16 +162,16 @@ def write_variants(student: Student, variants: Sequence[Variant]) -> None:
         backend = BACKENDS[variant.backend]
         if backend.target is not None and variant.folder is not None:
             variant.folder.mkdir()
-            TARGETS[backend.target].load().write(student, variant.folder, backend.quantization)
+            FORMATS[backend.target].load().write(student, variant.folder, backend.quantization)
     for variant in variants:
         backend = BACKENDS[variant.backend]
         if backend.target and not backend.quantization:
             _check(variant, student)
 
 
-def _check(variant: Variant, student: Student) -> None:
+def _check(variant: Variant, student: LoadedModel) -> None:
     """Raises ValueError if it computes something else: then its speed means nothing."""
     reference = fairseq_engine(student, variant.search, "cpu")
     exported = replace(variant, device="cpu").load(student)
     largest = largest_difference(reference, exported, random_samples(student, PARITY_SENTENCES))
-    check_difference(student.identity.named, largest, "random symbols")
+    check_difference(student.info.named, largest, "random symbols")

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..evaluation.results import Row
-from ..evaluation.table import SIZE, Column, decimals, format_table
+from ..evaluation.markdown_table import SIZE, Column, decimals, format_table
+from ..evaluation.model_rows import Row
 
 
 def _known(write: Callable[[Any], str]) -> Callable[[Any], str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .memory import peak_extra_bytes
-from .step import Bench, StepProblem
+from .peak_memory import peak_extra_bytes
+from .step_benchmark import Bench, StepProblem
 
 
 def step_memory(problem: StepProblem, names: Iterable[str]) -> dict[str, float | None]:

@@ -5,11 +5,11 @@ import logging
 from dataclasses import asdict, fields
 from typing import Any
 
-from ..benchmark.cache import benchmark_cache
-from ..benchmark.families import FAMILIES
-from ..benchmark.step import StepProblem, benchmark_step
+from ..benchmark.benchmark_tables import cache_table, step_table
+from ..benchmark.cache_benchmark import benchmark_cache
+from ..benchmark.step_benchmark import StepProblem, benchmark_step
 from ..benchmark.step_memory import step_memory
-from ..benchmark.tables import cache_table, step_table
+from ..benchmark.step_models import FAMILIES
 from . import benchmark_inference
 from .benchmark_loss import add_loss
 from .benchmark_run import add_common, add_run, machine, prepare, write_report

@@ -7,13 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..benchmark.inference import InferenceProblem, benchmark_inference
 from ..benchmark.inference_backends import BACKENDS
-from ..benchmark.inference_random import TASK_FLAGS, write_random_data, write_random_model
+from ..benchmark.inference_benchmark import InferenceProblem, benchmark_inference
 from ..benchmark.inference_table import inference_table
-from ..benchmark.synthetic import SPLIT
+from ..benchmark.random_models import TASK_FLAGS, write_random_data, write_random_model
+from ..benchmark.synthetic_data import SPLIT
 from ..export.engines import Search
-from ..export.student import LANGUAGE_MODELING, TRANSLATION, identify
+from ..export.loaded_model import LANGUAGE_MODELING, TRANSLATION, inspect_checkpoint
 
 SMALLEST_VOCAB = 16
 NEEDED = {True: ("teacher_arch", "student_arch"), False: ("teacher", "student", "data")}  # --random
@@ -77,7 +77,7 @@ def measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
         exports.mkdir()
         problem = _random_problem(args, Path(folder)) if args.random else _problem(args)
         for flag, path in (("--student", problem.student), ("--teacher", problem.teacher)):
-            found = identify(path, flag).task
+            found = inspect_checkpoint(path, flag).task
             if found != args.task:
                 raise ValueError(f"--task {args.task}: {flag} {path} is of {found}")
         rows = benchmark_inference(problem, exports)

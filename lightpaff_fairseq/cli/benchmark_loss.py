@@ -6,7 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..benchmark.curves import (
+from ..benchmark.benchmark_tables import problem_line, table
+from ..benchmark.loss_benchmark import OPTIONAL, benchmark_loss
+from ..benchmark.loss_curves import (
     AXES,
     Over,
     as_json,
@@ -16,9 +18,7 @@ from ..benchmark.curves import (
     pyplot,
     write_plot,
 )
-from ..benchmark.loss import OPTIONAL, benchmark_loss
-from ..benchmark.problem import DTYPES, LossProblem
-from ..benchmark.tables import problem_line, table
+from ..benchmark.loss_sizes import DTYPES, LossProblem
 from ..checkpoints.output_file import file_problem
 from .benchmark_run import add_common, machine, prepare, write_report
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..evaluation.results import MEGABYTE
+from ..evaluation.model_rows import MEGABYTE
 from ..flags import flag
 
 

@@ -135,7 +135,7 @@ def _to_fairseq(args: argparse.Namespace, kind: str, place: Path, out: Path) -> 
 
 def _to_hf(args: argparse.Namespace, place: Path, out: Path) -> int:
     from ..checkpoints.output_folder import OutputFolder, new_folder
-    from ..export import huggingface
+    from ..export import to_huggingface
     from ..huggingface.from_fairseq import write
     from ..huggingface.hf_parity import TOLERANCE
     from ..huggingface.to_fairseq import MARKS
@@ -144,7 +144,7 @@ def _to_hf(args: argparse.Namespace, place: Path, out: Path) -> int:
     OutputFolder(out, "--to hf", MARKS, read).check(args.force)
     with new_folder(out) as folder:
         notes = write(place, args.data, folder)
-        difference = huggingface.largest_difference(place, args.data, folder)
+        difference = to_huggingface.largest_difference(place, args.data, folder)
         if not difference <= TOLERANCE:
             raise ValueError(
                 f"--from fairseq {place}: the converted model differs: a log-probability by "

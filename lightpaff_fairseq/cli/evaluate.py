@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checkpoints.output_file import file_problem, write_json
-from ..evaluation import classification, language_modeling
-from ..evaluation.command import read_lines
-from ..evaluation.comparison import Scored, compare, p_value
-from ..evaluation.results import ModelFile, Row
-from ..evaluation.table import Column, format_table
+from ..evaluation import classification, perplexity
+from ..evaluation.fairseq_command import read_lines
+from ..evaluation.markdown_table import Column, format_table
+from ..evaluation.model_comparison import Scored, compare, p_value
+from ..evaluation.model_rows import ModelFile, Row
 from ..evaluation.translation import METRICS, TranslationSettings, columns, evaluate_translation
 
 
@@ -104,13 +104,13 @@ def translation(models: Sequence[ModelFile], args: argparse.Namespace) -> Result
 def language_models(models: Sequence[ModelFile], args: argparse.Namespace) -> Result:
     """fairseq-eval-lm, and the conversion to words."""
     text = args.references[0] if args.references else None
-    corpus = language_modeling.read_corpus(args.data, args.gen_subset, text)
+    corpus = perplexity.read_corpus(args.data, args.gen_subset, text)
     flags = ["--tokens-per-sample", str(args.tokens_per_sample)]
     flags += ["--max-tokens", str(args.max_tokens), *shlex.split(args.generate_flags)]
-    rows = language_modeling.evaluate_language_models(models, corpus, flags, args.repeats)
+    rows = perplexity.evaluate_language_models(models, corpus, flags, args.repeats)
     words = "" if corpus.words is None else f", {corpus.words} words"
     note = f"{corpus.tokens} tokens ({corpus.unknown} unknown){words}, ends of lines included"
-    return Result(rows, language_modeling.columns(rows), [note])
+    return Result(rows, perplexity.columns(rows), [note])
 
 
 def sentences(models: Sequence[ModelFile], args: argparse.Namespace) -> Result:

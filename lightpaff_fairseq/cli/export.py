@@ -6,11 +6,11 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from ..export.export import export
-from ..export.request import Report, Request
-from ..export.targets import TARGETS
+from ..export.export_formats import FORMATS
+from ..export.export_request import ExportReport, ExportRequest
+from ..export.exporter import export
 
-QUANTIZATIONS = sorted({q for target in TARGETS.values() for q in target.quantizations})
+QUANTIZATIONS = sorted({q for target in FORMATS.values() for q in target.quantizations})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add = parser.add_argument
     add("--path", required=True, type=Path, metavar="FILE", help="fairseq checkpoint")
-    add("--to", required=True, choices=tuple(TARGETS), help="format")
+    add("--to", required=True, choices=tuple(FORMATS), help="format")
     add("--out", required=True, type=Path, metavar="DIR", help="folder to write")
     add("--force", action="store_true", help="replace an exported folder (default: refuse)")
     text = "folder with dict.*.txt and splits (default: where the checkpoint was trained)"
@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
         ValueError: see `export`.
     """
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every file it reads
-    request = Request(**{field.name: getattr(args, field.name) for field in fields(Request)})
+    request = ExportRequest(
+        **{field.name: getattr(args, field.name) for field in fields(ExportRequest)}
+    )
     report = export(request)
     print(f"{args.path} -> {args.out} ({folder_megabytes(args.out):.1f} MB)")
     print("\n".join(describe(report, args.quantization)))
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def describe(report: Report, quantization: str | None) -> list[str]:
+def describe(report: ExportReport, quantization: str | None) -> list[str]:
     """Lines on what was compared."""
     parity = report.parity
     count = f"{parity.sentences} sentences, " if parity.sentences else ""

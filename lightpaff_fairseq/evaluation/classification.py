@@ -17,8 +17,8 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from torch import nn
 
-from .results import ModelFile, Row, add_ratios, describe_file
-from .table import RATIOS, SIZE, Column, decimals
+from .markdown_table import RATIOS, SIZE, Column, decimals
+from .model_rows import ModelFile, Row, add_ratios, describe_file
 
 BATCH = 64  # sentences
 CLASSES = (

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .command import read_lines, run_fairseq
-from .results import ModelFile, Row, add_ratios, describe_file
-from .scores import METRICS, check_metrics, score
-from .table import RATIOS, SIZE, Column, decimals
+from .fairseq_command import read_lines, run_fairseq
+from .markdown_table import RATIOS, SIZE, Column, decimals
+from .model_rows import ModelFile, Row, add_ratios, describe_file
+from .text_scores import METRICS, check_metrics, score
 
 SPEED_COLUMN = Column("sentences/s", "sentences_per_s", decimals(0))
 HYPOTHESIS = re.compile(r"^D-(\d+)\t[^\t]*\t(.*)$")  # D: detokenized; H would be before that

@@ -16,8 +16,8 @@ from fairseq import utils
 from fairseq.sequence_generator import SequenceGenerator
 from torch import Tensor
 
-from .samples import Sample
-from .student import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION, Student
+from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION, LoadedModel
+from .sample_batches import Sample
 
 Floats = npt.NDArray[np.float32]
 
@@ -31,9 +31,9 @@ class Search:
     shortest: int = 1
 
 
-def limited(search: Search, student: Student) -> Search:
+def limited(search: Search, student: LoadedModel) -> Search:
     """`search` with outputs no longer than a model has positions for, as fairseq limits them."""
-    if student.identity.task != TRANSLATION:
+    if student.info.task != TRANSLATION:
         return search
     longest = min(search.longest, student.model.max_decoder_positions() - 1)
     return replace(search, longest=longest, shortest=min(search.shortest, longest))
@@ -61,13 +61,13 @@ class Engine(Protocol):
         """
 
 
-def fairseq_engine(student: Student, search: Search, device: str, half: bool = False) -> Engine:
+def fairseq_engine(student: LoadedModel, search: Search, device: str, half: bool = False) -> Engine:
     """The reference for a student of any task."""
     model = student.model.to(device)
     model = model.half() if half else model.float()
-    if student.identity.task == TRANSLATION:
+    if student.info.task == TRANSLATION:
         return FairseqTranslator(student.task, model, search)
-    if student.identity.task == LANGUAGE_MODELING:
+    if student.info.task == LANGUAGE_MODELING:
         return FairseqLanguageModel(student.task, model)
     return FairseqEncoder(student, model)
 
@@ -139,7 +139,7 @@ class FairseqLanguageModel:
 class FairseqEncoder:
     """Outputs of a BERT: classes, a number, or symbols."""
 
-    def __init__(self, student: Student, model: Any) -> None:
+    def __init__(self, student: LoadedModel, model: Any) -> None:
         self.model, self.student = model, student
 
     @torch.no_grad()
@@ -153,9 +153,9 @@ class FairseqEncoder:
         return normalized(self.run(sample), sample, self.student)
 
 
-def encoder_output(model: Any, student: Student, tokens: Tensor) -> Tensor:
+def encoder_output(model: Any, student: LoadedModel, tokens: Tensor) -> Tensor:
     """A BERT's outputs for ids `(B, T)`: `(B, K)` of its head, `(B, T, V)` of masked_lm."""
-    if student.identity.task != CLASSIFICATION:
+    if student.info.task != CLASSIFICATION:
         outputs: Tensor = model(tokens)[0]
     else:
         head = student.task.cfg.classification_head_name
@@ -163,14 +163,14 @@ def encoder_output(model: Any, student: Student, tokens: Tensor) -> Tensor:
     return outputs
 
 
-def normalized(outputs: Sequence[Floats], sample: Sample, student: Student) -> list[Floats]:
+def normalized(outputs: Sequence[Floats], sample: Sample, student: LoadedModel) -> list[Floats]:
     """Log-probabilities of a BERT's outputs, without those of padding; a regression's as they are.
 
     Args:
         outputs: B of `(K,)` or `(T, V)`.
     """
     values = torch.from_numpy(np.stack(outputs))
-    if student.identity.task == CLASSIFICATION:
+    if student.info.task == CLASSIFICATION:
         classes = not student.task.cfg.regression_target
         found = list(values.log_softmax(-1) if classes else values)
     else:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..evaluation.table import decimals, millions
+from ..evaluation.markdown_table import decimals, millions
 from .quality import METRICS, Metric, Row, is_number, over_seeds, quality_of, undistilled
 from .sweep import LOWER_IS_BETTER, Sweep
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lightpaff_fairseq.benchmark import loss
-from lightpaff_fairseq.benchmark.curves import Over
-from lightpaff_fairseq.benchmark.memory import peak_extra_bytes
-from lightpaff_fairseq.benchmark.peers import PEERS, check_peers
-from lightpaff_fairseq.benchmark.problem import LossProblem
+from lightpaff_fairseq.benchmark import loss_benchmark
+from lightpaff_fairseq.benchmark.loss_curves import Over
+from lightpaff_fairseq.benchmark.loss_peers import PEERS, check_peers
+from lightpaff_fairseq.benchmark.loss_sizes import LossProblem
+from lightpaff_fairseq.benchmark.peak_memory import peak_extra_bytes
 from lightpaff_fairseq.benchmark.timing import interleaved_times, median_ratio
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.losses.divergences import Divergence
@@ -76,8 +76,8 @@ def test_peak_memory():
 
 
 def test_floor_computes_the_products_of_all_chunks():
-    inputs = loss.make_inputs(PROBLEM)
-    floor = loss.Floor(inputs)
+    inputs = loss_benchmark.make_inputs(PROBLEM)
+    floor = loss_benchmark.Floor(inputs)
     floor()
     student = inputs.student
     logits = (student.hidden @ student.weight.t()).detach()
@@ -87,28 +87,30 @@ def test_floor_computes_the_products_of_all_chunks():
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 def test_fused_and_dense_are_compared(dtype):
-    inputs = loss.make_inputs(replace(PROBLEM, dtype=dtype))
+    inputs = loss_benchmark.make_inputs(replace(PROBLEM, dtype=dtype))
     names = {f"fused {name}" for name in ("loss", "grad_hidden", "grad_weight")}
-    assert set(loss.check_agreement(inputs)) == names
+    assert set(loss_benchmark.check_agreement(inputs)) == names
 
 
 def test_the_compiled_loss_is_ours():
-    inputs = loss.make_inputs(replace(PROBLEM, tokens=11, chunk_tokens=4))
+    inputs = loss_benchmark.make_inputs(replace(PROBLEM, tokens=11, chunk_tokens=4))
     inputs = replace(inputs, settings=replace(inputs.settings, temperature=2.0))
-    for result, want in zip(loss.fused_compiled(inputs), loss.fused(inputs), strict=True):
+    for result, want in zip(
+        loss_benchmark.fused_compiled(inputs), loss_benchmark.fused(inputs), strict=True
+    ):
         torch.testing.assert_close(result, want)
 
 
 def test_a_wrong_loss_is_not_timed(monkeypatch):
-    right = loss.fused
+    right = loss_benchmark.fused
 
     def wrong(inputs):
         value, *gradients = right(inputs)
         return [value, gradients[0] * 1.01, gradients[1]]
 
-    monkeypatch.setattr(loss, "fused", wrong)
+    monkeypatch.setattr(loss_benchmark, "fused", wrong)
     with pytest.raises(ValueError, match="disagrees"):
-        loss.check_agreement(loss.make_inputs(PROBLEM))
+        loss_benchmark.check_agreement(loss_benchmark.make_inputs(PROBLEM))
 
 
 def command(**changes):
@@ -117,7 +119,7 @@ def command(**changes):
 
 
 def test_report(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(loss, "peak_extra_bytes", lambda *_: 3 * 2**20)
+    monkeypatch.setattr(loss_benchmark, "peak_extra_bytes", lambda *_: 3 * 2**20)
     path = tmp_path / "loss.json"
     assert main(command(json=path)) == 0
     report = json.loads(path.read_text())
@@ -166,8 +168,8 @@ def test_installed_peers_compute_our_loss(peer):
         pytest.skip(str(error))
     if peer == "liger-compiled":
         pytest.skip("compiling takes a minute; the eager one is the same code")
-    inputs = loss.make_inputs(replace(PROBLEM, dtype="float32", tokens=12))
-    assert f"{peer} grad_hidden" in loss.check_agreement(inputs, [peer])
+    inputs = loss_benchmark.make_inputs(replace(PROBLEM, dtype="float32", tokens=12))
+    assert f"{peer} grad_hidden" in loss_benchmark.check_agreement(inputs, [peer])
 
 
 def test_all_bad_sizes_are_listed(capsys, tmp_path):
@@ -179,7 +181,9 @@ def test_all_bad_sizes_are_listed(capsys, tmp_path):
 
 
 def test_curves_measure_every_value_and_are_drawn(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(loss, "peak_extra_bytes", lambda *_: 3 * 2**20)  # a process a variant
+    monkeypatch.setattr(
+        loss_benchmark, "peak_extra_bytes", lambda *_: 3 * 2**20
+    )  # a process a variant
     sizes = "--tokens 12 --vocab 40 --student-dim 4 --teacher-dim 8 --topk 5 --chunk-tokens 4"
     over = "--over vocab 20 40 --over width 4 6"
     files = f"--json {tmp_path / 'c.json'} --plot {tmp_path / 'c.svg'} --repeats 1"
@@ -190,7 +194,7 @@ def test_curves_measure_every_value_and_are_drawn(tmp_path, capsys, monkeypatch)
         "width": [4, 6],
     }
     names = {row["name"] for points in curves.values() for p in points for row in p["rows"]}
-    assert names == set(loss.OWN)
+    assert names == set(loss_benchmark.OWN)
     svg = (tmp_path / "c.svg").read_text()
     assert svg.count("times the floor") == 2 and ">vocab<" in svg and ">width<" in svg
     assert "vocab" in capsys.readouterr().out and not list(tmp_path.glob("*.tmp"))

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import toy
-from lightpaff_fairseq.benchmark import inference, inference_backends
-from lightpaff_fairseq.benchmark.inference import InferenceProblem, benchmark_inference
-from lightpaff_fairseq.benchmark.synthetic import SPLIT
+from lightpaff_fairseq.benchmark import inference_backends, inference_benchmark
+from lightpaff_fairseq.benchmark.inference_benchmark import InferenceProblem, benchmark_inference
+from lightpaff_fairseq.benchmark.synthetic_data import SPLIT
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.export.engines import Search, fairseq_engine
-from lightpaff_fairseq.export.samples import split_samples
+from lightpaff_fairseq.export.sample_batches import split_samples
 
 pytest.importorskip("ctranslate2")
 pytest.importorskip("onnxruntime")
@@ -125,7 +125,7 @@ def test_trained_models_are_scored_and_memory_is_asked_for(pair, tmp_path, monke
         make(settings, name, False)()
         return 7 * 10**6
 
-    monkeypatch.setattr(inference, "peak_extra_bytes", peak)
+    monkeypatch.setattr(inference_benchmark, "peak_extra_bytes", peak)
     path = tmp_path / "found.json"
     more = ("--memory", "--backends", "ctranslate2-int8", "--json", path)
     assert run(*flags(pair, *more)) == 0
@@ -139,14 +139,14 @@ def test_trained_models_are_scored_and_memory_is_asked_for(pair, tmp_path, monke
 
 
 def test_what_computes_something_else_is_not_timed(pair, monkeypatch, capsys):
-    load = inference_backends.load_student
+    load = inference_backends.load_model
 
-    def wrong(identity, data):
-        loaded = load(identity, data)
+    def wrong(info, data):
+        loaded = load(info, data)
         torch.nn.init.normal_(loaded.model.decoder.layers[0].fc1.weight)
         return loaded
 
-    monkeypatch.setattr(inference_backends, "load_student", wrong)
+    monkeypatch.setattr(inference_backends, "load_model", wrong)
     assert run(*flags(pair)) == 2
     error = capsys.readouterr().err
     assert f"--teacher {pair[0]}: the exported model does not compute what fairseq does" in error
@@ -204,7 +204,9 @@ def test_bad_input_is_listed(pair, tmp_path, capsys, monkeypatch):
         (flags(pair, "--random", "--teacher-arch", "x", "--student-arch", "x"),
          ["--teacher: has no effect with --random; --student:", "--data: has no effect"]),
     ]  # fmt: skip
-    monkeypatch.setattr(inference, "write_variants", None)  # all this is said before any work
+    monkeypatch.setattr(
+        inference_benchmark, "write_variants", None
+    )  # all this is said before any work
     for argv, words in cases:
         assert run(*argv) == 2, argv
         message = capsys.readouterr().err.strip().split("\n")[-1]
@@ -218,10 +220,16 @@ def test_other_dictionaries_and_tasks(pair, tmp_path):
 
     def made(task, dictionary):
         sides = {"source_dictionary": dictionary, "target_dictionary": dictionary}
-        return SimpleNamespace(identity=SimpleNamespace(task=task), task=SimpleNamespace(**sides))
+        return SimpleNamespace(info=SimpleNamespace(task=task), task=SimpleNamespace(**sides))
 
     with pytest.raises(ValueError, match="source dictionaries differ"):
-        inference._check_pair(made("translation", symbols[0]), made("translation", symbols[1]))
+        inference_benchmark._check_pair(
+            made("translation", symbols[0]), made("translation", symbols[1])
+        )
     with pytest.raises(ValueError, match="--student: expected a model of --task translation"):
-        inference._check_pair(made("translation", symbols[0]), made("masked_lm", symbols[0]))
-    inference._check_pair(made("translation", symbols[0]), made("translation", symbols[0]))
+        inference_benchmark._check_pair(
+            made("translation", symbols[0]), made("masked_lm", symbols[0])
+        )
+    inference_benchmark._check_pair(
+        made("translation", symbols[0]), made("translation", symbols[0])
+    )

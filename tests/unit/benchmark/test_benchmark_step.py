@@ -12,9 +12,9 @@ from fairseq.data import Dictionary, data_utils
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import toy
-from lightpaff_fairseq.benchmark import cache, step, step_memory
-from lightpaff_fairseq.benchmark.pruning import pruned_ratio
-from lightpaff_fairseq.benchmark.synthetic import write_corpus
+from lightpaff_fairseq.benchmark import cache_benchmark, step_benchmark, step_memory
+from lightpaff_fairseq.benchmark.step_pruning import pruned_ratio
+from lightpaff_fairseq.benchmark.synthetic_data import write_corpus
 from lightpaff_fairseq.cli.main import main
 
 STUDENT = {
@@ -28,7 +28,7 @@ TEACHER = {**STUDENT, "bert": "--arch roberta_tiny --encoder-layers 3"}
 def problem(family):
     models = {"student": STUDENT[family], "teacher": TEACHER[family]}
     sizes = {"vocab": 40, "sentences": 3, "length": 9, "chunk_tokens": 8, "topk": 5}
-    return step.StepProblem(family=family, device="cpu", **models, **sizes)
+    return step_benchmark.StepProblem(family=family, device="cpu", **models, **sizes)
 
 
 def test_synthetic_text(tmp_path):
@@ -42,10 +42,10 @@ def test_synthetic_text(tmp_path):
     assert all(s[-1] == dictionary.eos() for s in text)
 
 
-@pytest.mark.parametrize("family", step.FAMILIES)
+@pytest.mark.parametrize("family", step_benchmark.FAMILIES)
 def test_what_is_timed(family, tmp_path):
     """Each variant does all of its work, both students do the same but for the teacher."""
-    bench = step.Bench(problem(family), tmp_path)
+    bench = step_benchmark.Bench(problem(family), tmp_path)
     students = [bench.plain.model.state_dict(), bench.kd.model.state_dict()]
     before = copy.deepcopy(students)
     assert all(torch.equal(before[0][name], before[1][name]) for name in before[0])
@@ -73,7 +73,9 @@ def test_what_is_timed(family, tmp_path):
 
 def test_pruning_is_timed_in_mid_schedule(tmp_path):
     students = {"student": "--arch roberta_tiny --encoder-embed-dim 32 --encoder-ffn-embed-dim 64"}
-    bench = step.Bench(dataclasses.replace(problem("bert"), prune=0.5, **students), tmp_path)
+    bench = step_benchmark.Bench(
+        dataclasses.replace(problem("bert"), prune=0.5, **students), tmp_path
+    )
     assert list(bench.variants()) == ["plain", "teacher", "kd", "cached", "masked", "choosing"]
     pruner = bench.pruned.task.pruner
     variants = bench.variants()
@@ -90,15 +92,15 @@ def test_pruning_is_timed_in_mid_schedule(tmp_path):
 
 def test_a_ratio_out_of_range_is_refused():
     with pytest.raises(ValueError, match="--prune: expected a ratio"):
-        step.check_problem(dataclasses.replace(problem("bert"), prune=1.5))
+        step_benchmark.check_problem(dataclasses.replace(problem("bert"), prune=1.5))
 
 
-@pytest.mark.parametrize("family", step.FAMILIES)
+@pytest.mark.parametrize("family", step_benchmark.FAMILIES)
 def test_what_is_timed_of_a_cache(family, tmp_path):
-    bench = step.Bench(problem(family), tmp_path)
+    bench = step_benchmark.Bench(problem(family), tmp_path)
     # fewer outcomes tell less: between nothing and all of the online loss
     assert 0 < bench.update(bench.cached)["kd_loss"] < bench.update(bench.kd)["kd_loss"]
-    timed = cache.variants(bench)
+    timed = cache_benchmark.variants(bench)
     positions = int(bench.positions.sum())
     assert timed["build"]() == positions
     soft = timed["read"]()
@@ -122,7 +124,7 @@ def test_report_of_a_cache(tmp_path, capsys):
 
 def test_more_knowledge_is_timed_beside_plain_distillation(tmp_path):
     more = "--kd-hidden-weight 1 --kd-attention-weight 1 --kd-attention-loss ce_mean"
-    bench = step.Bench(dataclasses.replace(problem("bert"), more=more), tmp_path)
+    bench = step_benchmark.Bench(dataclasses.replace(problem("bert"), more=more), tmp_path)
     assert list(bench.variants()) == ["plain", "teacher", "kd", "cached", "more"]
     log = bench.update(bench.more)
     assert log["kd_hidden"] > 0 and log["kd_attention"] > 0
@@ -148,8 +150,8 @@ def test_peak_memory_is_that_of_a_complete_first_update(monkeypatch, capsys):
 def test_ratios_belong_to_one_round(monkeypatch):
     times = {"plain": [1.0, 2.0, 1.0], "teacher": [3.0, 6.0, 1.0], "kd": [4.0, 16.0, 3.0]}
     times["cached"] = [1.5, 2.0, 1.1]
-    monkeypatch.setattr(step, "interleaved_times", lambda variants, repeats, clock: times)
-    report = step.benchmark_step(problem("gpt2"), 3)
+    monkeypatch.setattr(step_benchmark, "interleaved_times", lambda variants, repeats, clock: times)
+    report = step_benchmark.benchmark_step(problem("gpt2"), 3)
     assert report.kd_to_parts == 1.5  # of 1, 2 and 1.5
     assert report.cached_to_plain == 1.1
     assert report.teacher_to_plain == 3 and report.seconds["kd"] == 4
@@ -188,13 +190,13 @@ def test_variants_that_are_asked_for_are_reported(tmp_path, capsys):
         assert ratio > 0 and f"{ratio:.3f}" in printed and f"{name} / kd" in printed
 
 
-@pytest.mark.parametrize("family", step.FAMILIES)
+@pytest.mark.parametrize("family", step_benchmark.FAMILIES)
 def test_default_teachers_are_five_to_seven_times_larger(family, tmp_path):
     toy.write_dictionary(tmp_path / "dict.txt", words=8192 - 5)
     sizes = []
     for side in ("teacher", "student"):
-        words = shlex.split(getattr(step.FAMILIES[family], side))
-        cfg = toy.parse(tmp_path, "--task", step.FAMILIES[family].task, *words)
+        words = shlex.split(getattr(step_benchmark.FAMILIES[family], side))
+        cfg = toy.parse(tmp_path, "--task", step_benchmark.FAMILIES[family].task, *words)
         with FakeTensorMode():  # shapes without memory
             model = tasks.setup_task(cfg.task).build_model(cfg.model)
         sizes.append(sum(p.numel() for p in model.parameters()))

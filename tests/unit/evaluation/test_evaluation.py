@@ -11,10 +11,10 @@ import torch
 
 from lightpaff_fairseq.cli import evaluate
 from lightpaff_fairseq.cli.main import build_parser, main
-from lightpaff_fairseq.evaluation import command, translation
-from lightpaff_fairseq.evaluation.comparison import Scored, compare, p_value
-from lightpaff_fairseq.evaluation.results import ModelFile, add_ratios, count_parameters
-from lightpaff_fairseq.evaluation.table import SIZE, format_table
+from lightpaff_fairseq.evaluation import fairseq_command, translation
+from lightpaff_fairseq.evaluation.markdown_table import SIZE, format_table
+from lightpaff_fairseq.evaluation.model_comparison import Scored, compare, p_value
+from lightpaff_fairseq.evaluation.model_rows import ModelFile, add_ratios, count_parameters
 from toy import build, write_parallel
 
 REFERENCES = ["The cat sat on the mat.", "I do not know.", "Where is it now?", "She left early."]
@@ -50,7 +50,7 @@ def world(tmp_path, monkeypatch):
         stdout, stderr = answers[(len(calls) - 1) % len(answers)]
         return SimpleNamespace(returncode=0, stdout=stdout, stderr=stderr)
 
-    monkeypatch.setattr(command.subprocess, "run", run)
+    monkeypatch.setattr(fairseq_command.subprocess, "run", run)
     return SimpleNamespace(path=tmp_path, calls=calls, answers=answers)
 
 
@@ -160,7 +160,7 @@ def test_a_missing_or_extra_translation_is_an_error(world, count, capsys):
 
 def test_a_failing_fairseq_generate_is_quoted(world, monkeypatch, capsys):
     failed = SimpleNamespace(returncode=1, stdout="", stderr="a\nRuntimeError: no such task")
-    monkeypatch.setattr(command.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(fairseq_command.subprocess, "run", lambda *_, **__: failed)
     assert run_cli(world) == 2
     assert "no such task" in capsys.readouterr().err
 

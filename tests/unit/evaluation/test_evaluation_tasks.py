@@ -8,7 +8,7 @@ import torch
 from fairseq import tasks
 
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.evaluation import language_modeling, scores
+from lightpaff_fairseq.evaluation import perplexity, text_scores
 from lightpaff_fairseq.evaluation.classification import Predictions, score
 from toy import (
     WORDS,
@@ -156,7 +156,7 @@ def test_perplexity_per_token_and_word_are_of_the_whole_text(tmp_path):
 
 def test_unknown_tokens_are_counted_and_text_must_fit(tmp_path, capsys):
     data = write_monolingual(tmp_path / "data", count=6)
-    corpus = language_modeling.read_corpus(data, "valid", None)
+    corpus = perplexity.read_corpus(data, "valid", None)
     assert corpus.words is None and corpus.unknown == 0
     assert corpus.tokens == sum(len(s) for s in sentences(6, 1, WORDS))
     (tmp_path / "short.txt").write_text("one line\n")
@@ -197,21 +197,21 @@ def test_a_training_checkpoint_is_to_be_stripped_first(tmp_path, capsys):
 
 def test_several_references_count_for_every_metric():
     one, two = ["the cat sat on the mat"], ["a cat was sitting on a mat"]
-    both = scores.score(one, [two, one], ["bleu"])
+    both = text_scores.score(one, [two, one], ["bleu"])
     assert both["bleu"] == 100 and "nrefs:2" in both["bleu_signature"]
-    assert scores.score(one, [two], ["bleu"])["bleu"] < 100
+    assert text_scores.score(one, [two], ["bleu"])["bleu"] < 100
 
 
 def test_rouge_is_the_mean_over_references():
     pytest.importorskip("rouge_score")
     texts = ["a b c d", "x y"]
-    row = scores.score(texts, [texts, ["a b", "x z"]], ["rouge1"])
+    row = text_scores.score(texts, [texts, ["a b", "x z"]], ["rouge1"])
     # reference 1: 1 and 1; reference 2: 2 * (2/4) * 1 / (2/4 + 1) = 2/3, and 1/2
     assert row["rouge1"] == round(100 * (1 + 1 + 2 / 3 + 1 / 2) / 4, 2)
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr(scores.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(text_scores.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install rouge-score"):
-        scores.check_metrics(["rougeL"])
-    scores.check_metrics(["bleu", "chrf"])
+        text_scores.check_metrics(["rougeL"])
+    text_scores.check_metrics(["bleu", "chrf"])

@@ -12,10 +12,10 @@ from fairseq.sequence_generator import SequenceGenerator
 import export_cases
 import toy
 from export_cases import CASES
-from lightpaff_fairseq.export.card import RECORD
-from lightpaff_fairseq.export.parity import TOLERANCE
-from lightpaff_fairseq.export.quality import Quality, subwords_of
-from lightpaff_fairseq.export.targets import TARGETS
+from lightpaff_fairseq.export.companion_files import RECORD
+from lightpaff_fairseq.export.export_formats import FORMATS
+from lightpaff_fairseq.export.export_parity import TOLERANCE
+from lightpaff_fairseq.export.export_quality import Quality, subwords_of
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("ctranslate2")
@@ -87,7 +87,7 @@ def expected(case, model, text):
 
 
 def test_every_possible_student_has_a_case():
-    ours = {(name, pair) for name, target in TARGETS.items() for pair in target.students}
+    ours = {(name, pair) for name, target in FORMATS.items() for pair in target.students}
     assert {(case.to, case.pair) for case in CASES.values()} == ours and len(ours) >= 5
 
 
@@ -118,7 +118,7 @@ def test_what_lies_beside_the_model(exported):
     else:
         assert parity["beams"] is None
     assert (folder / lines(case)[0]).is_file() and (folder / "README.md").is_file()
-    assert all(record["versions"][name] for name in TARGETS[case.to].packages)
+    assert all(record["versions"][name] for name in FORMATS[case.to].packages)
     labels = folder / "classes.json"
     if "--num-classes" in case.flags and "--regression-target" not in case.flags:
         assert json.loads(labels.read_text()) == ["0", "1", "2"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightpaff_fairseq.export import parity
+from lightpaff_fairseq.export import export_parity as parity
 from lightpaff_fairseq.export.engines import Hypothesis, Search, limited
 
 LONGEST = parity.SEARCH.longest
@@ -27,8 +27,8 @@ class Answers:
 
 def translation(positions):
     model = SimpleNamespace(max_decoder_positions=lambda: positions)
-    identity = SimpleNamespace(task="translation", named="--path x.pt")
-    return SimpleNamespace(identity=identity, model=model)
+    info = SimpleNamespace(task="translation", named="--path x.pt")
+    return SimpleNamespace(info=info, model=model)
 
 
 def beams(ours, theirs):

@@ -12,8 +12,8 @@ import toy
 from export_cases import CASES
 from lightpaff_fairseq.checkpoints.state_dict import KEPT
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.export import ctranslate2, export, targets
-from lightpaff_fairseq.export.card import RECORD
+from lightpaff_fairseq.export import export_formats, exporter, to_ctranslate2
+from lightpaff_fairseq.export.companion_files import RECORD
 
 pytest.importorskip("ctranslate2")
 
@@ -67,16 +67,16 @@ def test_a_model_without_a_score_is_not_quantised(tmp_path, capsys):
     assert "--quantization int8: a model of --task masked_lm has no" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", targets.TARGETS)
+@pytest.mark.parametrize("name", export_formats.FORMATS)
 def test_a_missing_package_is_named(name, monkeypatch):
     find = importlib.util.find_spec
-    lacking = targets.TARGETS[name].packages[-1]
+    lacking = export_formats.FORMATS[name].packages[-1]
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda x, *a: None if x == lacking else find(x, *a)
     )
-    message = targets.package_problem(name)
+    message = export_formats.package_problem(name)
     assert f"needs the package {lacking}" in message
-    assert f"lightpaff-fairseq[{targets.TARGETS[name].extra}]" in message
+    assert f"lightpaff-fairseq[{export_formats.FORMATS[name].extra}]" in message
 
 
 def test_pieces_of_another_dictionary(run, student, tmp_path):
@@ -182,21 +182,21 @@ def test_what_the_converter_says_of_a_model_it_cannot_compute(tmp_path, capsys):
 
 def perturbed(monkeypatch, when):
     """The converter changes a weight before `when(quantization)`."""
-    write = ctranslate2.write
+    write = to_ctranslate2.write
 
     def wrong(student, folder, quantization):
-        state = student.identity.state["model"]
+        state = student.info.state["model"]
         name = "decoder.layers.0.fc1.weight"
         if when(quantization):
             state = {**state, name: -10 * state[name]}
-        changed = {**student.identity.state, "model": state}
-        identity = student.identity.__class__(
-            student.identity.path, changed, student.identity.family, student.identity.task
+        changed = {**student.info.state, "model": state}
+        info = student.info.__class__(
+            student.info.path, changed, student.info.family, student.info.task
         )
-        write(student.__class__(identity, *[student.data, student.task, student.model]), folder,
+        write(student.__class__(info, *[student.data, student.task, student.model]), folder,
               quantization)  # fmt: skip
 
-    monkeypatch.setattr(ctranslate2, "write", wrong)
+    monkeypatch.setattr(to_ctranslate2, "write", wrong)
 
 
 def test_what_computes_something_else_is_not_exported(run, tmp_path, monkeypatch):
@@ -241,7 +241,7 @@ def test_an_interrupt_leaves_the_old_folder(run, tmp_path, monkeypatch, step):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(export, step, interrupt)
+    monkeypatch.setattr(exporter, step, interrupt)
     assert run("--force")[0] == 130
     assert {x.name: x.read_bytes() for x in (tmp_path / "out").iterdir()} == before
     assert [x.name for x in tmp_path.iterdir()] == ["out"]

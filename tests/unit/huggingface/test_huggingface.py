@@ -12,7 +12,7 @@ from fairseq import checkpoint_utils
 pytest.importorskip("tokenizers")
 
 from hf_folders import LANGUAGES, MAKERS, REVERSIBLE, TEXT, T, bert, roberta
-from lightpaff_fairseq.export import huggingface
+from lightpaff_fairseq.export import to_huggingface
 from lightpaff_fairseq.huggingface.to_fairseq import Conversion, convert
 from lightpaff_fairseq.huggingface.tokenizers.encoding import encoder
 
@@ -96,7 +96,7 @@ def test_logits_are_those_of_transformers(family: str, converted: Any) -> None:
 @pytest.mark.parametrize("family", REVERSIBLE)
 def test_back_to_hugging_face_is_bit_equal(family: str, converted: Any, tmp_path: Path) -> None:
     source, out = converted(family)
-    huggingface.write(out / "model.pt", None, tmp_path / "back")
+    to_huggingface.write(out / "model.pt", None, tmp_path / "back")
     before, after = load_huggingface(source), load_huggingface(tmp_path / "back")
     files = [(x / "config.json").read_text() for x in (source, tmp_path / "back")]
     assert json.loads(files[0]) == json.loads(files[1])
@@ -111,7 +111,7 @@ def test_back_to_hugging_face_is_bit_equal(family: str, converted: Any, tmp_path
 
 def test_a_folded_segment_comes_back_as_the_same_function(converted: Any, tmp_path: Path) -> None:
     source, out = converted("bert classifier")
-    huggingface.write(out / "model.pt", None, tmp_path / "back")
+    to_huggingface.write(out / "model.pt", None, tmp_path / "back")
     tokens = torch.tensor([[3, 7, 9, 11, 4]])
     found = [load_huggingface(x)(input_ids=tokens).logits for x in (source, tmp_path / "back")]
     assert torch.allclose(found[0], found[1], atol=1e-6)
@@ -161,13 +161,13 @@ def byte_letters() -> dict[int, str]:
 
 def test_the_comparison_sees_a_changed_weight(converted: Any, tmp_path: Path) -> None:
     _, out = converted("gpt2")
-    huggingface.write(out / "model.pt", None, tmp_path)
-    assert huggingface.largest_difference(out / "model.pt", None, tmp_path) <= 1e-5
+    to_huggingface.write(out / "model.pt", None, tmp_path)
+    assert to_huggingface.largest_difference(out / "model.pt", None, tmp_path) <= 1e-5
     model = load_huggingface(tmp_path)
     with torch.no_grad():
         model.transformer.h[1].mlp.c_fc.weight[3, 5] += 0.5
     model.save_pretrained(tmp_path)
-    assert huggingface.largest_difference(out / "model.pt", None, tmp_path) > 1e-3
+    assert to_huggingface.largest_difference(out / "model.pt", None, tmp_path) > 1e-3
 
 
 def test_a_model_for_pretraining_is_read_as_its_masked_lm(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_half_precision_becomes_float32_and_comes_back(tmp_path: Path) -> None:
     found = convert(Conversion(source, tmp_path / "out"))
     assert "float16" in found.notes[0]
     assert all(p.dtype == torch.float32 for p in load_fairseq(tmp_path / "out")[0].parameters())
-    huggingface.write(tmp_path / "out" / "model.pt", None, tmp_path / "back")
+    to_huggingface.write(tmp_path / "out" / "model.pt", None, tmp_path / "back")
     first, second = (load_huggingface(x).state_dict() for x in (source, tmp_path / "back"))
     assert {x.dtype for x in second.values()} == {torch.float16}
     assert all(torch.equal(first[n], second[n]) for n in first)

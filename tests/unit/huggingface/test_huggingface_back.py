@@ -12,7 +12,7 @@ from test_huggingface_bad_input import refused
 import toy
 from hf_folders import MAKERS
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.export import huggingface
+from lightpaff_fairseq.export import to_huggingface
 
 TABLES = {  # of positions, with the option that says how many
     "roberta": {"encoder.sentence_encoder.embed_positions.weight": "max_positions"},
@@ -47,7 +47,7 @@ def test_a_model_of_fewer_positions_says_so(family, tmp_path):
 
     path, data = changed(tmp_path, family, cut)
     assert main(["convert", *back(path, data, tmp_path / "back")]) == 0
-    assert huggingface.largest_difference(path, data, tmp_path / "back") <= 1e-4
+    assert to_huggingface.largest_difference(path, data, tmp_path / "back") <= 1e-4
     config = json.loads((tmp_path / "back" / "config.json").read_text())
     key = "n_positions" if family == "gpt2" else "max_position_embeddings"
     assert config[key] == (22 if family == "roberta" else 20)  # RoBERTa's count begins with <pad>

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .student import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLATION
+from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLATION
 
 _START = """folder = os.path.dirname(os.path.abspath(__file__))
 lines = [line.strip() for line in sys.stdin] or sys.exit()  # no line, no answer

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from .cache import CacheReport
-from .loss import Row
-from .step import StepReport
+from .cache_benchmark import CacheReport
+from .loss_benchmark import Row
+from .step_benchmark import StepReport
 
 
 def problem_line(report: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sacrebleu.metrics import BLEU, CHRF
 
-from .results import Row
+from .model_rows import Row
 
 METRICS = {  # name: title
     "bleu": "BLEU",

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from fairseq.data import Dictionary, data_utils
 
-from .command import read_lines, run_fairseq
-from .results import ModelFile, Row, add_ratios, describe_file
-from .table import RATIOS, SIZE, Column, decimals
+from .fairseq_command import read_lines, run_fairseq
+from .markdown_table import RATIOS, SIZE, Column, decimals
+from .model_rows import ModelFile, Row, add_ratios, describe_file
 
 LOSS = re.compile(r"Loss \(base 2\): ([\d.]+|inf|nan)")
 SPEED = re.compile(r"Evaluated ([\d,]+) tokens in [\d.]+s \(([\d.]+) tokens/s\)")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .engines import Engine, Floats, Hypothesis, Search, limited
-from .samples import Sample
-from .student import TRANSLATION, Student
+from .loaded_model import TRANSLATION, LoadedModel
+from .sample_batches import Sample
 
 TOLERANCE = 1e-4  # of log-probabilities in float32
 # Empty outputs are allowed: without them, CTranslate2 gives the end's share of the first symbol
@@ -32,7 +32,11 @@ class Parity:
 
 
 def compare(
-    student: Student, reference: Engine, exported: Engine, samples: Sequence[Sample], inputs: str
+    student: LoadedModel,
+    reference: Engine,
+    exported: Engine,
+    samples: Sequence[Sample],
+    inputs: str,
 ) -> Parity:
     """Compares two float32 engines of one model.
 
@@ -44,9 +48,9 @@ def compare(
     """
     sentences = sum(len(sample["id"]) for sample in samples)
     largest = largest_difference(reference, exported, samples)
-    check_difference(student.identity.named, largest, inputs)
+    check_difference(student.info.named, largest, inputs)
     beams = None
-    if student.identity.task == TRANSLATION:
+    if student.info.task == TRANSLATION:
         beams = sum(_same_beams(student, reference, exported, sample) for sample in samples)
     return Parity(sentences, inputs, largest, beams)
 
@@ -77,7 +81,7 @@ def _difference(ours: Floats, theirs: Floats) -> float:
     return found if found == found else float("inf")
 
 
-def _same_beams(student: Student, reference: Engine, exported: Engine, sample: Sample) -> int:
+def _same_beams(student: LoadedModel, reference: Engine, exported: Engine, sample: Sample) -> int:
     """Translations that are the same; those are left out that run into the longest length, where
     fairseq forces an end and CTranslate2 does not."""
     compared, longest = 0, limited(SEARCH, student).longest
@@ -87,7 +91,7 @@ def _same_beams(student: Student, reference: Engine, exported: Engine, sample: S
         compared += 1
         if ours.symbols != theirs.symbols and not _tie(ours, theirs):
             raise ValueError(
-                f"{student.identity.named}: beam search differs: fairseq gives "
+                f"{student.info.named}: beam search differs: fairseq gives "
                 f"{' '.join(ours.symbols)!r} ({ours.score:.5f}), the exported model "
                 f"{' '.join(theirs.symbols)!r} ({theirs.score:.5f})"
             )

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..losses.dense import LossTerms, dense_distillation_loss
 from ..losses.fused import fused_distillation_loss
-from .memory import peak_extra_bytes
-from .peers import PEERS, Problem, check_peers
-from .problem import Inputs, LossProblem, check_sizes, make_inputs
+from .loss_peers import PEERS, Problem, check_peers
+from .loss_sizes import Inputs, LossProblem, check_sizes, make_inputs
+from .peak_memory import peak_extra_bytes
 from .timing import interleaved_times, median_ratio
 
 FLOOR = "floor"

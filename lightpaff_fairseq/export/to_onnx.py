@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from .engines import Engine, Floats, Search, encoder_output, normalized
-from .samples import Sample
-from .student import Student
+from .loaded_model import LoadedModel
+from .sample_batches import Sample
 
 MODEL = "model.onnx"
 OPSET = 17  # LayerNormalization is one operator since then
@@ -20,7 +20,7 @@ INPUT, OUTPUT = "tokens", "output"
 class _Outputs(nn.Module):
     """A BERT as a function of ids alone."""
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: LoadedModel) -> None:
         super().__init__()
         self.model, self.student = student.model.float().cpu(), student
 
@@ -28,7 +28,7 @@ class _Outputs(nn.Module):
         return encoder_output(self.model, self.student, tokens)
 
 
-def write(student: Student, folder: Path, quantization: str | None) -> None:
+def write(student: LoadedModel, folder: Path, quantization: str | None) -> None:
     """Writes model.onnx: ids `(B, T)` int64 to outputs `(B, K)`; masked_lm: `(B, T, V)`.
 
     Any B and T, sentences padded on the right.
@@ -44,7 +44,7 @@ def write(student: Student, folder: Path, quantization: str | None) -> None:
     # computes the same where there is none.
     example = torch.tensor([[dictionary.bos(), word, word, eos], [dictionary.bos(), eos, pad, pad]])
     axes = {INPUT: {0: "batch", 1: "length"}, OUTPUT: {0: "batch"}}
-    if student.identity.task == "masked_lm":
+    if student.info.task == "masked_lm":
         axes[OUTPUT][1] = "length"
     with warnings.catch_warnings(action="ignore"), torch.no_grad():
         # The newer exporter (dynamo) refuses fairseq's encoder: it branches on its input.
@@ -75,7 +75,7 @@ def _quantize(path: Path) -> None:
     small.replace(path)
 
 
-def engine(student: Student, folder: Path, search: Search, device: str) -> Engine:
+def engine(student: LoadedModel, folder: Path, search: Search, device: str) -> Engine:
     """Loads an exported folder, to be asked with the samples of the student's task."""
     import onnxruntime
 
@@ -90,7 +90,7 @@ def engine(student: Student, folder: Path, search: Search, device: str) -> Engin
 class Encoder:
     """A BERT in ONNX Runtime."""
 
-    def __init__(self, session: Any, student: Student) -> None:
+    def __init__(self, session: Any, student: LoadedModel) -> None:
         self.session, self.student = session, student
 
     def run(self, sample: Sample) -> list[Floats]:

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from .engines import Engine, Floats, Hypothesis, Search, symbols_of
-from .samples import Sample
-from .student import LANGUAGE_MODELING, TRANSLATION, Student
+from .loaded_model import LANGUAGE_MODELING, TRANSLATION, LoadedModel
+from .sample_batches import Sample
 
 
-def write(student: Student, folder: Path, quantization: str | None) -> None:
+def write(student: LoadedModel, folder: Path, quantization: str | None) -> None:
     """Converts a student.
 
     Args:
@@ -33,35 +33,35 @@ def write(student: Student, folder: Path, quantization: str | None) -> None:
 
     with TemporaryDirectory(dir=folder.parent) as temporary:
         checkpoint = Path(temporary) / "model.pt"
-        torch.save({"args": _flat(student), "model": student.identity.state["model"]}, checkpoint)
+        torch.save({"args": _flat(student), "model": student.info.state["model"]}, checkpoint)
         converter = FairseqConverter(str(checkpoint), str(student.data))
         try:
             converter.convert(str(folder), quantization=quantization, force=True)
         except Exception as error:  # whatever it raises for a model that it does not know
             reason = " ".join(str(error).split())
             raise ValueError(
-                f"{student.identity.named}: CTranslate2's converter refuses it: {reason}"
+                f"{student.info.named}: CTranslate2's converter refuses it: {reason}"
             ) from error
 
 
-def _flat(student: Student) -> argparse.Namespace:
+def _flat(student: LoadedModel) -> argparse.Namespace:
     """Task and model in one Namespace, as fairseq had it before version 1."""
-    cfg = student.identity.state["cfg"]
+    cfg = student.info.state["cfg"]
     values = {**cfg["task"], **cfg["model"]}
     values["arch"] = cfg["model"]["_name"]
-    values["task"] = student.identity.task
-    if student.identity.task == TRANSLATION:
+    values["task"] = student.info.task
+    if student.info.task == TRANSLATION:
         values["source_lang"] = student.task.cfg.source_lang
         values["target_lang"] = student.task.cfg.target_lang
     return argparse.Namespace(**values)
 
 
-def engine(student: Student, folder: Path, search: Search, device: str) -> Engine:
+def engine(student: LoadedModel, folder: Path, search: Search, device: str) -> Engine:
     """Loads an exported folder, to be asked with the samples of the student's task."""
     import ctranslate2
 
     threads = {"intra_threads": torch.get_num_threads()}
-    if student.identity.task == LANGUAGE_MODELING:
+    if student.info.task == LANGUAGE_MODELING:
         generator = ctranslate2.Generator(str(folder), device=device, **threads)
         return LanguageModel(generator, student.task.source_dictionary)
     translator = ctranslate2.Translator(str(folder), device=device, **threads)

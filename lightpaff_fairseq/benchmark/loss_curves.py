@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.output_file import replacing
-from .loss import Row, benchmark_loss
-from .problem import LossProblem
+from .loss_benchmark import Row, benchmark_loss
+from .loss_sizes import LossProblem
 
 WIDTH = "width"
 AXES = ("tokens", "vocab", "topk", "chunk-tokens", WIDTH)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .step import Bench, StepProblem, check_problem
+from .step_benchmark import Bench, StepProblem, check_problem
 from .timing import interleaved_times, median_ratio
 
 PLAIN, TEACHER, BUILD, READ = "plain", "teacher", "build", "read"

@@ -19,10 +19,10 @@ from torch import nn
 
 from ..checkpoints.strip import stripped_state
 from ..teachers.loading import load_teacher
-from .families import FAMILIES
-from .pruning import MASKED, prune_flags, pruned_ratio, pruning_variants
-from .stored import store
-from .synthetic import SPLIT, write_corpus
+from .step_cache import store
+from .step_models import FAMILIES
+from .step_pruning import MASKED, prune_flags, pruned_ratio, pruning_variants
+from .synthetic_data import SPLIT, write_corpus
 from .timing import interleaved_times, median_ratio
 
 PLAIN, TEACHER, KD, CACHED, MORE = "plain", "teacher", "kd", "cached", "more"

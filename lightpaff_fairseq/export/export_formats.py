@@ -5,11 +5,11 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
-from .student import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLATION, Identity
+from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLATION, CheckpointInfo
 
 
 @dataclass(frozen=True)
-class Target:
+class ExportFormat:
     """A format.
 
     Attributes:
@@ -30,9 +30,9 @@ class Target:
         return importlib.import_module(f".{self.module}", __package__)
 
 
-_TARGETS = {
-    "ctranslate2": Target(
-        module="ctranslate2",
+FORMATS = {
+    "ctranslate2": ExportFormat(
+        module="to_ctranslate2",
         packages=("ctranslate2",),
         extra="ctranslate2",
         students=(
@@ -42,31 +42,26 @@ _TARGETS = {
         ),
         quantizations=("int8", "int16", "float16", "bfloat16"),
     ),
-    "onnx": Target(
-        module="onnx",
+    "onnx": ExportFormat(
+        module="to_onnx",
         packages=("onnx", "onnxruntime"),
         extra="onnx",
         students=(("roberta", CLASSIFICATION), ("roberta", MASKED_LM)),
         quantizations=("int8",),
     ),
-    "hf": Target(
-        module="huggingface",
+    "hf": ExportFormat(
+        module="to_huggingface",
         packages=("transformers", "safetensors"),
         extra="hf",
         students=(),
         quantizations=(),
     ),
 }
-TARGETS = {
-    name: target
-    for name, target in _TARGETS.items()
-    if importlib.util.find_spec(f"{__package__}.{target.module}")
-}
 
 
 def package_problem(name: str, flag: str = "--to") -> str | None:
     """Which package `--to name` lacks here and what installs it, in words; else None."""
-    target = TARGETS[name]
+    target = FORMATS[name]
     lacking = [p for p in target.packages if importlib.util.find_spec(p) is None]
     if not lacking:
         return None
@@ -76,25 +71,25 @@ def package_problem(name: str, flag: str = "--to") -> str | None:
     )
 
 
-def student_problem(name: str, identity: Identity) -> str | None:
+def student_problem(name: str, info: CheckpointInfo) -> str | None:
     """Why a checkpoint cannot become a `name`, with all that is possible, in words; else None."""
-    students = TARGETS[name].students
-    if not students or (identity.family, identity.task) in students:
+    students = FORMATS[name].students
+    if not students or (info.family, info.task) in students:
         return None
     possible = "; ".join(
         f"--to {other}: {', '.join(f'{model} of --task {task}' for model, task in each.students)}"
-        for other, each in TARGETS.items()
+        for other, each in FORMATS.items()
         if each.students
     )
     return (
-        f"{identity.named}: --to {name} does not take a {identity.family} of --task "
-        f"{identity.task} (possible are {possible})"
+        f"{info.named}: --to {name} does not take a {info.family} of --task "
+        f"{info.task} (possible are {possible})"
     )
 
 
 def quantization_problem(name: str, quantization: str | None) -> str | None:
     """Why weights cannot be quantized so, in words; else None."""
-    possible = TARGETS[name].quantizations
+    possible = FORMATS[name].quantizations
     if quantization is None or quantization in possible:
         return None
     return (

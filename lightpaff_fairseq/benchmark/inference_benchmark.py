@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from ..evaluation.results import Row, count_parameters
+from ..evaluation.model_rows import Row, count_parameters
 from ..export.engines import Engine, Search
-from ..export.quality import score_answers
-from ..export.samples import Sample, split_samples
-from ..export.student import LANGUAGE_MODELING, Student
+from ..export.export_quality import score_answers
+from ..export.loaded_model import LANGUAGE_MODELING, LoadedModel
+from ..export.sample_batches import Sample, split_samples
 from ..teachers.loading import first_difference
 from .inference_backends import FAIRSEQ, Variant, plan_variants, write_variants
-from .memory import peak_extra_bytes
+from .peak_memory import peak_extra_bytes
 from .timing import interleaved_times, median_ratio
 
 
@@ -55,7 +55,7 @@ class _Run:
     """A variant while it is measured."""
 
     variant: Variant
-    task_of: Student
+    task_of: LoadedModel
     engine: Engine
     latencies: list[list[float]]
     answers: list[Sequence[Any]]
@@ -100,7 +100,7 @@ def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
     for role, model in models.items():
         write_variants(model, planned[role])
         variants += planned[role]
-        params = count_parameters(model.identity.state["model"])
+        params = count_parameters(model.info.state["model"])
         rows += [{"name": v.name, "params": params, "size_mb": v.size_mb} for v in planned[role]]
     light = {role: replace(model, model=None) for role, model in models.items()}
     student = light["student"]
@@ -119,7 +119,7 @@ def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
 
 def _plan(
     problem: InferenceProblem, folder: Path
-) -> tuple[dict[str, Student], dict[str, list[Variant]]]:
+) -> tuple[dict[str, LoadedModel], dict[str, list[Variant]]]:
     """Both models, which fit each other, and what they are measured on; nothing is written yet."""
     settings = {"data": problem.data, "search": problem.search, "device": problem.device}
     found = {
@@ -131,8 +131,8 @@ def _plan(
     return models, {role: variants for role, (_, variants) in found.items()}
 
 
-def _check_pair(teacher: Student, student: Student) -> None:
-    tasks = [model.identity.task for model in (teacher, student)]
+def _check_pair(teacher: LoadedModel, student: LoadedModel) -> None:
+    tasks = [model.info.task for model in (teacher, student)]
     if tasks[0] != tasks[1]:
         raise ValueError(f"--student: expected a model of --task {tasks[0]}, found {tasks[1]}")
     for side in ("source", "target"):

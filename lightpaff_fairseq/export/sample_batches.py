@@ -9,7 +9,7 @@ from fairseq import utils
 from fairseq.data.data_utils import collate_tokens
 from torch import Tensor
 
-from .student import LANGUAGE_MODELING, TRANSLATION, Student
+from .loaded_model import LANGUAGE_MODELING, TRANSLATION, LoadedModel
 
 BATCH = 8  # sentences
 LONGEST = 12  # symbols of a random sentence
@@ -20,7 +20,9 @@ class NoSplitError(ValueError):
     """The data holds no such split."""
 
 
-def split_samples(student: Student, subset: str, count: int, batch: int = BATCH) -> list[Sample]:
+def split_samples(
+    student: LoadedModel, subset: str, count: int, batch: int = BATCH
+) -> list[Sample]:
     """Batches of a split, sentences of about equal length together, as fairseq collates them.
 
     Args:
@@ -46,18 +48,18 @@ def split_samples(student: Student, subset: str, count: int, batch: int = BATCH)
     if too_long:
         raise ValueError(
             f"--gen-subset {subset}: {len(too_long)} sentences (the first is number {too_long[0]}) "
-            f"are longer than {student.identity.named} takes: {limit} tokens"
+            f"are longer than {student.info.named} takes: {limit} tokens"
         )
     order = sorted(chosen.tolist(), key=dataset.num_tokens)
     starts = range(0, len(order), batch)
     return [dataset.collater([dataset[i] for i in order[s : s + batch]]) for s in starts]
 
 
-def random_samples(student: Student, count: int) -> list[Sample]:
+def random_samples(student: LoadedModel, count: int) -> list[Sample]:
     """Batches of random ordinary symbols, the same every time, with padding in them."""
     generator = torch.Generator().manual_seed(1)
     dictionary = student.task.source_dictionary
-    target = student.task.target_dictionary if student.identity.task == TRANSLATION else dictionary
+    target = student.task.target_dictionary if student.info.task == TRANSLATION else dictionary
     first, last = dictionary.nspecial, min(len(dictionary), len(target))
 
     def sentence(size: int) -> Tensor:
@@ -70,9 +72,9 @@ def random_samples(student: Student, count: int) -> list[Sample]:
     return [_collate(student, texts[s : s + BATCH]) for s in starts]
 
 
-def _collate(student: Student, texts: Sequence[Tensor]) -> Sample:
+def _collate(student: LoadedModel, texts: Sequence[Tensor]) -> Sample:
     """A batch in which the target is the source, as far as the task has a target."""
-    dictionary, kind = student.task.source_dictionary, student.identity.task
+    dictionary, kind = student.task.source_dictionary, student.info.task
     pad = dictionary.pad()
     target = collate_tokens(texts, pad)
     shifted = collate_tokens([torch.cat([x[-1:], x[:-1]]) for x in texts], pad)

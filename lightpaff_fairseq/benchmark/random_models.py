@@ -12,8 +12,8 @@ from fairseq.data import Dictionary, indexed_dataset
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
 from ..checkpoints.strip import stripped_state
-from ..export.student import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION
-from .synthetic import SPLIT, write_corpus
+from ..export.loaded_model import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION
+from .synthetic_data import SPLIT, write_corpus
 
 LANGUAGES = ("xx", "yy")
 CLASSES = 2

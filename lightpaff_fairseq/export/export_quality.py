@@ -10,8 +10,8 @@ from sacrebleu.metrics import BLEU
 from scipy.stats import pearsonr
 
 from .engines import Engine, Hypothesis
-from .samples import Sample
-from .student import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION, Student
+from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION, LoadedModel
+from .sample_batches import Sample
 
 MEASURED = (TRANSLATION, LANGUAGE_MODELING, CLASSIFICATION)
 
@@ -31,7 +31,7 @@ class Quality:
 
 
 def measure(
-    student: Student, engine: Engine, samples: Sequence[Sample], remove_bpe: str | None
+    student: LoadedModel, engine: Engine, samples: Sequence[Sample], remove_bpe: str | None
 ) -> Quality:
     """Runs a model over labeled samples and scores it; see `score_answers`."""
     answers = [engine.run(sample) for sample in samples]
@@ -39,7 +39,7 @@ def measure(
 
 
 def score_answers(
-    student: Student,
+    student: LoadedModel,
     answers: Sequence[Sequence[Any]],
     samples: Sequence[Sample],
     remove_bpe: str | None,
@@ -54,7 +54,7 @@ def score_answers(
     """
     if any(sample.get("target") is None for sample in samples):
         raise ValueError(f"--gen-subset: expected targets in --data {student.data}, found none")
-    task = student.identity.task
+    task = student.info.task
     if task == TRANSLATION:
         dictionary = student.task.target_dictionary
         remove_bpe = remove_bpe or subwords_of(dictionary)

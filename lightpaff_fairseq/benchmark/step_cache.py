@@ -9,7 +9,7 @@ from ..teachers.cache.builder import Shard, build, claim, finish
 from ..teachers.cache.header import Plan
 from ..teachers.cache.job import Request, make_plan
 from ..teachers.cache.source import Batching, Source
-from .synthetic import SPLIT
+from .synthetic_data import SPLIT
 
 
 @dataclass(frozen=True)

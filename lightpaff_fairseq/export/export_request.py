@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from .parity import Parity
-from .quality import Quality
+from .export_parity import Parity
+from .export_quality import Quality
 
 
 @dataclass(frozen=True)
-class Request:
+class ExportRequest:
     """What `lightpaff export` was asked for.
 
     Attributes:
@@ -37,7 +37,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Report:
+class ExportReport:
     """What was found before the folder was put in place; `before`, `after`: quantization."""
 
     parity: Parity

@@ -6,20 +6,20 @@ from typing import Any
 
 from ..checkpoints.output_folder import OutputFolder, new_folder
 from ..huggingface.tokenizers.sentencepiece_match import pieces_problem
-from .card import RECORD, write_card
+from .companion_files import RECORD, write_card
 from .engines import Engine, Search, fairseq_engine, limited
-from .parity import SEARCH, Parity, check_difference, compare
-from .quality import MEASURED, Quality, measure
-from .request import Report, Request
-from .samples import NoSplitError, Sample, random_samples, split_samples
-from .student import Student, data_folder, identify, load_student
-from .targets import TARGETS, package_problem, quantization_problem, student_problem
+from .export_formats import FORMATS, package_problem, quantization_problem, student_problem
+from .export_parity import SEARCH, Parity, check_difference, compare
+from .export_quality import MEASURED, Quality, measure
+from .export_request import ExportReport, ExportRequest
+from .loaded_model import LoadedModel, data_folder, inspect_checkpoint, load_model
+from .sample_batches import NoSplitError, Sample, random_samples, split_samples
 
 SENTENCES = 16  # for parity
 SPLIT = "valid"  # unless another is asked for
 
 
-def export(request: Request) -> Report:
+def export(request: ExportRequest) -> ExportReport:
     """Exports a student.
 
     Raises:
@@ -36,7 +36,7 @@ def export(request: Request) -> Report:
     return report
 
 
-def prepare(request: Request) -> Student:
+def prepare(request: ExportRequest) -> LoadedModel:
     """Checks everything that can be checked without work, and loads the student."""
     read = [x for x in (request.path, request.data, request.sentencepiece_model) if x is not None]
     problems: list[str | None] = [
@@ -54,17 +54,17 @@ def prepare(request: Request) -> Student:
     if not request.path.is_file():
         problems.append(f"--path {request.path}: no such file (expected a fairseq checkpoint)")
     _raise(problems)
-    identity = identify(request.path)
-    problems = [student_problem(request.to, identity)]
+    info = inspect_checkpoint(request.path)
+    problems = [student_problem(request.to, info)]
     if request.to == "hf" and request.subset:
         problems.append(
             f"--gen-subset {request.subset}: --to hf compares on random symbols; leave it out"
         )
-    if request.quantization and identity.task not in MEASURED:
-        text = f"a model of --task {identity.task} has no score that could be compared"
+    if request.quantization and info.task not in MEASURED:
+        text = f"a model of --task {info.task} has no score that could be compared"
         problems.append(f"--quantization {request.quantization}: {text}")
     _raise(problems)
-    student = load_student(identity, data_folder(identity, request.data))
+    student = load_model(info, data_folder(info, request.data))
     if model is not None:
         problem = pieces_problem(model, student.task.source_dictionary.symbols)
         _raise([problem and f"--sentencepiece-model {model}: {problem}"])
@@ -77,9 +77,9 @@ def _raise(problems: Sequence[str | None]) -> None:
         raise ValueError("; ".join(found))
 
 
-def _write_and_compare(request: Request, student: Student, folder: Path) -> Report:
+def _write_and_compare(request: ExportRequest, student: LoadedModel, folder: Path) -> ExportReport:
     """Float32 first, whose parity shows that the conversion is right; then what was asked for."""
-    module = TARGETS[request.to].load()
+    module = FORMATS[request.to].load()
     labeled: list[Sample] = []
     if request.quantization:
         subset = request.subset or SPLIT
@@ -89,26 +89,26 @@ def _write_and_compare(request: Request, student: Student, folder: Path) -> Repo
     parity = compare(student, *engines, *_parity_samples(request, student))
     del engines  # the file is replaced
     if not request.quantization:
-        return Report(parity)
+        return ExportReport(parity)
     module.write(student, folder, request.quantization)
     before, after = (
         measure(student, engine, labeled, request.remove_bpe)
         for engine in _engines(request, student, folder, Search())
     )
     _check_drop(request, before, after)
-    return Report(parity, before, after)
+    return ExportReport(parity, before, after)
 
 
 def _engines(
-    request: Request, student: Student, folder: Path, search: Search
+    request: ExportRequest, student: LoadedModel, folder: Path, search: Search
 ) -> tuple[Engine, Engine]:
     """fairseq's and the exported one."""
     search = limited(search, student)
-    exported: Engine = TARGETS[request.to].load().engine(student, folder, search, "cpu")
+    exported: Engine = FORMATS[request.to].load().engine(student, folder, search, "cpu")
     return fairseq_engine(student, search, "cpu"), exported
 
 
-def _parity_samples(request: Request, student: Student) -> tuple[list[Sample], str]:
+def _parity_samples(request: ExportRequest, student: LoadedModel) -> tuple[list[Sample], str]:
     """Sentences of the split; if none was asked for or found, random ones, which is reported."""
     subset = request.subset or SPLIT
     try:
@@ -120,7 +120,7 @@ def _parity_samples(request: Request, student: Student) -> tuple[list[Sample], s
     return samples, f"split {subset}"
 
 
-def _check_drop(request: Request, before: Quality, after: Quality) -> None:
+def _check_drop(request: ExportRequest, before: Quality, after: Quality) -> None:
     drop = before.drop_to(after)
     if not drop <= request.max_drop:
         unit = " %" if before.name == "ppl" else ""
@@ -131,12 +131,12 @@ def _check_drop(request: Request, before: Quality, after: Quality) -> None:
         )
 
 
-def _huggingface(student: Student, folder: Path) -> Report:
+def _huggingface(student: LoadedModel, folder: Path) -> ExportReport:
     """transformers' format, which brings its own comparison."""
-    module: Any = TARGETS["hf"].load()
-    path, data = student.identity.path, student.data
+    module: Any = FORMATS["hf"].load()
+    path, data = student.info.path, student.data
     module.write(path, data, folder)
     largest = float(module.largest_difference(path, data, folder))
     inputs = "samples of its own"
-    check_difference(student.identity.named, largest, inputs)
-    return Report(Parity(0, inputs, largest, None))
+    check_difference(student.info.named, largest, inputs)
+    return ExportReport(Parity(0, inputs, largest, None))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .results import Row
+from .model_rows import Row
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .request import Report, Request
-from .student import CLASSIFICATION, TRANSLATION, Student
-from .targets import TARGETS
-from .usage import Use, script
+from .export_formats import FORMATS
+from .export_request import ExportReport, ExportRequest
+from .loaded_model import CLASSIFICATION, TRANSLATION, LoadedModel
+from .use_script import Use, script
 
 README, SCRIPT = "README.md", "use.py"
 LONGEST = 256  # symbols of a translation, in the script
@@ -19,7 +19,9 @@ SYMBOLS, CLASSES = "symbols.json", "classes.json"
 RECORD = "export.json"  # in every exported folder
 
 
-def write_card(request: Request, student: Student, folder: Path, report: Report) -> None:
+def write_card(
+    request: ExportRequest, student: LoadedModel, folder: Path, report: ExportReport
+) -> None:
     """Writes dictionaries and export.json, and unless the format has its own, README.md and use.py.
 
     Args:
@@ -41,18 +43,18 @@ def write_card(request: Request, student: Student, folder: Path, report: Report)
         (folder / README).write_text(_readme(request, student, record), encoding="utf-8")
 
 
-def _has_classes(student: Student) -> bool:
-    return student.identity.task == CLASSIFICATION and not student.task.cfg.regression_target
+def _has_classes(student: LoadedModel) -> bool:
+    return student.info.task == CLASSIFICATION and not student.task.cfg.regression_target
 
 
-def _record(request: Request, student: Student, report: Report) -> dict[str, Any]:
-    identity, task = student.identity, student.task
-    names = ("torch", "fairseq-fixed", *TARGETS[request.to].packages)
+def _record(request: ExportRequest, student: LoadedModel, report: ExportReport) -> dict[str, Any]:
+    info, task = student.info, student.task
+    names = ("torch", "fairseq-fixed", *FORMATS[request.to].packages)
     record: dict[str, Any] = {
         "format": request.to,
-        "source": identity.path.name,
-        "model": identity.family,
-        "task": identity.task,
+        "source": info.path.name,
+        "model": info.family,
+        "task": info.task,
         "quantization": request.quantization,
         "max_positions": student.model.max_positions(),
         "parity": asdict(report.parity),
@@ -66,9 +68,9 @@ def _record(request: Request, student: Student, report: Report) -> dict[str, Any
             "exported": report.after.score,
             "drop": drop,
         }
-    if identity.task == TRANSLATION:
+    if info.task == TRANSLATION:
         record |= {"source_lang": task.cfg.source_lang, "target_lang": task.cfg.target_lang}
-    if identity.task == CLASSIFICATION:
+    if info.task == CLASSIFICATION:
         record |= {"init_token": task.cfg.init_token, "separator_token": task.cfg.separator_token}
     return record
 
@@ -84,12 +86,12 @@ def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _readme(request: Request, student: Student, record: dict[str, Any]) -> str:
-    packages = [name for name in TARGETS[request.to].packages if name != "onnx"]
+def _readme(request: ExportRequest, student: LoadedModel, record: dict[str, Any]) -> str:
+    packages = [name for name in FORMATS[request.to].packages if name != "onnx"]
     if request.sentencepiece_model:
         packages.append("sentencepiece")
     lines = [
-        f"# A {student.identity.family} of fairseq, exported to {request.to}",
+        f"# A {student.info.family} of fairseq, exported to {request.to}",
         "",
         *_findings(record),
         "",
@@ -102,8 +104,8 @@ def _readme(request: Request, student: Student, record: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _script(request: Request, student: Student) -> str:
-    task, pieces = student.identity.task, bool(request.sentencepiece_model)
+def _script(request: ExportRequest, student: LoadedModel) -> str:
+    task, pieces = student.info.task, bool(request.sentencepiece_model)
     bos = student.task.source_dictionary.bos()
     start = student.task.cfg.init_token if task == CLASSIFICATION else bos
     longest = 0

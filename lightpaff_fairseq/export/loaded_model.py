@@ -15,7 +15,7 @@ CLASSIFICATION, MASKED_LM = "sentence_prediction", "masked_lm"
 
 
 @dataclass(frozen=True)
-class Identity:
+class CheckpointInfo:
     """What a checkpoint holds.
 
     Attributes:
@@ -37,17 +37,17 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Student:
+class LoadedModel:
     """A checkpoint with its model in eval mode on the CPU, and its task with dictionaries."""
 
-    identity: Identity
+    info: CheckpointInfo
     data: Path
     task: Any
     model: Any
 
     def dictionaries(self) -> dict[str, Dictionary]:
         """File name -> dictionary, as fairseq names them in DATA."""
-        kind, task = self.identity.task, self.task
+        kind, task = self.info.task, self.task
         if kind == TRANSLATION:
             source, target = task.cfg.source_lang, task.cfg.target_lang
             found = {source: task.source_dictionary, target: task.target_dictionary}
@@ -57,7 +57,7 @@ class Student:
         return {"dict.txt": task.source_dictionary}
 
 
-def identify(path: Path, flag: str = "--path") -> Identity:
+def inspect_checkpoint(path: Path, flag: str = "--path") -> CheckpointInfo:
     """Reads a checkpoint that `flag` named.
 
     Raises:
@@ -67,17 +67,17 @@ def identify(path: Path, flag: str = "--path") -> Identity:
     name = state["cfg"]["model"]["_name"]
     family = str(models.ARCH_MODEL_NAME_REGISTRY.get(name, name))
     task = state["cfg"]["task"]
-    return Identity(path, state, family, str(task.get("_name") or task.get("task")), flag)
+    return CheckpointInfo(path, state, family, str(task.get("_name") or task.get("task")), flag)
 
 
-def data_folder(identity: Identity, data: Path | None) -> Path:
+def data_folder(info: CheckpointInfo, data: Path | None) -> Path:
     """The folder of the dictionaries: `data`, or where the checkpoint says it was trained.
 
     Raises:
         ValueError: no such folder.
     """
     if data is None:
-        recorded = str(identity.state["cfg"]["task"].get("data")).split(":")[0]
+        recorded = str(info.state["cfg"]["task"].get("data")).split(":")[0]
         data, said = Path(recorded), "(where the checkpoint was trained)"
     else:
         said = ""
@@ -88,7 +88,7 @@ def data_folder(identity: Identity, data: Path | None) -> Path:
     return data
 
 
-def load_student(identity: Identity, data: Path) -> Student:
+def load_model(info: CheckpointInfo, data: Path) -> LoadedModel:
     """Builds the task and the model.
 
     Args:
@@ -97,16 +97,16 @@ def load_student(identity: Identity, data: Path) -> Student:
         ValueError: the dictionaries are not there or of another size, or fairseq cannot build it.
     """
     overrides = {"data": str(data), "eval_bleu": False, "load_checkpoint_heads": True}
-    files = [str(identity.path)]
+    files = [str(info.path)]
     try:
         (model,), _, task = checkpoint_utils.load_model_ensemble_and_task(files, overrides)
     except (FileNotFoundError, AssertionError) as error:
         raise ValueError(
-            f"--data {data}: expected the dictionaries of {identity.named}, found none: {error}"
+            f"--data {data}: expected the dictionaries of {info.named}, found none: {error}"
         ) from error
     except Exception as error:  # whatever a task or model of any kind raises
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"{identity.named} with --data {data}: fairseq cannot load it: {reason}"
+            f"{info.named} with --data {data}: fairseq cannot load it: {reason}"
         ) from error
-    return Student(identity, data, task, model.eval())
+    return LoadedModel(info, data, task, model.eval())
