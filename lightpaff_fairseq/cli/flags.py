@@ -1,19 +1,19 @@
-"""`lightpaff flags`: all flags and architectures of the plug-in."""
+"""`lightpaff flags`: print all flags and architectures of the plug-in."""
 
 import argparse
 import logging
 
-from ..documentation.flags import flags_page
+from ..flags_reference import flags_page
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
-    parser.description = "Prints docs/flags.md: what fairseq-train --help does not show."
+    parser.description = "Print docs/flags.md: what fairseq-train --help does not show."
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the page."""
+    """Print the page."""
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
     print(flags_page(), end="")
     return 0

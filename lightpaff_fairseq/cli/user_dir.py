@@ -1,4 +1,4 @@
-"""`lightpaff user-dir`: where the plug-in lies."""
+"""`lightpaff user-dir`: print the plug-in's folder."""
 
 import argparse
 from pathlib import Path
@@ -7,13 +7,12 @@ from pathlib import Path
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Prints the folder of the plug-in: "
-        'fairseq-train DATA --user-dir "$(lightpaff user-dir)" ...'
+        'Print the folder of the plug-in: fairseq-train DATA --user-dir "$(lightpaff user-dir)" ...'
     )
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the absolute folder of the package."""
+    """Print the absolute folder of the package."""
     print(Path(__file__).resolve().parent.parent)
     return 0

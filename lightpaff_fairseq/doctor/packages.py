@@ -1,10 +1,13 @@
-"""Versions of what the plug-in needs or can use, and what is wrong with them."""
+"""Check the versions of the packages that the plug-in needs or can use."""
 
 import importlib
 import sys
 from importlib import metadata
 
-MINIMUM = {  # as in setup.py
+from ..problems import Problems
+
+PYTHON = (3, 11)
+MINIMUM = {  # as in pyproject.toml
     "torch": (2, 6),
     "fairseq-fixed": (0, 12, 3),
     "numpy": (1, 24),
@@ -31,55 +34,63 @@ COMPILED = (
     "fairseq.data.token_block_utils_fast",
     "fairseq.libbleu",
 )
-PYTHON = (3, 11)
 
 
 def version(name: str) -> str | None:
-    """Of an installed distribution; None where there is none."""
+    """Return the version of an installed distribution; None where there is none."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
 
 
-def numbers(text: str) -> tuple[int, ...]:
-    """The leading numbers of a version: `2.13.0+cpu` is (2, 13, 0)."""
-    found = []
+def version_numbers(text: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version: `2.13.0+cpu` is (2, 13, 0)."""
+    numbers = []
     for part in text.split("+")[0].split("."):
         if not part.isdigit():
             break
-        found.append(int(part))
-    return tuple(found)
+        numbers.append(int(part))
+    return tuple(numbers)
 
 
-def package_problems() -> list[str]:
-    """What is missing, too old, doubled, or not compiled, and what to do, a sentence each."""
-    problems = []
-    if sys.version_info < PYTHON:
-        problems.append(f"Python {sys.version.split()[0]}: expected {_dotted(PYTHON)} or newer")
-    for name in NEEDED:
-        found = version(name)
-        least = MINIMUM.get(name, ())
-        if found is None:
-            problems.append(f"{name} is not installed: run bash scripts/setup.sh")
-        elif numbers(found) < least:
-            problems.append(f"{name} {found}: expected {_dotted(least)} or newer")
-    if version("fairseq") and version("fairseq-fixed"):
-        problems.append(
-            "fairseq and fairseq-fixed overwrite each other: pip uninstall fairseq, then "
-            "pip install --force-reinstall --no-deps fairseq-fixed"
-        )
-    for module in COMPILED:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            problems.append(
-                f"{module}: fairseq's compiled part cannot be loaded: {error}. If it was built for "
-                "another numpy: pip cache remove fairseq_fixed, then pip install "
-                "--force-reinstall --no-deps fairseq-fixed"
-            )
+def package_problems() -> Problems:
+    """Find what is missing, too old, doubled, or not compiled, and say what to do."""
+    problems = Problems()
+    problems.unless(
+        sys.version_info >= PYTHON,
+        f"Python {sys.version.split()[0]}: expected {_dotted(PYTHON)} or newer",
+    )
+    problems.extend(map(_version_problem, NEEDED))
+    problems.unless(
+        not (version("fairseq") and version("fairseq-fixed")),
+        "fairseq and fairseq-fixed overwrite each other: pip uninstall fairseq, then "
+        "pip install --force-reinstall --no-deps fairseq-fixed",
+    )
+    problems.extend(map(_import_problem, COMPILED))
     return problems
 
 
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))
+def _version_problem(name: str) -> str | None:
+    installed, least = version(name), MINIMUM.get(name, ())
+    if installed is None:
+        return f"{name} is not installed: run bash scripts/setup.sh"
+    if version_numbers(installed) < least:
+        return f"{name} {installed}: expected {_dotted(least)} or newer"
+    return None
+
+
+def _import_problem(module: str) -> str | None:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        return (
+            f"{module}: fairseq's compiled part cannot be loaded: {error}. If it was built for "
+            "another numpy: pip cache remove fairseq_fixed, then pip install "
+            "--force-reinstall --no-deps fairseq-fixed"
+        )
+    return None
+
+
+def _dotted(numbers: tuple[int, ...]) -> str:
+    return ".".join(map(str, numbers))

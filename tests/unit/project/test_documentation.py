@@ -13,8 +13,12 @@ from omegaconf import II, MISSING
 
 import toy
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.documentation.architectures import parameter_formula
-from lightpaff_fairseq.documentation.flags import _kd_flags, _row, _shown
+from lightpaff_fairseq.flags_reference import (
+    flag_fields,
+    flag_row,
+    kd_flags_table,
+    parameter_formula,
+)
 from lightpaff_fairseq.tasks.pruning import PruningConfig
 
 ROOT = Path(__file__).parents[3]
@@ -25,6 +29,7 @@ def page():
     return (ROOT / "docs" / "flags.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_flags_page_is_in_sync(page, capsys):
     assert main(["flags"]) == 0
     assert capsys.readouterr().out == page, "run: lightpaff flags > docs/flags.md"
@@ -92,7 +97,7 @@ class Sample(FairseqDataclass):
 
 
 def test_kinds_of_flags():
-    assert [_row(f)[:3] for f in _shown(Sample)] == [
+    assert [flag_row(f)[:3] for f in flag_fields(Sample)] == [
         ["`data`", "text", "required"],
         ["`--kd-part`", "integer", "none"],
         ["`--some-switch`", "switch", "off"],
@@ -100,13 +105,13 @@ def test_kinds_of_flags():
         ["`--numbers`", "list of numbers, separated by commas", "`0.5,2.0`"],
         ["`--names`", "list of texts, separated by commas", "none"],
     ]
-    assert _row(_shown(Sample)[1])[3] == r"5% of &lt;mask> a \| b"
+    assert flag_row(flag_fields(Sample)[1])[3] == r"5% of &lt;mask> a \| b"
 
 
 def test_a_flag_of_some_criterions_names_them():
     other = dataclass(type("Other", (FairseqDataclass,), {}))
-    assert _kd_flags({"kd_a": Sample}).endswith("a \\| b |\n")
-    assert _kd_flags({"kd_a": Sample, "kd_b": other}).endswith("a \\| b (kd_a) |\n")
+    assert kd_flags_table({"kd_a": Sample}).endswith("a \\| b |\n")
+    assert kd_flags_table({"kd_a": Sample, "kd_b": other}).endswith("a \\| b (kd_a) |\n")
 
 
 def test_sizes_are_counted_on_the_models():
@@ -117,22 +122,35 @@ def test_sizes_are_counted_on_the_models():
     assert stock == 24 * (4 * (1024**2 + 1024) + 2 * 1024 * 4096 + 5120 + 4096) + 1026 * 1024 + 2048
 
 
-def references():
-    """(file, name) of every `file::name` in docs/paper_map.md."""
-    text = (ROOT / "docs" / "paper_map.md").read_text(encoding="utf-8")
-    return re.findall(r"`([\w/]+\.py)::([\w.]+)`", text)
+def resolve(path, qualified_name):
+    """Walk down from a module to a function, class or method; AssertionError where it ends."""
+    node = ast.parse(path.read_text(encoding="utf-8"))
+    for part in qualified_name.split("."):
+        children = {
+            child.name: child
+            for child in node.body
+            if isinstance(child, ast.FunctionDef | ast.ClassDef)
+        }
+        assert part in children, f"{path}::{qualified_name}"
+        node = children[part]
 
 
 def test_paper_map_names_what_exists():
-    found = references()
-    assert len(found) >= 40
-    for name, thing in sorted(set(found)):
-        path = ROOT / name if name.startswith("tests/") else ROOT / "lightpaff_fairseq" / name
-        defined = {
-            node.name
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            if isinstance(node, ast.FunctionDef | ast.ClassDef)
-        }
-        for part in thing.split("."):
-            assert part in defined, f"{name}::{thing}"
-    assert sum(name.startswith("tests/") for name, _ in found) >= 20
+    text = (ROOT / "docs" / "paper_map.md").read_text(encoding="utf-8")
+    references = re.findall(r"`([^`\s]+\.py)(?:::([^`]*))?`", text)
+    assert len(references) >= 40
+    for name, qualified_name in references:
+        is_test = name.startswith("tests/")
+        path = ROOT / name if is_test else ROOT / "lightpaff_fairseq" / name
+        assert path.is_file(), name
+        if qualified_name:
+            resolve(path, qualified_name)
+    assert sum(name.startswith("tests/") for name, _ in references) >= 20
+    assert sum(bool(qualified_name) for _, qualified_name in references) >= 40
+
+
+@pytest.mark.parametrize("name", ["soft_loss", "DistillationMixin.distill", "forward"])
+def test_names_that_do_not_exist_are_noticed(name):
+    """`forward` does, but as a method: `fused.py::forward` would point nowhere."""
+    with pytest.raises(AssertionError, match=name):
+        resolve(ROOT / "lightpaff_fairseq" / "losses" / "fused.py", name)

@@ -1,0 +1,64 @@
+"""The package registers with fairseq in either order of imports, and waits for nobody else."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "fairseq", "numpy", "omegaconf")
+REGISTERED = """
+from fairseq.criterions import CRITERION_REGISTRY as criterions
+from fairseq.models import ARCH_MODEL_REGISTRY as archs, MODEL_REGISTRY as models
+from fairseq.tasks import TASK_REGISTRY as tasks
+from fairseq.data import data_utils
+own = lambda r: sorted(k for k, v in r.items() if v.__module__.startswith("lightpaff_fairseq."))
+print(own(criterions), own(tasks), own(models), len([a for a in archs if "mass" in a]))
+print(hasattr(data_utils.batch_by_size, "__wrapped__"))
+"""
+
+
+def run(code, *argv):
+    words = [sys.executable, "-c", code, *argv]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("argv", [["user-dir"], ["--help"], ["--version"]])
+def test_commands_that_need_neither_torch_nor_fairseq_import_neither(argv):
+    code = f"""
+import sys
+from lightpaff_fairseq.cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+print("imported:", [name for name in {HEAVY!r} if name in sys.modules])
+"""
+    assert run(code, *argv).endswith("imported: []\n")
+
+
+@pytest.fixture(scope="module")
+def plugin_first():
+    return run(f"import lightpaff_fairseq, fairseq\n{REGISTERED}")
+
+
+@pytest.mark.slow
+def test_importing_the_plugin_first_registers_everything(plugin_first):
+    registered, is_repaired = plugin_first.splitlines()
+    for name in ("kd_mlm", "kd_clm", "kd_mssm", "kd_lu", "kd_lm", "kd_ss", "masked_seq2seq"):
+        assert f"'{name}'" in registered
+    assert "'mass'" in registered and "'prunable_translation'" in registered
+    assert is_repaired == "True"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import fairseq, lightpaff_fairseq",
+        "import lightpaff_fairseq.losses.dense, fairseq",
+        "import lightpaff_fairseq.criterions",
+        "from fairseq import tasks; import lightpaff_fairseq",
+    ],
+)
+def test_other_orders_register_the_same(imports, plugin_first):
+    assert run(f"{imports}\n{REGISTERED}") == plugin_first
