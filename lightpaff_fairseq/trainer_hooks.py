@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 
 from . import provenance  # as a module: it may be half imported at this point
+from .checkpoints.legacy import rename_criterion
 from .checkpoints.state_dict import MASKED, first_mismatch, is_masked
 from .compat.batches import DUMMY_BATCH
 from .compat.patching import Change, patch
@@ -76,11 +78,25 @@ def mark_dummy_batches(
     return ({**prepared, DUMMY_BATCH: True} if is_dummy else prepared), is_dummy
 
 
+@patch(checkpoint_utils, "load_checkpoint_to_cpu")
+def resume_renamed_criterions(
+    original: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any
+) -> dict[str, Any]:
+    """Let runs of version 0.1 be resumed, whose criterions had other class names.
+
+    fairseq refuses to resume where the class name in the checkpoint is not the criterion's.
+    """
+    state = original(*args, **kwargs)
+    rename_criterion(state)
+    return state
+
+
 HOOKS: tuple[Change, ...] = (
     check_launch,
     check_before_training,
     begin_epoch_of_criterion,
     mark_dummy_batches,
+    resume_renamed_criterions,
 )
 
 

@@ -1,9 +1,11 @@
-"""Checkpoints in the form of fairseq 0.10 and older: the released BART, RoBERTa and WMT models."""
+"""Checkpoints of older versions: of fairseq 0.10 (released BART, RoBERTa, WMT), of plug-in 0.1."""
 
 import logging
 from typing import Any
 
-from .building import apply_arch_defaults, build, dummy_task, heads_in
+import fairseq.criterions as criterions
+
+from .building import apply_arch_defaults, build, dummy_task, heads_in, value_of
 
 OLD = "an old checkpoint"
 logger = logging.getLogger(__name__)
@@ -34,3 +36,15 @@ def upgrade_checkpoint(state: dict[str, Any]) -> None:
         return
     model.upgrade_state_dict(tensors)
     state["model"] = tensors
+
+
+def rename_criterion(state: dict[str, Any]) -> None:
+    """Give a checkpoint of plug-in 0.1 the name that the class of its criterion has today.
+
+    The class of `kd_ss` was `KdSs` then, and so on. Every other checkpoint is left alone.
+    """
+    name = str(value_of(value_of(state.get("cfg"), "criterion"), "_name"))
+    former = "".join(part.capitalize() for part in name.split("_"))
+    for entry in state.get("optimizer_history") or ():
+        if name.startswith("kd_") and entry.get("criterion_name") == former:
+            entry["criterion_name"] = criterions.CRITERION_REGISTRY[name].__name__

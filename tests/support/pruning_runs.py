@@ -22,22 +22,30 @@ def prunable(task):
 
 
 class Run:
-    """Data and a teacher; trainings of a student that starts as the teacher."""
+    """Data and a teacher; trainings of a student that starts as the teacher.
+
+    A folder that holds both already is used as it is.
+    """
 
     def __init__(self, name, folder):
         self.case, self.folder = BY_NAME[name], folder
-        self.data = self.case.data(folder / "data")
+        self.data, self.teacher = folder / "data", folder / "teacher.pt"
         sides = [x for s in self.case.sides for k, v in SIZES.items() for x in (f"--{s}-{k}", v)]
         if "transformer_lm" in self.case.arch:
             sides += ["--decoder-input-dim", 16, "--decoder-output-dim", 16]
         self.model = (*self.case.arch, *sides, "--dropout", 0, "--attention-dropout", 0)
+        if not self.teacher.exists():
+            self.case.data(self.data)
+            self._save_teacher()
+
+    def _save_teacher(self):
         cfg = toy.parse(self.data, *self.case.task, *self.model, "--criterion", self.case.stock)
         torch.manual_seed(5)
         model = tasks.setup_task(cfg.task).build_model(cfg.model)
         with torch.no_grad():
             for p in model.parameters():
                 p.add_(torch.randn_like(p) * 0.1)
-        self.teacher = toy.save_model(folder / "teacher.pt", cfg, model)
+        toy.save_model(self.teacher, cfg, model)
 
     def argv(self, *flags, task=None):
         kd = ("--criterion", self.case.name, "--kd-teacher", self.teacher)
