@@ -19,37 +19,28 @@ import typing
 from typing import Any
 
 REQUIRED = dataclasses.MISSING
+Request = typing.TypeVar("Request")
 
 
-def flag(
-    help: str,
-    default: Any = REQUIRED,
-    *,
-    name: str | None = None,
-    metavar: str | None = None,
-    choices: typing.Iterable[Any] | None = None,
-    nargs: str | None = None,
-) -> Any:
+def flag(help: str, default: Any = REQUIRED, *, name: str | None = None, **options: Any) -> Any:
     """Declare one field of a request dataclass as a flag.
 
     Args:
         help: what `--help` prints; `%(default)s` stands for the default.
         default: the value without the flag; without a default the flag is required.
         name: the flag, where it is not the field's name; without dashes it is positional.
-        metavar, choices, nargs: as for `argparse`.
+        options: metavar, choices, nargs, action of `argparse`.
     """
-    options = {"metavar": metavar, "choices": choices, "nargs": nargs}
-    given = {key: value for key, value in options.items() if value is not None}
-    return dataclasses.field(default=default, metadata={"help": help, "name": name, **given})
+    return dataclasses.field(default=default, metadata={"help": help, "name": name, **options})
 
 
-def add_flags(parser: argparse.ArgumentParser, request: type) -> None:
-    """Add a flag for every field of a dataclass that `flag` declares.
+def add_flags(parser: argparse._ActionsContainer, request: type) -> None:
+    """Add a flag for every field of a dataclass that `flag` declares, to a parser or a group of it.
 
     A `bool` field becomes a switch; other values are converted by the field's type.
     """
     hints = typing.get_type_hints(request)
-    for field in dataclasses.fields(request):
+    for field in _flags_of(request):
         options = dict(field.metadata)
         name = options.pop("name", None) or f"--{field.name.replace('_', '-')}"
         is_positional = not name.startswith("-")
@@ -66,9 +57,13 @@ def add_flags(parser: argparse.ArgumentParser, request: type) -> None:
         parser.add_argument(name, **options)
 
 
-def parse_flags(args: argparse.Namespace, request: type) -> Any:
-    """Build the request from parsed arguments."""
-    return request(**{f.name: getattr(args, f.name) for f in dataclasses.fields(request)})
+def parse_flags(args: argparse.Namespace, request: type[Request]) -> Request:
+    """Build the request from parsed arguments; fields that are no flags keep their defaults."""
+    return request(**{field.name: getattr(args, field.name) for field in _flags_of(request)})
+
+
+def _flags_of(request: type) -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(request) if "help" in field.metadata]
 
 
 def _value_type(hint: Any) -> Any:
