@@ -1,6 +1,7 @@
 """Collect everything that is wrong with an input, and raise it as one error."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class Problems:
@@ -44,3 +45,14 @@ class Problems:
         """
         if self.messages:
             raise ValueError(prefix + "; ".join(self.messages))
+
+
+@contextmanager
+def prefix_errors(flag: str) -> Iterator[None]:
+    """Put `flag`, with its value, in front of a ValueError that names no flag yet."""
+    try:
+        yield
+    except ValueError as error:
+        if str(error).startswith("--"):
+            raise
+        raise ValueError(f"{flag}: {error}") from error

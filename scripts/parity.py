@@ -1,4 +1,4 @@
-"""Prints how far fairseq's logits are from transformers', for a random model of every family.
+"""Print how far fairseq's logits are from transformers', for a random model of every family.
 
     python scripts/parity.py            # a Markdown table; about a minute
 
@@ -15,31 +15,32 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "unit"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
 from hf_folders import LANGUAGES, MAKERS, T
-from lightpaff_fairseq.export import to_huggingface
-from lightpaff_fairseq.huggingface.to_fairseq import Conversion, convert
+from lightpaff_fairseq.huggingface.conversion import Conversion
+from lightpaff_fairseq.huggingface.from_fairseq import write
+from lightpaff_fairseq.huggingface.to_fairseq import convert
 
 
-def state(folder: Path) -> dict[str, torch.Tensor]:
-    """The state dict of a Hugging Face folder."""
+def load_state(folder: Path) -> dict[str, torch.Tensor]:
+    """Return the state dict of a Hugging Face folder."""
     name = json.loads((folder / "config.json").read_text())["architectures"][0]
     return dict(getattr(T, name).from_pretrained(folder).state_dict())
 
 
-def back(source: Path, out: Path, folder: Path) -> str:
-    """What the way back changes."""
+def way_back(source: Path, out: Path, folder: Path) -> str:
+    """Convert back; return how many tensors differ."""
     try:
-        to_huggingface.write(out / "model.pt", None, folder)
+        write(out / "model.pt", None, folder)
     except ValueError:
         return "refused"
-    before, after = state(source), state(folder)
+    before, after = load_state(source), load_state(folder)
     return f"{sum(not torch.equal(before[n], after[n]) for n in before)} of {len(before)} tensors"
 
 
 def main() -> None:
-    """Converts every family and prints a row of it."""
+    """Convert every family and print its row."""
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     print("| model | class | largest difference of a logit | differs after the way back |")
@@ -48,11 +49,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as root:
             source, out = make(Path(root) / "hf"), Path(root) / "out"
             segment = 0 if name.startswith("bert") else None
-            languages = LANGUAGES.get(name, ("source", "target"))
-            found = convert(Conversion(source, out, segment, languages))
-            kind = json.loads((source / "config.json").read_text())["architectures"][0]
-            rest = back(source, out, Path(root) / "back")
-            print(f"| {name} | `{kind}` | {found.difference:.1e} | {rest} |", flush=True)
+            request = Conversion(("hf", source), ("fairseq", out), segment, LANGUAGES.get(name))
+            difference = convert(request).difference
+            architecture = json.loads((source / "config.json").read_text())["architectures"][0]
+            back = way_back(source, out, Path(root) / "back")
+            print(f"| {name} | `{architecture}` | {difference:.1e} | {back} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.output_folder import OutputFolder, new_folder
-from ..huggingface.tokenizers.sentencepiece_match import pieces_problem
+from ..huggingface.tokenizers import pieces_problem
 from .companion_files import RECORD, write_card
 from .engines import Engine, Search, fairseq_engine, limited
 from .export_formats import FORMATS, package_problem, quantization_problem, student_problem

@@ -1,25 +1,115 @@
-"""A fairseq checkpoint of given weights and flags, as fairseq-train would have written it."""
+"""Read a fairseq checkpoint with its dictionaries; write one as fairseq-train would have."""
 
+import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 from fairseq import options, tasks
+from fairseq.data import Dictionary
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from ..checkpoints.building import build, heads_in, writable
+from ..checkpoints.building import apply_arch_defaults, build, heads_in, value_of, writable
+from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.strip import stripped_state
 from ..checkpoints.writing import verify_loads, write_checkpoint
+from ..problems import Problems, prefix_errors
+from .conversion import ORIGIN, RECORD
+from .tables import name_problems, shape_problems
 
 CRITERIONS = {"masked_lm": "masked_lm", "sentence_prediction": "sentence_prediction"}
+RECORDED = ("order", "model_type", "architecture", "dtype")  # what a conversion back reads
+EMBEDDINGS = ("encoder.sentence_encoder", "encoder", "decoder")
+
+
+@dataclass(frozen=True)
+class FairseqModel:
+    """A fairseq checkpoint, with the dictionaries it belongs to.
+
+    Attributes:
+        origin: `huggingface/` of the folder that its vocabulary came from, or None.
+        record: what `to_fairseq` recorded there; empty without `origin`.
+    """
+
+    cfg: Any
+    tensors: dict[str, Tensor]
+    task: Any
+    origin: Path | None
+    record: dict[str, Any]
+
+    @property
+    def order(self) -> list[int]:
+        """Return the Hugging Face id of each token of the target dictionary."""
+        return list(self.record.get("order", range(len(self.target))))
+
+    @property
+    def target(self) -> Dictionary:
+        """Return the dictionary of what the model predicts."""
+        return self.task.target_dictionary or self.task.source_dictionary
+
+
+def read(path: Path, data: Path | None) -> FairseqModel:
+    """Read a checkpoint with its dictionaries.
+
+    Args:
+        data: the folder of the dictionaries; None: the checkpoint's, or where it was trained.
+    Raises:
+        ValueError: the file is unusable, its weights are not those of the model that it describes,
+            there are no dictionaries, or `origin` is corrupt.
+    """
+    state = read_checkpoint(path, "--from fairseq")
+    cfg = state["cfg"]
+    beside = path.parent if any(path.parent.glob("dict*.txt")) else None
+    folder = data or beside or Path(str(value_of(cfg.task, "data")).split(":")[0])
+    try:
+        task = setup_task(cfg, folder)
+    except Exception as error:  # whatever a task of any kind raises
+        raise ValueError(
+            f"--data {folder}: expected the dictionaries of {path}, got none: {error}"
+        ) from error
+    origins = (path.parent / ORIGIN, folder / ORIGIN)
+    origin = next((place for place in origins if (place / RECORD).is_file()), None)
+    record = {} if origin is None else _read_record(origin / RECORD)
+    model = FairseqModel(cfg, dict(state["model"]), task, origin, record)
+    _check_sizes(model, path, folder)
+    apply_arch_defaults(cfg.model)
+    with prefix_errors(f"--from fairseq {path}"):
+        return replace(model, tensors=complete(cfg, task, model.tensors))
+
+
+def _check_sizes(model: FairseqModel, path: Path, folder: Path) -> None:
+    """Compare the sizes of the dictionaries with those of the record and the embeddings."""
+    source, target = len(model.task.source_dictionary), len(model.target)
+    sizes = [(len(model.order), target, model.origin)]
+    for module in EMBEDDINGS:
+        table = model.tensors.get(f"{module}.embed_tokens.weight")
+        if table is not None:
+            sizes.append((len(table), target if module == "decoder" else source, path))
+    for expected, size, reference in sizes:
+        if expected != size:
+            raise ValueError(
+                f"--data {folder}: expected {expected} symbols, as {reference} says, got {size}"
+            )
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"--from fairseq: {path} is corrupt: {error}") from error
+    missing = [key for key in RECORDED if not isinstance(record, dict) or key not in record]
+    if missing:
+        raise ValueError(f"--from fairseq: {path} is corrupt: it has no {', '.join(missing)}")
+    return dict(record)
 
 
 def parse(data: str, task: str, flags: Sequence[str]) -> Any:
-    """The configuration of `fairseq-train DATA --task TASK FLAGS`.
+    """Return the configuration of `fairseq-train DATA --task TASK FLAGS`.
 
     Raises:
         ValueError: a value that fairseq's parser refuses.
@@ -38,8 +128,8 @@ def parse(data: str, task: str, flags: Sequence[str]) -> Any:
         return convert_namespace_to_omegaconf(args)
 
 
-def set_up(cfg: Any, folder: Path) -> Any:
-    """The task of a configuration, with the dictionaries in `folder`."""
+def setup_task(cfg: Any, folder: Path) -> Any:
+    """Build the task of a configuration, with the dictionaries in `folder`."""
     section = OmegaConf.create(cfg.task) if isinstance(cfg.task, dict) else cfg.task
     before = section.data
     with writable(section):
@@ -52,44 +142,32 @@ def set_up(cfg: Any, folder: Path) -> Any:
 
 
 def complete(cfg: Any, task: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Adds what a fairseq model has besides, and compares names and shapes with the model.
+    """Add what a fairseq model has besides, and compare names and shapes with the model.
 
     Raises:
-        ValueError: tensors that lack, that are left over or of another shape: all at once.
+        ValueError: tensors are missing, left over or of another shape: all are named.
     """
-    model = build(cfg.model, task, heads_in(tensors), "fairseq")
-    own = model.state_dict()
-    found = dict(tensors)
-    for name, value in own.items():
-        if name.endswith(".version"):
-            found.setdefault(name, value)
-    problems = {
-        "missing": sorted(own.keys() - found.keys()),
-        "left over": sorted(found.keys() - own.keys()),
-        "of another shape": [
-            f"{n} {tuple(found[n].shape)} instead of {tuple(own[n].shape)}"
-            for n in sorted(own.keys() & found.keys())
-            if own[n].shape != found[n].shape
-        ],
-    }
-    lines = [f"{what}: {', '.join(names)}" for what, names in problems.items() if names]
-    if lines:
-        raise ValueError(f"the weights do not fit fairseq's model; {'; '.join(lines)}")
-    return found
+    expected = build(cfg.model, task, heads_in(tensors), "fairseq").state_dict()
+    versions = {name: x for name, x in expected.items() if name.endswith(".version")}
+    tensors = {**versions, **tensors}
+    names = (expected.keys() - tensors.keys(), tensors.keys() - expected.keys())
+    problems = Problems(name_problems(*names, shape_problems(expected, tensors)))
+    problems.raise_if_any("the weights do not fit fairseq's model; ")
+    return tensors
 
 
 def write(cfg: Any, task: Any, tensors: dict[str, Tensor], path: Path) -> None:
-    """Writes the checkpoint and reads it back into the model that it describes."""
+    """Write the checkpoint and read it back into the model that it describes."""
     if heads_in(tensors):
         with writable(cfg.model):
             cfg.model.load_checkpoint_heads = True
     state = stripped_state(
         {"cfg": cfg, "model": tensors, "optimizer_history": [{"optimizer_name": "adam"}]}
     )
-    write_checkpoint(state, path, lambda found: verify_loads(state, task, found))
+    write_checkpoint(state, path, lambda written: verify_loads(state, task, written))
 
 
 def load(path: Path) -> tuple[Any, dict[str, Tensor]]:
-    """(configuration, weights) of a checkpoint that `write` wrote."""
+    """Return configuration and weights of a checkpoint that `write` wrote."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     return OmegaConf.create(state["cfg"]), state["model"]

@@ -1,4 +1,4 @@
-"""A fairseq checkpoint becomes a Hugging Face folder."""
+"""Convert a fairseq checkpoint to a Hugging Face folder."""
 
 import json
 import re
@@ -12,181 +12,200 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.building import value_of
+from ..checkpoints.output_folder import OutputFolder, new_folder
 from ..checkpoints.strip import to_primitive
-from . import fairseq_checkpoint as checkpoint
-from . import labels
-from .derive_config import derive
-from .fairseq_source import Ours, read
+from ..problems import Problems, prefix_errors
+from . import fairseq_checkpoint, hf_parity
+from .conversion import MARKS, RECORD, Conversion, Converted
+from .fairseq_checkpoint import FairseqModel
+from .families.bart import FSMT
+from .families.bert import HEAD
 from .families.family import Family
-from .families.registry import IMPORTED
-from .families.seq2seq import FSMT
-from .packages import transformers_package
-from .tables import expand, to_huggingface
-from .to_fairseq import RECORD
-from .tokenizers.words import write_tokenizer
+from .families.registry import FAMILIES
+from .hf_config import Derived, derive
+from .hf_folder import transformers_package
+from .tables import name_problems, shape_problems, to_hf_state
+from .tokenizers import write_hf_tokenizer
+from .vocabulary import with_classes
 
-HEAD = "classification_heads.sentence_classification_head"
+HEADS, LM_HEAD = "classification_heads.", "encoder.lm_head."
 ZERO = r".*\.token_type_embeddings\.weight|final_logits_bias"
-NEVER_THERE = r".*\.version|.*\._float_tensor"
-LM_HEAD = "encoder.lm_head."
-# What decides whether a model still has the form that it came in; the shape is one of each side.
+NO_WEIGHT = r".*\.version|.*\._float_tensor"
+COMPUTED = r".*embed_positions.*|.*decoder\.bias"  # transformers makes these itself
+# What decides whether a model still has the form that it came in, in each module and once.
 SHAPE = "layers embed_dim ffn_embed_dim attention_heads normalize_before learned_pos".split()
 KIND = (
     "activation_fn layernorm_embedding no_scale_embedding share_all_embeddings "
     "untie_weights_roberta"
 ).split()
 TIES = ("share_all_embeddings", "share_decoder_input_output_embed")  # the first sets the second
-POSITIONS = {  # learned ones, and how many there are
+POSITIONS = {  # tables of learned positions, and the option with their number
     "encoder.sentence_encoder.embed_positions.weight": "max_positions",
     "encoder.embed_positions.weight": "max_source_positions",
     "decoder.embed_positions.weight": "max_target_positions",
 }
 
 
-def write(path: Path, data: Path | None, folder: Path) -> list[str]:
-    """Writes weights, configuration and tokenizer of a checkpoint to a folder.
+def convert(request: Conversion) -> Converted:
+    """Convert one checkpoint; the output folder appears when the model in it was compared.
 
+    Raises:
+        ValueError: bad input, see `write`; nothing was written then.
+    """
+    read = [request.path, *([] if request.data is None else [request.data])]
+    OutputFolder(request.out, "--to hf", MARKS, read).check(request.force)
+    with new_folder(request.out) as folder, prefix_errors(request.named):
+        notes = write(request.path, request.data, folder)
+        difference = hf_parity.largest_difference(request.path, request.data, folder)
+        hf_parity.check_difference(difference, "a log-probability")
+    return Converted(request.out, difference, notes)
+
+
+def write(path: Path, data: Path | None, folder: Path) -> list[str]:
+    """Write a checkpoint as model and tokenizer that `transformers` loads.
+
+    Args:
+        data: the folder of the dictionaries; None: the checkpoint's, or where it was trained.
+        folder: where to; created if need be.
     Returns:
         what the user should know.
     Raises:
-        ValueError: no class of transformers holds the model (all reasons at once), or see `read`.
+        ValueError: no transformers class holds the model (all reasons), or see
+            `fairseq_checkpoint.read`.
     """
-    ours = read(path, data)
-    family, config = _choose(path, ours)
-    tensors, notes = _one_head(ours.tensors)
-    classes = any(name.startswith(HEAD) for name in tensors)
-    prefix = re.sub("For.*|LMHead.*", "", family.classes[0])
-    name = f"{prefix}ForSequenceClassification" if classes else family.classes[0]
-    package = transformers_package()
-    kind = getattr(package, name)
-    config = labels.named(config, ours.task, ours.tensors)
-    values = {k: v for k, v in config.items() if k not in ("architectures", "transformers_version")}
-    model = kind(kind.config_class(**values)).eval()
-    full = {**model.config.to_dict(), "tie_word_embeddings": model.config.tie_word_embeddings}
-    theirs = _their_tensors(family, full, tensors, (ours, name, notes))
-    _load(model, theirs)
-    folder.mkdir(exist_ok=True)
-    model.to(_dtype(ours, theirs)).save_pretrained(folder)
-    _write_tokenizers(ours, family, folder)
-    record = {"format": 1, "order": ours.order}
+    source = fairseq_checkpoint.read(path, data)
+    with prefix_errors(f"--from fairseq {path}"):
+        family, config = _choose(source)
+        tensors, notes = _one_head(source.tensors)
+        model = _build(source, family, config, any(name.startswith(HEAD) for name in tensors))
+        state = _hf_state(source, family, model, tensors)
+        _load(model, state)
+        folder.mkdir(exist_ok=True)
+        model.to(_dtype(source, state)).save_pretrained(folder)
+    _write_tokenizers(source, family, folder)
+    record = {"format": 1, "order": source.order}
     (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
     return notes
 
 
-def _choose(path: Path, ours: Ours) -> tuple[Family, dict[str, Any]]:
-    """The family and configuration: those that the model came with, where it still has its form."""
-    section = ours.cfg.model
-    values = to_primitive(section, "model")
-    name = str(values.get("_name") or values.get("arch"))
+def _choose(source: FairseqModel) -> Derived:
+    """Return family and configuration: those the model came with, where it still has its form."""
+    section = to_primitive(source.cfg.model, "model")
+    name = str(section.get("_name") or section.get("arch"))
     model = models.ARCH_MODEL_NAME_REGISTRY.get(name, name)
-    came = _as_it_came(ours, model, values)
-    if came is not None:
-        return came
-    try:
-        family, config = derive(model, values, ours.tensors, torch.tensor(ours.order))
-    except ValueError as error:
-        raise ValueError(f"--from fairseq {path}: {error}") from error
+    original = _original(source, model, section)
+    if original is not None:
+        return original
+    family, config = derive(model, section, source.tensors, source.order)
     if "roberta" in family.model_type:
-        rows = len(ours.tensors["encoder.sentence_encoder.embed_positions.weight"])
+        rows = len(source.tensors["encoder.sentence_encoder.embed_positions.weight"])
         config["max_position_embeddings"] = rows - 2 + config["pad_token_id"] + 1
         config["model_type"] = "roberta"
     if family is FSMT:
-        languages = [value_of(ours.cfg.task, f"{x}_lang") or x for x in ("source", "target")]
-        config["langs"] = languages
+        config["langs"] = [
+            value_of(source.cfg.task, f"{x}_lang") or x for x in ("source", "target")
+        ]
     return family, config
 
 
-def _as_it_came(
-    ours: Ours, model: str, values: Mapping[str, Any]
-) -> tuple[Family, dict[str, Any]] | None:
-    """The recorded family and configuration, if they build this very model."""
-    if ours.origin is None:
+def _original(source: FairseqModel, model: str, section: Mapping[str, Any]) -> Derived | None:
+    """Return the recorded family and configuration, if they build this very model."""
+    if source.origin is None:
         return None
-    family = IMPORTED[ours.record["model_type"]]
-    kind = getattr(transformers_package(), str(ours.record["architecture"])).config_class
-    config: dict[str, Any] = kind.from_pretrained(ours.origin, local_files_only=True).to_dict()
+    family = FAMILIES[source.record["model_type"]]
+    config_class = getattr(transformers_package(), str(source.record["architecture"])).config_class
+    config: dict[str, Any] = config_class.from_pretrained(
+        source.origin, local_files_only=True
+    ).to_dict()
     task = "masked_lm" if model == "roberta" else family.task
-    built = to_primitive(checkpoint.parse("x", task, family.flags(config)).model, "model")
-    compared = [f"{side}_{key}" for side in ("encoder", "decoder") for key in SHAPE]
-    if any((values.get(k) or None) != (built.get(k) or None) for k in [*compared, *KIND]):
+    cfg = fairseq_checkpoint.parse("x", task, family.flags(config))
+    built = to_primitive(cfg.model, "model")
+    compared = [f"{module}_{key}" for module in ("encoder", "decoder") for key in SHAPE]
+    if any((section.get(k) or None) != (built.get(k) or None) for k in [*compared, *KIND]):
         return None
-    if any(map(values.get, TIES)) != any(map(built.get, TIES)):
+    if any(map(section.get, TIES)) != any(map(built.get, TIES)):
         return None
-    tables = {key: ours.tensors[name] for name, key in POSITIONS.items() if name in ours.tensors}
-    if any(len(table) != int(built[key]) + 2 for key, table in tables.items()):
-        return None
+    for name, key in POSITIONS.items():
+        if name in source.tensors and len(source.tensors[name]) != int(built[key]) + 2:
+            return None
     if family.model_type == "marian":
         raise ValueError(
-            "--from fairseq: a Marian model does not go back: its bias, start symbol and positions "
-            "were folded into weights"
+            "a Marian model does not go back: its bias, start token and positions were folded into "
+            "weights"
         )
     return family, config
 
 
 def _one_head(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """A classifier's tensors under the stock head's name, without its masked-LM head."""
-    start = "classification_heads."
-    if not any(name.startswith(start) for name in tensors):
+    """Return a classifier's tensors under the stock head's name, without its masked-LM head."""
+    if not any(name.startswith(HEADS) for name in tensors):
         return dict(tensors), []
-    found = {
-        f"{HEAD}.{name.split('.', 2)[2]}" if name.startswith(start) else name: tensor
+    kept = {
+        f"{HEAD}.{name.split('.', 2)[2]}" if name.startswith(HEADS) else name: tensor
         for name, tensor in tensors.items()
         if not name.startswith(LM_HEAD)
     }
-    return found, ["a classifier has no masked-LM head in Hugging Face's class: it is left out"]
+    return kept, ["a classifier has no masked-LM head in Hugging Face's class: it is left out"]
 
 
-def _their_tensors(
-    family: Family, config: dict[str, Any], tensors: dict[str, Tensor], rest: tuple[Ours, str, Any]
+def _build(source: FairseqModel, family: Family, config: dict[str, Any], classifier: bool) -> Any:
+    """Build the transformers model, with random weights."""
+    name = family.classes[0]
+    if classifier:
+        name = re.sub("For.*|LMHead.*", "", name) + "ForSequenceClassification"
+    model_class = getattr(transformers_package(), name)
+    config = with_classes(config, source.task, source.tensors)
+    for key in ("architectures", "transformers_version"):
+        config.pop(key, None)
+    return model_class(model_class.config_class(**config)).eval()
+
+
+def _hf_state(
+    source: FairseqModel, family: Family, model: Any, tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    ours, name, _ = rest
-    order = torch.tensor(ours.order)
-    rows = expand(family.rows(config, order, name), family.layers(config))
-    if family is FSMT:
-        sizes = {"encoder": len(ours.task.source_dictionary), "decoder": len(ours.target)}
-        if len(set(sizes.values())) > 1:
-            raise ValueError(f"dictionaries of different sizes {sizes} are not supported yet")
-    wanted = {mine for row in rows for mine in row.ours}
-    extra = [n for n in tensors if n not in wanted and not re.fullmatch(NEVER_THERE, n)]
-    missing = [n for n in wanted if n not in tensors]
-    if extra or missing:
-        raise ValueError(
-            f"--from fairseq: {name} has no place for {', '.join(sorted(extra)) or 'nothing'} and "
-            f"wants {', '.join(sorted(missing)) or 'nothing'} besides"
-        )
-    return to_huggingface(rows, tensors)
+    """Return the Hugging Face state dict; refuse tensors that the class lacks or needs besides."""
+    name, tied = type(model).__name__, model.config.tie_word_embeddings
+    config = {**model.config.to_dict(), "tie_word_embeddings": tied}
+    sizes = {"encoder": len(source.task.source_dictionary), "decoder": len(source.target)}
+    if family is FSMT and len(set(sizes.values())) > 1:
+        raise ValueError(f"dictionaries of different sizes {sizes} are not supported yet")
+    rows = family.table(config, torch.tensor(source.order), name)
+    expected = {part for row in rows for part in row.fairseq}
+    left_over = [n for n in tensors if n not in expected and not re.fullmatch(NO_WEIGHT, n)]
+    problems = Problems(name_problems(expected - tensors.keys(), left_over))
+    problems.raise_if_any(f"the weights do not fit {name}; ")
+    return to_hf_state(rows, tensors)
 
 
-def _load(model: Any, theirs: dict[str, Tensor]) -> None:
-    state = model.state_dict()
-    for name, tensor in state.items():
+def _load(model: Any, state: dict[str, Tensor]) -> None:
+    """Load a state dict; tensors that fairseq has no counterpart for are zeros."""
+    expected = model.state_dict()
+    for name, tensor in expected.items():
         if re.fullmatch(ZERO, name):
-            theirs[name] = torch.zeros_like(tensor)
-    shapes = [n for n, x in theirs.items() if n in state and x.shape != state[n].shape]
-    if shapes:
-        text = (f"{n} {tuple(theirs[n].shape)} instead of {tuple(state[n].shape)}" for n in shapes)
-        raise ValueError(f"--from fairseq: weights of another shape: {', '.join(text)}")
-    missing, extra = model.load_state_dict(theirs, strict=False)
-    tied = [n for n in missing if "embed_positions" not in n and not n.endswith("decoder.bias")]
-    if tied or extra:
-        raise ValueError(f"--from fairseq: transformers' class lacks {extra} and wants {tied}")
+            state[name] = torch.zeros_like(tensor)
+    shapes = Problems(name_problems(shapes=shape_problems(expected, state)))
+    shapes.raise_if_any(f"the weights do not fit {type(model).__name__}; ")
+    missing, left_over = model.load_state_dict(state, strict=False)
+    missing = [name for name in missing if not re.fullmatch(COMPUTED, name)]
+    problems = Problems(name_problems(missing, left_over))
+    problems.raise_if_any(f"the weights do not fit {type(model).__name__}; ")
     model.tie_weights()
 
 
-def _dtype(ours: Ours, theirs: Mapping[str, Tensor]) -> torch.dtype:
-    """What the model came in, if that still holds every value exactly; else what it is in."""
-    came: torch.dtype = getattr(torch, ours.record.get("dtype", "float32"))
-    exact = all(torch.equal(x.to(came).to(x.dtype), x) for x in theirs.values())
-    return came if exact else next(iter(theirs.values())).dtype
+def _dtype(source: FairseqModel, state: Mapping[str, Tensor]) -> torch.dtype:
+    """Return the dtype the model came in, if it still holds every value exactly; else its own."""
+    original: torch.dtype = getattr(torch, source.record.get("dtype", "float32"))
+    exact = all(torch.equal(x.to(original).to(x.dtype), x) for x in state.values())
+    return original if exact else next(iter(state.values())).dtype
 
 
-def _write_tokenizers(ours: Ours, family: Family, folder: Path) -> None:
-    if ours.origin is not None:
-        for path in sorted(ours.origin.iterdir()):
+def _write_tokenizers(source: FairseqModel, family: Family, folder: Path) -> None:
+    if source.origin is not None:
+        for path in sorted(source.origin.iterdir()):
             if path.name not in (RECORD, "config.json", "generation_config.json"):
                 shutil.copyfile(path, folder / path.name)
         return
-    source, target = ours.task.source_dictionary, ours.target
-    write_tokenizer(source, family.model_type, folder)
-    if source.symbols != target.symbols:
-        write_tokenizer(target, family.model_type, folder / "target")
+    dictionary = source.task.source_dictionary
+    write_hf_tokenizer(dictionary, family.model_type, folder)
+    if dictionary.symbols != source.target.symbols:
+        write_hf_tokenizer(source.target, family.model_type, folder / "target")

@@ -1,48 +1,67 @@
-"""Reading and writing Hugging Face folders, safely and without a network."""
+"""Read a Hugging Face folder: configuration, weights, tokenizer; offline, and running no code."""
 
+import importlib
 import json
+import os
 import re
 import shutil
+import sys
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
 
+from ..problems import Problems
 from .families.family import Family
-from .packages import transformers_package
-from .pickles import load_tensors
+from .tables import name_problems
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.json")
 NAMES = (("model", "safetensors"), ("pytorch_model", "bin"))  # of files with weights, or shards
 FOREIGN = ("*.md", ".*", "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.pt", "*.pth")
 LARGEST_SIDE_FILE = 64 * 2**20  # bytes: tokenizers are smaller, weights are larger
+REFUSED_GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed")  # torch's words for it
 
 
-@dataclass(frozen=True)
-class Source:
-    """A Hugging Face folder, read.
+def transformers_package() -> Any:
+    """Return the package `transformers`, kept off the network.
 
-    Attributes:
-        config: as `config.json` says, defaults filled in.
-        architecture: the class of transformers that holds the model.
-        model: in float32, as fairseq computes; `dtype`: what the file had.
+    Raises:
+        ValueError: it is not installed.
     """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    _hide_broken("torchaudio")
+    try:
+        module = importlib.import_module("transformers")
+    except ImportError as error:
+        raise ValueError(
+            "Hugging Face models need the package transformers: pip install 'lightpaff-fairseq[hf]'"
+        ) from error
+    module.logging.set_verbosity_error()
+    module.logging.disable_progress_bar()
+    return module
 
-    config: dict[str, Any]
-    architecture: str
-    model: Any
-    dtype: str
 
-    @property
-    def state(self) -> dict[str, Tensor]:
-        """The model's state dict; tied names are one tensor."""
-        return dict(self.model.state_dict())
+def _hide_broken(name: str) -> None:
+    """Make a package that is installed but cannot be loaded look absent.
+
+    transformers imports torchaudio wherever it is installed. fairseq-fixed declares it, so it is
+    there even where its library does not fit (a CPU build of PyTorch, say).
+    """
+    if name in sys.modules:
+        return
+    try:
+        importlib.import_module(name)
+    except (ImportError, OSError):
+        sys.modules[name] = None  # type: ignore[assignment]  # how Python marks a blocked import
+        utils = sys.modules.get("transformers.utils.import_utils")  # it may have looked already
+        is_available: Any = getattr(utils, f"is_{name}_available", None)
+        if hasattr(is_available, "cache_clear"):
+            is_available.cache_clear()
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """`config.json` of a folder.
+    """Read `config.json`, as it is.
 
     Raises:
         ValueError: no such folder, no such file, or not a configuration.
@@ -51,60 +70,53 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ValueError(f"--from hf {folder}: no such folder")
     path = folder / "config.json"
     if not path.is_file():
-        raise ValueError(
-            f"--from hf {folder}: expected a Hugging Face folder, found no config.json"
-        )
+        raise ValueError(f"--from hf {folder}: expected a Hugging Face folder, got no config.json")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"--from hf {path}: damaged: {error}") from error
+        raise ValueError(f"--from hf {path}: corrupt: {error}") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
-        raise ValueError(
-            f"--from hf {path}: expected a configuration with a model_type, found none"
-        )
+        raise ValueError(f"--from hf {path}: expected a configuration with a model_type, got none")
     return config
 
 
 def full_config(folder: Path, architecture: str) -> dict[str, Any]:
-    """The configuration of a folder with the defaults of a class filled in.
+    """Return the configuration of a folder with the defaults of a transformers class.
 
     Raises:
         ValueError: it holds what the class refuses, or the weights are quantized.
     """
-    kind = getattr(transformers_package(), architecture).config_class
+    config_class = getattr(transformers_package(), architecture).config_class
     try:
-        values: dict[str, Any] = kind.from_pretrained(folder, local_files_only=True).to_dict()
+        config: dict[str, Any] = config_class.from_pretrained(
+            folder, local_files_only=True
+        ).to_dict()
     except Exception as error:  # whatever transformers raises
         raise ValueError(
-            f"--from hf {folder / 'config.json'}: transformers refuses it: {short(error)}"
+            f"--from hf {folder / 'config.json'}: transformers refuses it: {_one_line(error)}"
         ) from error
-    if values.get("quantization_config"):
+    if config.get("quantization_config"):
         raise ValueError(
-            f"--from hf {folder}: quantization_config: expected none, found quantized weights; "
+            f"--from hf {folder}: quantization_config: expected none, got quantized weights; "
             "convert the model that they were made of"
         )
-    return values
-
-
-def short(error: Exception) -> str:
-    """What an error says, on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return config
 
 
 def check_weights(folder: Path) -> None:
-    """Refuses a folder without weights, with damaged ones or with a pickle that would run code.
+    """Refuse a folder without weights, with corrupt ones or with a pickle that would run code.
 
     Raises:
-        ValueError: names the file and, for a pickle, what it wants to call.
+        ValueError: names the file and, for a pickle, what it would call.
     """
     from safetensors import SafetensorError, safe_open
 
     # Only what transformers reads, in its order: a training_args.bin beside it is nobody's business
-    found = [sorted(folder.glob(f"{name}*.{end}")) for name, end in NAMES]
-    paths = next((each for each in found if each), [])
+    candidates = [sorted(folder.glob(f"{name}*.{ending}")) for name, ending in NAMES]
+    paths = next((files for files in candidates if files), [])
     if not paths:
         raise ValueError(
-            f"--from hf {folder}: expected model.safetensors or pytorch_model.bin, found neither"
+            f"--from hf {folder}: expected model.safetensors or pytorch_model.bin, got neither"
         )
     for path in paths:
         if path.suffix == ".bin":
@@ -114,24 +126,56 @@ def check_weights(folder: Path) -> None:
             with safe_open(path, framework="pt"):
                 pass
         except (SafetensorError, OSError) as error:
-            raise ValueError(f"--from hf {path}: damaged: {error}") from error
+            raise ValueError(f"--from hf {path}: corrupt: {error}") from error
 
 
-def load_source(folder: Path, family: Family, architecture: str, needed: Set[str]) -> Source:
-    """Loads the model.
+def load_tensors(path: Path, flag: str, device: str = "cpu") -> Any:
+    """Load a PyTorch file that others made: tensors and plain values, never code.
 
     Args:
-        needed: the names that the family's table wants.
+        path: an existing file; `flag`: the flag that named it, for error messages.
+        device: where tensors go; `meta`: they are not read.
+    Raises:
+        ValueError: it would run code, which is named and not run, or it is corrupt.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # whatever a file of any kind raises
+        names = _unsafe_globals(path) or REFUSED_GLOBAL.findall(str(error))
+        if names:
+            raise ValueError(
+                f"{flag} {path}: refused: to load it would run code of its own ({', '.join(names)})"
+            ) from error
+        raise ValueError(
+            f"{flag} {path}: refused: expected a file of tensors alone, got another pickle or a "
+            f"corrupt file ({type(error).__name__})"
+        ) from error
+
+
+def _unsafe_globals(path: Path) -> list[str]:
+    """Return all that loading a file would call."""
+    try:
+        return torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # it knows zip files only
+        return []
+
+
+def load_model(
+    folder: Path, family: Family, architecture: str, needed: Set[str]
+) -> tuple[Any, str]:
+    """Return the model of a folder in float32, as fairseq computes, and the dtype in its file.
+
+    Args:
+        needed: names in the family's table.
     Raises:
         ValueError: weights are missing, left over, of another shape or not zero where they have to
             be: all are named.
     """
     model_class = getattr(transformers_package(), architecture)
     try:
-        config = model_class.config_class.from_pretrained(folder, local_files_only=True)
         model, info = model_class.from_pretrained(
             folder,
-            config=config,
+            config=model_class.config_class.from_pretrained(folder, local_files_only=True),
             local_files_only=True,
             output_loading_info=True,
             dtype="auto",
@@ -139,17 +183,26 @@ def load_source(folder: Path, family: Family, architecture: str, needed: Set[str
         )
     except Exception as error:  # whatever transformers raises
         raise ValueError(
-            f"--from hf {folder}: transformers cannot load it: {short(error)}"
+            f"--from hf {folder}: transformers cannot load it: {_one_line(error)}"
         ) from error
-    _check_loaded(folder, family, info, needed)
-    model = model.eval()
-    _check_zero(folder, family, dict(model.state_dict()))
+    missing = needed & set(info["missing_keys"])
+    left_over = [n for n in info["unexpected_keys"] if not matches(n, family.unused)]
+    shapes = [str(entry) for entry in info["mismatched_keys"]]
+    problems = Problems(name_problems(missing, left_over, shapes))
+    problems.raise_if_any(f"--from hf {folder}: the weights do not fit config.json; ")
+    state = model.state_dict()
+    nonzero = [name for name in family.zero if name in state and bool(state[name].any())]
+    if nonzero:
+        raise ValueError(
+            f"--from hf {folder}: expected zeros, as fairseq has no place for them, in "
+            f"{', '.join(nonzero)}"
+        )
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    return Source(config.to_dict(), architecture, model.float(), dtype)
+    return model.eval().float(), dtype
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a folder.
+    """Return the tokenizer of a folder.
 
     Raises:
         ValueError: there is none, or transformers cannot load it.
@@ -157,42 +210,22 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         return transformers_package().AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever a tokenizer of any kind raises
-        raise ValueError(f"--from hf {folder}: no usable tokenizer: {short(error)}") from error
-
-
-def _check_loaded(folder: Path, family: Family, info: dict[str, Any], needed: Set[str]) -> None:
-    missing = [n for n in info["missing_keys"] if n in needed]
-    extra = [n for n in info["unexpected_keys"] if not matches(n, family.unused)]
-    shapes = [str(entry) for entry in info["mismatched_keys"]]
-    found = {"missing": missing, "left over": extra, "of another shape": shapes}
-    lines = [f"{what}: {', '.join(sorted(names))}" for what, names in found.items() if names]
-    if lines:
-        raise ValueError(
-            f"--from hf {folder}: the weights do not fit config.json; {'; '.join(lines)}"
-        )
-
-
-def _check_zero(folder: Path, family: Family, state: dict[str, Tensor]) -> None:
-    wrong = [n for n in family.zero if n in state and bool(state[n].any())]
-    if wrong:
-        raise ValueError(
-            f"--from hf {folder}: expected zeros, as fairseq has no place for them, in "
-            f"{', '.join(wrong)}"
-        )
+        raise ValueError(f"--from hf {folder}: no usable tokenizer: {_one_line(error)}") from error
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether a name is one of several regular expressions."""
+    """Tell whether a name matches one of several regular expressions."""
     return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
-def copy_side_files(source: Path, folder: Path) -> list[str]:
-    """Copies what is neither weights nor a description of them; returns the names."""
+def copy_side_files(source: Path, folder: Path) -> None:
+    """Copy all files but weights and what describes them: configuration and tokenizer."""
     folder.mkdir(exist_ok=True)
-    names = []
     for path in sorted(source.iterdir()):
-        weights = any(path.match(pattern) for pattern in (*WEIGHTS, *FOREIGN))
-        if path.is_file() and not weights and path.stat().st_size <= LARGEST_SIDE_FILE:
+        skipped = any(path.match(pattern) for pattern in (*WEIGHTS, *FOREIGN))
+        if path.is_file() and not skipped and path.stat().st_size <= LARGEST_SIDE_FILE:
             shutil.copyfile(path, folder / path.name)
-            names.append(path.name)
-    return names
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

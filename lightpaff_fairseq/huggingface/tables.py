@@ -1,11 +1,11 @@
-"""Rows of a table fairseq name <-> Hugging Face name, and what a row does to its tensor.
+"""Map fairseq's tensors to Hugging Face's by tables of names, and back.
 
-Every operation is undone exactly by its inverse, so a model that goes there and back is the same
-bit for bit. A row whose names hold `{}` stands for one tensor a layer.
+Every operation has an exact inverse: a model that goes there and back is the same bit by bit. A row
+whose names hold `{}` stands for one tensor per layer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -13,111 +13,102 @@ from torch import Tensor
 
 
 class Operation(Protocol):
-    """How one Hugging Face tensor and one or more fairseq tensors become each other."""
+    """Turn one Hugging Face tensor into one or more fairseq tensors, and back."""
 
-    def ours(self, theirs: Tensor) -> Sequence[Tensor]:
-        """The fairseq tensors of a Hugging Face tensor."""
+    def to_fairseq(self, hf: Tensor) -> Sequence[Tensor]:
+        """Return the fairseq tensors of a Hugging Face tensor."""
 
-    def theirs(self, ours: Sequence[Tensor]) -> Tensor:
-        """The Hugging Face tensor of fairseq tensors."""
+    def to_hf(self, fairseq: Sequence[Tensor]) -> Tensor:
+        """Return the Hugging Face tensor of fairseq tensors."""
 
 
 @dataclass(frozen=True)
 class Same:
-    """The same tensor on both sides."""
+    """Keep the tensor."""
 
-    def ours(self, theirs: Tensor) -> Sequence[Tensor]:
-        """`theirs` itself."""
-        return (theirs,)
+    def to_fairseq(self, hf: Tensor) -> Sequence[Tensor]:
+        return (hf,)
 
-    def theirs(self, ours: Sequence[Tensor]) -> Tensor:
-        """`ours` itself."""
-        return ours[0]
+    def to_hf(self, fairseq: Sequence[Tensor]) -> Tensor:
+        return fairseq[0]
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The vocabulary's rows in another order, times a power of two (see `bert.eps_scale`).
+    """Reorder the rows of a `(V, ...)` tensor, and multiply it by a power of two.
 
     Attributes:
         order: `(V,)` the Hugging Face row of each fairseq row.
+        scale: see `bert.eps_scale`.
     """
 
     order: Tensor
     scale: float = 1.0
 
-    def ours(self, theirs: Tensor) -> Sequence[Tensor]:
-        """`(V, ...)` in fairseq's order."""
-        return (theirs[self.order] * self.scale if self.scale != 1 else theirs[self.order],)
+    def to_fairseq(self, hf: Tensor) -> Sequence[Tensor]:
+        return (_scaled(hf[self.order], self.scale),)
 
-    def theirs(self, ours: Sequence[Tensor]) -> Tensor:
-        """`(V, ...)` in Hugging Face's order."""
-        found = torch.empty_like(ours[0])
-        found[self.order] = ours[0] / self.scale if self.scale != 1 else ours[0]
-        return found
+    def to_hf(self, fairseq: Sequence[Tensor]) -> Tensor:
+        rows = torch.empty_like(fairseq[0])
+        rows[self.order] = _scaled(fairseq[0], 1 / self.scale)
+        return rows
 
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """A table of learned positions; position p is row p + 2 in fairseq (padding index 1).
+    """Move a table of learned positions: position p is row p + 2 in fairseq (padding index 1).
+
+    Rows in front of position 0 are kept where both have two of them, else dropped and made zeros.
 
     Attributes:
-        first: the Hugging Face row of position 0.
-        scale: what the table is multiplied by, see `Rows`.
+        first: the Hugging Face row of position 0; the table is `(positions + first, C)`.
+        scale: see `Rows`.
     """
 
     first: int
     scale: float = 1.0
 
-    def ours(self, theirs: Tensor) -> Sequence[Tensor]:
-        """`(positions + 2, C)`; the rows in front of position 0 are theirs where they have two."""
-        table = theirs * self.scale if self.scale != 1 else theirs
-        if self.first == 2:
-            return (table,)
-        front = table.new_zeros(2, table.shape[1])
-        return (torch.cat([front, table[self.first :]]),)
+    def to_fairseq(self, hf: Tensor) -> Sequence[Tensor]:
+        return (self._moved(_scaled(hf, self.scale), self.first, 2),)
 
-    def theirs(self, ours: Sequence[Tensor]) -> Tensor:
-        """`(positions + first, C)`."""
-        table = ours[0] / self.scale if self.scale != 1 else ours[0]
-        if self.first == 2:
+    def to_hf(self, fairseq: Sequence[Tensor]) -> Tensor:
+        return self._moved(_scaled(fairseq[0], 1 / self.scale), 2, self.first)
+
+    @staticmethod
+    def _moved(table: Tensor, first: int, new_first: int) -> Tensor:
+        if first == new_first:
             return table
-        front = table.new_zeros(self.first, table.shape[1])
-        return torch.cat([front, table[2:]])
+        return torch.cat([table.new_zeros(new_first, table.shape[1]), table[first:]])
 
 
 @dataclass(frozen=True)
 class Transposed:
-    """The matrix of GPT-2's `Conv1D` is that of a linear layer transposed; parts are side by side.
+    """Transpose the matrix of GPT-2's `Conv1D`: `parts` of `(out, in)` <-> `(in, parts * out)`.
 
     Attributes:
-        parts: how many fairseq tensors share the Hugging Face tensor (3: query, key, value).
+        parts: number of fairseq tensors in the Hugging Face tensor (3: query, key, value).
     """
 
     parts: int = 1
 
-    def ours(self, theirs: Tensor) -> Sequence[Tensor]:
-        """`parts` matrices `(out, in)`, or vectors."""
-        return [part.t().contiguous() for part in theirs.chunk(self.parts, dim=-1)]
+    def to_fairseq(self, hf: Tensor) -> Sequence[Tensor]:
+        return [part.t().contiguous() for part in hf.chunk(self.parts, dim=-1)]
 
-    def theirs(self, ours: Sequence[Tensor]) -> Tensor:
-        """One matrix `(in, parts * out)`, or a vector."""
-        return torch.cat([part.t() for part in ours], dim=-1).contiguous()
+    def to_hf(self, fairseq: Sequence[Tensor]) -> Tensor:
+        return torch.cat([part.t() for part in fairseq], dim=-1).contiguous()
 
 
 @dataclass(frozen=True)
 class Stacked:
-    """`parts` tensors on top of one another: fairseq 0.8's `in_proj` of an attention."""
+    """Split fairseq 0.8's `in_proj` of an attention: `parts` of `(out, ...)`."""
 
     parts: int
 
-    def ours(self, theirs: Tensor) -> Sequence[Tensor]:
-        """`parts` tensors `(out, ...)`."""
-        return [part.clone() for part in theirs.chunk(self.parts, dim=0)]
+    def to_fairseq(self, hf: Tensor) -> Sequence[Tensor]:
+        return [part.clone() for part in hf.chunk(self.parts, dim=0)]
 
-    def theirs(self, ours: Sequence[Tensor]) -> Tensor:
-        """One tensor `(parts * out, ...)`."""
-        return torch.cat(list(ours))
+    def to_hf(self, fairseq: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(fairseq))
 
 
 SAME = Same()
@@ -125,68 +116,84 @@ SAME = Same()
 
 @dataclass(frozen=True)
 class Row:
-    """Tensors that are one another's counterpart.
+    """One line of a table.
 
     Attributes:
-        ours: fairseq's name, or names where several share one Hugging Face tensor.
-        theirs: the name in Hugging Face's state dict.
-        side: `encoder` or `decoder` where `{}` in the names stands for a layer of it.
+        fairseq: fairseq's name, or names where several share one Hugging Face tensor.
+        hf: the name in Hugging Face's state dict.
+        module: `encoder` or `decoder` where `{}` in the names stands for a layer of it.
     """
 
-    ours: tuple[str, ...]
-    theirs: str
-    operation: Operation = field(default=SAME)
-    side: str | None = None
+    fairseq: tuple[str, ...]
+    hf: str
+    operation: Operation = SAME
+    module: str | None = None
 
 
-def row(ours: str, theirs: str, operation: Operation = SAME) -> Row:
-    """A row of one tensor on each side."""
-    return Row((ours,), theirs, operation)
+def row(fairseq: str, hf: str, operation: Operation = SAME) -> Row:
+    """Return the row of one tensor."""
+    return Row((fairseq,), hf, operation)
 
 
-def linear(ours: str, theirs: str, side: str | None = None) -> list[Row]:
-    """The two rows of a linear layer or a LayerNorm."""
+def linear(fairseq: str, hf: str, module: str | None = None) -> list[Row]:
+    """Return the two rows of a linear layer or a LayerNorm."""
     kinds = ("weight", "bias")
-    return [Row((f"{ours}.{kind}",), f"{theirs}.{kind}", side=side) for kind in kinds]
+    return [Row((f"{fairseq}.{kind}",), f"{hf}.{kind}", module=module) for kind in kinds]
 
 
 def expand(rows: Iterable[Row], layers: Mapping[str, int]) -> list[Row]:
-    """One row a tensor, for the layers that a model has on each side."""
-    found = []
-    for one in rows:
-        numbers = range(layers[one.side]) if one.side else range(1)
-        found += [
-            Row(tuple(n.format(i) for n in one.ours), one.theirs.format(i), one.operation)
-            for i in numbers
-        ]
-    return found
+    """Return one row per tensor, for the number of layers of each module."""
+    return [
+        Row(tuple(name.format(i) for name in one.fairseq), one.hf.format(i), one.operation)
+        for one in rows
+        for i in range(layers[one.module] if one.module else 1)
+    ]
 
 
-def to_fairseq(rows: Sequence[Row], theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The fairseq state dict of a Hugging Face one; tensors tied there stay one tensor.
+def to_fairseq_state(rows: Sequence[Row], hf: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the fairseq state dict of a Hugging Face one; tied tensors stay one tensor.
 
     Raises:
-        ValueError: fairseq ties tensors that differ in Hugging Face's model: names all.
+        ValueError: tensors differ that fairseq ties: all are named.
     """
-    made: dict[tuple[int, int], Sequence[Tensor]] = {}
-    ours: dict[str, Tensor] = {}
+    converted: dict[tuple[int, Operation], Sequence[Tensor]] = {}
+    state: dict[str, Tensor] = {}
     differing = []
     for one in rows:
-        source = theirs[one.theirs]
-        key = (source.data_ptr(), id(one.operation))
-        if key not in made:
-            made[key] = one.operation.ours(source)
-        for name, tensor in zip(one.ours, made[key], strict=True):
-            if name in ours and not torch.equal(ours[name], tensor):
-                differing.append(one.theirs)
-            ours.setdefault(name, tensor)
+        key = (hf[one.hf].data_ptr(), one.operation)
+        if key not in converted:
+            converted[key] = one.operation.to_fairseq(hf[one.hf])
+        for name, tensor in zip(one.fairseq, converted[key], strict=True):
+            if not torch.equal(state.setdefault(name, tensor), tensor):
+                differing.append(one.hf)
     if differing:
         raise ValueError(
-            f"tensors that fairseq has only once differ from their twins: {', '.join(differing)}"
+            f"expected tensors equal to those fairseq ties, got {', '.join(differing)}"
         )
-    return ours
+    return state
 
 
-def to_huggingface(rows: Sequence[Row], ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The Hugging Face state dict of a fairseq one."""
-    return {one.theirs: one.operation.theirs([ours[name] for name in one.ours]) for one in rows}
+def to_hf_state(rows: Sequence[Row], fairseq: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the Hugging Face state dict of a fairseq one."""
+    return {one.hf: one.operation.to_hf([fairseq[name] for name in one.fairseq]) for one in rows}
+
+
+def name_problems(
+    missing: Collection[str] = (), left_over: Collection[str] = (), shapes: Collection[str] = ()
+) -> list[str]:
+    """Return one sentence per kind of tensors that do not fit a model."""
+    kinds = {"missing": missing, "left over": left_over, "of another shape": shapes}
+    return [f"{kind}: {', '.join(sorted(names))}" for kind, names in kinds.items() if names]
+
+
+def shape_problems(expected: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> list[str]:
+    """Return `name (expected shape, got shape)` for each tensor of another shape."""
+    return [
+        f"{name} (expected {tuple(expected[name].shape)}, got {tuple(tensor.shape)})"
+        for name, tensor in got.items()
+        if name in expected and tensor.shape != expected[name].shape
+    ]
+
+
+def _scaled(tensor: Tensor, factor: float) -> Tensor:
+    return tensor if factor == 1 else tensor * factor

@@ -1,8 +1,8 @@
-"""A Hugging Face folder becomes a fairseq checkpoint with its dictionary and tokenizer."""
+"""Convert a Hugging Face folder to a fairseq checkpoint with its dictionary and tokenizer."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,178 +10,159 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.output_folder import OutputFolder, new_folder
-from . import fairseq_checkpoint as checkpoint
-from . import labels
+from ..problems import prefix_errors
+from . import fairseq_checkpoint, hf_folder, hf_parity, tokenizers
+from .conversion import MARKS, MODEL, ORIGIN, RECORD, Conversion, Converted
 from .families import bert
-from .families.family import Family, Wanted
+from .families.family import Config, Family
 from .families.registry import find_family
-from .hf_folder import (
-    Source,
-    check_weights,
-    copy_side_files,
-    full_config,
-    load_source,
-    load_tokenizer,
-    read_config,
+from .tables import Row, to_fairseq_state
+from .vocabulary import (
+    CLASSIFIER,
+    Vocabulary,
+    class_problems,
+    read_vocabulary,
+    write_classes,
 )
-from .hf_parity import TOLERANCE, largest_logit_difference
-from .naming import about
-from .tables import Row, expand, to_fairseq
-from .tokenizers.encoding import SETTINGS, check_encoding, write_encoding
-from .vocabulary import Vocabulary, read_vocabulary
-
-MODEL, ORIGIN, RECORD = "model.pt", "huggingface", "lightpaff.json"
-MARKS = (SETTINGS, RECORD)  # one of them is in every folder that is written
 
 
 @dataclass(frozen=True)
-class Conversion:
-    """What to convert; the names are those of the flags of `lightpaff convert`.
+class _Source:
+    """A Hugging Face folder that was checked, and what becomes of it."""
 
-    Attributes:
-        languages: `(source, target)`, for models of two languages.
-    """
-
-    source: Path
-    out: Path
-    segment: int | None = None
-    languages: tuple[str, str] = ("source", "target")
-    overwrite: bool = False
+    family: Family
+    architecture: str
+    config: Config
+    tokenizer: Any
+    vocabulary: Vocabulary
+    rows: list[Row]
 
 
-@dataclass(frozen=True)
-class Converted:
-    """What came out.
-
-    Attributes:
-        flags: of fairseq-train, to go on with this model.
-        encoding: how text becomes the model's symbols.
-        difference: the largest difference of a logit; None: there was no model to compare with.
-        notes: what the user should know.
-    """
-
-    flags: list[str]
-    encoding: str
-    difference: float | None
-    notes: list[str] = field(default_factory=list)
-
-
-def convert(wanted: Conversion) -> Converted:
-    """Converts one folder; the output folder appears when everything in it was verified.
+def convert(request: Conversion) -> Converted:
+    """Convert one folder; the output folder appears when everything in it was verified.
 
     Raises:
         ValueError: bad input, see the functions of this package; nothing was written then.
     """
-    OutputFolder(wanted.out, "--to fairseq", MARKS, [wanted.source]).check(wanted.overwrite)
-    with about(f"--from hf {wanted.source}"):
-        return _convert(wanted)
+    OutputFolder(request.out, "--to fairseq", MARKS, [request.path]).check(request.force)
+    with prefix_errors(request.named):
+        source = _read(request)
+        needed = {row.hf for row in source.rows}
+        model, dtype = hf_folder.load_model(
+            request.path, source.family, source.architecture, needed
+        )
+        with new_folder(request.out) as folder:
+            return _write(request, source, model, dtype, folder)
 
 
-def _convert(wanted: Conversion) -> Converted:
-    family, architecture = find_family(read_config(wanted.source))
-    full = full_config(wanted.source, architecture)
-    problems = family.problems(full, Wanted(wanted.segment)) + labels.problems(full, architecture)
-    if problems:
-        raise ValueError("; ".join(problems))
-    check_weights(wanted.source)
-    tokenizer = load_tokenizer(wanted.source)
-    vocabulary = read_vocabulary(tokenizer, full, family)
-    _check_languages(wanted.languages, vocabulary.languages)
-    check_encoding(family, vocabulary, tokenizer, wanted.source)
-    order = torch.tensor(vocabulary.order)
-    rows = expand(family.rows(full, order, architecture), family.layers(full))
-    source = load_source(wanted.source, family, architecture, {r.theirs for r in rows})
-    with new_folder(wanted.out) as folder:
-        return _write(wanted, family, source, (vocabulary, rows, tokenizer), folder)
+def _read(request: Conversion) -> _Source:
+    """Read and check all but the weights' values."""
+    folder = request.path
+    family, architecture = find_family(hf_folder.read_config(folder))
+    config = hf_folder.full_config(folder, architecture)
+    problems = family.unsupported(config)
+    problems.extend([bert.segment_problem(config, request.segment)])
+    problems.extend(class_problems(config, architecture))
+    problems.raise_if_any()
+    hf_folder.check_weights(folder)
+    tokenizer = hf_folder.load_tokenizer(folder)
+    vocabulary = read_vocabulary(tokenizer, config, family)
+    _check_languages(request.languages, vocabulary.languages)
+    if family.alphabet == "wordpiece":
+        tokenizers.check_word_pieces(tokenizer)
+    elif vocabulary.merges is None:
+        tokenizers.check_pieces(folder, vocabulary.symbols)
+    rows = family.table(config, torch.tensor(vocabulary.order), architecture)
+    return _Source(family, architecture, config, tokenizer, vocabulary, rows)
 
 
-def _check_languages(wanted: tuple[str, str], known: Sequence[str]) -> None:
-    unknown = [language for language in wanted if known and language not in known]
+def _check_languages(languages: tuple[str, str], known: Sequence[str]) -> None:
+    unknown = [language for language in languages if known and language not in known]
     if unknown:
         raise ValueError(
-            f"--langs: expected two languages of the model ({', '.join(known)}), found "
+            f"--langs: expected two languages of the model ({', '.join(known)}), got "
             f"{', '.join(unknown)}"
         )
 
 
-def _write(
-    wanted: Conversion,
-    family: Family,
-    source: Source,
-    parts: tuple[Vocabulary, list[Row], Any],
-    folder: Path,
-) -> Converted:
-    vocabulary, rows, tokenizer = parts
+def _write(request: Conversion, source: _Source, model: Any, dtype: str, folder: Path) -> Converted:
+    """Write the checkpoint, compare it, and write what came with the model."""
     notes: list[str] = []
-    if source.dtype != "float32":
-        notes.append(f"the weights were {source.dtype} and are float32 now")
-    task_name, task_flags = _task(wanted, family, source, vocabulary, folder)
-    encoding = write_encoding(family, vocabulary, tokenizer, wanted.source, folder)
-    flags = [*family.flags(source.config), *task_flags]
-    tensors = to_fairseq(rows, _prepared(wanted, family, source))
+    if dtype != "float32":
+        notes.append(f"the weights were {dtype} and are float32 now")
+    task_name, task_flags = _write_dictionaries(request, source, folder)
+    encoding = _write_encoding(request, source, folder)
+    flags = [*source.family.flags(source.config), *task_flags]
+    state = dict(model.state_dict())
+    if source.family.prepare is not None:
+        state = source.family.prepare(source.config, state, request.segment or 0)
+    tensors = to_fairseq_state(source.rows, state)
     tensors = _with_mlm_head(tensors, "--untie-weights-roberta" in flags, notes)
-    cfg = checkpoint.parse(str(wanted.out), task_name, flags)
-    task = checkpoint.set_up(cfg, folder)
-    tensors = checkpoint.complete(cfg, task, tensors)
-    checkpoint.write(cfg, task, tensors, folder / MODEL)
-    difference = largest_logit_difference(folder, source, vocabulary.order, wanted.segment)
-    if not difference <= TOLERANCE:
-        raise ValueError(
-            f"the converted model differs: a logit by {difference:.2g} (at most {TOLERANCE} "
-            "expected); nothing was written"
-        )
-    copy_side_files(wanted.source, folder / ORIGIN)
+    cfg = fairseq_checkpoint.parse(str(request.out), task_name, flags)
+    task = fairseq_checkpoint.setup_task(cfg, folder)
+    tensors = fairseq_checkpoint.complete(cfg, task, tensors)
+    fairseq_checkpoint.write(cfg, task, tensors, folder / MODEL)
+    order = source.vocabulary.order
+    difference = hf_parity.largest_logit_difference(folder, model, order, request.segment)
+    hf_parity.check_difference(difference, "a logit")
+    hf_folder.copy_side_files(request.path, folder / ORIGIN)
     record = {
         "format": 1,
-        "model_type": family.model_type,
+        "model_type": source.family.model_type,
         "architecture": source.architecture,
-        "dtype": source.dtype,
-        "order": vocabulary.order,
-        "segment": wanted.segment,
+        "dtype": dtype,
+        "order": order,
+        "segment": request.segment,
         "encoding": encoding,
     }
     (folder / ORIGIN / RECORD).write_text(json.dumps(record), encoding="utf-8")
-    return Converted(["--task", task_name, *flags], encoding, difference, notes)
+    flags = ["--task", task_name, *flags]
+    return Converted(request.out / MODEL, difference, notes, flags, encoding)
 
 
-def _prepared(wanted: Conversion, family: Family, source: Source) -> dict[str, Tensor]:
-    state = source.state
-    if family.prepare is None:
-        return state
-    if wanted.segment:
-        return bert.fold_segment(source.config, state, wanted.segment)
-    return family.prepare(source.config, state)
+def _write_encoding(request: Conversion, source: _Source, folder: Path) -> str:
+    """Write the tokenizer's files for fairseq's `--bpe`; return its flags."""
+    if source.vocabulary.merges is not None:
+        flags = tokenizers.write_merges(source.vocabulary.merges, folder)
+    elif source.family.alphabet == "wordpiece":
+        ids = source.tokenizer.get_vocab()
+        cased = tokenizers.is_cased(source.tokenizer)
+        flags = tokenizers.write_word_pieces(sorted(ids, key=ids.get), folder, cased)
+    else:
+        flags = tokenizers.write_pieces(request.path, folder)
+    return tokenizers.write_encoding(flags, folder)
 
 
-def _task(
-    wanted: Conversion, family: Family, source: Source, vocabulary: Vocabulary, folder: Path
+def _write_dictionaries(
+    request: Conversion, source: _Source, folder: Path
 ) -> tuple[str, list[str]]:
-    """fairseq's task with its flags; writes the dictionaries where it looks for them."""
-    names = ["dict.txt"]
-    task, flags = family.task, []
-    one, two = wanted.languages
-    if source.architecture.endswith(labels.SUFFIX):
-        task, flags = "sentence_prediction", labels.task_flags(source.config, folder)
+    """Write the dictionaries where fairseq's task looks for them; return the task and its flags."""
+    task, names = source.family.task, ["dict.txt"]
+    languages = ",".join(source.vocabulary.languages)
+    flags: list[str] = []
+    one, two = request.languages
+    if source.architecture.endswith(CLASSIFIER):
+        task, flags = "sentence_prediction", write_classes(source.config, folder)
         names.append("input0/dict.txt")
     elif task == "masked_lm":
         flags = ["--tokens-per-sample", str(bert.positions(source.config))]
     elif task == "translation_multi_simple_epoch":
-        flags = ["--langs", ",".join(vocabulary.languages), "--lang-pairs", f"{one}-{two}"]
+        flags = ["--langs", languages, "--lang-pairs", f"{one}-{two}"]
         flags += ["--encoder-langtok", "src", "--decoder-langtok"]
     elif task.startswith("translation"):
         flags = ["--source-lang", one, "--target-lang", two]
     if task == "translation_from_pretrained_bart":
-        flags += ["--langs", ",".join(vocabulary.languages)]
+        flags += ["--langs", languages]
     if task.startswith("translation"):
         names += [f"dict.{one}.txt", f"dict.{two}.txt"]
     for name in names:
         (folder / name).parent.mkdir(exist_ok=True)
-        vocabulary.write(folder / name)
+        source.vocabulary.write(folder / name)
     return task, flags
 
 
 def _with_mlm_head(tensors: dict[str, Tensor], untied: bool, notes: list[str]) -> dict[str, Tensor]:
-    """A classifier's masked-LM head, which fairseq's model cannot be without."""
+    """Add the masked-LM head that fairseq's `roberta` always has to a classifier."""
     words = tensors.get("encoder.sentence_encoder.embed_tokens.weight")
     if words is None or "encoder.lm_head.weight" in tensors:
         return tensors

@@ -1,4 +1,4 @@
-"""fairseq's dictionary of a Hugging Face tokenizer: the same tokens, in fairseq's order.
+"""Decide the dictionaries of a converted model: its tokens in fairseq's order, and its classes.
 
 fairseq puts `<s> <pad> </s> <unk>` in rows 0 to 3, always. The tokenizer's counterparts move
 there and all other tokens keep their order, so the table of embeddings is only permuted. GPT-2 has
@@ -7,15 +7,19 @@ one special token, its `</s>`. The other rows get byte tokens that no valid UTF-
 """
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fairseq.data import Dictionary
 from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
+from torch import Tensor
 
+from ..problems import Problems
 from .families.family import Config, Family
-from .tokenizers.byte_bpe import Merges, read_merges
+from .tokenizers import Merges, read_merges
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 ROLES = (("cls_token", "bos_token"), ("pad_token",), ("eos_token", "sep_token"), ("unk_token",))
@@ -25,6 +29,8 @@ LANGUAGE = {  # alphabet: (a language token, fairseq's name of it)
     "mbart": (r"([a-z]{2,3}_[A-Z]{2})", "[{}]"),
     "multilingual": (r"(?:__([a-z]{2,3})__|([a-z]{3}_[A-Z][a-z]{3}))", "__{}__"),
 }
+CLASSIFIER = "ForSequenceClassification"
+REGRESSION, SINGLE_LABEL = (None, "regression"), (None, "single_label_classification")
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Vocabulary:
     Attributes:
         symbols: all symbols, fairseq's four first.
         order: the Hugging Face id of each; one beyond the table stands for a new row.
-        languages: as `--langs` wants them.
+        languages: as fairseq's `--langs` expects them.
         merges: of a byte-level BPE.
     """
 
@@ -44,74 +50,66 @@ class Vocabulary:
     merges: Merges | None = None
 
     def write(self, path: Path) -> None:
-        """Writes `dict.txt`: all but the first four symbols, which fairseq adds by itself."""
-        text = "".join(f"{symbol} 1\n" for symbol in self.symbols[len(SPECIAL) :])
-        path.write_text(text, encoding="utf-8")
+        """Write `dict.txt`: all but the first four symbols, which fairseq adds by itself."""
+        _write_dictionary(self.symbols[len(SPECIAL) :], path)
 
 
 def read_vocabulary(tokenizer: Any, config: Config, family: Family) -> Vocabulary:
-    """The dictionary of a tokenizer.
+    """Return the dictionary of a transformers tokenizer.
 
-    Args:
-        tokenizer: of transformers.
     Raises:
         ValueError: it has tokens beyond the model's table or far too few, or lacks what fairseq
-            needs: all at once.
+            needs: all problems.
     """
     size = int(config["vocab_size"])
-    named = {**tokenizer.get_vocab(), **getattr(tokenizer, "lang_token_to_id", {})}
-    tokens = {int(i): str(token) for token, i in sorted(named.items(), key=lambda item: item[1])}
-    problems = _size_problems(tokens, size)
+    ids = {**tokenizer.get_vocab(), **getattr(tokenizer, "lang_token_to_id", {})}
+    tokens = {int(i): str(token) for token, i in sorted(ids.items(), key=lambda item: item[1])}
+    problems = Problems(_size_problems(tokens, size))
     merges = read_merges(tokenizer) if family.alphabet == "gpt2" else None
-    special = _special_ids(tokenizer, {t: i for i, t in tokens.items()}, family)
+    special = _special_ids(tokenizer, {t: i for i, t in tokens.items()}, family.model_type)
     if family.alphabet == "marian":
         special[0] = size  # a row of its own, see `marian`
-    ids = dict(zip(SPECIAL, special, strict=True))
-    lacking = [name for name, i in ids.items() if i is None]
-    if lacking:
-        problems.append(f"the tokenizer has no counterpart of {', '.join(lacking)}")
-    shared = [name for name, i in ids.items() if i is not None and special.count(i) > 1]
-    if shared:
-        problems.append(f"the tokenizer has one token for {' and '.join(shared)}")
-    if problems:
-        raise ValueError("; ".join(problems))
+    counterparts = dict(zip(SPECIAL, special, strict=True))
+    missing = [name for name, i in counterparts.items() if i is None]
+    problems.unless(not missing, f"the tokenizer has no counterpart of {', '.join(missing)}")
+    shared = [n for n, i in counterparts.items() if i is not None and special.count(i) > 1]
+    problems.unless(not shared, f"the tokenizer has one token for {' and '.join(shared)}")
+    problems.raise_if_any()
     order = [i for i in special if i is not None]
-    order += [i for i in range(size) if i not in set(order)]
+    order += sorted(set(range(size)) - set(order))
     languages: list[str] = []
     names = {i: _symbol(token, tokenizer, family, merges, languages) for i, token in tokens.items()}
-    rest = [names.get(i, f"madeupword{i}") for i in order[len(SPECIAL) :]]
-    symbols = [*SPECIAL, *rest]
+    symbols = [*SPECIAL, *(names.get(i, f"madeupword{i}") for i in order[len(SPECIAL) :])]
     _check_symbols(symbols, needs_mask=family.task == "masked_lm")
     return Vocabulary(symbols, order, languages, merges)
 
 
 def _size_problems(tokens: Mapping[int, str], size: int) -> list[str]:
     beyond = sorted(token for i, token in tokens.items() if i >= size)
-    missing = size - (len(tokens) - len(beyond))
     problems = []
     if beyond:
         problems.append(
             f"the tokenizer has {len(beyond)} tokens beyond the model's table of {size}: "
-            f"{', '.join(map(repr, beyond[:5]))}{', ...' if len(beyond) > 5 else ''}"
+            f"{_quoted(beyond)}{', ...' if len(beyond) > 5 else ''}"
         )
-    if missing > MOST_FILLERS:
+    if size - (len(tokens) - len(beyond)) > MOST_FILLERS:
         problems.append(
             f"vocab_size: expected the tokenizer's {len(tokens)} tokens and at most "
-            f"{MOST_FILLERS} fillers, found {size}"
+            f"{MOST_FILLERS} fillers, got {size}"
         )
     return problems
 
 
-def _special_ids(tokenizer: Any, ids: Mapping[str, int], family: Family) -> list[int | None]:
-    """The ids that become `<s> <pad> </s> <unk>`; None where there is no such token."""
+def _special_ids(tokenizer: Any, ids: Mapping[str, int], model_type: str) -> list[int | None]:
+    """Return the ids that become `<s> <pad> </s> <unk>`; None where there is no such token."""
     names = [_role(tokenizer, role) for role in ROLES]
-    if family.model_type == "gpt2":
+    if model_type == "gpt2":
         letters = bytes_to_unicode()
         spare, taken = iter(letters[byte] for byte in NEVER_IN_UTF8), {names[2], None}
         for i in (0, 1, 3):
             names[i] = next(spare) if names[i] in taken else names[i]
             taken.add(names[i])
-    return [ids.get(name) if name is not None else None for name in names]
+    return [None if name is None else ids.get(name) for name in names]
 
 
 def _role(tokenizer: Any, attributes: tuple[str, ...]) -> str | None:
@@ -122,7 +120,7 @@ def _role(tokenizer: Any, attributes: tuple[str, ...]) -> str | None:
 def _symbol(
     token: str, tokenizer: Any, family: Family, merges: Merges | None, languages: list[str]
 ) -> str:
-    """fairseq's name of a token; notes down languages."""
+    """Return fairseq's name of a token; add a language to `languages`."""
     if token == getattr(tokenizer, "mask_token", None):
         return "<mask>"
     if merges is not None and token in merges.ids:
@@ -136,16 +134,78 @@ def _symbol(
     return style.format(language)
 
 
-def _check_symbols(symbols: list[str], needs_mask: bool) -> None:
-    seen: set[str] = set()
-    twice = sorted({s for s in symbols if s in seen or seen.add(s)})  # type: ignore[func-returns-value]
-    problems = []
-    if twice:
-        problems.append(f"two tokens would be the symbol {', '.join(map(repr, twice[:5]))}")
-    broken = [s for s in symbols if "\n" in s or "\r" in s or not s]
-    if broken:
-        problems.append(f"no line of dict.txt can hold {', '.join(map(repr, broken[:5]))}")
-    if needs_mask and "<mask>" not in seen:
-        problems.append("the tokenizer has no mask token, which fairseq's masked_lm needs")
-    if problems:
-        raise ValueError("; ".join(problems))
+def _check_symbols(symbols: Sequence[str], needs_mask: bool) -> None:
+    twice = sorted(symbol for symbol, count in Counter(symbols).items() if count > 1)
+    problems = Problems()
+    problems.unless(not twice, f"two tokens would be the symbol {_quoted(twice)}")
+    broken = [symbol for symbol in symbols if "\n" in symbol or "\r" in symbol or not symbol]
+    problems.unless(not broken, f"no line of dict.txt can hold {_quoted(broken)}")
+    problems.unless(
+        not needs_mask or "<mask>" in symbols,
+        "the tokenizer has no mask token, which fairseq's masked_lm needs",
+    )
+    problems.raise_if_any()
+
+
+def class_problems(config: Config, architecture: str) -> Problems:
+    """Collect why fairseq's `sentence_prediction` cannot have the classes of a configuration."""
+    problems = Problems()
+    if not architecture.endswith(CLASSIFIER):
+        return problems
+    names = class_names(config)
+    expected = REGRESSION if len(names) == 1 else SINGLE_LABEL
+    problems.unless(
+        config.get("problem_type") in expected,
+        f"problem_type: expected {' or '.join(map(repr, expected))} of {len(names)} outputs, got "
+        f"{config.get('problem_type')!r}",
+    )
+    wrong = [n for i, n in enumerate(names) if not n.strip() or "\n" in n or n in names[:i]]
+    wrong += [n for n in names if n in SPECIAL]
+    problems.unless(
+        not wrong or len(names) == 1,
+        "id2label: expected names of one line, each once, that are not fairseq's own, got "
+        f"{', '.join(map(repr, wrong))}",
+    )
+    return problems
+
+
+def class_names(config: Config) -> list[str]:
+    """Return the names of the classes in the order of the outputs."""
+    labels = config["id2label"]
+    return [str(labels[key]) for key in sorted(labels, key=int)]
+
+
+def write_classes(config: Config, folder: Path) -> list[str]:
+    """Write `label/dict.txt`, but for a regression; return flags of `sentence_prediction`."""
+    names = class_names(config)
+    flags = ["--num-classes", str(len(names)), "--init-token", "0", "--separator-token", "2"]
+    if len(names) == 1:
+        return [*flags, "--regression-target"]
+    (folder / "label").mkdir()
+    _write_dictionary(names, folder / "label" / "dict.txt")
+    return flags
+
+
+def with_classes(
+    config: Mapping[str, Any], task: Any, tensors: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """Return a configuration with the classes that a classifier has in fairseq."""
+    start, end = "classification_heads.", ".out_proj.weight"
+    outputs = [len(x) for n, x in tensors.items() if n.startswith(start) and n.endswith(end)]
+    if not outputs:
+        return dict(config)
+    kept = {k: v for k, v in config.items() if k not in ("id2label", "label2id", "num_labels")}
+    dictionary: Dictionary | None = getattr(task, "label_dictionary", None)
+    names = dictionary.symbols[dictionary.nspecial :][: outputs[0]] if dictionary else []
+    if len(names) != outputs[0] or len(names) == 1:
+        return {**kept, "num_labels": outputs[0]}
+    numbers = {name: i for i, name in enumerate(names)}
+    return {**kept, "id2label": dict(enumerate(names)), "label2id": numbers}
+
+
+def _write_dictionary(symbols: Iterable[str], path: Path) -> None:
+    path.write_text("".join(f"{symbol} 1\n" for symbol in symbols), encoding="utf-8")
+
+
+def _quoted(symbols: Collection[str]) -> str:
+    return ", ".join(map(repr, list(symbols)[:5]))

@@ -11,7 +11,7 @@ import sentencepiece
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from lightpaff_fairseq.huggingface.packages import transformers_package
+from lightpaff_fairseq.huggingface.hf_folder import transformers_package
 
 TEXT = [
     "the cat sat on the mat",

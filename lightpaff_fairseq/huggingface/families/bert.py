@@ -1,4 +1,4 @@
-"""BERT, RoBERTa and XLM-R in fairseq's model `roberta`.
+"""Map BERT, RoBERTa and XLM-R to fairseq's model `roberta`.
 
 fairseq has no segment embeddings: a model of one segment loses nothing when its row is added to
 the positions; of two, only single sentences would stay right, so the user has to ask for it.
@@ -10,17 +10,17 @@ head keeps a table of its own (`--untie-weights-roberta`). Further up the varian
 """
 
 import math
-from functools import partial
 
 from torch import Tensor
 
+from ...problems import Problems
 from ..tables import Positions, Row, Rows, linear, row
 from .family import (
-    ACTIVATIONS,
+    FAIRSEQ_ACTIVATIONS,
     LAYER_NORM_EPS,
     Config,
     Family,
-    Wanted,
+    State,
     as_flags,
     wrong_activation,
     wrong_values,
@@ -28,7 +28,7 @@ from .family import (
 
 LARGEST_SCALE = 64.0
 HEAD = "classification_heads.sentence_classification_head"
-SIZES = {
+OPTIONS = {
     "num_hidden_layers": "--encoder-layers",
     "hidden_size": "--encoder-embed-dim",
     "intermediate_size": "--encoder-ffn-embed-dim",
@@ -60,119 +60,121 @@ MLM_HEADS = {
         "bias": "cls.predictions.bias",
     },
 }
+CLASSIFIERS = {
+    "roberta": {"dense": "classifier.dense", "out_proj": "classifier.out_proj"},
+    "bert": {"dense": "bert.pooler.dense", "out_proj": "classifier"},
+}
 
 
 def eps_scale(config: Config) -> float:
-    """The power of two that gives fairseq's first LayerNorm the model's eps, nearly."""
+    """Return the power of two that gives fairseq's first LayerNorm nearly the model's eps."""
     ratio = math.sqrt(LAYER_NORM_EPS / float(config["layer_norm_eps"]))
     return min(LARGEST_SCALE, 2.0 ** round(math.log2(ratio)))
 
 
 def first_position(config: Config) -> int:
-    """The row of position 0 in the table of positions."""
+    """Return the row of position 0 in the table of positions."""
     return 0 if config["model_type"] == "bert" else int(config["pad_token_id"]) + 1
 
 
 def positions(config: Config) -> int:
-    """How many tokens the model takes."""
+    """Return how many tokens the model takes."""
     return int(config["max_position_embeddings"]) - first_position(config)
 
 
-def problems(config: Config, wanted: Wanted) -> list[str]:
-    """All that fairseq's `roberta` cannot do."""
-    found = wrong_activation(config, "hidden_act") + wrong_values(
-        config,
-        {
-            "position_embedding_type": ("absolute",),
-            "is_decoder": (False,),
-            "add_cross_attention": (False,),
-        },
-    )
+def unsupported(config: Config) -> Problems:
+    """Collect the options that fairseq's `roberta` lacks."""
+    problems = Problems(wrong_activation(config, "hidden_act"))
+    allowed = {
+        "position_embedding_type": ("absolute",),
+        "is_decoder": (False,),
+        "add_cross_attention": (False,),
+    }
+    problems.extend(wrong_values(config, allowed))
     eps = float(config["layer_norm_eps"])
-    if not 0 < eps <= LAYER_NORM_EPS:
-        found.append(f"layer_norm_eps: expected at most {LAYER_NORM_EPS}, found {eps}")
-    segments = int(config["type_vocab_size"])
-    if segments > 1 and wanted.segment is None:
-        found.append(
-            f"type_vocab_size: expected 1, found {segments}: fairseq has no segment embeddings. "
+    problems.unless(
+        0 < eps <= LAYER_NORM_EPS, f"layer_norm_eps: expected at most {LAYER_NORM_EPS}, got {eps}"
+    )
+    return problems
+
+
+def segment_problem(config: Config, segment: int | None) -> str | None:
+    """Return why a model of any family cannot be taken with `--segment`, or without it."""
+    segments = int(config.get("type_vocab_size", 0))
+    if segment is None and segments > 1:
+        return (
+            f"type_vocab_size: expected 1, got {segments}: fairseq has no segment embeddings. "
             "--segment 0 takes the model for single sentences, with segment 0 everywhere; a model "
             "of sentence pairs cannot be converted"
         )
-    if wanted.segment is not None and not 0 <= wanted.segment < segments:
-        found.append(f"--segment: expected 0 to {segments - 1}, found {wanted.segment}")
-    return found
+    if segment is None or 0 <= segment < segments:
+        return None
+    if not segments:
+        return f"--segment {segment}: {config['model_type']} has no segments"
+    return f"--segment {segment}: expected 0 to {segments - 1}"
 
 
 def flags(config: Config) -> list[str]:
-    """The flags of fairseq-train for this model."""
-    words = ["--arch", "roberta_base", *as_flags(config, SIZES)]
+    """Return the flags of fairseq-train for a model."""
+    words = ["--arch", "roberta_base", *as_flags(config, OPTIONS)]
     words += ["--max-positions", str(positions(config))]
-    words += ["--activation-fn", ACTIVATIONS[config["hidden_act"]]]
+    words += ["--activation-fn", FAIRSEQ_ACTIVATIONS[config["hidden_act"]]]
     untied = eps_scale(config) != 1 or not config.get("tie_word_embeddings", True)
     return words + (["--untie-weights-roberta"] if untied else [])
 
 
 def rows(config: Config, order: Tensor, architecture: str) -> list[Row]:
-    """The table of names, layers as `{}`."""
-    kind = "bert" if config["model_type"] == "bert" else "roberta"
-    scale, ours = eps_scale(config), "encoder.sentence_encoder"
-    plain = Rows(order)
-    words = Rows(order, scale) if scale != 1 else plain
+    """Return the table of names, layers as `{}`."""
+    prefix, scale, encoder = _prefix(config), eps_scale(config), "encoder.sentence_encoder"
+    embeddings, plain = f"{prefix}.embeddings", Rows(order)
+    words = Rows(order, scale) if scale != 1 else plain  # one operation: tied tensors stay tied
     place = Positions(first_position(config), scale=scale)
-    found = [
-        row(f"{ours}.embed_tokens.weight", f"{kind}.embeddings.word_embeddings.weight", words),
-        row(
-            f"{ours}.embed_positions.weight", f"{kind}.embeddings.position_embeddings.weight", place
-        ),
-        *linear(f"{ours}.layernorm_embedding", f"{kind}.embeddings.LayerNorm"),
+    table = [
+        row(f"{encoder}.embed_tokens.weight", f"{embeddings}.word_embeddings.weight", words),
+        row(f"{encoder}.embed_positions.weight", f"{embeddings}.position_embeddings.weight", place),
+        *linear(f"{encoder}.layernorm_embedding", f"{embeddings}.LayerNorm"),
     ]
-    for mine, theirs in LAYER.items():
-        their_name = f"{kind}.encoder.layer.{{}}.{theirs}"
-        found += linear(f"{ours}.layers.{{}}.{mine}", their_name, "encoder")
-    return found + _head(kind, architecture, plain)
-
-
-def _head(kind: str, architecture: str, order: Rows) -> list[Row]:
+    for part, hf_part in LAYER.items():
+        hf_name = f"{prefix}.encoder.layer.{{}}.{hf_part}"
+        table += linear(f"{encoder}.layers.{{}}.{part}", hf_name, "encoder")
     if architecture.endswith("ForSequenceClassification"):
-        dense, out = {
-            "bert": ("bert.pooler.dense", "classifier"),
-            "roberta": ("classifier.dense", "classifier.out_proj"),
-        }[kind]
-        return linear(f"{HEAD}.dense", dense) + linear(f"{HEAD}.out_proj", out)
-    names = MLM_HEADS[kind]
+        for part, hf_part in CLASSIFIERS[prefix].items():
+            table += linear(f"{HEAD}.{part}", hf_part)
+        return table
+    names = MLM_HEADS[prefix]
     return [
+        *table,
         *linear("encoder.lm_head.dense", names["dense"]),
         *linear("encoder.lm_head.layer_norm", names["layer_norm"]),
-        row("encoder.lm_head.weight", names["weight"], order),
-        row("encoder.lm_head.bias", names["bias"], order),
+        row("encoder.lm_head.weight", names["weight"], plain),
+        row("encoder.lm_head.bias", names["bias"], plain),
     ]
 
 
-def layers(config: Config) -> dict[str, int]:
-    """Layers a side."""
-    return {"encoder": int(config["num_hidden_layers"])}
+def fold_segment(config: Config, state: State, segment: int) -> State:
+    """Add a row of the segment embeddings to every position; a row of zeros changes nothing."""
+    embeddings = f"{_prefix(config)}.embeddings"
+    place = f"{embeddings}.position_embeddings.weight"
+    added = state[f"{embeddings}.token_type_embeddings.weight"][segment]
+    return {**state, place: state[place] + added} if bool(added.any()) else state
 
 
-def fold_segment(config: Config, theirs: dict[str, Tensor], segment: int) -> dict[str, Tensor]:
-    """Adds a row of the segment embeddings to every position; a row of zeros changes nothing."""
-    kind = "bert" if config["model_type"] == "bert" else "roberta"
-    place = f"{kind}.embeddings.position_embeddings.weight"
-    added = theirs[f"{kind}.embeddings.token_type_embeddings.weight"][segment]
-    return {**theirs, place: theirs[place] + added} if bool(added.any()) else theirs
+def _prefix(config: Config) -> str:
+    return "bert" if config["model_type"] == "bert" else "roberta"
 
 
 def _family(model_type: str, prefix: str, alphabet: str) -> Family:
-    kind = "bert" if model_type == "bert" else "roberta"
+    kind = _prefix({"model_type": model_type})
     return Family(
         model_type=model_type,
         classes=(f"{prefix}ForMaskedLM", f"{prefix}ForSequenceClassification"),
         task="masked_lm",
         alphabet=alphabet,
-        problems=problems,
+        layers={"encoder": "num_hidden_layers"},
+        unsupported=unsupported,
         flags=flags,
         rows=rows,
-        layers=layers,
-        prepare=partial(fold_segment, segment=0),
+        prepare=fold_segment,
         unused=(
             rf"{kind}\.embeddings\.token_type_embeddings\.weight",
             r"(lm_head|cls\.predictions)\.decoder\.bias",  # the bias once more

@@ -1,4 +1,4 @@
-"""What all families share: activations, checks of options, and the record of one."""
+"""Describe a model family: its table of names, its options and what fairseq lacks of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ..tables import Row
+from ...problems import Problems
+from ..tables import Row, expand
 
 Config = Mapping[str, Any]
+State = dict[str, Tensor]
 
-# Hugging Face's name -> fairseq's (`gelu_accurate` is the tanh approximation).
-ACTIVATIONS = {
+# Hugging Face's name -> fairseq's (`gelu_accurate` is the tanh approximation), and back.
+FAIRSEQ_ACTIVATIONS = {
     "relu": "relu",
     "gelu": "gelu",
     "gelu_new": "gelu_accurate",
@@ -21,7 +23,7 @@ ACTIVATIONS = {
     "swish": "swish",
     "silu": "swish",
 }
-THEIR_ACTIVATIONS = {
+HF_ACTIVATIONS = {
     "relu": "relu",
     "gelu": "gelu",
     "gelu_accurate": "gelu_new",
@@ -34,29 +36,22 @@ LAYER_NORM_EPS = 1e-5  # torch's default, the only one that fairseq can have
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the user asked for.
-
-    Attributes:
-        segment: fold this row of BERT's segment embeddings into the positions; None: refuse them.
-    """
-
-    segment: int | None = None
-
-
-@dataclass(frozen=True)
 class Family:
-    """How the models of one Hugging Face model type lie in fairseq, and back.
+    """Map the models of one Hugging Face model type to fairseq, and back.
 
     Attributes:
         model_type: `model_type` of the configuration.
-        classes: the classes of transformers that can be converted; the first is written.
-        task: fairseq's task; `alphabet`: how tokens are named, see `vocabulary`.
-        problems: all options of a configuration that fairseq has no counterpart for.
-        flags: what fairseq-train needs to build the model.
-        rows: the table of names; `layers`: layers a side.
-        prepare: changes a Hugging Face state dict before the table is applied, or None.
-        unused: names in a Hugging Face state dict that need no counterpart.
+        classes: transformers classes that can be converted; the first is written.
+        task: fairseq's task.
+        alphabet: how tokens are named, see `vocabulary`.
+        layers: the option that holds the number of layers, per module.
+        unsupported: collect the options of a configuration that fairseq has no counterpart for.
+        flags: return the flags of fairseq-train that build the model.
+        rows: return the table of names, layers as `{}`, from a configuration, the Hugging Face id
+            of each token of fairseq's dictionary `(V,)`, and the transformers class.
+        prepare: change a Hugging Face state dict before the table is applied, given the segment to
+            fold in; None: no change.
+        unused: patterns of names in a Hugging Face state dict that need no counterpart.
         zero: names that must be zero, as fairseq has no place for them.
     """
 
@@ -64,34 +59,47 @@ class Family:
     classes: tuple[str, ...]
     task: str
     alphabet: str
-    problems: Callable[[Config, Wanted], list[str]]
+    layers: Mapping[str, str]
+    unsupported: Callable[[Config], Problems]
     flags: Callable[[Config], list[str]]
     rows: Callable[[Config, Tensor, str], list[Row]]
-    layers: Callable[[Config], dict[str, int]]
-    prepare: Callable[[Config, dict[str, Tensor]], dict[str, Tensor]] | None = None
+    prepare: Callable[[Config, State, int], State] | None = None
     unused: tuple[str, ...] = ()
     zero: tuple[str, ...] = ()
 
+    def table(self, config: Config, order: Tensor, architecture: str) -> list[Row]:
+        """Return one row per tensor of a model; see `rows`."""
+        layers = {module: int(config[option]) for module, option in self.layers.items()}
+        return expand(self.rows(config, order, architecture), layers)
+
 
 def wrong_values(config: Config, allowed: Mapping[str, Sequence[Any]]) -> list[str]:
-    """`option: expected ..., found ...` for each option that has another value than allowed.
+    """Return a problem for each option that has another value than those allowed.
 
     An option that the configuration lacks has its first allowed value.
     """
     return [
-        f"{name}: expected {' or '.join(map(repr, values))}, found {config.get(name)!r}"
+        f"{name}: expected {' or '.join(map(repr, values))}, got {config.get(name)!r}"
         for name, values in allowed.items()
         if config.get(name, values[0]) not in values
     ]
 
 
 def wrong_activation(config: Config, key: str) -> list[str]:
-    """A complaint if fairseq lacks the activation function."""
-    if config.get(key) in ACTIVATIONS:
-        return []
-    return [f"{key}: expected one of {', '.join(ACTIVATIONS)}, found {config.get(key)!r}"]
+    """Return a problem if fairseq lacks the activation function."""
+    return wrong_values({key: config.get(key)}, {key: tuple(FAIRSEQ_ACTIVATIONS)})
 
 
-def as_flags(config: Config, table: Mapping[str, str]) -> list[str]:
-    """`--flag value` for each option of a table option -> flag."""
-    return [word for key, flag in table.items() for word in (flag, str(config[key]))]
+def as_flags(config: Config, options: Mapping[str, str]) -> list[str]:
+    """Return `--flag value` for each option of a mapping option -> flag."""
+    return [word for key, flag in options.items() for word in (flag, str(config[key]))]
+
+
+def as_options(section: Config, options: Mapping[str, str], known: Config) -> dict[str, Any]:
+    """Return the options of a mapping option -> flag from a fairseq section; invert `as_flags`.
+
+    Args:
+        known: options whose values are given, and further ones.
+    """
+    fields = {key: flag.removeprefix("--").replace("-", "_") for key, flag in options.items()}
+    return {key: section[name] for key, name in fields.items() if key not in known} | dict(known)

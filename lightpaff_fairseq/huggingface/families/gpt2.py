@@ -1,4 +1,4 @@
-"""GPT-2 in fairseq's model `transformer_lm`.
+"""Map GPT-2 to fairseq's model `transformer_lm`.
 
 Its query, key and value are one transposed matrix. Its vocabulary has no `<s>`, `<pad>` and
 `<unk>`: see `vocabulary`.
@@ -6,10 +6,19 @@ Its query, key and value are one transposed matrix. Its vocabulary has no `<s>`,
 
 from torch import Tensor
 
+from ...problems import Problems
 from ..tables import Positions, Row, Rows, Transposed, linear, row
-from .family import ACTIVATIONS, Config, Family, Wanted, as_flags, wrong_activation, wrong_values
+from .family import (
+    FAIRSEQ_ACTIVATIONS,
+    LAYER_NORM_EPS,
+    Config,
+    Family,
+    as_flags,
+    wrong_activation,
+    wrong_values,
+)
 
-SIZES = {
+OPTIONS = {
     "n_layer": "--decoder-layers",
     "n_embd": "--decoder-embed-dim",
     "n_head": "--decoder-attention-heads",
@@ -27,59 +36,48 @@ MATRICES = {
 }
 
 
-def problems(config: Config, wanted: Wanted) -> list[str]:
-    """All that fairseq's `transformer_lm` cannot do."""
-    found = wrong_activation(config, "activation_function") + wrong_values(
-        config,
-        {
-            "layer_norm_epsilon": (1e-5,),
-            "scale_attn_weights": (True,),
-            "scale_attn_by_inverse_layer_idx": (False,),
-            "add_cross_attention": (False,),
-        },
-    )
-    if wanted.segment is not None:
-        found.append(f"--segment {wanted.segment}: GPT-2 has no segments")
-    return found
+def unsupported(config: Config) -> Problems:
+    """Collect the options that fairseq's `transformer_lm` lacks."""
+    allowed = {
+        "layer_norm_epsilon": (LAYER_NORM_EPS,),
+        "scale_attn_weights": (True,),
+        "scale_attn_by_inverse_layer_idx": (False,),
+        "add_cross_attention": (False,),
+    }
+    return Problems(wrong_activation(config, "activation_function") + wrong_values(config, allowed))
 
 
 def flags(config: Config) -> list[str]:
-    """The flags of fairseq-train for this model."""
-    ffn = config.get("n_inner") or 4 * int(config["n_embd"])
-    words = ["--arch", "transformer_lm", *as_flags(config, SIZES)]
-    words += ["--decoder-input-dim", str(config["n_embd"])]
-    words += ["--decoder-output-dim", str(config["n_embd"])]
-    words += ["--decoder-ffn-embed-dim", str(ffn), "--tokens-per-sample"]
-    words += [str(config["n_positions"]), "--decoder-learned-pos", "--decoder-normalize-before"]
-    words += ["--no-scale-embedding", "--activation-fn"]
-    words += [ACTIVATIONS[config["activation_function"]]]
-    return words + (
-        ["--share-decoder-input-output-embed"] if config.get("tie_word_embeddings", True) else []
-    )
+    """Return the flags of fairseq-train for a model."""
+    width, length = str(config["n_embd"]), str(config["n_positions"])
+    ffn = config.get("n_inner") or 4 * int(width)
+    words = ["--arch", "transformer_lm", *as_flags(config, OPTIONS)]
+    words += ["--decoder-input-dim", width, "--decoder-output-dim", width]
+    words += ["--decoder-ffn-embed-dim", str(ffn), "--tokens-per-sample", length]
+    words += ["--decoder-learned-pos", "--decoder-normalize-before", "--no-scale-embedding"]
+    words += ["--activation-fn", FAIRSEQ_ACTIVATIONS[config["activation_function"]]]
+    tied = config.get("tie_word_embeddings", True)
+    return words + (["--share-decoder-input-output-embed"] if tied else [])
 
 
 def rows(config: Config, order: Tensor, architecture: str) -> list[Row]:
-    """The table of names, layers as `{}`."""
+    """Return the table of names, layers as `{}`."""
     words = Rows(order)
-    found = [
+    table = [
         row("decoder.embed_tokens.weight", "transformer.wte.weight", words),
         row("decoder.output_projection.weight", "lm_head.weight", words),
         row("decoder.embed_positions.weight", "transformer.wpe.weight", Positions(first=0)),
         *linear("decoder.layer_norm", "transformer.ln_f"),
     ]
-    for mine, theirs in NORMS.items():
-        found += linear(f"decoder.layers.{{}}.{mine}", f"transformer.h.{{}}.{theirs}", "decoder")
-    for parts, theirs in MATRICES.items():
-        operation = Transposed(len(parts))
+    layer, hf_layer = "decoder.layers.{}", "transformer.h.{}"
+    for part, hf_part in NORMS.items():
+        table += linear(f"{layer}.{part}", f"{hf_layer}.{hf_part}", "decoder")
+    for parts, hf_part in MATRICES.items():
         for kind in ("weight", "bias"):
-            names = tuple(f"decoder.layers.{{}}.{part}.{kind}" for part in parts)
-            found.append(Row(names, f"transformer.h.{{}}.{theirs}.{kind}", operation, "decoder"))
-    return found
-
-
-def layers(config: Config) -> dict[str, int]:
-    """Layers a side."""
-    return {"decoder": int(config["n_layer"])}
+            names = tuple(f"{layer}.{part}.{kind}" for part in parts)
+            hf_name = f"{hf_layer}.{hf_part}.{kind}"
+            table.append(Row(names, hf_name, Transposed(len(parts)), "decoder"))
+    return table
 
 
 GPT2 = Family(
@@ -87,8 +85,8 @@ GPT2 = Family(
     classes=("GPT2LMHeadModel",),
     task="language_modeling",
     alphabet="gpt2",
-    problems=problems,
+    layers={"decoder": "n_layer"},
+    unsupported=unsupported,
     flags=flags,
     rows=rows,
-    layers=layers,
 )

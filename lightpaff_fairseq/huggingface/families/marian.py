@@ -1,4 +1,4 @@
-"""Marian (OPUS-MT) in fairseq's transformer: one way only.
+"""Map Marian (OPUS-MT) to fairseq's transformer, one way only.
 
 Three things have no place in fairseq and are folded into weights, exactly in real numbers:
 
@@ -16,68 +16,68 @@ Three things have no place in fairseq and are folded into weights, exactly in re
 import torch
 from torch import Tensor
 
+from ...problems import Problems
 from ..tables import Positions, Row, row
-from .family import Config, Family, Wanted, wrong_activation, wrong_values
-from .seq2seq import _scale, _sizes, layers, table
+from . import bart
+from .family import Config, Family, State, wrong_activation, wrong_values
 
 NEVER = -1e4
 SMALLEST_GAIN = 1e-4
 OUTPUT = "lm_head.weight"
 
 
-def problems(config: Config, wanted: Wanted) -> list[str]:
-    """All that cannot be folded."""
-    found = wrong_activation(config, "activation_function") + wrong_values(
-        config, {"share_encoder_decoder_embeddings": (True,), "tie_word_embeddings": (True,)}
-    )
+def unsupported(config: Config) -> Problems:
+    """Collect the options that cannot be folded."""
+    problems = Problems(wrong_activation(config, "activation_function"))
+    allowed = {"share_encoder_decoder_embeddings": (True,), "tie_word_embeddings": (True,)}
+    problems.extend(wrong_values(config, allowed))
     pad, start = config.get("pad_token_id"), config.get("decoder_start_token_id")
-    if pad != start:
-        found.append(f"decoder_start_token_id: expected that of <pad> ({pad}), found {start}")
-    if wanted.segment is not None:
-        found.append(f"--segment {wanted.segment}: marian has no segments")
-    return found
+    problems.unless(
+        pad == start, f"decoder_start_token_id: expected that of <pad> ({pad}), got {start}"
+    )
+    return problems
 
 
 def flags(config: Config) -> list[str]:
-    """The flags of fairseq-train for this model."""
-    words = ["--arch", "transformer", *_sizes(config), *_scale(config)]
-    return [*words, "--encoder-learned-pos", "--decoder-learned-pos"]
+    """Return the flags of fairseq-train for a model."""
+    learned = bart.FLAGS["embed_positions"]
+    return ["--arch", "transformer", *bart.size_flags(config), *learned]
 
 
 def rows(config: Config, order: Tensor, architecture: str) -> list[Row]:
-    """The table of names, of the state dict that `prepare` returns."""
+    """Return the table of names of what `fold_start_and_bias` returns, layers as `{}`."""
     places = Positions(first=0)
-    names = [f"{side}.embed_positions.weight" for side in ("encoder", "decoder")]
-    found = [row(name, f"model.{name}", places) for name in names]
-    plain = table(config, order, architecture, ())
-    return found + [one for one in plain if one.theirs != "model.shared.weight"]
+    names = [f"{module}.embed_positions.weight" for module in bart.PARTS]
+    table = [row(name, f"model.{name}", places) for name in names]
+    plain = bart.rows(config, order, architecture, around=())
+    return table + [one for one in plain if one.hf != "model.shared.weight"]
 
 
-def prepare(config: Config, theirs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Folds start symbol, bias and the row of `<s>` into the tables, in float64.
+def fold_start_and_bias(config: Config, state: State, segment: int) -> State:
+    """Fold start token, bias and the row of `<s>` into the tables, in float64.
 
     Raises:
         ValueError: the last LayerNorm has a gain of nearly 0.
     """
     last = f"model.decoder.layers.{int(config['decoder_layers']) - 1}.final_layer_norm"
-    gain, shift = theirs[f"{last}.weight"].double(), theirs[f"{last}.bias"].double()
+    gain, shift = state[f"{last}.weight"].double(), state[f"{last}.bias"].double()
     if float(gain.abs().min()) < SMALLEST_GAIN:
         raise ValueError(
-            f"{last}.weight: expected gains of at least {SMALLEST_GAIN} in size, found "
+            f"{last}.weight: expected gains of at least {SMALLEST_GAIN} in size, got "
             f"{float(gain.abs().min()):.2g}: final_logits_bias cannot be folded"
         )
-    shared, kind = theirs["model.shared.weight"], theirs["model.shared.weight"].dtype
+    shared, kind = state["model.shared.weight"], state["model.shared.weight"].dtype
     sign = 1.0 if float((shift / gain).sum()) >= 0 else -1.0
     shift = shift + sign * gain
     output = torch.cat([shared.double(), torch.zeros_like(shared[:1]).double()])
-    bias = theirs["final_logits_bias"].double().reshape(-1) - sign * (shared.double() @ gain)
+    bias = state["final_logits_bias"].double().reshape(-1) - sign * (shared.double() @ gain)
     bias = torch.cat([bias, bias.new_tensor([NEVER])])
     output = output + torch.outer(bias, 1 / gain / (shift / gain).sum())
     encoder = torch.cat([shared, torch.zeros_like(shared[:1])])
     decoder = encoder.clone()
     decoder[int(config["eos_token_id"])] = shared[int(config["pad_token_id"])]
     return {
-        **theirs,
+        **state,
         f"{last}.bias": shift.to(kind),
         "model.encoder.embed_tokens.weight": encoder,
         "model.decoder.embed_tokens.weight": decoder,
@@ -90,10 +90,10 @@ MARIAN = Family(
     classes=("MarianMTModel",),
     task="translation",
     alphabet="marian",
-    problems=problems,
+    layers=bart.LAYERS,
+    unsupported=unsupported,
     flags=flags,
     rows=rows,
-    layers=layers,
-    prepare=prepare,
+    prepare=fold_start_and_bias,
     unused=(r"final_logits_bias", r"model\.shared\.weight"),
 )

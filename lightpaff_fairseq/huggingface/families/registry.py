@@ -1,12 +1,12 @@
-"""The families by their `model_type`."""
+"""Find a family by its `model_type`."""
 
+from .bart import BART, M2M, MBART
 from .bert import BERT, ROBERTA, XLM_R
 from .family import Config, Family
 from .gpt2 import GPT2
 from .marian import MARIAN
-from .seq2seq import BART, M2M, MBART
 
-IMPORTED = {
+FAMILIES = {
     family.model_type: family for family in (BERT, ROBERTA, XLM_R, GPT2, BART, MBART, M2M, MARIAN)
 }
 # Classes whose weights another class holds: all, or all but heads that fairseq has no place for.
@@ -14,18 +14,19 @@ READ_AS = {"BartModel": "BartForConditionalGeneration", "BertForPreTraining": "B
 
 
 def find_family(config: Config) -> tuple[Family, str]:
-    """The family of a configuration, and the class of transformers that loads it.
+    """Return the family of a configuration, and the transformers class that loads it.
 
     Raises:
         ValueError: no such family, or a class (another head) that fairseq has no counterpart for.
     """
-    kind = str(config["model_type"])
-    if kind not in IMPORTED:
-        known = ", ".join(IMPORTED)
-        raise ValueError(f"model_type: expected one of {known}, found {kind!r}")
-    family = IMPORTED[kind]
-    named = config.get("architectures") or [family.classes[0]]
-    if len(named) != 1 or named[0] not in (*family.classes, *READ_AS):
-        expected = ", ".join(family.classes)
-        raise ValueError(f"architectures: expected one of {expected}, found {', '.join(named)}")
-    return family, READ_AS.get(named[0], named[0])
+    model_type = str(config["model_type"])
+    if model_type not in FAMILIES:
+        raise ValueError(f"model_type: expected one of {', '.join(FAMILIES)}, got {model_type!r}")
+    family = FAMILIES[model_type]
+    architectures = config.get("architectures") or [family.classes[0]]
+    if len(architectures) != 1 or architectures[0] not in (*family.classes, *READ_AS):
+        raise ValueError(
+            f"architectures: expected one of {', '.join(family.classes)}, got "
+            f"{', '.join(architectures)}"
+        )
+    return family, READ_AS.get(architectures[0], architectures[0])

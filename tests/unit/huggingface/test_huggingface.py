@@ -12,9 +12,10 @@ from fairseq import checkpoint_utils
 pytest.importorskip("tokenizers")
 
 from hf_folders import LANGUAGES, MAKERS, REVERSIBLE, TEXT, T, bert, roberta
-from lightpaff_fairseq.export import to_huggingface
-from lightpaff_fairseq.huggingface.to_fairseq import Conversion, convert
-from lightpaff_fairseq.huggingface.tokenizers.encoding import encoder
+from lightpaff_fairseq.huggingface import from_fairseq, hf_parity
+from lightpaff_fairseq.huggingface.conversion import Conversion
+from lightpaff_fairseq.huggingface.to_fairseq import convert
+from lightpaff_fairseq.huggingface.tokenizers import encoder
 
 TOLERANCE = 1e-4
 PAD, EOS = 1, 2
@@ -27,11 +28,11 @@ def converted(tmp_path_factory: Any) -> Callable[[str], tuple[Path, Path]]:
 
     def get(name: str) -> tuple[Path, Path]:
         if name not in made:
-            root = tmp_path_factory.mktemp("interop")
+            root = tmp_path_factory.mktemp("converted")
             source, out = MAKERS[name](root / "hf"), root / "fairseq"
             segment = 0 if "bert" in name and "ro" not in name else None
             languages = LANGUAGES.get(name, ("source", "target"))
-            convert(Conversion(source, out, segment, languages))
+            convert(Conversion(("hf", source), ("fairseq", out), segment, languages))
             made[name] = source, out
         return made[name]
 
@@ -96,7 +97,7 @@ def test_logits_are_those_of_transformers(family: str, converted: Any) -> None:
 @pytest.mark.parametrize("family", REVERSIBLE)
 def test_back_to_hugging_face_is_bit_equal(family: str, converted: Any, tmp_path: Path) -> None:
     source, out = converted(family)
-    to_huggingface.write(out / "model.pt", None, tmp_path / "back")
+    from_fairseq.write(out / "model.pt", None, tmp_path / "back")
     before, after = load_huggingface(source), load_huggingface(tmp_path / "back")
     files = [(x / "config.json").read_text() for x in (source, tmp_path / "back")]
     assert json.loads(files[0]) == json.loads(files[1])
@@ -111,7 +112,7 @@ def test_back_to_hugging_face_is_bit_equal(family: str, converted: Any, tmp_path
 
 def test_a_folded_segment_comes_back_as_the_same_function(converted: Any, tmp_path: Path) -> None:
     source, out = converted("bert classifier")
-    to_huggingface.write(out / "model.pt", None, tmp_path / "back")
+    from_fairseq.write(out / "model.pt", None, tmp_path / "back")
     tokens = torch.tensor([[3, 7, 9, 11, 4]])
     found = [load_huggingface(x)(input_ids=tokens).logits for x in (source, tmp_path / "back")]
     assert torch.allclose(found[0], found[1], atol=1e-6)
@@ -120,7 +121,7 @@ def test_a_folded_segment_comes_back_as_the_same_function(converted: Any, tmp_pa
 def test_a_roberta_with_a_segment_of_its_own_is_the_same_function(tmp_path: Path) -> None:
     source = roberta(tmp_path / "hf", zero="")
     assert load_huggingface(source).roberta.embeddings.token_type_embeddings.weight.abs().sum() > 1
-    convert(Conversion(source, tmp_path / "out"))
+    convert(Conversion(("hf", source), ("fairseq", tmp_path / "out")))
     assert naive_difference(source, tmp_path / "out") <= TOLERANCE
 
 
@@ -161,18 +162,18 @@ def byte_letters() -> dict[int, str]:
 
 def test_the_comparison_sees_a_changed_weight(converted: Any, tmp_path: Path) -> None:
     _, out = converted("gpt2")
-    to_huggingface.write(out / "model.pt", None, tmp_path)
-    assert to_huggingface.largest_difference(out / "model.pt", None, tmp_path) <= 1e-5
+    from_fairseq.write(out / "model.pt", None, tmp_path)
+    assert hf_parity.largest_difference(out / "model.pt", None, tmp_path) <= 1e-5
     model = load_huggingface(tmp_path)
     with torch.no_grad():
         model.transformer.h[1].mlp.c_fc.weight[3, 5] += 0.5
     model.save_pretrained(tmp_path)
-    assert to_huggingface.largest_difference(out / "model.pt", None, tmp_path) > 1e-3
+    assert hf_parity.largest_difference(out / "model.pt", None, tmp_path) > 1e-3
 
 
 def test_a_model_for_pretraining_is_read_as_its_masked_lm(tmp_path: Path) -> None:
     source = bert(tmp_path / "hf", "PreTraining")
-    convert(Conversion(source, tmp_path / "out", segment=1))
+    convert(Conversion(("hf", source), ("fairseq", tmp_path / "out"), segment=1))
     (ours, _), theirs = load_fairseq(tmp_path / "out"), load_huggingface(source)
     order = order_of(tmp_path / "out")
     tokens = torch.tensor([[5, 9, 12, EOS]])
@@ -185,10 +186,10 @@ def test_a_model_for_pretraining_is_read_as_its_masked_lm(tmp_path: Path) -> Non
 def test_half_precision_becomes_float32_and_comes_back(tmp_path: Path) -> None:
     source = MAKERS["gpt2"](tmp_path / "hf")
     load_huggingface(source).half().save_pretrained(source)
-    found = convert(Conversion(source, tmp_path / "out"))
+    found = convert(Conversion(("hf", source), ("fairseq", tmp_path / "out")))
     assert "float16" in found.notes[0]
     assert all(p.dtype == torch.float32 for p in load_fairseq(tmp_path / "out")[0].parameters())
-    to_huggingface.write(tmp_path / "out" / "model.pt", None, tmp_path / "back")
+    from_fairseq.write(tmp_path / "out" / "model.pt", None, tmp_path / "back")
     first, second = (load_huggingface(x).state_dict() for x in (source, tmp_path / "back"))
     assert {x.dtype for x in second.values()} == {torch.float16}
     assert all(torch.equal(first[n], second[n]) for n in first)

@@ -1,4 +1,4 @@
-"""Models that came from Hugging Face, changed in between, and files that were damaged."""
+"""Models that came from Hugging Face, changed in between, and files that are corrupt."""
 
 import json
 
@@ -12,7 +12,7 @@ from test_huggingface_bad_input import refused
 import toy
 from hf_folders import MAKERS
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.export import to_huggingface
+from lightpaff_fairseq.huggingface import hf_parity
 
 TABLES = {  # of positions, with the option that says how many
     "roberta": {"encoder.sentence_encoder.embed_positions.weight": "max_positions"},
@@ -47,7 +47,7 @@ def test_a_model_of_fewer_positions_says_so(family, tmp_path):
 
     path, data = changed(tmp_path, family, cut)
     assert main(["convert", *back(path, data, tmp_path / "back")]) == 0
-    assert to_huggingface.largest_difference(path, data, tmp_path / "back") <= 1e-4
+    assert hf_parity.largest_difference(path, data, tmp_path / "back") <= 1e-4
     config = json.loads((tmp_path / "back" / "config.json").read_text())
     key = "n_positions" if family == "gpt2" else "max_position_embeddings"
     assert config[key] == (22 if family == "roberta" else 20)  # RoBERTa's count begins with <pad>
@@ -72,16 +72,16 @@ def test_a_weight_of_another_shape(tmp_path, capsys):
     path, data = changed(tmp_path, "gpt2", reshape)
     error = refused(capsys, *back(path, data, tmp_path / "back"))
     assert f"--from fairseq {path}: " in error
-    assert "decoder.layers.0.fc1.weight (3, 5) instead of (128, 32)" in error
+    assert "decoder.layers.0.fc1.weight (expected (128, 32), got (3, 5))" in error
     assert not (tmp_path / "back").exists()
 
 
 @pytest.mark.parametrize(("text", "word"), [("{", "Expecting"), ('{"order": []}', "model_type")])
-def test_a_damaged_record(text, word, tmp_path, capsys):
+def test_a_corrupt_record(text, word, tmp_path, capsys):
     path, data = changed(tmp_path, "gpt2", lambda state: None)
     (data / "huggingface" / "lightpaff.json").write_text(text)
     error = refused(capsys, *back(path, data, tmp_path / "back"))
-    assert "lightpaff.json is damaged" in error and word in error
+    assert "lightpaff.json is corrupt" in error and word in error
 
 
 @pytest.mark.parametrize("family", ["gpt2", "roberta", "bart"])
@@ -91,4 +91,4 @@ def test_a_dictionary_of_another_size(family, tmp_path, capsys):
         (data / name).write_text("a 1\n<mask> 1\n")
     (data / "huggingface" / "lightpaff.json").unlink()
     error = refused(capsys, *back(path, data, tmp_path / "back"))
-    assert f"--data {data}: expected 30" in error and f"{path} says, found 6" in error
+    assert f"--data {data}: expected 30" in error and f"{path} says, got 6" in error

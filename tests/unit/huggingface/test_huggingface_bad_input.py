@@ -175,17 +175,17 @@ def test_directions(source, tmp_path, capsys):
 
 def test_flags_that_would_have_no_effect(source, tmp_path, capsys):
     more = ("--heads", 3, "--dict", tmp_path / "no", "--data", tmp_path)
-    words = ("--heads: expected with --from mass, found with --from hf", "--dict:", "--data:")
+    words = ("--heads: expected with --from mass, got --from hf", "--dict:", "--data:")
     check(capsys, source, tmp_path / "out", *words, more=more)
     argv = ("--from", "fairseq", tmp_path / "no.pt", "--to", "hf", tmp_path / "out")
     error = refused(capsys, *argv, "--segment", 0, "--langs", "a", "b")
-    assert "--segment: expected with --from hf" in error and "hf or mass, found with" in error
+    assert "--segment: expected with --from hf" in error and "hf or mass, got" in error
     check(capsys, source, tmp_path / "out", "'../a'", more=("--langs", "../a", "b"))
 
 
 def test_a_failed_comparison_leaves_nothing(source, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
-        "lightpaff_fairseq.huggingface.to_fairseq.largest_logit_difference", lambda *_: 0.5
+        "lightpaff_fairseq.huggingface.hf_parity.largest_logit_difference", lambda *_: 0.5
     )
     check(capsys, source, tmp_path / "out", "differs", "0.5")
     assert list(tmp_path.iterdir()) == []

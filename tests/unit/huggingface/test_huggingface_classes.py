@@ -20,7 +20,7 @@ KIND = "SequenceClassification"
     [
         ({"problem_type": "multi_label_classification"}, ["problem_type", "multi_label"]),
         ({"problem_type": "regression"}, ["problem_type", "of 3 outputs", "'regression'"]),
-        ({"id2label": {"0": "good", "1": "good", "2": "bad"}}, ["id2label", "found 'good'"]),
+        ({"id2label": {"0": "good", "1": "good", "2": "bad"}}, ["id2label", "got 'good'"]),
         ({"id2label": {"0": "good", "1": "so\nso", "2": "<s>"}}, ["'so\\nso'", "'<s>'"]),
     ],
 )

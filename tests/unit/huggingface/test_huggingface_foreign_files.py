@@ -1,4 +1,4 @@
-"""Files that others made: damaged, foreign or dangerous ones are named, needless ones ignored."""
+"""Files that others made: corrupt, foreign or dangerous ones are named, needless ones ignored."""
 
 import json
 import pickle
@@ -15,7 +15,7 @@ from test_huggingface_students import SMALL, TRANSLATION, as_released
 import toy
 from hf_folders import MAKERS, gpt2
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.huggingface.pickles import load_tensors
+from lightpaff_fairseq.huggingface.hf_folder import load_tensors
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"
 
@@ -47,12 +47,12 @@ def danger_beside_a_foreign_file(folder):
 
 
 FOLDERS = {
-    "cut": (cut, ["model.safetensors: damaged"]),
+    "cut": (cut, ["model.safetensors: corrupt"]),
     "pointer": (
         lambda folder: (folder / "model.safetensors").write_bytes(POINTER),
-        ["model.safetensors: damaged"],
+        ["model.safetensors: corrupt"],
     ),
-    "pointer to bin": (pointer_to_bin, ["pytorch_model.bin: refused", "damaged"]),
+    "pointer to bin": (pointer_to_bin, ["pytorch_model.bin: refused", "corrupt"]),
     "danger": (danger_beside_a_foreign_file, ["pytorch_model.bin: refused", "eval"]),
     "no number": (lambda folder: edit_config(folder, n_embd="abc"), ["config.json", "n_embd"]),
     "no heads": (lambda folder: edit_config(folder, n_head=0), ["cannot load it"]),
@@ -83,10 +83,10 @@ def test_what_a_trainer_leaves_beside_the_weights_is_not_read(source, tmp_path):
 @pytest.mark.parametrize(
     ("content", "word"),
     [
-        (b"", "damaged"),
-        (b"hello", "damaged"),
-        (POINTER, "damaged"),
-        (bytes(range(256)) * 9, "damaged"),
+        (b"", "corrupt"),
+        (b"hello", "corrupt"),
+        (POINTER, "corrupt"),
+        (bytes(range(256)) * 9, "corrupt"),
         *((pickle.dumps(Malicious(), protocol), "eval") for protocol in (0, 2, 3)),
         (pickle.dumps(Malicious(), 4), "another pickle"),
     ],

@@ -10,7 +10,7 @@ pytest.importorskip("tokenizers")
 import toy
 from hf_folders import MAKERS, TEXT, T, gpt2, roberta
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.export import to_huggingface
+from lightpaff_fairseq.huggingface import hf_parity
 
 SMALL = [
     *("--encoder-layers", 2, "--encoder-embed-dim", 32, "--encoder-attention-heads", 2),
@@ -70,7 +70,7 @@ def test_students_compute_the_same_in_their_class(name, tmp_path):
     assert main(["convert", "--from", "fairseq", str(path), "--to", "hf", str(out)]) == 0
     architecture = json.loads((out / "config.json").read_text())["architectures"][0]
     assert architecture.startswith(STUDENTS[name][1])
-    assert to_huggingface.largest_difference(path, data, out) <= 1e-4
+    assert hf_parity.largest_difference(path, data, out) <= 1e-4
     ids = T.AutoTokenizer.from_pretrained(out)("w3 w0 unheard").input_ids
     assert [i for i in ids if i not in (0, 2)] == [7, 4, 3]
 
@@ -83,7 +83,7 @@ def test_a_classifier_takes_its_head_along(tmp_path):
     path = toy.save_model(tmp_path / "student.pt", toy.parse(data, *flags), model.eval())
     out = tmp_path / "hf"
     assert main(["convert", "--from", "fairseq", str(path), "--to", "hf", str(out)]) == 0
-    assert to_huggingface.largest_difference(path, data, out) <= 1e-5
+    assert hf_parity.largest_difference(path, data, out) <= 1e-5
     theirs = T.RobertaForSequenceClassification.from_pretrained(out).eval()
     tokens = torch.tensor([[0, 5, 9, 2]])
     with torch.no_grad():
@@ -189,7 +189,7 @@ def test_a_converted_model_teaches_and_is_fine_tuned(family, tmp_path, capsys):
     back = ["--from", "fairseq", str(saved / "checkpoint_last.pt"), "--data", str(out)]
     assert main(["convert", *back, "--to", "hf", str(tmp_path / "back")]) == 0
     path = saved / "checkpoint_last.pt"
-    assert to_huggingface.largest_difference(path, out, tmp_path / "back") <= 1e-4
+    assert hf_parity.largest_difference(path, out, tmp_path / "back") <= 1e-4
     tuned, before = (T.AutoModel.from_pretrained(tmp_path / x) for x in ("back", "hf"))
     assert type(tuned) is type(before)
     assert T.AutoTokenizer.from_pretrained(tmp_path / "back")("the cat").input_ids
@@ -217,6 +217,6 @@ def test_a_student_of_another_shape_keeps_its_teachers_tokenizer(family, flags, 
     path = toy.save_model(tmp_path / "student.pt", toy.parse(out, *flags), model.eval())
     argv = ["convert", "--from", "fairseq", str(path), "--data", str(out), "--to", "hf"]
     assert main([*argv, str(tmp_path / "student")]) == 0
-    assert to_huggingface.largest_difference(path, out, tmp_path / "student") <= 1e-4
+    assert hf_parity.largest_difference(path, out, tmp_path / "student") <= 1e-4
     loaded = [T.AutoTokenizer.from_pretrained(x) for x in (source, tmp_path / "student")]
     assert loaded[0](TEXT).input_ids == loaded[1](TEXT).input_ids

@@ -33,7 +33,7 @@ def of_bert(tmp_path_factory):
     [
         ({"strip_accents": True, "do_lower_case": False}, ["strip_accents: expected False"]),
         ({"strip_accents": False, "do_lower_case": True}, ["strip_accents: expected True"]),
-        ({"tokenize_chinese_chars": False}, ["handle_chinese_chars: expected True, found False"]),
+        ({"tokenize_chinese_chars": False}, ["handle_chinese_chars: expected True, got False"]),
     ],
 )
 def test_word_pieces_cut_otherwise(settings, words, of_bert, tmp_path, capsys):
@@ -48,7 +48,7 @@ def test_a_bert_without_word_pieces(tmp_path, capsys):
     config = T.BertConfig(vocab_size=tokenizer.get_vocab_size(), **ENCODER)
     T.BertForMaskedLM(config).save_pretrained(folder)
     T.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **NAMES).save_pretrained(folder)
-    words = ("model.type: expected WordPiece, found BPE", "normalizer.type", "pre_tokenizer.type")
+    words = ("model.type: expected WordPiece, got BPE", "normalizer.type", "pre_tokenizer.type")
     check_refused(capsys, folder, *words, more=("--segment", 0))
 
 
@@ -96,7 +96,7 @@ def test_a_student_starts_and_ends_with_its_teachers_tokens(tmp_path, capsys):
         return ["--from", "fairseq", str(path), "--data", str(out), "--to", "hf", f"{tmp_path}/s"]
 
     error = refused(capsys, *back("transformer"))
-    assert "sinusoidal positions: expected <pad> with the id 1, found" in error
+    assert "sinusoidal positions: expected <pad> with the id 1, got" in error
     assert main(["convert", *back("transformer_mass_tiny")]) == 0
     config = json.loads((tmp_path / "s" / "config.json").read_text())
     ends = {config[f"{name}_token_id"] for name in ("eos", "decoder_start", "forced_eos")}
