@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Sourced by the recipes: ROOT, PATH, threads, and `train`, which never runs a finished step again.
+# Sourced by the recipes: sets ROOT, PATH and threads, and defines `train`, which never repeats a
+# finished step.
 # BIN is the folder of the commands (python, fairseq-train, lightpaff).
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export PATH=${BIN:-$ROOT/.venv/bin}:$PATH
@@ -15,7 +16,7 @@ train() {
   same_flags "$name" "$@" || return 1
   if [[ -f $OUT/$name.pt ]]; then say "$name" "finished before, reused"; return; fi
   exec {lock}>"$OUT/$name/lock"
-  flock --nonblock "$lock" || { say "$name" "error: is being trained already" >&2; return 1; }
+  flock --nonblock "$lock" || { say "$name" "error: another process is training it" >&2; return 1; }
   if [[ ! -f $OUT/$name/trained ]]; then
     if [[ -f $OUT/$name/checkpoint_last.pt ]]; then say "$name" "was interrupted, continues"; fi
     fairseq-train "$@" --save-dir "$OUT/$name" --no-epoch-checkpoints --num-workers "${WORKERS:-0}" \
@@ -28,11 +29,11 @@ train() {
     { failed "$name" "$log"; return 1; }
   exec {lock}>&-
 }
-# same_flags NAME FLAG...: a model made with other flags is neither reused nor continued.
+# same_flags NAME FLAG...: refuse to reuse or continue a model that was trained with other flags.
 same_flags() {
   local file=$OUT/$1/flags flags="${*//$OUT/OUT}"
   if [[ ! -f $file || $(<"$file") == "$flags" ]]; then echo "$flags" >"$file" && return; fi
-  say "$1" "error: was made with other flags; remove $OUT/$1 and $OUT/$1.pt, or set OUT" >&2
+  say "$1" "error: was trained with other flags; remove $OUT/$1 and $OUT/$1.pt, or set OUT" >&2
   diff <(tr ' ' '\n' <"$file") <(tr ' ' '\n' <<<"$flags") | grep '^[<>]' >&2
   return 1
 }

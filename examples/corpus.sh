@@ -1,10 +1,10 @@
 # shellcheck shell=bash disable=SC2154
-# Text to binarized data, for every family. All data of a recipe has one dictionary, OUT/spm.dict.txt,
-# which holds <mask>: weights carry over from pre-training to fine-tuning.
+# Binarize text, for every family. All data of a recipe share one dictionary, OUT/spm.dict.txt, which
+# contains <mask>, so that weights carry over from pre-training to fine-tuning.
 source "$(dirname "${BASH_SOURCE[0]}")/inputs.sh"
 
 subwords() { python "$ROOT/examples/subwords.py" "$@"; }
-# vocabulary FLAG_OR_TEXT...: trains SentencePiece, or takes that of the pre-training
+# vocabulary FLAG_OR_TEXT...: train SentencePiece, or reuse that of PRETRAINING
 vocabulary() {
   mkdir -p "$OUT/text" "$OUT/logs"
   rm -rf "$OUT/data" "$OUT/mono" # what an interrupted run may have left
@@ -24,7 +24,7 @@ binarize() {
   fairseq-preprocess --only-source --srcdict "$OUT/spm.dict.txt" --destdir "$destination" \
     "${flags[@]}" >>"$OUT/logs/prepare.log" 2>&1
 }
-# general_text FILE...: the text of the pre-training -> OUT/text/general.{train,valid}: the first
+# general_text FILE...: pre-training text -> OUT/text/general.{train,valid}: the first
 # CORPUS_LINES lines of CORPUS_DIR/train.txt[.gz] (of valid.txt a twentieth), or else FILE.{train,valid}
 general_text() {
   local split count=${CORPUS_LINES:-0}

@@ -1,12 +1,12 @@
 # shellcheck shell=bash disable=SC2154
-# The files that a recipe reads: where they have to be, and that they are the right ones.
+# Check that a recipe's input files exist and are the official ones.
 prepared() {
   mkdir -p "$OUT/text"
   if [[ -f $OUT/prepared ]]; then say prepare "finished before, reused"; else return 1; fi
 }
-finish() { touch "$OUT/prepared" && say prepare "$(wc -l <"$OUT/spm.dict.txt") symbols, $1"; }
+finish() { touch "$OUT/prepared" && say prepare "$(wc -l <"$OUT/spm.dict.txt") tokens, $1"; }
 refuse() { say prepare "error: $1" >&2 && return 1; }
-plain() { gzip -dcf "$@"; } # gzipped or not
+plain() { gzip -dcf "$@"; } # plain text from plain or gzipped files
 # files DIR NAME...: sets FILES to DIR/NAME or DIR/NAME.gz of each
 files() {
   local name missing=()
@@ -18,20 +18,20 @@ files() {
   done
   if ((${#missing[@]})); then refuse "not in $1: ${missing[*]}; README.md says where they come from"; fi
 }
-# lines FILE COUNT...: the number of lines of each file, as the official data has (CHECK_DATA=no: any)
+# lines FILE COUNT...: compare line counts with the official data (CHECK_DATA=no: skip)
 lines() {
   local file count
   if [[ ${CHECK_DATA:-yes} == no ]]; then return; fi
   while (($#)); do
     file=$1 count=$(plain "$1" | wc -l)
-    if ((count != $2)); then refuse "$file: expected $2 lines, found $count"; fi
+    if ((count != $2)); then refuse "$file: expected $2 lines, got $count"; fi
     shift 2
   done
 }
 # checksum FILE MD5
 checksum() {
-  local found
+  local digest
   if [[ ${CHECK_DATA:-yes} == no ]]; then return; fi
-  found=$(md5sum <"$1")
-  if [[ ${found%% *} != "$2" ]]; then refuse "$1: expected MD5 $2, found ${found%% *}"; fi
+  digest=$(md5sum <"$1")
+  if [[ ${digest%% *} != "$2" ]]; then refuse "$1: expected MD5 $2, got ${digest%% *}"; fi
 }

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# All steps of a recipe: bash examples/run.sh sentence_polarity
-# The teacher, then the students in two lanes of one core each (LANES=1: one after the other). Stop it
-# at any time (Ctrl-C) and start it again: it continues.
+# Run all steps of a recipe: bash examples/run.sh sentence_polarity
+# Trains the teacher, then the students in two lanes of one core each (LANES=1: one at a time). Stop
+# it at any time (Ctrl-C) and start it again: it continues.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/${1:?the folder of a recipe}" && pwd)
-ABLATIONS=${ABLATIONS:-yes} # no: only the students without any and with two-stage distillation
+ABLATIONS=${ABLATIONS:-yes} # no: only the students without KD and with two-stage KD
 TEACHER_THREADS=${TEACHER_THREADS:-2}
 LANES=${LANES:-2}
-read -ra SEEDS <<<"${SEEDS:-1}" # fine-tunings of each student
+read -ra SEEDS <<<"${SEEDS:-1}" # seeds of each student's fine-tuning
 export KD_LAMBDA=${KD_LAMBDA:-0.5}
 
 student() {
@@ -23,9 +23,9 @@ with() {
   if [[ $ABLATIONS == yes ]]; then student kd 0; fi
   student kd "$KD_LAMBDA"
 }
-set -m # every lane is a process group of its own, which can be ended as a whole
+set -m # each lane is its own process group, so that it can be killed as a whole
 lane() { "$@" </dev/null & }
-# only what still runs: the number of a finished lane may be another program's by now
+# only running jobs: the id of a finished lane may belong to another program by now
 end_lanes() { for id in $(jobs -pr); do kill -- "-$id" 2>/dev/null || true; done; }
 trap end_lanes EXIT
 trap 'exit 130' INT TERM HUP

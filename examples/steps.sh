@@ -8,18 +8,18 @@ teacher() {
   model "$TEACHER" "$TEACHER_FINETUNE_UPDATES" "$TEACHER_FINETUNE_LR" "$FINETUNE_ARCH"
   second_stage teacher teacher_pretrained --kd-lambda 0
 }
-pretrain() { # the student, distilled from the pre-trained teacher
+pretrain() { # the student, from the pre-trained teacher
   model "$STUDENT" "$STUDENT_PRETRAIN_UPDATES" "$STUDENT_PRETRAIN_LR" "$PRETRAIN_ARCH"
   distill student_pretrained "$PRETRAINING/teacher_pretrained.pt"
   first_stage "$NAME" "${KD[@]}"
 }
-finetune() { # the student, distilled from the fine-tuned teacher
+finetune() { # the student, from the fine-tuned teacher
   model "$STUDENT" "$STUDENT_FINETUNE_UPDATES" "$STUDENT_FINETUNE_LR" "$FINETUNE_ARCH"
   distill "student_$PRETRAINED" "$OUT/teacher.pt"
   if [[ $SEED != 1 ]]; then NAME+=_seed$SEED; fi
   second_stage "$NAME" "student_pretrained_$PRETRAINED" "${KD[@]}" --seed "$SEED"
 }
-# measure FLAG...: the table of the teacher and every finished student, also OUT/results.json
+# measure FLAG...: print the table of the teacher and all finished students; write OUT/results.json
 measure() {
   local names=() paths=() title file
   while read -r title file; do

@@ -1,7 +1,7 @@
-"""SentencePiece for the recipes: a joint model, fairseq's dict.txt with the mask symbol, encoding.
+"""Train SentencePiece for a recipe, write fairseq's dict.txt with the mask symbol, encode text.
 
 subwords.py train --vocab 4000 --model OUT/spm TEXT...     writes OUT/spm.model, OUT/spm.dict.txt
-    --lossless: every text can be written in the pieces and read back (for perplexity per word)
+    --lossless: any text can be encoded and decoded exactly (for perplexity per word)
 subwords.py encode --model OUT/spm.model < TEXT > PIECES
 """
 
@@ -19,18 +19,18 @@ SPECIAL = 3  # SentencePiece's <unk> <s> </s>: fairseq has its own
 
 
 def write_dictionary(model: spm.SentencePieceProcessor, path: Path) -> None:
-    """The pieces in the model's order, then `<mask>`, as `symbol count` lines.
+    """Write the pieces in the model's order, then `<mask>`, as `symbol count` lines.
 
-    The counts are all 1: fairseq keeps the order of the lines and uses the counts for nothing here.
+    All counts are 1: fairseq keeps the order of the lines and does not use the counts here.
     """
     pieces = [model.id_to_piece(i) for i in range(SPECIAL, model.get_piece_size())]
     if MASK in pieces:
-        raise ValueError(f"the text holds {MASK} as a piece, which is the mask symbol")
+        raise ValueError(f"the text contains the piece {MASK}, which is reserved for masking")
     path.write_text("".join(f"{p} 1\n" for p in [*pieces, MASK]), encoding="utf-8")
 
 
 def sample(paths: list[str], count: int) -> list[str]:
-    """`count` random lines, the same ones every time: SentencePiece's own sample has no seed."""
+    """Draw `count` random lines with a fixed seed; SentencePiece's own sampling has none."""
     drawn: list[str] = []
     generator = random.Random(1)
     with fileinput.input(paths, encoding="utf-8") as lines:
@@ -43,7 +43,7 @@ def sample(paths: list[str], count: int) -> list[str]:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Trains the model under a temporary name, writes the dictionary, renames the model last."""
+    """Train the model under a temporary name, write the dictionary, then rename the model."""
     source = {"sentence_iterator": iter(sample(args.text, args.sample))}
     spm.SentencePieceTrainer.train(
         **(source if args.sample else {"input": args.text}),
@@ -63,14 +63,14 @@ def train(args: argparse.Namespace) -> None:
 
 
 def encode(args: argparse.Namespace) -> None:
-    """Text on standard input to pieces on standard output, line by line."""
+    """Encode standard input to standard output, line by line."""
     model = spm.SentencePieceProcessor(model_file=args.model)
     for line in sys.stdin:
         print(" ".join(model.encode(line.rstrip("\n"), out_type=str)))
 
 
 def main() -> None:
-    """Parses the command line and runs one of the two commands."""
+    """Parse the command line and run one of the two commands."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True)
     sub = commands.add_parser("train", help="train a joint model and write its dict.txt")
@@ -79,13 +79,13 @@ def main() -> None:
     sub.add_argument(
         "--lossless",
         action="store_true",
-        help="no normalization, and bytes for characters that no piece holds (default: neither)",
+        help="no normalization, and bytes for characters outside all pieces (default: neither)",
     )
     text = "lines to train on, drawn at random (default: %(default)s = all)"
     sub.add_argument("--sample", type=int, default=0, metavar="N", help=text)
-    sub.add_argument("text", nargs="+", help="text files, one sentence a line")
+    sub.add_argument("text", nargs="+", help="text files, one sentence per line")
     sub.set_defaults(func=train)
-    sub = commands.add_parser("encode", help="standard input to pieces on standard output")
+    sub = commands.add_parser("encode", help="encode standard input to standard output")
     sub.add_argument("--model", required=True, help="path of the model, with .model")
     sub.set_defaults(func=encode)
     args = parser.parse_args()

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A finished recipe's student, distilled on unlabeled text of the domain: lambda 1, no gold labels.
+# Distill a finished recipe's student further on unlabeled text of the domain (lambda 1).
 #   bash examples/unlabeled.sh sentence_polarity TEXT     (sentence pairs: two columns, a tab between)
 #   bash examples/unlabeled.sh dialogsum TEXT             (sentences of the source language)
-# Starts from student_kd_kd.pt, makes OUT/student_unlabeled.pt. What is done: examples/README.md.
+# Starts from student_kd_kd.pt, writes OUT/student_unlabeled.pt; see examples/README.md.
 set -euo pipefail
-RECIPE=${1:?the folder of a finished recipe} TEXT=${2:?a file of unlabeled text, a sentence a line}
+RECIPE=${1:?the folder of a finished recipe} TEXT=${2:?a file of unlabeled text, one sentence per line}
 # shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/$RECIPE/settings.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/unlabeled_data.sh"

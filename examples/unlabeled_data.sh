@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2154
-# Unlabeled text as the data of a fine-tuning with lambda 1; validation stays the recipe's own.
+# Turn unlabeled text into fine-tuning data for lambda 1; validation data stay the recipe's own.
 unlabeled_log() { echo "$OUT/logs/unlabeled.log"; }
 
-# classes_do_not_matter TEXT: with lambda 1 the label has no weight and no gradient, but
-# sentence_prediction reads one: every sentence gets class 0 (of a regression: 0).
+# classes_do_not_matter TEXT: with lambda 1 a label has no weight and no gradient, but
+# sentence_prediction reads one: every sentence gets class 0 (regression: 0).
 classes_do_not_matter() {
   local i=0 input
   mkdir -p "$OUT/unlabeled/label"
@@ -22,8 +22,8 @@ classes_do_not_matter() {
     cp "$OUT"/data/label/valid.{bin,idx} "$OUT/unlabeled/label"
   fi
 }
-# teacher_writes_targets TEXT: the soft loss is taken after each prefix of a target, so there must be
-# a target that the student could write itself: the teacher's translation (or summary) of the text.
+# teacher_writes_targets TEXT: the soft loss compares both models after each prefix of a target, so
+# the targets must be plausible: the teacher's translations (or summaries) of the text.
 teacher_writes_targets() {
   local mono=$OUT/unlabeled_source generate
   rm -rf "$mono" "$OUT/unlabeled.hypotheses"

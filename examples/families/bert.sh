@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154
 # BERT: masked_lm with kd_mlm on text, then sentence_prediction with kd_lu on labeled sentences.
-# The recipe sets LABELS (the classes in the order of their numbers; empty: regression).
+# The recipe sets LABELS (class names in the order of their ids; empty: regression).
 TRAIN=(--optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-6 --weight-decay 0.01
   --clip-norm 1.0 --dropout 0.1 --attention-dropout 0.1 --max-positions "$POSITIONS")
 read -ra PRETRAIN_BATCH <<<"$PRETRAIN_BATCH"

@@ -1,10 +1,10 @@
 # shellcheck shell=bash disable=SC2153,SC2154
-# The data of a BERT recipe.
+# Prepare the data of a BERT recipe.
 source "$(dirname "${BASH_SOURCE[0]}")/../corpus.sh"
 
 # sentences INPUT...: OUT/text/{INPUT,label}.{train,valid,test} (INPUT: input0, and input1 for pairs)
-# -> OUT/mono, text for the pre-training: CORPUS_DIR's, or else the training sentences
-# -> OUT/data, as sentence_prediction wants it
+# -> OUT/mono, pre-training text: CORPUS_DIR's, or else the training sentences
+# -> OUT/data, in the layout of sentence_prediction
 sentences() {
   local input
   general_text "${@/#/$OUT/text/}"
@@ -14,7 +14,7 @@ sentences() {
   labels "$OUT/text/label".{train,valid,test}
   finish "$(wc -l <"$OUT/text/label.train") labeled examples"
 }
-# labels TRAIN VALID TEST: numbers of a regression as they are, classes in the order of LABELS
+# labels TRAIN VALID TEST: regression targets unchanged, classes in the order of LABELS
 labels() {
   local splits=(train valid test) i
   mkdir -p "$OUT/data/label"
@@ -22,7 +22,7 @@ labels() {
   if [[ -z $LABELS ]]; then return; fi
   printf '%s 1\n' "${CLASSES[@]}" >"$OUT/text/label.dict.txt"
   if grep -vxhF "$(printf '%s\n' "${CLASSES[@]}")" "$@" >"$OUT/text/label.wrong"; then
-    refuse "$(wc -l <"$OUT/text/label.wrong") labels are none of $LABELS, as $(head -n 1 "$OUT/text/label.wrong")"
+    refuse "$(wc -l <"$OUT/text/label.wrong") labels are not in $LABELS, such as $(head -n 1 "$OUT/text/label.wrong")"
   fi
   fairseq-preprocess --only-source --srcdict "$OUT/text/label.dict.txt" --destdir "$OUT/data/label" \
     --trainpref "$1" --validpref "$2" --testpref "$3" >>"$OUT/logs/prepare.log" 2>&1

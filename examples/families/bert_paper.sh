@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# BERT-base and LightPAFF's student (25.6 M, reconstructed), for eight GPUs. As the group's papers
-# say: peak learning rate 5e-4, 125k updates, 10k of them warm-up, weight decay 0.01, dropout 0.1,
-# 512 tokens. Batch (256 blocks) and fine-tuning are ours.
+# BERT-base and LightPAFF's student (25.6 M, reconstructed), for eight GPUs. From the
+# group's papers: peak learning rate 5e-4, 125k updates, 10k of them warm-up, weight decay 0.01,
+# dropout 0.1, 512 tokens. Batch size (256 blocks) and fine-tuning are our own choice.
 : "${VOCAB:=30522}" "${POSITIONS:=512}" "${TEACHER:=base}" "${STUDENT:=student}"
 : "${TEACHER_PRETRAIN_UPDATES:=125000}" "${TEACHER_PRETRAIN_LR:=5e-4}"
 : "${STUDENT_PRETRAIN_UPDATES:=125000}" "${STUDENT_PRETRAIN_LR:=5e-4}"

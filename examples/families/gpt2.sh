@@ -11,8 +11,8 @@ FINETUNE=("$OUT/data" --criterion kd_lm "${TRAIN[@]}" "${FINETUNE_BATCH[@]}")
 source "$(dirname "${BASH_SOURCE[0]}")/../corpus.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/../steps.sh"
 
-# language_model TRAIN VALID TEST: files of the domain -> OUT/data; the text of the pre-training,
-# CORPUS_DIR's or else that of the domain -> OUT/mono. Blank lines stay: the perplexity counts them.
+# language_model TRAIN VALID TEST: files of the domain -> OUT/data; pre-training text, CORPUS_DIR's or
+# else that of the domain -> OUT/mono. Blank lines are kept: the perplexity counts them.
 language_model() {
   local i splits=(train valid test)
   for i in 0 1 2; do plain "${@:i+1:1}" >"$OUT/text/domain.${splits[i]}"; done
@@ -24,7 +24,7 @@ language_model() {
   fi
   finish "$(wc -w <"$OUT/text/domain.train") words of the domain"
 }
-# perplexity FLAG...: measures per token and per word
+# perplexity FLAG...: measure perplexity per token and per word
 perplexity() {
   measure --task language_modeling --tokens-per-sample "$POSITIONS" \
     --references "$OUT/text/domain.test" "$@"

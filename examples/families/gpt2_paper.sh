@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# LightPAFF's GPT-2 sizes (355 M and 67.7 M, reconstructed), for eight GPUs. Everything that is not
-# a size is ours, after what is common for GPT-2: 256 blocks of 512 tokens an update.
+# LightPAFF's GPT-2 sizes (355 M and 67.7 M, reconstructed), for eight GPUs. All other values
+# are our own choice, common for GPT-2: 256 blocks of 512 tokens per update.
 : "${VOCAB:=32000}" "${POSITIONS:=512}" "${TEACHER:=teacher}" "${STUDENT:=student}"
 : "${TEACHER_PRETRAIN_UPDATES:=125000}" "${TEACHER_PRETRAIN_LR:=2.5e-4}"
 : "${STUDENT_PRETRAIN_UPDATES:=125000}" "${STUDENT_PRETRAIN_LR:=5e-4}"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154
 # MASS: masked_seq2seq with kd_mssm on text, then translation (or summarization) with kd_ss.
-# The recipe sets SOURCE and TARGET, the endings of its files (as sv and en), and TRUNCATE=yes to cut
-# long inputs (summarization).
+# The recipe sets SOURCE and TARGET, its file extensions (such as sv and en), and TRUNCATE=yes to
+# truncate long inputs (summarization).
 TRAIN=(--optimizer adam --adam-betas "(0.9, 0.98)" --weight-decay 0.01 --clip-norm 1.0
   --dropout 0.1 --attention-dropout 0.1 --label-smoothing 0.1 --skip-invalid-size-inputs-valid-test
   --max-source-positions "$POSITIONS" --max-target-positions "$POSITIONS")
@@ -17,7 +17,7 @@ if [[ -n ${TRUNCATE:-} ]]; then FINETUNE+=(--truncate-source) GENERATE+=" --trun
 source "$(dirname "${BASH_SOURCE[0]}")/../corpus.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/../steps.sh"
 
-# pairs: OUT/text/{SOURCE,TARGET}.{train,valid,test} -> OUT/data, and the text of the pre-training:
+# pairs: OUT/text/{SOURCE,TARGET}.{train,valid,test} -> OUT/data, and pre-training text:
 # CORPUS_DIR's, or else both sides of the training pairs -> OUT/mono
 pairs() {
   local side split text=$OUT/text

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # MASS-middle (6+6 layers, width 1024) and LightPAFF's student (about 67 M, reconstructed), for
-# eight GPUs. Learning rate, warm-up, weight decay, dropout of the pre-training as the group's papers
-# say; batches and fine-tuning are ours.
+# eight GPUs. Pre-training learning rate, warm-up, weight decay and dropout are from the group's papers;
+# batch sizes and fine-tuning are our own choice.
 : "${VOCAB:=32000}" "${POSITIONS:=512}" "${TEACHER:=middle}" "${STUDENT:=student}"
 : "${TEACHER_PRETRAIN_UPDATES:=125000}" "${TEACHER_PRETRAIN_LR:=5e-4}"
 : "${STUDENT_PRETRAIN_UPDATES:=125000}" "${STUDENT_PRETRAIN_LR:=5e-4}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The pruned student's fine-tuning, distilled from the fine-tuned teacher: OUT/pruned_$IMPORTANCE_kd.pt.
+# Fine-tune the pruned student with distillation from the fine-tuned teacher: OUT/pruned_$IMPORTANCE_kd.pt.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
 source "$HOMODISTIL/small_model.sh"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The pre-trained teacher becomes a student that is distilled from what it was: OUT/pruned_$IMPORTANCE.pt,
-# a stock model. IMPORTANCE: sensitivity, platon or magnitude, by which it is pruned step by step; or
-# oneshot, to compare: made small before the first update, otherwise trained alike.
+# Prune the pre-trained teacher while it distills from its original self: OUT/pruned_$IMPORTANCE.pt, a
+# stock model. IMPORTANCE: sensitivity, platon or magnitude prune step by step; oneshot, for comparison,
+# prunes to the final size before the first update and trains alike.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
 source "$HOMODISTIL/small_model.sh"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A recipe's teacher, pruned into its student: RECIPE=sentence_polarity bash examples/homodistil/run.sh
-# IMPORTANCES="sensitivity platon magnitude oneshot" compares the scores, and pruning at one go; SEEDS="1 2 3"
-# repeats it. Stopped at any time, it continues.
+# Prune a recipe's teacher into its student: RECIPE=sentence_polarity bash examples/homodistil/run.sh
+# IMPORTANCES="sensitivity platon magnitude oneshot" compares the scores and one-shot pruning;
+# SEEDS="1 2 3" repeats both stages. Stop it at any time and start it again: it continues.
 set -euo pipefail
 HOMODISTIL=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# in a process of its own: it makes arrays of variables, which the steps would then not be given
+# in a subshell: settings.sh turns variables into arrays, which the steps would not inherit
 # shellcheck source=/dev/null
 RECIPE=$(source "$HOMODISTIL/settings.sh" && echo "$RECIPE")
 export RECIPE

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154
-# Sourced by the steps. RECIPE is the folder whose teacher is pruned; every value can be set from
-# outside. SCALE=paper: length 128, batch 4,096 on eight GPUs, 28,000 updates, Adam and learning rate
-# as in the paper; start, end, interval and the weights of the terms are ours.
+# Sourced by the steps. RECIPE is the folder whose teacher is pruned; all values can be set from the
+# environment. SCALE=paper: length 128, batch 4,096 on eight GPUs, 28,000 updates, Adam and learning rate
+# as in the paper; start, end, interval and loss weights are our own choice.
 HOMODISTIL=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [[ ${SCALE:-} == paper ]]; then
   : "${RECIPE:=sst2}" "${PRUNE_TARGET:=--prune-target-params 17.3M}"
@@ -11,7 +11,7 @@ fi
 RECIPE=${RECIPE:-sentence_polarity}
 # shellcheck source=/dev/null
 source "$HOMODISTIL/../$RECIPE/settings.sh"
-# as large as the student that the recipe trains
+# the size of the recipe's own student
 if [[ $RECIPE == tatoeba_sv_en ]]; then : "${PRUNE_TARGET:=--prune-target-params 1.01M}"; fi
 : "${PRUNE_TARGET:=--prune-target-params 0.64M}" "${IMPORTANCE:=sensitivity}"
 : "${PRUNE_UPDATES:=400}" "${PRUNE_LR:=1e-3}" "${PRUNE_FLAGS:=}"

@@ -1,4 +1,4 @@
-"""The axes of the sweep and the points on them: which students are trained, and with what flags."""
+"""The axes of the sweep, and the points to train with their flags."""
 
 import hashlib
 import itertools
@@ -10,14 +10,14 @@ Values = Mapping[str, tuple[str, ...]]  # name of a value -> its flags
 
 
 def weights(*kinds: str) -> tuple[str, ...]:
-    """Flags that turn kinds of knowledge on, each with weight 1."""
+    """Return the flags that give each of these intermediate losses weight 1."""
     return tuple(word for kind in kinds for word in (f"--kd-{kind}-weight", "1"))
 
 
-# The first value of an axis is that of the base point, which differs from every other point in
-# the axes that are varied and in nothing else. `shape` is of the data set (see settings/).
+# The first value of an axis belongs to the base point. Every other point differs from it only in
+# the axes that are varied. `shape` depends on the data set (see settings/).
 AXES: dict[str, Values] = {
-    "knowledge": {  # beside the soft loss on the prediction
+    "knowledge": {  # in addition to the soft loss on the prediction
         "logits": (),
         "embedding": weights("embedding"),
         "hidden": weights("hidden"),
@@ -32,7 +32,7 @@ AXES: dict[str, Values] = {
         "first": ("--kd-layer-map", "first"),
         "last": ("--kd-layer-map", "last"),
     },
-    "init": {  # see sweep.Start: which checkpoint each of these is
+    "init": {  # sweep.Sweep.checkpoint says which checkpoint each of these is
         "distilled": (),
         "pretrained": (),
         "random": (),
@@ -52,36 +52,36 @@ AXES: dict[str, Values] = {
         "0.5_T4": ("--kd-lambda", "0.5", "--kd-temperature", "4"),
         "1_T2": ("--kd-lambda", "1", "--kd-temperature", "2"),
     },
-    "teacher": {"online": (), "cached": ()},  # cached: 32 symbols a position, or all classes
+    "teacher": {"online": (), "cached": ()},  # cached: 32 tokens per position, or all classes
 }
 LAYERWISE = ("hidden", "hidden_cosine", "attention", "relation", "token_relation", "all")
 
 
 @dataclass(frozen=True)
 class Point:
-    """One student: a value on every axis, and a seed."""
+    """One student: a value per axis, and a seed."""
 
     values: tuple[tuple[str, str], ...]
     seed: int
 
     @property
     def name(self) -> str:
-        """Short, readable, and different for different points."""
+        """A short, readable and unique name."""
         return "-".join([*(value for _, value in self.values), f"s{self.seed}"])
 
     def __getitem__(self, axis: str) -> str:
         return dict(self.values)[axis]
 
     def flags(self, axes: Mapping[str, Values]) -> list[str]:
-        """The flags of the values on these axes."""
+        """Return the flags of this point's values on these axes."""
         return [w for axis, value in self.values for w in axes.get(axis, {}).get(value, ())]
 
 
 def with_shapes(shapes: Sequence[str]) -> dict[str, Values]:
-    """The axes with the shapes of a data set, each `NAME FLAG...`; the first is the base's.
+    """Add the axis `shape` of a data set: each shape is `NAME FLAG...`, the first is the base's.
 
     Raises:
-        ValueError: there is none.
+        ValueError: `shapes` is empty.
     """
     if not shapes:
         raise ValueError("--shape: expected at least one, as '2x96 --encoder-layers 2'")
@@ -89,7 +89,7 @@ def with_shapes(shapes: Sequence[str]) -> dict[str, Values]:
 
 
 def named(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """`NAME FLAG...` of each text, by its name."""
+    """Split each `NAME FLAG...` into a name and its flags."""
     return {first: tuple(flags) for first, *flags in (text.split() for text in texts)}
 
 
@@ -99,21 +99,21 @@ def points(
     seeds: Iterable[int],
     prunable: Collection[str] = (),
 ) -> list[Point]:
-    """The points of all products, each point once, seed by seed.
+    """Return the points of all products, without duplicates, seed by seed.
 
     Args:
-        products: as `knowledge`, `layer_map*knowledge=hidden,relation`: axes to combine, each with
-            all its values or some of them; the other axes stay at the base.
+        products: axes to combine, such as `knowledge` or `layer_map*knowledge=hidden,relation`,
+            each with all or some of its values; the other axes stay at the base point.
         prunable: the shapes that the teacher can be pruned to.
     Returns:
-        without the points that cannot be or would be another one: other shapes start from no
-        pre-trained student (there is none), a layer map changes nothing where no layers are
-        matched, a cache holds no layers and one temperature, and HomoDistil keeps the depth.
+        the points, without impossible and redundant ones: pre-trained students exist in the base
+        shape only, a layer map has no effect where no layers are matched, a cache holds no layers
+        and one temperature, and HomoDistil keeps the depth.
     Raises:
-        ValueError: an axis or a value that does not exist.
+        ValueError: an axis or a value does not exist.
     """
     base = {axis: next(iter(values)) for axis, values in axes.items()}
-    found: dict[tuple[tuple[str, str], ...], None] = {}
+    combinations: dict[tuple[tuple[str, str], ...], None] = {}
     for product in products:
         chosen = [_values(factor, axes) for factor in product.split("*")]
         for combination in itertools.product(*chosen):
@@ -121,20 +121,20 @@ def points(
             if _exists(values, base) and (
                 values["init"] != "homodistil" or values["shape"] in prunable
             ):
-                found[tuple(values.items())] = None
-    return [Point(values, seed) for seed in seeds for values in found]
+                combinations[tuple(values.items())] = None
+    return [Point(values, seed) for seed in seeds for values in combinations]
 
 
 def _values(factor: str, axes: Mapping[str, Values]) -> list[tuple[str, str]]:
     axis, _, names = factor.partition("=")
     if axis not in axes:
-        raise ValueError(f"--vary: expected an axis out of {', '.join(axes)}, found {axis!r}")
+        raise ValueError(f"--vary: expected one of the axes {', '.join(axes)}, got {axis!r}")
     chosen = names.split(",") if names else list(axes[axis])
     unknown = [name for name in chosen if name not in axes[axis]]
     if unknown:
         raise ValueError(
             f"--vary {factor}: expected values of {axis} out of {', '.join(axes[axis])}, "
-            f"found {', '.join(unknown)}"
+            f"got {', '.join(unknown)}"
         )
     return [(axis, name) for name in chosen]
 
@@ -150,5 +150,5 @@ def _exists(values: Mapping[str, str], base: Mapping[str, str]) -> bool:
 
 
 def key(flags: Sequence[str]) -> str:
-    """Short fingerprint of a list of flags."""
+    """Return a short fingerprint of a list of flags."""
     return hashlib.sha256(json.dumps(list(flags)).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The sweep as a table a product of axes (SWEEP/table.md) and one plot (SWEEP/plot.svg).
+"""Write a sweep's results: one table per product of axes (SWEEP/table.md) and SWEEP/plot.svg.
 
 python report.py --sweep SWEEP --metric accuracy --vary knowledge "layer_map*knowledge=hidden"
 """
@@ -22,18 +22,18 @@ from lightpaff_fairseq.report.sweep import Students, over_splits, read_rows, stu
 
 
 def title(product: str) -> str:
-    """A product of axes as a heading: the values are seen below it."""
+    """Format a product of axes as a heading."""
     return product if "*" in product else product.split("=")[0]
 
 
-def table(product: str, found: Sequence[Students], base: Students, metric: str) -> str:
-    """A Markdown table, best first; the difference to the base is taken seed by seed."""
+def table(product: str, results: Sequence[Students], base: Students, metric: str) -> str:
+    """Format a Markdown table, best point first; differences to the base point are per seed."""
     lines = [
         f"| {title(product)} | params | {metric} | seeds | "
         "difference to the base (each seed) | nll (bits) |",
         "|---|---:|---:|---|---|---:|",
     ]
-    for point in sorted(found, key=lambda s: -s.mean):
+    for point in sorted(results, key=lambda s: -s.mean):
         seeds = sorted(point.quality)
         values = " ".join(f"{point.quality[s]:.1f}" for s in seeds)
         common = [s for s in seeds if s in base.quality]
@@ -49,8 +49,8 @@ def table(product: str, found: Sequence[Students], base: Students, metric: str) 
 
 
 def plot(panels: Mapping[str, Sequence[Students]], base: Students, teacher: float) -> Any:
-    """One panel a product: a dot a seed, a bar at the mean, lines for the base and the teacher."""
-    heights = [len(found) + 0.8 for found in panels.values()]
+    """Draw one panel per product: dots are seeds, bars means, lines the base point and teacher."""
+    heights = [len(results) + 0.8 for results in panels.values()]
     figure, axes = plt.subplots(
         len(panels),
         figsize=(7, 0.32 * sum(heights) + 0.9 * len(panels)),
@@ -58,8 +58,8 @@ def plot(panels: Mapping[str, Sequence[Students]], base: Students, teacher: floa
         squeeze=False,
         sharex=True,
     )
-    for axis, (product, found) in zip(axes[:, 0], panels.items(), strict=True):
-        draw_students(axis, sorted(found, key=lambda s: s.mean))
+    for axis, (product, results) in zip(axes[:, 0], panels.items(), strict=True):
+        draw_students(axis, sorted(results, key=lambda s: s.mean))
         axis.axvline(base.mean, color="C1", linestyle="--", label="base point, mean")
         axis.axvline(teacher, color="C2", linestyle=":", label="teacher")
         axis.set_title(title(product), loc="left", fontsize=9)
@@ -70,8 +70,8 @@ def plot(panels: Mapping[str, Sequence[Students]], base: Students, teacher: floa
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes both files and prints the table; 2 after bad input."""
-    logging.getLogger().setLevel(logging.WARNING)  # fairseq asks for debug messages of everything
+    """Write both files and print the table; return 2 after bad input."""
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq sets the root logger to DEBUG
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sweep", type=Path, required=True)
     parser.add_argument("--metric", required=True, help="accuracy or bleu")
@@ -89,10 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     size = f"{teacher_row['parameters'] / 1e6:.2f} M parameters"
     texts = [f"teacher: {args.metric} {teacher:.1f}, {size}"]
-    texts += [table(product, found, base, args.metric) for product, found in panels.items()]
+    texts += [table(product, results, base, args.metric) for product, results in panels.items()]
     (args.sweep / "table.md").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
     figure = plot(panels, base, teacher)
-    figure.supxlabel(f"{args.metric}: a dot a seed, a bar at the mean", fontsize=10)
+    figure.supxlabel(f"{args.metric}: dots are seeds, bars means", fontsize=10)
     figure.savefig(args.sweep / "plot.svg", metadata={"Date": None})
     print("\n\n".join(texts))
     return 0

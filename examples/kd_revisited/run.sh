@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The sweep on one data set: bash examples/kd_revisited/run.sh sentence_polarity   (or tatoeba_sv_en)
-# Teacher and pre-trained students by the recipe's own steps, every point of the grid, then table
-# and plot. Stop it at any time and start it again; start it in two terminals for two cores.
+# Run the sweep on one data set: bash examples/kd_revisited/run.sh sentence_polarity   (or tatoeba_sv_en)
+# Trains the teacher and the pre-trained students with the recipe's steps, then every point of the
+# grid, and writes table and plot. Stop it at any time and start it again; start it in two terminals for two cores.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 RECIPE=${1:?sentence_polarity or tatoeba_sv_en}

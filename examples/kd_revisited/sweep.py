@@ -1,9 +1,9 @@
-"""Trains every point of a grid, one after the other; run.sh says with what.
+"""Train every point of a grid, one after the other; run.sh calls it with the recipe's flags.
 
     python sweep.py --recipe OUT --out SWEEP --arch ARCH --shape "2x96" --vary knowledge -- FLAGS
 
-Start it again after a stop: finished points are not run again. Start it in two terminals: both work
-on the same grid. A point's result is SWEEP/points/NAME.json, all of them are SWEEP/results.jsonl.
+Start it again after a stop: finished points are not repeated. Start it in two terminals to train
+two points at a time. Each point writes SWEEP/points/NAME.json; SWEEP/results.jsonl holds them all.
 """
 
 import argparse
@@ -26,20 +26,22 @@ from lightpaff_fairseq.teachers.cache.header import HEADER
 from training import train
 
 SHOWN = ("_loss", "_accuracy", "_bleu")
-FEW = Sample(batches=8, max_tokens=1024)  # on which init=teacher_important measures
+FEW = Sample(batches=8, max_tokens=1024)  # batches that init=teacher_important reads
 USER_DIR = str(Path(lightpaff_fairseq.__file__).parent)
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What all points share.
+    """Settings that all points share.
 
     Attributes:
-        recipe: folder of the recipe whose teacher and pre-trained students are used.
-        out: where everything is written.
-        flags: of every training; the first is the folder of the data.
-        splits: what the students are measured on, after the last update.
-        pruned: the flags with which the teacher is pruned to a shape, by the shape's name.
+        recipe: folder of the recipe with the teacher and the pre-trained students.
+        out: output folder.
+        arch, teacher_arch: architectures; `teacher_arch` includes its flags.
+        flags: flags of every run; the first is the data folder.
+        splits: evaluated after the last update.
+        axes: values of each axis and their flags.
+        pruned: for each shape, the flags with which the teacher is pruned to it.
     """
 
     recipe: Path
@@ -53,18 +55,18 @@ class Sweep:
 
     @property
     def teacher(self) -> Path:
-        """The fine-tuned teacher."""
+        """Return the fine-tuned teacher."""
         return self.recipe / "teacher.pt"
 
     def checkpoint(self, point: Point) -> tuple[Path, ...]:
-        """The file that a point starts from, made out of the teacher where needed; random: none."""
-        made = {"distilled": "kd", "pretrained": "plain"}
+        """Return the initial checkpoint, none if random; derive it from the teacher if needed."""
+        recipe_names = {"distilled": "kd", "pretrained": "plain"}
         if point["init"] == "random":
             return ()
         if point["init"] == "homodistil":
             return (self.teacher,)
-        if point["init"] in made:
-            return (self.recipe / f"student_pretrained_{made[point['init']]}.pt",)
+        if point["init"] in recipe_names:
+            return (self.recipe / f"student_pretrained_{recipe_names[point['init']]}.pt",)
         layers = point["init"].removeprefix("teacher_")
         path = self.out / "init" / f"{point['shape']}-{layers}.pt"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,23 +75,23 @@ class Sweep:
                 shape = self.axes["shape"][point["shape"]]
                 flags = (*self.flags[1:], *shape)
                 rule = {"important": ("uniform", "importance")}.get(layers, (layers, "magnitude"))
-                wanted = StudentInit(
+                request = StudentInit(
                     *(self.teacher, path, self.arch, flags, rule[0]),
                     width_by=rule[1],
                     data=self.flags[0],
                     sample=FEW,
                 )
-                init_student(wanted)
+                init_student(request)
         return (path,)
 
     def architecture(self, point: Point) -> list[str]:
-        """The flags of the model: the shape's, or those with which the teacher is pruned to it."""
+        """Return the model flags: the shape's, or the teacher's plus those that prune it."""
         if point["init"] != "homodistil":
             return ["--arch", self.arch, *self.axes["shape"][point["shape"]]]
         return ["--arch", *self.teacher_arch, *self.pruned[point["shape"]]]
 
-    def teaching(self, point: Point) -> list[str]:
-        """The teacher: a checkpoint, or its cache, which is built where needed."""
+    def teacher_flags(self, point: Point) -> list[str]:
+        """Return the flags of the teacher checkpoint, or of its cache, built on first use."""
         if point["teacher"] == "online":
             return ["--kd-teacher", str(self.teacher)]
         cache = self.out / "cache"
@@ -102,15 +104,20 @@ class Sweep:
         return ["--kd-cache", str(cache)]
 
     def training(self, point: Point) -> list[str]:
-        """The flags of fairseq-train."""
+        """Return the flags of fairseq-train."""
         axes = {axis: values for axis, values in self.axes.items() if axis != "shape"}
-        words = [*self.flags, *point.flags(axes), *self.architecture(point), *self.teaching(point)]
+        words = [
+            *self.flags,
+            *point.flags(axes),
+            *self.architecture(point),
+            *self.teacher_flags(point),
+        ]
         for path in self.checkpoint(point):
             words += ["--finetune-from-model", str(path)]
         return [*words, "--seed", str(point.seed), "--user-dir", USER_DIR]
 
-    def measuring_the_teacher(self) -> list[str]:
-        """The same for the teacher: one update with learning rate 0, then what students get."""
+    def teacher_evaluation(self) -> list[str]:
+        """Return flags that validate the teacher after one update with learning rate 0."""
         words = [*self.flags, "--arch", *self.teacher_arch, "--user-dir", USER_DIR]
         words += ["--lr", "0", "--max-update", "1", "--kd-lambda", "0"]
         return [*words, "--finetune-from-model", str(self.teacher)]
@@ -118,7 +125,7 @@ class Sweep:
 
 @contextmanager
 def locked(path: Path, wait: bool = True) -> Iterator[bool]:
-    """Holds a lock that ends with the process; yields whether it was free (`wait`: True)."""
+    """Hold a lock until the block or the process ends; yield whether it was acquired."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -129,23 +136,22 @@ def locked(path: Path, wait: bool = True) -> Iterator[bool]:
 
 
 def finished(sweep: Sweep, point: Point) -> bool:
-    """Whether the point has a result.
+    """Return whether the point has a result.
 
     Raises:
-        ValueError: it was made with other flags.
+        ValueError: the result was made with other flags.
     """
     path = sweep.out / "points" / f"{point.name}.json"
     if not path.exists():
         return False
-    found = json.loads(path.read_text(encoding="utf-8"))["flags_key"]
-    wanted = key(_portable(sweep, sweep.training(point)))
-    if found != wanted:
+    stored = json.loads(path.read_text(encoding="utf-8"))["flags_key"]
+    if stored != key(_portable(sweep, sweep.training(point))):
         raise ValueError(f"{path}: was made with other flags; remove it or choose another --out")
     return True
 
 
 def _portable(sweep: Sweep, flags: Sequence[str]) -> list[str]:
-    """Flags without the place of the folders, which may be moved."""
+    """Replace the folders in the flags by names, so that folders may be moved."""
     places = {str(sweep.out): "SWEEP", str(sweep.recipe): "RECIPE", USER_DIR: "lightpaff_fairseq"}
     for place, name in places.items():
         flags = [word.replace(place, name) for word in flags]
@@ -153,7 +159,7 @@ def _portable(sweep: Sweep, flags: Sequence[str]) -> list[str]:
 
 
 def run(sweep: Sweep, point: Point) -> dict[str, Any]:
-    """Trains one point and writes its result."""
+    """Train one point and write its result."""
     flags = sweep.training(point)
     log = sweep.out / "logs" / f"{point.name}.log"
     measured = train(flags, sweep.splits, log)
@@ -168,7 +174,7 @@ def run(sweep: Sweep, point: Point) -> dict[str, Any]:
 
 
 def prepare(sweep: Sweep) -> None:
-    """Makes the folders, notes the base point, and measures the teacher."""
+    """Create the folders, record the base point, and evaluate the teacher."""
     for folder in ("points", "logs", "locks"):
         (sweep.out / folder).mkdir(parents=True, exist_ok=True)
     base = {axis: next(iter(values)) for axis, values in sweep.axes.items()}
@@ -176,17 +182,17 @@ def prepare(sweep: Sweep) -> None:
     with locked(sweep.out / "locks" / "teacher"):
         if not (sweep.out / "teacher.json").exists():
             log = sweep.out / "logs" / "teacher.log"
-            measured = train(sweep.measuring_the_teacher(), sweep.splits, log)
+            measured = train(sweep.teacher_evaluation(), sweep.splits, log)
             write_text(sweep.out / "teacher.json", json.dumps(measured) + "\n", "--out")
 
 
 def work(sweep: Sweep, grid: Sequence[Point]) -> int:
-    """Runs what is not finished and not being run by another process; 1 if a point failed."""
+    """Train the points that no process has finished or is training; return 1 if one failed."""
     failed = 0
     for i, point in enumerate(grid, 1):
         name = f"{i}/{len(grid)} {point.name}"
-        with locked(sweep.out / "locks" / point.name, wait=False) as ours:
-            if not ours or finished(sweep, point):
+        with locked(sweep.out / "locks" / point.name, wait=False) as acquired:
+            if not acquired or finished(sweep, point):
                 continue
             try:
                 row = run(sweep, point)
@@ -200,21 +206,21 @@ def work(sweep: Sweep, grid: Sequence[Point]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parses the command line and works through the grid; 2 after bad input."""
+    """Parse the command line and work through the grid; return 2 after bad input."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--recipe", type=Path, required=True, help="folder of a recipe's finished models")
-    add("--out", type=Path, required=True, help="where the results go")
+    add("--out", type=Path, required=True, help="folder for the results")
     add("--arch", required=True, help="the students' architecture")
     add("--teacher-arch", required=True, metavar="'ARCH FLAGS'", help="the teacher's architecture")
     add("--shape", action="append", required=True, metavar="'NAME FLAGS'", help="sizes to compare")
-    text = "a shape that HomoDistil prunes the teacher to, and how"
+    text = "a shape to which HomoDistil prunes the teacher, with the flags"
     add("--pruned", action="append", default=[], metavar="'NAME FLAGS'", help=text)
-    add("--split", nargs="+", default=["valid", "test"], help="what is measured (%(default)s)")
+    add("--split", nargs="+", default=["valid", "test"], help="splits to evaluate (%(default)s)")
     add("--vary", nargs="+", required=True, metavar="AXIS[=VALUE,...][*AXIS...]")
     add("--seeds", nargs="+", type=int, default=[1, 2, 3])
     add("--dry-run", action="store_true", help="print the names of the points")
-    add("flags", nargs="+", help="of fairseq-train, for every point, after --")
+    add("flags", nargs="+", help="flags of fairseq-train for every point, after --")
     args = parser.parse_args(argv)
     try:
         axes = with_shapes(args.shape)
@@ -236,11 +242,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check(sweep: Sweep) -> None:
-    """Raises ValueError unless the recipe's models are there."""
+    """Raise ValueError unless the recipe's models exist."""
     names = ("teacher.pt", "student_pretrained_kd.pt", "student_pretrained_plain.pt")
     missing = [name for name in names if not (sweep.recipe / name).is_file()]
     if missing:
-        raise ValueError(f"--recipe {sweep.recipe}: not there: {', '.join(missing)}")
+        raise ValueError(f"--recipe {sweep.recipe}: missing files: {', '.join(missing)}")
 
 
 if __name__ == "__main__":

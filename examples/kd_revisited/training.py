@@ -1,6 +1,6 @@
-"""One training of fairseq in this process, and the numbers that its validation prints.
+"""Run fairseq-train in this process and collect the numbers that its validation logs.
 
-A process a training would spend more time on starting than a short training takes.
+Starting one process per run would take longer than a short run itself.
 """
 
 import json
@@ -21,18 +21,18 @@ from fairseq.distributed import utils as distributed_utils
 
 BEGIN = "begin validation on"
 PARAMETERS = "num. shared model params"
-PRUNED = re.compile(r"pruning [\d,]+ parameters to ([\d,]+):")  # what the prunable tasks say
+PRUNED = re.compile(r"pruning [\d,]+ parameters to ([\d,]+):")  # logged by the prunable tasks
 
 
 @dataclass
 class Record(logging.Handler):
-    """Listens to fairseq's log (--log-format json).
+    """Collect results from fairseq's log (--log-format json).
 
     Attributes:
-        splits: the validation sets whose results are wanted.
+        splits: the validation sets to collect.
         results: `{split}_{metric}` of the last validation of each.
-        parameters: of the model; of a pruned one, when it is compacted.
-        validation_seconds: what all validations took.
+        parameters: number of parameters; for a pruned model, after compaction.
+        updates_seconds, validation_seconds: total time of all updates, of all validations.
     """
 
     splits: Sequence[str]
@@ -48,12 +48,12 @@ class Record(logging.Handler):
     __hash__ = logging.Handler.__hash__  # logging keeps its handlers in sets
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Takes what is wanted out of one line of the log."""
+        """Collect the numbers in one line of the log."""
         text = record.getMessage()
         if text.startswith(BEGIN):
             self._began = time.monotonic()
-        elif found := PRUNED.match(text):
-            self.parameters = int(found[1].replace(",", ""))
+        elif pruned := PRUNED.match(text):
+            self.parameters = int(pruned[1].replace(",", ""))
         elif text.startswith(PARAMETERS) and self.parameters is None:
             self.parameters = int(text.split()[4].replace(",", ""))
         elif record.name in self.splits and text.startswith("{"):
@@ -64,15 +64,15 @@ class Record(logging.Handler):
 
 
 def _numbers(values: dict[str, Any], split: str) -> dict[str, float]:
-    """The metrics of one split; not its best ones, which fairseq takes over all trainings."""
-    wanted = {k: v for k, v in values.items() if k.startswith(f"{split}_") and v is not None}
+    """Return the metrics of a split, without the best ones, which fairseq keeps across runs."""
+    metrics = {k: v for k, v in values.items() if k.startswith(f"{split}_") and v is not None}
     skip = [f"{split}_{name}" for name in ("num_updates", "wps", "wpb", "bsz", "best_")]
-    return {k: float(v) for k, v in wanted.items() if not k.startswith(tuple(skip))}
+    return {k: float(v) for k, v in metrics.items() if not k.startswith(tuple(skip))}
 
 
 @contextmanager
 def logging_to(path: Path, record: Record) -> Iterator[None]:
-    """fairseq's log goes to a file and to `record`, and nowhere else."""
+    """Send fairseq's log to a file and to `record` only."""
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     file = logging.FileHandler(path, mode="w", encoding="utf-8")
@@ -88,16 +88,17 @@ def logging_to(path: Path, record: Record) -> Iterator[None]:
 
 
 def train(flags: Sequence[str], splits: Sequence[str], log: Path) -> dict[str, float]:
-    """Runs fairseq-train once, without writing a checkpoint.
+    """Run fairseq-train once, without writing a checkpoint.
 
     Args:
-        flags: of fairseq-train. It validates on `splits` after the last update.
-        log: the file for fairseq's log.
+        flags: flags of fairseq-train.
+        splits: validation sets, evaluated after the last update.
+        log: file for fairseq's log.
     Returns:
-        the metrics of the validations, `parameters`, and seconds: `seconds_updates`,
-        `seconds_validation`, and `seconds` of everything.
+        the validation metrics, `parameters`, and the time in seconds: `seconds_updates`,
+        `seconds_validation` and `seconds` in total.
     Raises:
-        ValueError: the training ended without a result.
+        ValueError: the run ended without a result.
     """
     start = time.monotonic()
     never = str(10**9)
@@ -116,7 +117,7 @@ def train(flags: Sequence[str], splits: Sequence[str], log: Path) -> dict[str, f
         distributed_utils.call_main(cfg, fairseq_cli.train.main)
     missing = [split for split in splits if f"{split}_loss" not in record.results]
     if missing:
-        raise ValueError(f"the training ended without validation on {missing}, see {log}")
+        raise ValueError(f"the run ended without validating on {missing}; see {log}")
     return {
         **record.results,
         "parameters": record.parameters or 0,

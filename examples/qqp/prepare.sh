@@ -6,7 +6,7 @@ DATA_DIR=${DATA_DIR:?the folder with train.tsv and dev.tsv of QQP, see README.md
 if prepared; then exit; fi
 : "${CORPUS_DIR:?the folder with train.txt and valid.txt, text for the pre-training, see README.md}"
 files "$DATA_DIR" train.tsv dev.tsv
-# split NAME: six columns a line from standard input become a split
+# split NAME: turn standard input, six columns per line, into a split
 split() {
   local text=$OUT/text
   cat >"$text/rows.$1"

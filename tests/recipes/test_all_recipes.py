@@ -73,8 +73,8 @@ def test_both_stages_have_the_criterions_of_the_family(recipe):
         assert cfg.criterion._name == (first if name in pretrained else second)
         assert cfg.criterion.kd_lambda == (0.5 if name.endswith("_kd") else 0)
         teacher = "teacher_pretrained" if name in pretrained else "teacher"
-        found = cfg.criterion.kd_teacher
-        assert found == (f"{recipe.out}/{teacher}.pt" if name.endswith("_kd") else None)
+        teacher_path = cfg.criterion.kd_teacher
+        assert teacher_path == (f"{recipe.out}/{teacher}.pt" if name.endswith("_kd") else None)
         assert cfg.optimization.max_update == cfg.lr_scheduler.total_num_update
         assert 0 < cfg.lr_scheduler.warmup_updates < cfg.optimization.max_update / 5
         assert cfg.dataset.required_batch_size_multiple == 1  # T1
@@ -134,7 +134,7 @@ def test_missing_data_is_named_before_anything_is_done(name, tmp_path):
 def test_other_data_than_the_official_is_refused(name, tmp_path):
     recipe = stubbed(tmp_path, name)
     done = recipe.run(ROOT / "examples" / name / "prepare.sh", CHECK_DATA="yes")
-    assert done.returncode != 0 and "expected" in done.stderr and "found" in done.stderr
+    assert done.returncode != 0 and "expected" in done.stderr and "got" in done.stderr
     assert recipe.calls() == []
 
 
@@ -143,7 +143,7 @@ def test_a_wrong_label_is_refused(tmp_path):
     dev = tmp_path / "data" / "dev.tsv"
     dev.write_text(dev.read_text(encoding="utf-8") + "2\tneither\n", encoding="utf-8")
     done = recipe.run(ROOT / "examples" / "subjectivity" / "prepare.sh")
-    assert done.returncode != 0 and "none of 0 1" in done.stderr
+    assert done.returncode != 0 and "labels are not in 0 1, such as 2" in done.stderr
     assert not (recipe.out / "prepared").exists()
 
 
@@ -159,9 +159,9 @@ def test_the_pretraining_of_another_recipe_is_taken(tmp_path):
     variables = {"ARGUMENT": "subjectivity", "PRETRAINING": str(first.out)}
     done = second.run(ROOT / "examples" / "run.sh", **variables)
     assert done.returncode == 0, done.stderr
-    found = trainings(second.calls())
-    assert sorted(found) == sorted(["teacher", *(f"student_{name}" for name in STUDENTS)])
-    start = found["student_kd_kd"].checkpoint.finetune_from_model
+    runs = trainings(second.calls())
+    assert sorted(runs) == sorted(["teacher", *(f"student_{name}" for name in STUDENTS)])
+    start = runs["student_kd_kd"].checkpoint.finetune_from_model
     assert start == f"{first.out}/student_pretrained_kd.pt"
     model = (first.out / "spm.model").read_bytes()
     assert (second.out / "spm.model").read_bytes() == model and not (second.out / "mono").exists()
@@ -174,9 +174,9 @@ def test_regression_and_seeds_have_flags_and_names_of_their_own(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     recorded = recipe.calls()
-    found = trainings(recorded)
-    assert found["student_kd_kd_seed2"].common.seed == 2 and found["student_kd_kd"].common.seed == 1
-    assert found["teacher"].criterion.regression_target and found["teacher"].task.num_classes == 1
+    runs = trainings(recorded)
+    assert runs["student_kd_kd_seed2"].common.seed == 2 and runs["student_kd_kd"].common.seed == 1
+    assert runs["teacher"].criterion.regression_target and runs["teacher"].task.num_classes == 1
     (argv,) = of(recorded, "lightpaff", "evaluate")
     args = build_parser().parse_args(["evaluate", *argv])
     assert len(set(args.name)) == 9 and "two-stage KD, seed 2" in args.name

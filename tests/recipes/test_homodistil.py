@@ -32,9 +32,9 @@ def run(folder, name, **variables):
 def test_the_teacher_is_pruned_compacted_and_fine_tuned(name, tmp_path):
     recipe, calls = run(tmp_path, name, IMPORTANCES="sensitivity platon")
     task, _, arch = RECIPES[name]
-    found = trainings(calls)
+    runs = trainings(calls)
     for kind in ("sensitivity", "platon"):
-        cfg = found[f"pruned_{kind}"]
+        cfg = runs[f"pruned_{kind}"]
         start = f"{recipe.out}/teacher_pretrained.pt"
         assert cfg.task._name == f"prunable_{task}"
         assert cfg.checkpoint.finetune_from_model == cfg.criterion.kd_teacher == start
@@ -43,7 +43,7 @@ def test_the_teacher_is_pruned_compacted_and_fine_tuned(name, tmp_path):
         assert method.importance == kind
         assert 0 < method.schedule.start < method.schedule.end < cfg.optimization.max_update
         assert cfg.dataset.validate_after_updates == method.schedule.end
-        after = found[f"pruned_{kind}_kd"]
+        after = runs[f"pruned_{kind}_kd"]
         assert not after.task._name.startswith("prunable")
         assert after.checkpoint.finetune_from_model == f"{recipe.out}/pruned_{kind}.pt"
         assert after.criterion.kd_teacher == f"{recipe.out}/teacher.pt"
@@ -70,14 +70,14 @@ def test_one_go_is_trained_alike(name, tmp_path):
     made, _ = build_parser().parse_known_args(["init-student", *argv])
     assert made.teacher.name == "teacher_pretrained.pt" and made.arch == arch
     assert made.width_by == "importance" and "80" in argv
-    found = trainings(calls)
+    runs = trainings(calls)
     for suffix, seed in (("", 1), ("_seed2", 2)):
-        slow, once = (found[f"pruned_{kind}{suffix}"] for kind in ("sensitivity", "oneshot"))
+        slow, once = (runs[f"pruned_{kind}{suffix}"] for kind in ("sensitivity", "oneshot"))
         assert once.task._name == task and once.checkpoint.finetune_from_model == str(made.out)
         assert once.criterion.kd_teacher == slow.criterion.kd_teacher == str(made.teacher)
         assert once.common.seed == slow.common.seed == seed
         assert once.optimization == slow.optimization
-        after = found[f"pruned_oneshot_kd{suffix}"]
+        after = runs[f"pruned_oneshot_kd{suffix}"]
         assert after.checkpoint.finetune_from_model == f"{recipe.out}/pruned_oneshot{suffix}.pt"
         assert after.common.seed == seed
     (argv,) = of(calls, "lightpaff", "evaluate")
@@ -98,14 +98,14 @@ def test_values_of_several_words_reach_every_step(tmp_path):
     words = {"PRUNE_TARGET": "--prune-target-width 0.5", "PRUNE_FLAGS": "--prune-multiple 4 --fp16"}
     words |= {"PRETRAIN_BATCH": "--batch-size 3 --update-freq 5"}
     _, calls = run(tmp_path, "sentence_polarity", **words)
-    found = trainings(calls)
-    pruning = found["pruned_sensitivity"]
+    runs = trainings(calls)
+    pruning = runs["pruned_sensitivity"]
     assert pruning.task.prune_target_width == 0.5 and pruning.task.prune_target_params is None
     assert pruning.task.prune_multiple == 4 and pruning.common.fp16
     (argv,) = of(calls, "lightpaff", "prune-plan")
     plan = build_parser().parse_args(["prune-plan", *argv])
     assert plan.target_width == 0.5 and plan.target_params is None and plan.multiple == 4
-    for cfg in (pruning, found["teacher_pretrained"]):
+    for cfg in (pruning, runs["teacher_pretrained"]):
         assert cfg.dataset.batch_size == 3 and cfg.optimization.update_freq == [5]
 
 

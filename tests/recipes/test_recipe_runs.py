@@ -92,7 +92,7 @@ def test_two_trainings_of_one_model_are_refused(recipe):
     try:
         wait_for(lambda: (recipe.out / "teacher_pretrained" / "pid").exists())
         second = recipe.run(RECIPE / "teacher.sh")
-        assert second.returncode == 1 and "being trained already" in second.stderr
+        assert second.returncode == 1 and "another process is training it" in second.stderr
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()

@@ -40,11 +40,11 @@ def test_scripts_are_short_strict_and_runnable_from_anywhere(script):
 
 
 def test_all_flags_parse_and_fit_together(complete):
-    found = trainings(complete.recorded)
+    runs = trainings(complete.recorded)
     pretrained = ("teacher_pretrained", "student_pretrained_plain", "student_pretrained_kd")
     students = [f"student_{name}" for name in STUDENTS]
-    assert sorted(found) == sorted([*pretrained, "teacher", *students])
-    for name, cfg in found.items():
+    assert sorted(runs) == sorted([*pretrained, "teacher", *students])
+    for name, cfg in runs.items():
         assert cfg.task._name == ("masked_seq2seq" if name in pretrained else "translation")
         assert cfg.criterion._name == ("kd_mssm" if name in pretrained else "kd_ss")
         distilled = name.endswith("_kd")
@@ -56,7 +56,7 @@ def test_all_flags_parse_and_fit_together(complete):
         assert cfg.optimization.max_update == cfg.lr_scheduler.total_num_update
     for first in ("plain", "kd"):
         for second in ("plain", "kd"):
-            start = found[f"student_{first}_{second}"].checkpoint.finetune_from_model
+            start = runs[f"student_{first}_{second}"].checkpoint.finetune_from_model
             assert start == f"{complete.out}/student_pretrained_{first}.pt"
 
 
@@ -77,14 +77,14 @@ def test_students_differ_in_distillation_only(complete):
 
 def test_a_student_fits_its_pretraining_and_is_five_times_smaller(complete, tmp_path):
     """4002 symbols: the recipe's vocabulary with fairseq's specials."""
-    found = trainings(complete.recorded)
+    runs = trainings(complete.recorded)
     parallel = write_parallel(tmp_path / "p", count=8, words=3997)
     mono = write_monolingual(tmp_path / "m", count=8, words=3997)
     assert len(Dictionary.load(str(mono / "dict.txt"))) == 4002
-    student, teacher = (parameters(found[n], parallel) for n in ("student_kd_kd", "teacher"))
+    student, teacher = (parameters(runs[n], parallel) for n in ("student_kd_kd", "teacher"))
     assert teacher >= 5 * student
-    assert parameters(found["student_pretrained_kd"], mono) == student
-    assert parameters(found["teacher_pretrained"], mono) == teacher
+    assert parameters(runs["student_pretrained_kd"], mono) == student
+    assert parameters(runs["teacher_pretrained"], mono) == teacher
 
 
 def test_preprocessing_gives_both_stages_one_dictionary_with_the_mask(complete):
@@ -138,10 +138,10 @@ def test_the_demo_is_the_recipe_at_a_smaller_scale(recipe, tmp_path):
     evaluated = build_parser().parse_args(["evaluate", *argv])
     assert evaluated.compare == ["student, no KD", "student, two-stage KD"]
     assert set(evaluated.compare) < set(evaluated.name)
-    found = trainings(calls)
-    assert {"teacher", "student_plain_plain", "student_kd_kd"} < set(found)
-    assert not {"student_kd_plain", "student_plain_kd"} & set(found)
+    runs = trainings(calls)
+    assert {"teacher", "student_plain_plain", "student_kd_kd"} < set(runs)
+    assert not {"student_kd_plain", "student_plain_kd"} & set(runs)
     assert "the table" in done.stdout and (recipe.out / "results.json").exists()
     parallel = write_parallel(tmp_path / "p", count=8, words=1997)  # its 2002 symbols
-    student, teacher = (parameters(found[name], parallel) for name in ("student_kd_kd", "teacher"))
+    student, teacher = (parameters(runs[name], parallel) for name in ("student_kd_kd", "teacher"))
     assert teacher >= 5 * student

@@ -45,9 +45,9 @@ def test_every_piece_is_in_the_dictionary(tmp_path, flags, vocab):
 def test_a_sample_is_the_same_every_time(tmp_path):
     lines = texts(400)[0]
     (tmp_path / "text").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    found = set()
+    dictionaries = set()
     for name, count in (("a", 100), ("b", 100), ("c", 300)):
         flags = ("--vocab", 80, "--sample", count, "--model", tmp_path / name)
         subwords("train", *flags, tmp_path / "text")
-        found.add((tmp_path / f"{name}.dict.txt").read_text())
-    assert len(found) == 2, "a equals b, and c is another sample"
+        dictionaries.add((tmp_path / f"{name}.dict.txt").read_text())
+    assert len(dictionaries) == 2, "a equals b, and c is another sample"

@@ -30,8 +30,8 @@ def names(*products, seeds=(1,)):
 
 
 def test_one_axis_at_a_time_shares_the_base_point():
-    found = names("knowledge=logits,hidden", "soft=0.5,0")
-    assert found == [
+    made = names("knowledge=logits,hidden", "soft=0.5,0")
+    assert made == [
         "logits-uniform-distilled-0.5-online-2x8-s1",
         "hidden-uniform-distilled-0.5-online-2x8-s1",
         "logits-uniform-distilled-0-online-2x8-s1",
@@ -56,7 +56,7 @@ def test_points_that_cannot_be_are_left_out():
     [
         (
             "depth",
-            "out of knowledge, layer_map, init, soft, teacher, shape, found 'depth'",
+            "one of the axes knowledge, layer_map, init, soft, teacher, shape, got 'depth'",
         ),
         ("soft=0,2*init", "expected values of soft out of 0.5, 0, 0.9"),
     ],
@@ -218,7 +218,7 @@ def test_what_is_missing_is_named(recipe, tmp_path, capsys):
     (folder := tmp_path / "recipe").mkdir()
     (folder / "teacher.pt").touch()
     assert run((folder, recipe[1]), tmp_path / "sweep") == 2
-    missing = "not there: student_pretrained_kd.pt, student_pretrained_plain.pt"
+    missing = "missing files: student_pretrained_kd.pt, student_pretrained_plain.pt"
     assert missing in capsys.readouterr().err and not (tmp_path / "sweep").exists()
     assert report.main(["--sweep", str(tmp_path), "--metric", "accuracy", "--vary", "init"]) == 2
     assert "results.jsonl is not there" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC1091,SC2034,SC2153,SC2154
-# BERT on sentence_polarity: models and pre-training are the recipe's, fine-tunings are shorter (about
-# one epoch). Shapes: the same number of parameters, embeddings included, within 4 %.
+# BERT on sentence_polarity: the recipe's models and pre-training, shorter fine-tuning (about one
+# epoch). Shapes have equal parameters, embeddings included, within 4%.
 DEFAULT_VARY="knowledge=logits,embedding,hidden,attention,relation,all layer_map*knowledge=hidden"
 DEFAULT_VARY+=" init*soft=0,0.5 soft=0,0.5,1,0.5_T2 shape*init=teacher_uniform"
 DEFAULT_VARY+=" shape=4x80*init=random,teacher_important,homodistil"

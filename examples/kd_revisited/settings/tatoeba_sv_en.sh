@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC1091,SC2034,SC2153,SC2154
-# MASS on tatoeba_sv_en: a smaller teacher and shorter trainings than the recipe's, and a student
-# that is not deeper than its teacher. Shapes: encoder + decoder layers x width, the same number of
-# parameters within 3 %.
+# MASS on tatoeba_sv_en: a smaller teacher and fewer updates than the recipe's, and a student that is
+# not deeper than its teacher. Shapes are encoder + decoder layers x width, with equal parameters
+# within 3%.
 export VOCAB=${VOCAB:-2000} WARMUP=${WARMUP:-80} TEACHER_LR=${TEACHER_LR:-1.5e-3}
 width=(--{en,de}coder-embed-dim\ 192 --{en,de}coder-ffn-embed-dim\ 768)
 export TEACHER="small ${width[*]}" TEACHER_DROPOUT=0.1
