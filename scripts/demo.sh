@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The recipe examples/tatoeba_sv_en at a small scale: a Swedish-English teacher is distilled into a
-# student in pre-training and in fine-tuning, next to the same student without distillation.
-# Under ten minutes on two idle cores after set-up. Run it again: finished steps are reused, an
-# interrupted one continues.
+# Run the recipe examples/tatoeba_sv_en at a small scale: distill a Swedish-English teacher into a
+# student in pre-training and in fine-tuning, and train the same student without distillation.
+# Takes under ten minutes on two idle cores after set-up. Run it again after a stop: finished steps are
+# reused, an interrupted one continues.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export OUT=${OUT:-$ROOT/outputs/demo}
