@@ -1,4 +1,4 @@
-"""README: `Python use`, its code as it stands there on tiny students; what loggers are told."""
+"""Run the code of docs/python_use.md on tiny students; check what loggers are told."""
 
 import re
 from pathlib import Path
@@ -14,22 +14,22 @@ import toy
 from cases import CASES
 from lightpaff_fairseq.cli.main import main
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "python_use.md"
 BY_NAME = {case.name: case for case in CASES}
 TEXT = ["Jag vill ha kaffe.", "A fine, moving film.", "The film was released in 2005 ."]
 
 
 def blocks():
-    """The Python code of the section, one text a block."""
-    section = README.read_text(encoding="utf-8").partition("\n## Python use\n")[2]
-    found = re.findall(r"^```python\n(.*?)^```", section.partition("\n## ")[0], re.M | re.S)
-    assert len(found) == 3
-    return found
+    """The Python code of the page, one text per block."""
+    text = PAGE.read_text(encoding="utf-8")
+    code = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    assert len(code) == 3
+    return code
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder as README's code expects it, with stripped students of random weights."""
+    """A folder as the page's code expects it, with stripped students of random weights."""
     folder = tmp_path_factory.mktemp("use")
     (folder / "text").write_text("\n".join(TEXT * 20))
     sentencepiece.SentencePieceTrainer.train(
@@ -66,7 +66,7 @@ def place(tmp_path_factory):
 def execute(code, place, monkeypatch):
     monkeypatch.chdir(place)
     names = {}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(code, str(PAGE), "exec"), names)
     return names
 
 
