@@ -62,6 +62,16 @@ def parse_flags(args: argparse.Namespace, request: type[Request]) -> Request:
     return request(**{field.name: getattr(args, field.name) for field in _flags_of(request)})
 
 
+def too_small(request: Any, **lowest: float) -> list[str]:
+    """Return a message for every flag below its lowest value, by the name of its field."""
+    values = {name: getattr(request, name) for name in lowest}
+    return [
+        f"--{name.replace('_', '-')} {value}: expected {lowest[name]} or more"
+        for name, value in values.items()
+        if not value >= lowest[name]
+    ]
+
+
 def _flags_of(request: type) -> list[dataclasses.Field[Any]]:
     return [field for field in dataclasses.fields(request) if "help" in field.metadata]
 

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from ..checkpoints.output_file import parent_problem
+from ..megabytes import MEGABYTE
 from ..teachers.cache.builder import Shard, build, check_space, claim, expected_bytes, finish
 from ..teachers.cache.job import (
     DEFAULT_K,
@@ -15,8 +16,6 @@ from ..teachers.cache.job import (
     request_problems,
 )
 from ..teachers.cache.reader import CacheReader
-
-MEGABYTE = 2**20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..evaluation.model_rows import MEGABYTE
 from ..flags import flag
+from ..megabytes import MEGABYTE
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One honest sentence about two models: the difference, and whether it may be chance."""
+"""Compare two models in one honest sentence: the difference, and whether it may be chance."""
 
 import logging
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Scored:
 
 
 def p_value(baseline: Scored, other: Scored, references: Sequence[str]) -> float:
-    """Paired bootstrap of BLEU over test sentences: how often chance gives such a difference.
+    """Return how often chance gives such a difference of BLEU: paired bootstrap over sentences.
 
     It knows nothing of the noise between training runs, which is usually larger.
     """
@@ -34,7 +34,7 @@ def p_value(baseline: Scored, other: Scored, references: Sequence[str]) -> float
 
 
 def compare(baseline: Scored, other: Scored, teacher: Scored, p: float) -> str:
-    """What `other` gained over `baseline`, in one sentence that does not flatter.
+    """Say in one sentence that does not flatter what `other` gained over `baseline`.
 
     Args:
         baseline, other: for example the student without and with distillation.

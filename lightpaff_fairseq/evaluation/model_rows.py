@@ -1,6 +1,7 @@
-"""The rows of a result, whatever the task: one model a row, plain values only."""
+"""Rows of a result, whatever the task: one model per row, plain values only."""
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from ..checkpoints.reading import read_checkpoint
+from ..megabytes import megabytes
+from .markdown_table import Column
 
-MEGABYTE = 10**6
 BUFFERS = (".version", "._float_tensor")  # in fairseq's state dicts, but no parameters
 
 Row = dict[str, Any]
@@ -23,27 +25,36 @@ class ModelFile:
     path: Path
 
 
-def count_parameters(state: dict[str, Any]) -> int:
-    """Number of trained values in a state dict; a matrix that appears twice (tied) counts once.
+@dataclass(frozen=True)
+class Evaluation:
+    """The rows of all models, the columns to print, and lines to print below the table."""
+
+    rows: list[Row]
+    columns: Sequence[Column]
+    notes: Sequence[str]
+
+
+def count_parameters(state: Mapping[str, Tensor]) -> int:
+    """Count the trained values in a state dict; a matrix that appears twice (tied) counts once.
 
     Tied means the same memory or, since a file written on a GPU holds copies, the same shape and
     bits. Vectors are not compared: only matrices are tied, and fresh biases are equal by chance.
     """
     total = 0
-    seen: list[Tensor] = []
+    matrices: list[Tensor] = []
     for name, value in state.items():
         if name.endswith(BUFFERS):
             continue
         if value.dim() >= 2:
-            if any(value.shape == other.shape and value.equal(other) for other in seen):
+            if any(value.shape == other.shape and value.equal(other) for other in matrices):
                 continue
-            seen.append(value)
+            matrices.append(value)
         total += value.numel()
     return total
 
 
 def describe_file(model: ModelFile) -> Row:
-    """The columns that need no data: name, path, params, size_mb (10^6 bytes).
+    """Return the columns that need no data: name, path, params, size_mb (10^6 bytes).
 
     Raises:
         ValueError: `--path` does not name a fairseq checkpoint.
@@ -53,18 +64,21 @@ def describe_file(model: ModelFile) -> Row:
         "name": model.name,
         "path": str(model.path),
         "params": count_parameters(state["model"]),
-        "size_mb": round(model.path.stat().st_size / MEGABYTE, 3),
+        "size_mb": round(megabytes([model.path]), 3),
     }
 
 
-def add_ratios(rows: Sequence[Row], speed: str) -> None:
-    """Adds times_smaller and times_faster, relative to the first row.
+def add_speeds(rows: Sequence[Row], column: str, speeds: Sequence[Sequence[float]]) -> None:
+    """Add the median speed, all of them, times_smaller and times_faster.
 
     Args:
-        rows: changed in place; the first is usually the teacher.
-        speed: the column that holds the speed, higher is faster.
+        rows: changed in place; ratios are relative to the first, usually the teacher.
+        column: where the median goes, as `tokens_per_s`.
+        speeds: of each round of runs those of all models. Machines change speed, so the models'
+            runs alternate.
     """
-    first = rows[0]
-    for row in rows:
-        row["times_smaller"] = round(first["params"] / row["params"], 2)
-        row["times_faster"] = round(row[speed] / first[speed], 2)
+    for row, runs in zip(rows, zip(*speeds, strict=True), strict=True):
+        row[column] = round(statistics.median(runs), 2)
+        row[f"{column}_runs"] = list(runs)
+        row["times_smaller"] = round(rows[0]["params"] / row["params"], 2)
+        row["times_faster"] = round(row[column] / rows[0][column], 2)

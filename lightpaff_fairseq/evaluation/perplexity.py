@@ -1,81 +1,70 @@
-"""Language models: `fairseq-eval-lm` as a user runs it, perplexity per token and per word.
+"""Language models: run `fairseq-eval-lm` as a user does; perplexity per token and per word.
 
-Perplexity per token depends on how the text was cut: it cannot be compared between vocabularies,
-nor with published numbers. The probability of the whole text can, and so can its perplexity per
-word: with `n` tokens at `b` bits each and `w` words, `2 ** (n * b / w)`.
+Perplexity per token depends on how the text was split into tokens: it cannot be compared between
+vocabularies, nor with published numbers. The probability of the whole text can, and so can its
+perplexity per word: with `n` tokens at `b` bits each and `w` words, `2 ** (n * b / w)`.
 """
 
 import math
 import re
-import statistics
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fairseq.data import Dictionary, data_utils
 
+from .evaluation_request import EvaluationRequest
 from .fairseq_command import read_lines, run_fairseq
 from .markdown_table import RATIOS, SIZE, Column, decimals
-from .model_rows import ModelFile, Row, add_ratios, describe_file
+from .model_rows import Evaluation, ModelFile, Row, add_speeds, describe_file
 
 LOSS = re.compile(r"Loss \(base 2\): ([\d.]+|inf|nan)")
 SPEED = re.compile(r"Evaluated ([\d,]+) tokens in [\d.]+s \(([\d.]+) tokens/s\)")
+PER_TOKEN = Column("ppl/token", "ppl_token", decimals(2))
 PER_WORD = Column("ppl/word", "ppl_word", decimals(2))
+SPEED_COLUMN = Column("tokens/s", "tokens_per_s", decimals(0))
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A binarized split.
+    """The size of a binarized split.
 
     Attributes:
-        data, subset: where it is.
-        tokens: symbols in it, one end of line a line included: each is predicted once.
-        unknown: how many of them are fairseq's `<unk>`, which costs less than what it stands for.
-        words: words of the raw text plus one end of line a line; None: not known.
+        tokens: one end of line per line included: each is predicted once.
+        unknown: how many of them are fairseq's `<unk>`, which costs less than what it replaces.
+        words: words of the raw text plus one end of line per line; None: not known.
     """
 
-    data: Path
-    subset: str
     tokens: int
     unknown: int
     words: int | None
 
 
-def columns(rows: Sequence[Row]) -> tuple[Column, ...]:
-    """The table's columns; perplexity per word only where the words were counted."""
-    per_word = (PER_WORD,) if "ppl_word" in rows[0] else ()
-    perplexity = (Column("ppl/token", "ppl_token", decimals(2)), *per_word)
-    return (*SIZE, *perplexity, Column("tokens/s", "tokens_per_s", decimals(0)), *RATIOS)
+def evaluate_language_models(models: Sequence[ModelFile], request: EvaluationRequest) -> Evaluation:
+    """Score a split with every model.
 
-
-def evaluate_language_models(
-    models: Sequence[ModelFile], corpus: Corpus, flags: Sequence[str], repeats: int
-) -> list[Row]:
-    """Scores a split with every model; speed is the median of runs taken in turn.
-
-    Args:
-        models: ratios are relative to the first.
-        corpus: see `read_corpus`.
-        flags: everything else for fairseq-eval-lm.
-        repeats: runs a model; machines change speed, so the models' runs alternate.
     Raises:
-        ValueError: fairseq-eval-lm failed or did not predict every token.
+        ValueError: a file is unusable, or fairseq-eval-lm failed or did not predict every token.
     """
+    text = request.references[0] if request.references else None
+    corpus = read_corpus(request.data, request.subset, text)
     rows = [describe_file(model) for model in models]
     runs = [
-        [_bits_and_speed(model.path, corpus, flags) for model in models] for _ in range(repeats)
+        [_bits_and_speed(model.path, corpus.tokens, request) for model in models]
+        for _ in range(request.repeats)
     ]
-    for i, row in enumerate(rows):
-        bits, speeds = runs[0][i][0], [run[i][1] for run in runs]
+    for row, (bits, _) in zip(rows, runs[0], strict=True):
         row.update(perplexities(bits, corpus))
-        row["tokens_per_s"] = round(statistics.median(speeds), 2)
-        row["tokens_per_s_runs"] = speeds
-    add_ratios(rows, "tokens_per_s")
-    return rows
+    add_speeds(rows, SPEED_COLUMN.key, [[speed for _, speed in turn] for turn in runs])
+    words = "" if corpus.words is None else f", {corpus.words} words"
+    note = f"{corpus.tokens} tokens ({corpus.unknown} unknown){words}, ends of lines included"
+    per_word = () if corpus.words is None else (PER_WORD,)
+    return Evaluation(rows, (*SIZE, PER_TOKEN, *per_word, SPEED_COLUMN, *RATIOS), [note])
 
 
 def perplexities(bits: float, corpus: Corpus) -> Row:
-    """Perplexities from the mean of `bits` a token, and the counts behind them."""
+    """Return perplexities from the mean of `bits` per token, and the counts behind them."""
     row: Row = {"bits_per_token": bits, "ppl_token": round(2**bits, 3)}
     row.update(tokens=corpus.tokens, unknown_tokens=corpus.unknown)
     if corpus.words is not None:
@@ -85,7 +74,7 @@ def perplexities(bits: float, corpus: Corpus) -> Row:
 
 
 def read_corpus(data: Path, subset: str, text: Path | None) -> Corpus:
-    """Counts what a split holds.
+    """Count what a split holds.
 
     Args:
         data: the folder that fairseq-eval-lm gets.
@@ -105,25 +94,27 @@ def read_corpus(data: Path, subset: str, text: Path | None) -> Corpus:
     lines = [dataset[i] for i in range(len(dataset))]
     unknown = sum(int((line == dictionary.unk()).sum()) for line in lines)
     words = None if text is None else _count_words(text, len(lines))
-    return Corpus(data, subset, sum(len(line) for line in lines), unknown, words)
+    return Corpus(sum(len(line) for line in lines), unknown, words)
 
 
 def _count_words(text: Path, lines: int) -> int:
     raw = read_lines(text)
     if len(raw) != lines:
         raise ValueError(
-            f"--references {text}: expected {lines} lines, as the split has, found {len(raw)}"
+            f"--references {text}: expected {lines} lines, as the split has, got {len(raw)}"
         )
     return sum(len(line.split()) + 1 for line in raw)
 
 
-def _bits_and_speed(path: Path, corpus: Corpus, flags: Sequence[str]) -> tuple[float, float]:
-    argv = [str(corpus.data), "--gen-subset", corpus.subset, *flags]
+def _bits_and_speed(path: Path, expected: int, request: EvaluationRequest) -> tuple[float, float]:
+    argv = [str(request.data), "--gen-subset", request.subset]
+    argv += ["--tokens-per-sample", str(request.tokens_per_sample)]
+    argv += ["--max-tokens", str(request.max_tokens), *shlex.split(request.generate_flags)]
     _, (loss, speed) = run_fairseq("fairseq-eval-lm", path, argv, LOSS, SPEED)
     tokens, bits = int(speed.group(1).replace(",", "")), float(loss.group(1))
-    if tokens != corpus.tokens or not math.isfinite(bits):
+    if tokens != expected or not math.isfinite(bits):
         raise ValueError(
-            f"--path {path}: expected a finite loss over the {corpus.tokens} tokens of split "
-            f"{corpus.subset!r}, fairseq-eval-lm returned {bits} over {tokens}"
+            f"--path {path}: expected a finite loss over the {expected} tokens of split "
+            f"{request.subset!r}, fairseq-eval-lm returned {bits} over {tokens}"
         )
     return bits, float(speed.group(2))

@@ -17,25 +17,25 @@ METRICS = {  # name: title
 }
 
 
-def check_metrics(metrics: Sequence[str]) -> None:
-    """Raises ValueError if the package of a metric is not installed."""
-    if any(name.startswith("rouge") for name in metrics) and not importlib.util.find_spec(
-        "rouge_score"
-    ):
-        raise ValueError(
-            f"--metrics {' '.join(metrics)}: ROUGE needs the package rouge-score, which is not "
-            "installed (pip install rouge-score)"
-        )
+def missing_package(metrics: Sequence[str]) -> str | None:
+    """Return a message that names the package that `metrics` need and that is not installed."""
+    needs_rouge = any(name.startswith("rouge") for name in metrics)
+    if not needs_rouge or importlib.util.find_spec("rouge_score"):
+        return None
+    return (
+        f"--metrics {' '.join(metrics)}: ROUGE needs the package rouge-score, which is not "
+        "installed (pip install rouge-score)"
+    )
 
 
 def score(
     hypotheses: Sequence[str], references: Sequence[Sequence[str]], metrics: Sequence[str]
 ) -> Row:
-    """Scores (0 to 100) of detokenized text.
+    """Score detokenized text, from 0 to 100.
 
     Args:
         hypotheses: N texts.
-        references: of each reference set its N texts.
+        references: N texts for each reference set.
         metrics: names of `METRICS`. BLEU and chrF are sacrebleu's, with its signatures. ROUGE is
             the F-measure of rouge-score with stemming, the mean over texts and over references.
     """

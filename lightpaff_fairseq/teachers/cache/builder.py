@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...checkpoints.output_file import replacing, write_text
+from ...megabytes import MEGABYTE
 from .block import HEAD, INDEX, Block, write_block
 from .header import (
     HEADER,
@@ -21,8 +22,6 @@ from .header import (
     read_plan,
 )
 from .source import Source
-
-MEGABYTE = 2**20
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,113 @@
+"""The flags of `lightpaff evaluate`, and their checks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..checkpoints.output_file import file_problem
+from ..flags import flag, too_small
+from ..problems import Problems
+from .model_rows import ModelFile
+from .text_scores import METRICS, missing_package
+
+TRANSLATION, LANGUAGE_MODELING = "translation", "language_modeling"
+SENTENCE_PREDICTION = "sentence_prediction"
+TASKS = (TRANSLATION, LANGUAGE_MODELING, SENTENCE_PREDICTION)
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """The checkpoints to compare, the split to compare them on, and how."""
+
+    data: Path = flag("binarized data, as for fairseq", name="data", metavar="DATA")
+    path: list[Path] = flag("fairseq checkpoints", nargs="+", metavar="FILE")
+    name: list[str] | None = flag(
+        "names of the rows (default: the files' names)", None, nargs="+", metavar="NAME"
+    )
+    task: str = flag("default: %(default)s", TRANSLATION, choices=TASKS)
+    subset: str = flag("split (default: %(default)s)", "test", name="--gen-subset", metavar="SPLIT")
+    out: Path | None = flag("also write the rows as JSON here", None, metavar="FILE")
+    references: tuple[Path, ...] = flag(
+        "raw text, one line per sentence. translation: one file per reference; "
+        "language_modeling: one file, to count its words",
+        (),
+        nargs="+",
+        metavar="FILE",
+    )
+    max_tokens: int = flag(
+        "tokens per batch, except for sentence_prediction (default: %(default)s)", 4000, metavar="N"
+    )
+    generate_flags: str = flag(
+        'more for fairseq-generate or fairseq-eval-lm, as "--lenpen 0.6 --cpu"', "", metavar="FLAGS"
+    )
+    repeats: int = flag(
+        "runs per model (default: %(default)s); their median speed is printed", 3, metavar="N"
+    )
+    metrics: tuple[str, ...] = flag(
+        "translation: %(choices)s (default: bleu chrf); rouge needs the package rouge-score",
+        ("bleu", "chrf"),
+        nargs="+",
+        choices=tuple(METRICS),
+        metavar="NAME",
+    )
+    beam: int = flag("translation: beam size (default: %(default)s)", 5, metavar="N")
+    remove_bpe: str = flag(
+        "translation: as fairseq's (default: %(default)s); none = off",
+        "sentencepiece",
+        metavar="KIND",
+    )
+    compare: list[str] | None = flag(
+        "translation: two names of rows; print what the second gained over the first",
+        None,
+        nargs=2,
+        metavar="NAME",
+    )
+    tokens_per_sample: int = flag(
+        "language_modeling: most tokens per block, as in training (default: %(default)s)",
+        128,
+        metavar="N",
+    )
+
+
+def check_request(request: EvaluationRequest) -> list[ModelFile]:
+    """Return the models to measure.
+
+    Raises:
+        ValueError: lists everything that cannot be right.
+    """
+    names = request.name or [path.stem for path in request.path]
+    problems = Problems(too_small(request, beam=1, repeats=1, max_tokens=1, tokens_per_sample=1))
+    problems.unless(
+        len(names) == len(request.path),
+        f"--name: expected {len(request.path)} names, one per --path, got {len(names)}",
+    )
+    problems.unless(
+        len(set(names)) == len(names), f"--name: expected different names, got {' '.join(names)}"
+    )
+    _check_task(request, problems)
+    unknown = [name for name in request.compare or () if name not in names]
+    problems.unless(not unknown, f"--compare: expected names out of {names}, got {unknown}")
+    problems.unless(
+        request.data.is_dir(), f"DATA {request.data}: expected a folder of binarized data, got none"
+    )
+    for path in request.path:
+        problems.unless(path.is_file(), f"--path {path}: no such file")
+    if request.out:
+        problems.extend([file_problem(request.out, "--out", overwrite=True)])
+    problems.raise_if_any()
+    return [ModelFile(name, path) for name, path in zip(names, request.path, strict=True)]
+
+
+def _check_task(request: EvaluationRequest, problems: Problems) -> None:
+    files, metrics = len(request.references), request.metrics
+    if request.task == TRANSLATION:
+        problems.unless(files > 0, "--references: expected a text file for --task translation")
+        problems.extend([missing_package(metrics)])
+    if request.task == LANGUAGE_MODELING:
+        problems.unless(
+            files <= 1, f"--references: expected one text file to count words in, got {files}"
+        )
+    if request.compare:
+        problems.unless(
+            request.task == TRANSLATION and {"bleu", "chrf"} <= set(metrics),
+            "--compare: expected --task translation with --metrics bleu chrf",
+        )
