@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..teachers.cache.block import write_block
-from ..teachers.cache.builder import Shard, build, claim, finish
+from ..shards import Shard
+from ..teachers.cache.block_file import write_block
+from ..teachers.cache.builder import build, finish
+from ..teachers.cache.cache_request import CacheRequest, make_plan
 from ..teachers.cache.header import Plan
-from ..teachers.cache.job import Request, make_plan
 from ..teachers.cache.source import Batching, Source
 from .synthetic_data import SPLIT
 
@@ -22,7 +23,8 @@ class Store:
 
     def build_again(self) -> int:
         """The work of building all of it, into a file that is thrown away; positions written."""
-        items = self.source.items(0, self.plan.bounds[-1], self.plan.layout)
+        (block,) = self.plan.blocks
+        items = self.source.items(block, self.plan.layout)
         path = self.folder.with_name("again.bin")
         try:
             return write_block(path, items)
@@ -42,9 +44,10 @@ def store(trainer: Any, topk: int, path: str, folder: Path) -> Store:
     teacher.model.to(trainer.device)
     samples = len(trainer.task.dataset(SPLIT))
     source = Source(trainer.task, SPLIT, criterion, teacher, Batching(None, samples, 0))
-    request = Request(path, SPLIT, topk, 1, 1.0, int(source.tokens.sum()))
+    tokens = int(source.tokens.sum())
+    request = CacheRequest(path, folder, topk, SPLIT, block_tokens=tokens)
     plan = make_plan(source, request, source.probe()[0])
-    claim(folder, plan)
+    plan.folder(folder).claim()
     build(source, plan, folder, Shard(), lambda _: None)
     finish(folder, plan)
     return Store(source, plan, folder)

@@ -2,98 +2,135 @@
 
 import argparse
 import logging
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from ..checkpoints.output_file import parent_problem
+from fairseq import options, tasks
+from fairseq.criterions import CRITERION_REGISTRY
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from omegaconf import open_dict
+
+from ..checkpoints.strip import PRUNABLE
+from ..criterions.config import DistillationConfig
+from ..criterions.distillation import DistillationMixin
+from ..flags import add_flags, parse_flags
 from ..megabytes import MEGABYTE
-from ..teachers.cache.builder import Shard, build, check_space, claim, expected_bytes, finish
-from ..teachers.cache.job import (
-    DEFAULT_K,
-    Request,
-    fairseq_config,
-    make_plan,
-    make_source,
-    request_problems,
-)
+from ..shards import Shard
+from ..teachers.cache.builder import build, check_space, expected_bytes, finish
+from ..teachers.cache.cache_request import CacheRequest, make_plan, make_source
 from ..teachers.cache.reader import CacheReader
+from ..teachers.cache.source import Source, data_problem
+
+CRITERIONS = {
+    "masked_lm": "kd_mlm",
+    "language_modeling": "kd_lm",
+    "masked_seq2seq": "kd_mssm",
+    "sentence_prediction": "kd_lu",
+    "translation": "kd_ss",
+}
+KEPT = ("kd_teacher_data",)  # of the --kd-* flags of a pasted command
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Runs a teacher once over a data set and stores, for every predicted position, "
-        "its most probable symbols: fairseq-train --kd-cache then trains without it. All other "
-        "flags are those of the training command (DATA, --task and its flags; what only training "
-        "needs is ignored). A stopped run is continued by the same command."
+        "Run a teacher once over a data set and store, for every predicted position, its most "
+        "probable tokens: fairseq-train --kd-cache then trains without it. All other flags are "
+        "those of the training command (DATA, --task and its flags; what only training needs is "
+        "ignored). A stopped run is continued by the same command."
     )
     parser.allow_abbrev = False
-    add = parser.add_argument
-    text = "fairseq checkpoint; several, separated by colons, are averaged"
-    add("--path", required=True, metavar="FILE", help=text)
-    add("--out", required=True, type=Path, metavar="FOLDER", help="the cache")
-    text = f"symbols stored a position (default: {DEFAULT_K}; kd_lu: all classes)"
-    add("--topk", type=int, metavar="K", help=text)
-    add("--split", default="train", metavar="NAME", help="data set (default: %(default)s)")
-    text = "epochs whose masks are stored, for kd_mlm and kd_mssm (default: %(default)s)"
-    add("--epochs", type=int, default=1, metavar="N", help=text)
-    text = "as --kd-temperature of the training (default: %(default)s); only --kd-tail ghost "
-    text += "needs it here"
-    add("--temperature", type=float, default=1.0, metavar="T", help=text)
-    add("--num-shards", type=int, default=1, metavar="N", help="parts built by separate runs")
-    add("--shard-id", type=int, default=0, metavar="I", help="the part of this run, from 0")
-    text = (
-        "tokens a file of the cache; so much is lost when a run is stopped (default: %(default)s)"
-    )
-    add("--block-tokens", type=int, default=2**17, metavar="N", help=text)
+    add_flags(parser, CacheRequest)
+    add_flags(parser, Shard)
     parser.set_defaults(func=run, takes_more=True)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Builds the cache, or a shard of it, and prints how far it is.
+    """Build the cache, or a shard of it, and print how much is done.
 
     Raises:
         ValueError: bad flags, data or teacher; another cache is there; no room.
     """
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
-    request = Request(
-        args.path, args.split, args.topk, args.epochs, args.temperature, args.block_tokens
-    )
-    shard = Shard(args.shard_id, args.num_shards)
-    places = (shard.problem(), parent_problem(args.out, "--out"))
-    problems = [*request_problems(request), *(problem for problem in places if problem)]
-    if problems:
-        raise ValueError("; ".join(problems))
-    try:
-        source = make_source(fairseq_config(args.fairseq_flags, request), request)
-    except ValueError as error:  # the criterion's own name of the flag
-        raise ValueError(str(error).replace("--kd-teacher ", "--path ")) from error
+    request: CacheRequest = parse_flags(args, CacheRequest)
+    shard: Shard = parse_flags(args, Shard)
+    problems = request.problems()
+    problems.extend([shard.problem()])
+    problems.raise_if_any()
+    source = _source(fairseq_config(args.fairseq_flags, request.path), request)
     vocab, share = source.probe()
     plan = make_plan(source, request, vocab)
-    claim(args.out, plan)
+    plan.folder(request.out).claim()
     positions = int(share * source.tokens.sum()) * max(1, plan.epochs)
     size = expected_bytes(plan, positions)
-    _say(
-        f"about {positions:,} positions, {plan.layout.k} symbols each, "
-        f"{plan.layout.dtype.itemsize} bytes a position: {size / MEGABYTE:,.1f} MB in "
+    print_line(
+        f"about {positions:,} positions, {plan.layout.k} tokens per position, "
+        f"{plan.layout.dtype.itemsize} bytes per position: {size / MEGABYTE:,.1f} MB in "
         f"{len(plan.blocks)} blocks"
     )
-    check_space(args.out, plan, shard, size)
-    build(source, plan, args.out, shard, _say)
-    print_state(args.out, finish(args.out, plan))
+    check_space(request.out, plan, shard, size)
+    build(source, plan, request.out, shard, print_line)
+    print_state(request.out, finish(request.out, plan))
     return 0
+
+
+def fairseq_config(argv: Sequence[str], path: str) -> Any:
+    """Turn a training command into the configuration of one that distills from a teacher.
+
+    Args:
+        argv: flags of fairseq-train; what only training needs is ignored.
+        path: of the teacher.
+    Raises:
+        ValueError: no --criterion of this plug-in is named, and --task does not imply one.
+        SystemExit: fairseq does not know a flag.
+    """
+    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("--task", "--criterion", "--arch", "--optimizer"):
+        known.add_argument(name)
+    given, _ = known.parse_known_args(argv)
+    criterion = given.criterion
+    if not issubclass(CRITERION_REGISTRY.get(criterion, object), DistillationMixin):
+        criterion = CRITERIONS.get((given.task or "translation").removeprefix(PRUNABLE))
+    if criterion is None:
+        raise ValueError(f"--task {given.task}: name the --criterion of the training, as kd_ss")
+    added = ["--criterion", criterion]
+    added += [] if given.arch else ["--arch", "transformer"]  # fairseq's parser insists on one
+    added += [] if given.optimizer else ["--optimizer", "adam"]
+    args = options.parse_args_and_arch(options.get_training_parser(), [*argv, *added])
+    cfg = convert_namespace_to_omegaconf(args)
+    with open_dict(cfg.criterion):
+        for field in fields(DistillationConfig):
+            if field.name.startswith("kd_") and field.name not in KEPT:
+                cfg.criterion[field.name] = field.default
+        cfg.criterion.kd_teacher = path
+    return cfg
+
+
+def _source(cfg: Any, request: CacheRequest) -> Source:
+    problem = data_problem(cfg.task.data)
+    if problem:
+        raise ValueError(problem)
+    try:
+        criterion = tasks.setup_task(cfg.task).build_criterion(cfg.criterion)
+        return make_source(cfg, criterion, request)
+    except ValueError as error:  # the criterion's own name of the flag
+        raise ValueError(str(error).replace("--kd-teacher ", "--path ")) from error
 
 
 def print_state(folder: Path, missing: int) -> None:
     """Print whether a cache is complete, and its size."""
     if missing:
-        _say(f"{folder}: {missing} blocks of other shards are missing")
-    else:
-        size = sum(path.stat().st_size for path in folder.iterdir())
-        skipped = CacheReader(folder, "--out").skipped
-        _say(f"{folder}: complete, {size / MEGABYTE:,.1f} MB")
-        if skipped:
-            _say(f"{skipped} samples are too long for task or teacher and were left out")
+        print_line(f"{folder}: {missing} blocks of other shards are missing")
+        return
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    cache = CacheReader(folder, "--out")
+    print_line(f"{folder}: complete, {cache.positions:,} positions, {size / MEGABYTE:,.1f} MB")
+    if cache.skipped:
+        print_line(f"{cache.skipped} samples are too long for task or teacher and were left out")
 
 
-def _say(text: str) -> None:
+def print_line(text: str) -> None:
+    """Print a line at once, also into a pipe."""
     print(text, flush=True)

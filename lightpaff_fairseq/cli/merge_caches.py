@@ -1,20 +1,29 @@
 """`lightpaff merge-caches`: join the shards of a teacher cache."""
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
+from ..flags import add_flags, flag, parse_flags
 from ..teachers.cache.builder import merge
 from .cache_teacher import print_state
+
+
+@dataclass(frozen=True)
+class MergeRequest:
+    """Flags of `lightpaff merge-caches`."""
+
+    shards: list[Path] = flag("their folders", name="shards", nargs="+", metavar="SHARD")
+    out: Path = flag("the cache", metavar="FOLDER")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Copies what cache-teacher --num-shards built in several folders into one. "
+        "Copy what cache-teacher --num-shards built in several folders into one. "
         "Shards that were built in one folder need no merging."
     )
-    parser.add_argument("shards", nargs="+", type=Path, metavar="SHARD", help="their folders")
-    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the cache")
+    add_flags(parser, MergeRequest)
     parser.set_defaults(func=run)
 
 
@@ -24,5 +33,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: they are not shards of one cache.
     """
-    print_state(args.out, merge(args.shards, args.out))
+    request: MergeRequest = parse_flags(args, MergeRequest)
+    print_state(request.out, merge(request.shards, request.out))
     return 0

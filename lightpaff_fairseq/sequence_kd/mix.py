@@ -1,4 +1,4 @@
-"""Original pairs beside the distilled ones."""
+"""Selection of the original pairs that join the distilled ones."""
 
 from fractions import Fraction
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def original_pairs(distilled: int, originals: int, share: float, seed: int) -> NDArray[np.int64]:
-    """Which original pairs join the distilled ones, so that they are `share` of all.
+    """Select original pairs, so that they are `share` of the whole.
 
     No distilled pair is left out for them. Where more are needed than there are, every one is taken
     equally often, and the remainder is drawn without replacement; which ones depends on the seed
@@ -20,10 +20,10 @@ def original_pairs(distilled: int, originals: int, share: float, seed: int) -> N
         `(n,)` numbers of original pairs, ascending; n / (n + distilled) is the share, n rounded.
     """
     exact = Fraction(str(share))
-    wanted = round(exact / (1 - exact) * distilled)
-    if not wanted:
+    count = round(exact / (1 - exact) * distilled)
+    if not count:
         return np.empty(0, dtype=np.int64)
-    times, rest = divmod(wanted, originals)
+    times, rest = divmod(count, originals)
     drawn = np.random.default_rng(seed).permutation(originals)[:rest]
     counts = np.full(originals, times, dtype=np.int64)
     counts[drawn] += 1

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ..compat.batches import DUMMY_BATCH
 from ..losses.model_output import LogitsOutput, ModelOutput
 from ..losses.top_k import TopKOutput
+from ..shards import differences
 from .cache.fingerprint import data_fingerprint, text_checksums
-from .cache.header import differences
 from .cache.layout import LPROBS, TOP_K
 from .cache.reader import REBUILD, CacheReader
 from .cache.tail import CacheUse, with_tail
@@ -60,7 +60,7 @@ class CachedTeacher:
         """
         if self.epoch is None:
             here = data_fingerprint(self.criterion.task, split, self.criterion)
-            found = differences(self.reader.plan.data, here)
+            found = differences(self.reader.plan.data, here, "in the cache")
             if found:
                 raise ValueError(
                     f"--kd-cache {self.reader.folder} is of other data or flags: "

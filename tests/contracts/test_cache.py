@@ -44,7 +44,7 @@ def caches(settings, tmp_path_factory):
 @BY_NAME
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 @pytest.mark.parametrize("name", ["forward_kl", "jsd"])
-def test_all_symbols_kept_is_the_online_teacher(settings, caches, case, name, temperature):
+def test_all_tokens_kept_is_the_online_teacher(settings, caches, case, name, temperature):
     setting = settings(case)
     folder = caches(case, None if case.name == "kd_lu" else V)
     flags = ("--kd-temperature", temperature, "--kd-divergence", name, "--kd-chunk-tokens", 7)

@@ -86,7 +86,7 @@ def test_truncated_missing_and_unfinished(cache, settings):
     assert others
     content = first.read_bytes()
     first.write_bytes(content[:-3])
-    assert f"{first}: damaged: expected {len(content)} bytes, found" in use_error(setting, cache)
+    assert f"{first}: corrupt: expected {len(content)} bytes, got" in use_error(setting, cache)
     first.write_bytes(content)
     second.unlink()
     assert f"1 files are missing: {second.name}" in use_error(setting, cache)
@@ -113,11 +113,11 @@ def test_every_flipped_byte_is_found_and_named(cache, settings):
     header = cache / "cache.json"
     text = header.read_text()
     header.write_text(text.replace('"vocab": 31', '"vocab": 30'))
-    assert "cache.json: damaged" in use_error(setting, cache)
+    assert "cache.json: corrupt: checksum mismatch" in use_error(setting, cache)
     header.write_text(text.replace('"version": 1', '"version": 2'))
-    assert "expected version 1, found 2" in use_error(setting, cache)
+    assert "expected version 1, got 2" in use_error(setting, cache)
     header.write_text("[1, 2")
-    assert "expected a lightpaff teacher cache" in use_error(setting, cache)
+    assert "expected a file of lightpaff teacher cache" in use_error(setting, cache)
     header.write_text(text)
     run(setting, cached(setting, cache), 1, range(37))
 
@@ -125,7 +125,7 @@ def test_every_flipped_byte_is_found_and_named(cache, settings):
 def test_no_cache_there(settings, tmp_path):
     setting = settings(SS)
     assert f"--kd-cache {tmp_path / 'no'}: no such folder" in use_error(setting, tmp_path / "no")
-    assert "found no cache.json in it" in use_error(setting, tmp_path)
+    assert "but it has no cache.json" in use_error(setting, tmp_path)
 
 
 @pytest.mark.parametrize(

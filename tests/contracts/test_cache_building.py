@@ -86,7 +86,7 @@ def test_a_teacher_whose_outputs_are_no_numbers_is_refused(settings, tmp_path, c
     for topk in (4, 31):
         out = tmp_path / str(topk)
         assert build_cache(setting, out, "--path", tmp_path / "nan.pt", "--topk", topk) == 2
-        assert "--path: expected numbers from the teacher, found NaN" in capsys.readouterr().err
+        assert "--path: expected numbers from the teacher, got NaN" in capsys.readouterr().err
         assert not list(out.glob("*.bin"))
 
 
@@ -109,7 +109,9 @@ def test_shards_that_finish_at_once_leave_each_others_header_alone(cache, settin
 def test_longer_samples_are_no_continuation(cache, settings, capsys):
     """Which samples are left out must be one answer for the whole cache."""
     assert build_cache(settings(SS), cache, "--max-source-positions", 5) == 2
-    assert re.search(r"max positions: \[.*\] in the cache, \[5, .*\] here", capsys.readouterr().err)
+    assert re.search(
+        r"max positions: \[.*\] in the folder, \[5, .*\] here", capsys.readouterr().err
+    )
 
 
 def test_shards_in_one_folder_and_merged_from_two_are_the_whole(cache, settings, tmp_path, capsys):
@@ -160,7 +162,7 @@ def test_another_teacher_is_no_continuation(cache, settings, tmp_path, capsys):
     flags = ("--path", tmp_path / "other.pt", "--topk", 3)
     assert build_cache(setting, cache, *flags) == 2
     error = capsys.readouterr().err
-    assert "SHA-256 of the teacher" in error and "k: 31 in the cache, 3 here" in error
+    assert "SHA-256 of the teacher" in error and "k: 31 in the folder, 3 here" in error
     assert build_cache(setting, tmp_path / "second", *flags) == 0
     assert main(["merge-caches", str(cache), str(tmp_path / "second"), "--out", "x"]) == 2
     assert "SHA-256 of the teacher" in capsys.readouterr().err
@@ -169,7 +171,7 @@ def test_another_teacher_is_no_continuation(cache, settings, tmp_path, capsys):
 @pytest.mark.parametrize(
     "case,flags,words",
     [
-        (SS, ("--topk", 32), "--topk 32: expected at most the 31 symbols there are"),
+        (SS, ("--topk", 32), "--topk 32: expected at most the vocabulary, 31 tokens"),
         (SS, ("--topk", 0, "--temperature", 0), "--topk 0: expected 1 or more; --temperature 0.0"),
         (LU, ("--topk", 2), "--topk 2: expected all 3 classes"),
         (SS, ("--epochs", 2), "--epochs 2: kd_ss sees the same samples in every epoch"),
@@ -197,7 +199,10 @@ def test_data_that_are_not_there(settings, tmp_path, capsys):
 def test_a_folder_of_something_else_is_not_used(settings, tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("mine")
     assert build_cache(settings(SS), tmp_path) == 2
-    assert "expected a new folder or an unfinished cache" in capsys.readouterr().err
+    assert (
+        "expected a new folder, or one that lightpaff cache-teacher began"
+        in capsys.readouterr().err
+    )
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
@@ -205,7 +210,7 @@ def test_size_is_said_before_and_kept_to(settings, tmp_path, capsys):
     setting = settings(SS)
     assert build_cache(setting, tmp_path / "cache", "--topk", 4) == 0
     said = capsys.readouterr().out.splitlines()[0]
-    assert "4 symbols each, 18 bytes a position" in said
+    assert "4 tokens per position, 18 bytes per position" in said
     header = json.loads((tmp_path / "cache" / "cache.json").read_text())
     positions = sum(header["contents"]["positions"])
     assert positions == setting.task.dataset("train").tgt_sizes.sum()

@@ -27,7 +27,7 @@ def test_hypotheses_of_something_else_are_refused_with_every_difference(setting,
     for words in (
         "--beam: 3 in the folder, 4 here",
         "--lenpen: 1.0 in the folder, 0.6 here",
-        "block_size: 8 in the folder, 9 here",
+        "block size: 8 in the folder, 9 here",
         "split: train in the folder, valid here",
         "--max-source-positions: 1024 in the folder, 40 here",
         "SHA-256 of the teacher",
@@ -47,7 +47,7 @@ def test_text_that_changed_and_blocks_that_are_damaged_are_found(setting, copied
     block = tmp_path / "a.hypotheses" / "hypotheses-0000000008.npz"
     content = block.read_bytes()
     block.write_bytes(content[:-40])
-    assert f"{block}: damaged" in error(setting, tmp_path / "b", capsys, *stored)
+    assert f"{block}: corrupt" in error(setting, tmp_path / "b", capsys, *stored)
     assert not list(tmp_path.glob("*.tmp"))
 
 
@@ -84,7 +84,7 @@ def test_bad_places_and_teachers(setting, copied, tmp_path, capsys):
     out = tmp_path / "out"
     assert "no such file" in error(setting, out, capsys, path=tmp_path / "x.pt")
     assert "--path" in error(setting, out, capsys, path=f"{setting.path}:")
-    assert "found none" in error(setting, out, capsys, "--split", "nosuch")
+    assert "but there is none" in error(setting, out, capsys, "--split", "nosuch")
     nowhere = tmp_path / "no" / "out"
     assert f"the folder {nowhere.parent} does not exist" in error(setting, nowhere, capsys)
     for path in (copied, tmp_path):
@@ -123,9 +123,9 @@ def test_what_stops_the_generator_is_said(setting, tmp_path, capsys):
 def test_a_language_model_cannot_translate(setting, tmp_path, capsys):
     lm = Setting(next(c for c in CASES if c.name == "kd_lm"), tmp_path / "lm")
     message = error(setting, tmp_path / "out", capsys, path=lm.path)
-    assert message.endswith("expected an encoder-decoder, found TransformerLanguageModel")
+    assert message.endswith("expected an encoder-decoder, got TransformerLanguageModel")
 
 
 def test_a_filter_that_leaves_nothing(setting, tmp_path, capsys):
     message = error(setting, tmp_path / "out", capsys, "--min-ratio", 100)
-    assert "no hypothesis is left" in message and "length ratio" in message
+    assert "no hypothesis remains" in message and "length ratio" in message

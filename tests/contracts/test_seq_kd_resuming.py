@@ -6,16 +6,15 @@ import os
 import pytest
 import torch
 
-from lightpaff_fairseq.sequence_kd import corpus
-from lightpaff_fairseq.sequence_kd import run as running
-from lightpaff_fairseq.sequence_kd.output import DataFolder
+from lightpaff_fairseq.sequence_kd import assemble, corpus
+from lightpaff_fairseq.sequence_kd.data_folder import DataFolder
 from seq_kd_runs import SAMPLING, Killed, error, files, lines, seq_kd
 
 
 def test_a_killed_run_continues_as_if_undisturbed(setting, tmp_path, monkeypatch):
     flags = (*SAMPLING, "--mix", 0.25, "--seed", 5)
     assert seq_kd(setting, tmp_path / "a", *flags) == 0
-    real, written = running.write_block, []
+    real, written = assemble.write_block, []
 
     def dies_at_the_third(path, answers):
         written.append(path)
@@ -24,7 +23,7 @@ def test_a_killed_run_continues_as_if_undisturbed(setting, tmp_path, monkeypatch
             raise Killed
         real(path, answers)
 
-    monkeypatch.setattr(running, "write_block", dies_at_the_third)
+    monkeypatch.setattr(assemble, "write_block", dies_at_the_third)
     with pytest.raises(Killed):
         seq_kd(setting, tmp_path / "b", *flags)
     assert not (tmp_path / "b").exists()
@@ -40,7 +39,7 @@ def test_a_killed_run_continues_as_if_undisturbed(setting, tmp_path, monkeypatch
 @pytest.mark.parametrize("when", ["decoded", "written"])
 def test_a_failure_while_writing_leaves_no_data_folder(setting, tmp_path, monkeypatch, when):
     name = "_add_originals" if when == "decoded" else "DataFolder.close"
-    target = running.DataFolder if "." in name else running
+    target = assemble.DataFolder if "." in name else assemble
 
     def fails(*_args):
         raise Killed
@@ -97,7 +96,7 @@ def test_sampling_depends_on_the_seed_alone(setting, tmp_path):
 
 def test_hypotheses_serve_other_choices_without_the_teacher(setting, tmp_path, monkeypatch):
     assert seq_kd(setting, tmp_path / "a") == 0
-    monkeypatch.setattr(running, "make_decoder", None)
+    monkeypatch.setattr(assemble, "make_decoder", None)
     stored = ("--hypotheses", tmp_path / "a.hypotheses")
     assert seq_kd(setting, tmp_path / "b", *stored, "--nbest", 3, "--mix", 0.5) == 0
     assert len(lines(tmp_path / "b")) > len(lines(tmp_path / "a"))

@@ -1,1 +1,1 @@
-"""Teacher outputs on disk: what is stored, where it belongs to, how it is built and read."""
+"""Teacher caches: precomputed teacher outputs on disk, how they are built and read."""

@@ -1,8 +1,9 @@
-"""What a cache belongs to: everything that decides which text a teacher sees, in comparable words.
+"""Fingerprint of a cache's data: everything that decides which text a teacher sees, as JSON.
 
-Flags that only change the speed, the padding or the validation are left out, and so is the seed
-where it does not choose masks: one cache serves students of many seeds. What no flag tells (another
-text with the same number of tokens) is found sample by sample: see `text_checksums`.
+Fingerprints are stored and compared, so their names and values never change. Flags that only change
+the speed, the padding or the validation are left out, and so is the seed where it does not choose
+masks: one cache serves students of many seeds. What no flag tells (another text with the same
+number of tokens) is noticed sample by sample: see `text_checksums`.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from ...checkpoints.strip import PRUNABLE
 
-# of the tasks that distillation knows; none changes a sample's text or labels
+# Flags of tasks that distillation supports; none changes a sample's text or labels.
 IRRELEVANT = (
     "_name data source_lang target_lang train_subset dataset_impl data_buffer_size tpu "
     "use_plasma_view plasma_path batch_size batch_size_valid pad_to_fixed_length pad_to_fixed_bsz "
@@ -32,22 +33,22 @@ MEGABYTE = 2**20
 
 
 def data_fingerprint(task: FairseqTask, split: str, criterion: Any) -> dict[str, Any]:
-    """Names and values, all JSON, of what must be the same in building and in training.
+    """Return names and values, all JSON, of what must be the same in building and in training.
 
     Args:
         task: with `split` loaded.
         split: name of the data set.
         criterion: a distillation criterion; it decides which positions are predicted.
     """
-    found = split_fingerprint(task, split)
-    found["--ignore-prefix-size"] = int(getattr(criterion, "ignore_prefix_size", 0))
-    return found | task_flags(task, masks=criterion.masks_differ_by_epoch)
+    entries = split_fingerprint(task, split)
+    entries["--ignore-prefix-size"] = int(getattr(criterion, "ignore_prefix_size", 0))
+    return entries | task_flags(task, masks=criterion.masks_differ_by_epoch)
 
 
 def split_fingerprint(task: FairseqTask, split: str) -> dict[str, Any]:
-    """Sizes of all samples of a loaded split, and the task's dictionaries."""
+    """Return the sizes of all samples of a loaded split, and digests of the dictionaries."""
     sizes = np.ascontiguousarray(sample_sizes(task.dataset(split)), dtype=np.int64)
-    found: dict[str, Any] = {
+    entries: dict[str, Any] = {
         "split": split,
         "samples": len(sizes),
         "tokens": int(sizes.sum()),
@@ -57,14 +58,14 @@ def split_fingerprint(task: FairseqTask, split: str) -> dict[str, Any]:
         dictionary = getattr(task, f"{side}_dictionary", None)
         if isinstance(dictionary, Dictionary):
             digest = hashlib.sha256("\n".join(dictionary.symbols).encode()).hexdigest()[:16]
-            found[f"{side} dictionary"] = f"{len(dictionary)} symbols, {digest}"
-    return found
+            entries[f"{side} dictionary"] = f"{len(dictionary)} symbols, {digest}"
+    return entries
 
 
 def task_flags(task: FairseqTask, masks: bool) -> dict[str, Any]:
-    """The task's name and the flags of it that decide what a sample is.
+    """Return the task's name and those of its flags that decide what a sample is.
 
-    A prunable task has the samples of the task that it extends, and its name and flags here.
+    A prunable task has the samples of the task that it extends, and gets its name and flags.
 
     Args:
         task: one with a dataclass; of others, only the name is known.
@@ -88,13 +89,13 @@ def task_flags(task: FairseqTask, masks: bool) -> dict[str, Any]:
 
 
 def sample_sizes(dataset: Any) -> NDArray[Any]:
-    """`(samples,)` or `(samples, 2)` numbers of tokens, of any of fairseq's data sets."""
+    """Return `(samples,)` or `(samples, 2)` numbers of tokens of any fairseq data set."""
     sizes = np.asarray(dataset.sizes)
     return sizes if len(sizes) == len(dataset) else sizes.T
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while part := file.read(MEGABYTE):
@@ -103,9 +104,9 @@ def file_digest(path: Path) -> str:
 
 
 def text_checksums(sample: dict[str, Any], pad: int, labels: Tensor | None) -> list[int]:
-    """A CRC-32 a sample, of the input that the model sees and of the labels.
+    """Return a CRC-32 per sample, of the model's input and of the labels.
 
-    Independent of padding and of the rest of the batch.
+    It does not depend on padding, nor on the rest of the batch.
 
     Args:
         sample: a batch of fairseq, of B samples; pad: index of padding.
@@ -113,8 +114,10 @@ def text_checksums(sample: dict[str, Any], pad: int, labels: Tensor | None) -> l
             teacher's output does not depend on labels.
     """
     tokens = sample["net_input"]["src_tokens"].cpu()
-    found = _row_checksums(tokens, tokens.ne(pad), [0] * len(tokens))
-    return found if labels is None else _row_checksums(sample["target"].cpu(), labels.cpu(), found)
+    checksums = _row_checksums(tokens, tokens.ne(pad), [0] * len(tokens))
+    if labels is None:
+        return checksums
+    return _row_checksums(sample["target"].cpu(), labels.cpu(), checksums)
 
 
 def _row_checksums(values: Tensor, chosen: Tensor, start: list[int]) -> list[int]:

@@ -1,13 +1,14 @@
-"""What a cache stores of one predicted position, and how. Documented for users in docs/cache.md.
+"""Encoding of one predicted position in a cache. Documented for users in docs/cache.md.
 
-Shape letters: N positions, V vocabulary, k stored symbols. All numbers are little-endian.
+Shape letters: N positions, n positions of a chunk, V vocabulary, k stored tokens. All numbers are
+little-endian.
 
-- Top-k (k < V), one record a position: k symbol numbers (2 bytes each; a plane of third bytes
+- Top-k (k < V), one record per position: k token numbers (2 bytes each; a plane of third bytes
   follows where V > 65,536), k codes of their probabilities and one of the mass of all others (2
   bytes each). A code c means `exp(-c * 24 / 65535)`: relative error at most 1.9e-4, probabilities
-  below e^-24 are stored as e^-24. So an entry takes 4 bytes (5 where V > 65,536), a position 2.
-- Complete (k = V), one record a position: V float32, no symbol numbers: log-probabilities, or
-  the values themselves of a regression. An entry takes 4 bytes.
+  below e^-24 are stored as e^-24. So a token takes 4 bytes (5 where V > 65,536), and a position 2.
+- Complete (k = V), one record per position: V float32, no token numbers: log-probabilities, or
+  the values themselves of a regression. A token takes 4 bytes.
 """
 
 from dataclasses import dataclass
@@ -25,16 +26,16 @@ Records = NDArray[Any]
 DEEPEST = 24.0  # nats
 STEPS = 65535
 TOP_K, LPROBS, VALUES = "top-k", "log-probabilities", "values"
-TWO_BYTES, THREE_BYTES = 1 << 16, 1 << 24
+TWO_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a record holds.
+    """The content of a record.
 
     Attributes:
         content: `TOP_K`, `LPROBS` (complete) or `VALUES` (complete, of a regression).
-        vocab: V; k: stored symbols, V unless `TOP_K`.
+        vocab: V; k: stored tokens, V unless `TOP_K`.
         temperature: at which the probabilities were taken.
     """
 
@@ -45,7 +46,7 @@ class Layout:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """numpy's type of a record."""
+        """Return the numpy type of a record."""
         if self.content != TOP_K:
             return np.dtype([("value", "<f4", (self.vocab,))])
         high = [("high", "u1", (self.k,))] if self.vocab > TWO_BYTES else []
@@ -53,25 +54,26 @@ class Layout:
         return np.dtype([low, *high, ("code", "<u2", (self.k,)), ("rest", "<u2")])
 
     def encode(self, logits: Tensor) -> Records:
-        """Records `(n,)` of the teacher's logits `(n, V)` (values, for a regression).
+        """Encode the teacher's logits `(n, V)` (values, for a regression) as records `(n,)`.
 
         Raises:
-            ValueError: they are not numbers: a code would make a probability of that.
+            ValueError: some are NaN, which a code would turn into a probability.
         """
         logits = at_least_float32(logits)
         records = np.empty(len(logits), self.dtype)
         if self.content != TOP_K:
             values = logits if self.content == VALUES else self._tempered(logits).log_softmax(-1)
-            records["value"] = _numbers(values).cpu().numpy()
+            _check_numbers(values)
+            records["value"] = values.cpu().numpy()
             return records
         probs = self._tempered(logits).softmax(-1)
         top, ids = probs.topk(self.k)
-        _numbers(top)
+        _check_numbers(top)
         rest = probs.scatter_(-1, ids, 0.0).sum(-1)  # 1 - sum of the others would cancel
-        symbols = ids.cpu().numpy()
-        records["low"] = symbols & (TWO_BYTES - 1)
+        tokens = ids.cpu().numpy()
+        records["low"] = tokens & (TWO_BYTES - 1)
         if self.vocab > TWO_BYTES:
-            records["high"] = symbols >> 16
+            records["high"] = tokens >> 16
         records["code"], records["rest"] = _codes(top), _codes(rest)
         return records
 
@@ -79,9 +81,11 @@ class Layout:
         return logits / self.temperature if self.temperature != 1 else logits
 
     def decode(self, records: Records) -> tuple[Tensor, Tensor]:
-        """Symbols `(n, k)` int64 and log-probabilities `(n, k + 1)` float32, of the rest last.
+        """Decode top-k records.
 
-        Only for `TOP_K`. Rounding is taken out of the sum: each row's probabilities sum to 1.
+        Returns:
+            tokens `(n, k)` int64, and log-probabilities `(n, k + 1)` float32, of all others last.
+            Rounding is taken out of the sum: the probabilities of each row sum to 1.
         """
         ids = records["low"].astype(np.int64)
         if self.vocab > TWO_BYTES:
@@ -91,23 +95,18 @@ class Layout:
         return torch.from_numpy(ids), lprobs.log_softmax(-1)
 
     def values(self, records: Records) -> Tensor:
-        """What a complete cache stores, `(n, V)` float32."""
+        """Decode complete records: `(n, V)` float32."""
         return torch.from_numpy(np.ascontiguousarray(records["value"]))
 
 
-def _numbers(values: Tensor) -> Tensor:
-    """`(n, any)` values as they are.
-
-    Raises:
-        ValueError: some are NaN.
-    """
-    wrong = values.isnan().any(-1)
-    if wrong.any():
+def _check_numbers(values: Tensor) -> None:
+    """Raise ValueError if any of `(n, any)` values is NaN."""
+    rows = values.isnan().any(-1)
+    if rows.any():
         raise ValueError(
-            f"--path: expected numbers from the teacher, found NaN at {int(wrong.sum())} of "
-            f"{len(wrong)} positions (a damaged model, or --fp16 where it overflows)"
+            f"--path: expected numbers from the teacher, got NaN at {int(rows.sum())} of "
+            f"{len(rows)} positions (a corrupt model, or --fp16 where it overflows)"
         )
-    return values
 
 
 def _codes(probs: Tensor) -> NDArray[Any]:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .block import Block
-from .header import HEADER, PLAN, block_name, read_plan
+from ...shards import PLAN, Block
+from .block_file import BlockFile
+from .header import HEADER, read_plan
 from .layout import Records
 
 MAPPED = 256  # files at a time: each takes a file descriptor, and systems allow about 1,000
@@ -18,11 +19,10 @@ REBUILD = "build it anew with lightpaff cache-teacher"
 
 
 class CacheReader:
-    """A finished cache. Blocks are opened when they are first asked for.
+    """A finished cache. Blocks are opened when they are first read.
 
     Args:
-        folder: what `lightpaff cache-teacher --out` named.
-        flag: the flag that named it here, for error messages.
+        folder: that `lightpaff cache-teacher` wrote; flag: that named it, for error messages.
     Raises:
         ValueError: it is no cache, not finished, of another version, or files are missing.
     """
@@ -40,30 +40,29 @@ class CacheReader:
         if contents is None:
             raise ValueError(f"{self._given}: {HEADER} is a plan, not a header: {REBUILD}")
         self.positions, self.skipped = sum(contents.positions), contents.skipped
-        self._names = {(e, first): block_name(e, first) for e, first, _ in self.plan.blocks}
-        missing = [name for name in self._names.values() if not (folder / name).is_file()]
+        missing = self.plan.folder(folder).missing()
         if missing:
-            raise ValueError(f"{self._given}: {len(missing)} files are missing: {missing[0]}, ...")
-        self._open: dict[tuple[int, int], Block] = {}
-        self._mapped: OrderedDict[tuple[int, int], Block] = (
-            OrderedDict()
-        )  # the last used at the end
+            files = f"{len(missing)} files are missing: {missing[0].file}, ..."
+            raise ValueError(f"{self._given}: {files}")
+        self._blocks = {(block.epoch, block.first): block for block in self.plan.blocks}
+        self._open: dict[Block, BlockFile] = {}
+        self._mapped: OrderedDict[Block, BlockFile] = OrderedDict()  # the last used at the end
 
     def _unfinished(self) -> str:
         if not (self.folder / PLAN).is_file():
-            return f"expected the output of lightpaff cache-teacher, found no {HEADER} in it"
+            return f"expected the output of lightpaff cache-teacher, but it has no {HEADER}"
         plan, _ = read_plan(self.folder / PLAN)
-        there = sum((self.folder / block_name(e, a)).is_file() for e, a, _ in plan.blocks)
+        missing = len(plan.folder(self.folder).missing())
         return (
-            f"not finished: {there} of {len(plan.blocks)} blocks are there; run the same lightpaff "
-            "cache-teacher command again (or the shards that are missing)"
+            f"not finished: {len(plan.blocks) - missing} of {len(plan.blocks)} blocks are there; "
+            "run the same lightpaff cache-teacher command again (or the shards that are missing)"
         )
 
     def check_epoch(self, epoch: int) -> None:
-        """Refuses an epoch whose masks are not stored.
+        """Refuse an epoch whose masks are not stored.
 
         Raises:
-            ValueError: says which are, and what to do.
+            ValueError: names the stored epochs, and the flags to change.
         """
         if self.plan.epochs and not 1 <= epoch <= self.plan.epochs:
             raise ValueError(
@@ -73,57 +72,55 @@ class CacheReader:
             )
 
     def read(self, epoch: int, ids: Sequence[int], texts: Sequence[int]) -> tuple[Records, Any]:
-        """Records of samples, in the order that is asked for.
+        """Read the records of some samples.
 
         Args:
-            epoch: counted from 1; of no importance where samples are the same in every epoch.
+            epoch: counted from 1; ignored where samples are the same in every epoch.
             ids: sample numbers; texts: the checksums of their texts here.
         Returns:
-            `(N,)` records of all their positions, and `(len(ids),)` numbers of positions.
+            `(N,)` records of all their positions, in the order of `ids`, and `(len(ids),)` numbers
+            of positions.
         Raises:
-            ValueError: a sample is damaged, was skipped, or another text.
+            ValueError: a sample is corrupt, was skipped, or has another text.
         """
-        found = [
-            self._sample(epoch if self.plan.epochs else 1, *x) for x in zip(ids, texts, strict=True)
-        ]
+        epoch = epoch if self.plan.epochs else 1
+        parts = [self._sample(epoch, *x) for x in zip(ids, texts, strict=True)]
         size = self.plan.layout.dtype.itemsize
-        joined = np.concatenate([np.empty(0, np.uint8), *found])
-        counts = np.array([len(x) // size for x in found], dtype=np.int64)
+        joined = np.concatenate([np.empty(0, np.uint8), *parts])
+        counts = np.array([len(x) // size for x in parts], dtype=np.int64)
         return joined.view(self.plan.layout.dtype), counts
 
     def _sample(self, epoch: int, number: int, text: int) -> NDArray[Any]:
         bounds = self.plan.bounds
         if not 0 <= number < bounds[-1]:
-            raise ValueError(f"{self._given}: sample {number} is not there, {bounds[-1]} are")
+            raise ValueError(f"{self._given}: no sample {number}, it holds {bounds[-1]}")
         first = bounds[bisect.bisect_right(bounds, number) - 1]
-        block = self._block(epoch, first)
-        records = block.read(number - first)
+        file = self._file(self._blocks[epoch, first])
+        records = file.read(number - first)
         if records is None:
             raise ValueError(
                 f"{self._given}: sample {number} was too long for the teacher "
                 f"({self.plan.max_positions} positions): leave it out of training as well, with "
                 "--max-source-positions, --max-target-positions or --max-positions"
             )
-        if int(block.index["text"][number - first]) != text:
+        if int(file.index["text"][number - first]) != text:
             raise ValueError(
-                f"{self._given}: sample {number} of epoch {epoch} is another text here than the "
-                "one it was built from (the data, their order, the masks or what is cut off have "
+                f"{self._given}: sample {number} of epoch {epoch} is another text here than "
+                "when the cache was built (the data, their order, the masks or the truncation have "
                 f"changed): {REBUILD}"
             )
         return records
 
-    def _block(self, epoch: int, first: int) -> Block:
-        key = epoch, first
-        if key not in self._open:
-            block = Block(self.folder / self._names[key], self.plan.layout)
-            last = self.plan.bounds[self.plan.bounds.index(first) + 1]
-            if len(block.index) != last - first:
+    def _file(self, block: Block) -> BlockFile:
+        if block not in self._open:
+            file = BlockFile(self.folder / block.file, self.plan.layout)
+            if len(file.index) != block.count:
                 raise ValueError(
-                    f"{block.path}: expected {last - first} samples, found {len(block.index)}"
+                    f"{file.path}: expected {block.count} samples, got {len(file.index)}"
                 )
-            self._open[key] = block
-        self._mapped[key] = self._open[key]
-        self._mapped.move_to_end(key)
+            self._open[block] = file
+        self._mapped[block] = self._open[block]
+        self._mapped.move_to_end(block)
         if len(self._mapped) > MAPPED:
             self._mapped.popitem(last=False)[1].release()
-        return self._open[key]
+        return self._open[block]

@@ -1,18 +1,21 @@
-"""The teacher's answers to the samples of a data set, block by block."""
+"""Teacher outputs for the samples of a data set, block by block."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from fairseq import utils
 from fairseq.tasks import FairseqTask
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ...losses.model_output import ModelOutput
-from .block import Item
+from ...shards import Block
+from .block_file import Item
 from .fingerprint import sample_sizes, text_checksums
 from .layout import Layout
 
@@ -22,33 +25,69 @@ PROBE = 64  # samples looked at before the work begins
 
 @dataclass(frozen=True)
 class Batching:
-    """How samples are put together: fairseq's --max-tokens, --batch-size and --num-workers."""
+    """Batches of samples: fairseq's --max-tokens, --batch-size and --num-workers."""
 
     max_tokens: int | None
     batch_size: int | None
     workers: int
 
 
-def batching_of(data: Any, tokens: int) -> Batching:
-    """What fairseq's flags of a data set say; `tokens` a batch where they say nothing."""
-    most = data.max_tokens or (None if data.batch_size else tokens)
-    return Batching(most, data.batch_size, data.num_workers)
+def batching_of(dataset_cfg: Any, tokens: int) -> Batching:
+    """Take the flags of fairseq's `dataset` group; without any, `tokens` per batch."""
+    max_tokens = dataset_cfg.max_tokens or (None if dataset_cfg.batch_size else tokens)
+    return Batching(max_tokens, dataset_cfg.batch_size, dataset_cfg.num_workers)
+
+
+def data_problem(data: Any) -> str | None:
+    """Return why fairseq's DATA is not one folder, in words; or None."""
+    if ":" in str(data):
+        return f"{data}: expected one folder (several have no common sample numbers): join them"
+    if not Path(str(data)).is_dir():
+        return f"{data}: no such folder (expected binarized data)"
+    return None
+
+
+def load_split(task: FairseqTask, split: str) -> None:
+    """Load a split with all its parts (`train`, `train1`, ...), as a training does.
+
+    Raises:
+        ValueError: it is not there, empty or corrupt.
+    """
+    try:
+        task.load_dataset(split, combine=True)
+    except (OSError, ValueError, AssertionError) as error:
+        raise ValueError(
+            f"--split {split}: expected the task's binarized data, but they cannot be read: {error}"
+        ) from error
+
+
+def place(model: nn.Module, common_cfg: Any) -> nn.Module:
+    """Move a model to the device and precision of fairseq's --cpu and --fp16."""
+    device = "cuda" if torch.cuda.is_available() and not common_cfg.cpu else "cpu"
+    return model.to(device=device, dtype=torch.float16 if common_cfg.fp16 else torch.float32)
+
+
+def to_device_of(model: nn.Module, sample: dict[str, Any]) -> dict[str, Any]:
+    """Return a batch on the device of a model."""
+    on_gpu = next(model.parameters()).is_cuda
+    moved: dict[str, Any] = utils.move_to_cuda(sample) if on_gpu else sample
+    return moved
 
 
 def batches(dataset: Any, indices: Any, batching: Batching) -> Any:
-    """Collated batches of samples `(n,)` of a fairseq data set: in this order, none dropped."""
+    """Collate samples `(n,)` of a fairseq data set into batches: in this order, none dropped."""
     limits = {"max_tokens": batching.max_tokens, "max_sentences": batching.batch_size}
-    found = dataset.batch_by_size(indices, **limits, required_batch_size_multiple=1)
+    sampler = dataset.batch_by_size(indices, **limits, required_batch_size_multiple=1)
     return DataLoader(
         dataset,
-        batch_sampler=[[int(i) for i in batch] for batch in found],
+        batch_sampler=[[int(i) for i in batch] for batch in sampler],
         collate_fn=dataset.collater,
         num_workers=batching.workers,
     )
 
 
 class Source:
-    """A loaded data set and the teachers that are asked about it.
+    """A loaded data set, and the teacher whose outputs for it are stored.
 
     Args:
         task: with the split loaded; split: its name.
@@ -60,6 +99,7 @@ class Source:
     def __init__(
         self, task: FairseqTask, split: str, criterion: Any, teacher: Any, batching: Batching
     ) -> None:
+        self.task, self.split = task, split
         self.dataset: Any = task.dataset(split)
         self.criterion, self.teacher, self.batching = criterion, teacher, batching
         limits = (model.max_positions() for model in teacher.models)
@@ -67,23 +107,18 @@ class Source:
         sizes = sample_sizes(self.dataset)
         self.tokens = sizes.reshape(len(sizes), -1).max(-1)  # of the longer side
 
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the masks of an epoch, counted from 1."""
-        if hasattr(self.dataset, "set_epoch"):
-            self.dataset.set_epoch(epoch)
-
     def bounds(self, block_tokens: int) -> list[int]:
-        """First sample of every block of about so many tokens, and the number of samples."""
+        """Return the first sample of every block of about so many tokens, and the data's size."""
         ends = np.cumsum(self.tokens)
-        found = [0]
-        while found[-1] < len(ends):
-            before = ends[found[-1]] - self.tokens[found[-1]]
+        bounds = [0]
+        while bounds[-1] < len(ends):
+            before = ends[bounds[-1]] - self.tokens[bounds[-1]]
             end = int(np.searchsorted(ends, before + block_tokens, side="right"))
-            found.append(max(end, found[-1] + 1))
-        return found
+            bounds.append(max(end, bounds[-1] + 1))
+        return bounds
 
     def probe(self) -> tuple[int, float]:
-        """V, and the share of tokens that are predicted, from some samples evenly spread.
+        """Return V, and the share of tokens that are predicted, from evenly spread samples.
 
         Raises:
             ValueError: the data set holds nothing that the teacher can take.
@@ -94,54 +129,51 @@ class Source:
                 f"no sample is within the {self.max_positions} positions that task and teacher take"
             )
         chosen = usable[:: max(1, len(usable) // PROBE)][:PROBE]
-        vocab, positions = 0, 0
+        positions = 0
         for index in chosen.tolist():
             sample = self.dataset.collater([self.dataset[index]])
             positions += int(self.criterion.label_positions(sample).sum())
-        vocab = self._ask(self._moved(sample))[1].vocab_size
-        return vocab, positions / int(self.tokens[chosen].sum())
+        _, output = self._output(to_device_of(self.teacher.model, sample))
+        return output.vocab_size, positions / int(self.tokens[chosen].sum())
 
-    def items(self, first: int, count: int, layout: Layout) -> list[Item | None]:
-        """What a block stores of samples `first` to `first + count - 1`; None: too long."""
-        found: list[Item | None] = [None] * count
-        for sample in self._batches(np.arange(first, first + count)):
-            for number, item in self._answers(sample, layout):
-                found[number - first] = item
-        return found
+    def items(self, block: Block, layout: Layout) -> list[Item | None]:
+        """Compute the content of a block; None: the sample is too long."""
+        if hasattr(self.dataset, "set_epoch"):  # which chooses the masks
+            self.dataset.set_epoch(block.epoch)
+        items: list[Item | None] = [None] * block.count
+        for sample in self._batches(np.arange(block.first, block.first + block.count)):
+            for number, item in self._batch_items(sample, layout):
+                items[number - block.first] = item
+        return items
 
-    def _usable(self, indices: Any) -> Any:
-        """Those of `(n,)` sample numbers that hold text and are short enough."""
+    def _usable(self, indices: NDArray[Any]) -> NDArray[Any]:
+        """Return those of `(n,)` sample numbers that hold text and are short enough."""
         indices = indices[self.tokens[indices] > 0]
         return np.asarray(self.dataset.filter_indices_by_size(indices, self.max_positions)[0])
 
-    def _batches(self, indices: Any) -> Iterator[dict[str, Any]]:
-        """Batches of the usable samples, of similar lengths, on the teacher's device."""
+    def _batches(self, indices: NDArray[Any]) -> Iterator[dict[str, Any]]:
+        """Yield batches of the usable samples, of similar lengths, on the teacher's device."""
         usable = self._usable(indices)
         if not len(usable):
             return
         ordered = usable[np.argsort(-self.tokens[usable], kind="stable")]
         for sample in batches(self.dataset, ordered, self.batching):
-            yield self._moved(sample)
+            yield to_device_of(self.teacher.model, sample)
 
-    def _moved(self, sample: dict[str, Any]) -> dict[str, Any]:
-        on_gpu = next(self.teacher.model.parameters()).is_cuda
-        moved: dict[str, Any] = utils.move_to_cuda(sample) if on_gpu else sample
-        return moved
-
-    def _ask(self, sample: dict[str, Any]) -> tuple[Tensor, ModelOutput]:
-        """Predicted positions `(B, T)` and the teacher's readout of them."""
+    def _output(self, sample: dict[str, Any]) -> tuple[Tensor, ModelOutput]:
+        """Return the predicted positions `(B, T)` and the teacher's output there."""
         positions = self.criterion.label_positions(sample)
         return positions, self.teacher.soft_targets(self.teacher.model, sample, positions)
 
     @torch.no_grad()
-    def _answers(self, sample: dict[str, Any], layout: Layout) -> Iterator[tuple[int, Item]]:
-        """Sample numbers and what is stored of them."""
-        positions, readout = self._ask(sample)
+    def _batch_items(self, sample: dict[str, Any], layout: Layout) -> Iterator[tuple[int, Item]]:
+        """Yield sample numbers and their items."""
+        positions, output = self._output(sample)
         labels = positions if self.criterion.teacher_sees_labels else None
         texts = text_checksums(sample, self.criterion.padding_idx, labels)
         counts = positions.sum(1).tolist()
         starts = range(0, sum(counts), ROWS)
-        parts = [layout.encode(readout.logits(slice(start, start + ROWS))) for start in starts]
+        parts = [layout.encode(output.logits(slice(start, start + ROWS))) for start in starts]
         records = np.concatenate([np.empty(0, layout.dtype), *parts])
         ends = np.cumsum(counts).tolist()
         for number, text, count, end in zip(

@@ -1,17 +1,17 @@
-"""What a top-k teacher says of the symbols that it does not name (`--kd-tail`).
+"""Soft targets for the tokens that a top-k teacher does not name (`--kd-tail`).
 
-With p the stored probabilities of the k symbols K, r = 1 - sum(p) the stored rest, V the number of
-symbols, s the student and D the divergence, the soft loss of a position is
+With p the stored probabilities of the k tokens K, r = 1 - sum(p) the stored rest, V the size of the
+vocabulary, s the student and D the divergence, the soft loss of a position is
 
     ghost    D over k + 1 outcomes: (p, r) against (s of K, sum of s outside K)
     drop     D over V outcomes: p / sum(p) on K and 0 outside, against s
     uniform  D over V outcomes: p on K and r / (V - k) outside, against s
 
-ghost never says more than the teacher did: a lower bound of the full divergence, without a bias
-inside K; how the rest is shared out stays the student's own affair. drop teaches that the rest is
-impossible: every p is too large by 1 / sum(p), the student gets too sure. uniform teaches that all
-the rest is alike: the mass is right, but rare symbols get too much and the next likely ones too
-little. Shape letters: N positions, V vocabulary.
+ghost is a lower bound of the full divergence, without a bias inside K; how the rest is distributed
+is not taught. drop teaches that the rest is impossible: every p is too large by 1 / sum(p), and the
+student becomes too confident. uniform teaches that the rest is equally likely: the mass is right,
+but rare tokens get too much and the next likely ones too little.
+Shape letters: N positions, n positions of a chunk, V vocabulary.
 """
 
 import math
@@ -29,10 +29,10 @@ TAILS = ("ghost", "drop", "uniform")
 
 @dataclass(frozen=True)
 class UniformTailOutput:
-    """Log-probabilities of all V symbols, made a chunk at a time.
+    """Log-probabilities of all V tokens, computed chunk by chunk.
 
     Attributes:
-        ids: `(N, k)` symbols; lprobs: `(N, k + 1)`, of these, and of all others together.
+        ids: `(N, k)` tokens; lprobs: `(N, k + 1)`, of these, and of all others together.
         vocab_size: V; temperature: at which `lprobs` were taken, and that the loss divides by.
     """
 
@@ -42,7 +42,7 @@ class UniformTailOutput:
     temperature: float = 1.0
 
     def logits(self, rows: slice = ALL) -> Tensor:
-        """`(n, V)`, for a slice of the N positions."""
+        """Return `(n, V)`, for a slice of the N positions."""
         lprobs = self.lprobs[rows]
         each = lprobs[:, -1:] - math.log(self.vocab_size - self.ids.size(1))
         complete = each.expand(-1, self.vocab_size).contiguous()
@@ -51,7 +51,7 @@ class UniformTailOutput:
 
 @dataclass(frozen=True)
 class CacheUse:
-    """How a training uses a cache.
+    """Flags with which a training uses a cache.
 
     Attributes:
         tail: `--kd-tail`, one of `TAILS`; temperature: `--kd-temperature`.
@@ -64,7 +64,7 @@ class CacheUse:
 def with_tail(
     ids: Tensor, lprobs: Tensor, layout: Layout, use: CacheUse
 ) -> UniformTailOutput | TopKOutput:
-    """The soft targets of N positions.
+    """Return the soft targets of N positions.
 
     Args:
         ids: `(N, k)` int64; lprobs: `(N, k + 1)`, of these and of all others together.

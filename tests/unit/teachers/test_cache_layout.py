@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightpaff_fairseq.teachers.cache.block import Block, Item, write_block
+from lightpaff_fairseq.teachers.cache.block_file import BlockFile, Item, write_block
 from lightpaff_fairseq.teachers.cache.layout import DEEPEST, LPROBS, STEPS, TOP_K, VALUES, Layout
 
 BOUND = DEEPEST / STEPS / 2  # of a logarithm: half a step
@@ -64,7 +64,7 @@ def test_a_block_gives_back_what_was_written(tmp_path):
         for n in (4, 0, None, 2)
     ]
     assert write_block(tmp_path / "b.bin", items) == 6
-    block = Block(tmp_path / "b.bin", layout)
+    block = BlockFile(tmp_path / "b.bin", layout)
     assert block.positions == 6 and block.skipped == 1
     for row, item in enumerate(items):
         read = block.read(row)

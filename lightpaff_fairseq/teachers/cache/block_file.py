@@ -1,9 +1,9 @@
-"""A file of a cache: the records of consecutive samples, each with its checksums.
+"""One file of a cache: the records of consecutive samples, each with its checksums.
 
     16 bytes    "LPTCACHE", number of samples (4), checksum of the index (4)
-    12 a sample the index: number of positions (4; `SKIPPED`: the teacher could not take the
-                sample), checksum of the text it was computed from (4), checksum of its records (4)
-    records     of all positions of the first sample, the second, ...
+    12 bytes    per sample, the index: number of positions (4; `SKIPPED`: the teacher could not take
+                the sample), checksum of its text (4), checksum of its records (4)
+    records     of all positions of the first sample, then of the second, ...
 
 Checksums are CRC-32. A block is written under another name and renamed when it is complete.
 """
@@ -30,18 +30,18 @@ AGAIN = "delete this file and run lightpaff cache-teacher again"
 
 @dataclass(frozen=True)
 class Item:
-    """A sample's records, and the checksum of the text that they were computed from."""
+    """The records of a sample, and the checksum of the text that they were computed from."""
 
     records: Records
     text: int
 
 
 def write_block(path: Path, items: Sequence[Item | None]) -> int:
-    """Writes a block; nothing is left behind if that fails.
+    """Write a block; nothing is left behind if that fails.
 
     Args:
-        path: the file; items: a sample each, in the order of their numbers, None for one that the
-            teacher could not take. At least one is not None, or the block holds no records.
+        path: the file.
+        items: one per sample, in the order of the samples; None: the teacher could not take it.
     Returns:
         the number of positions.
     Raises:
@@ -59,11 +59,11 @@ def write_block(path: Path, items: Sequence[Item | None]) -> int:
     return sum(len(item.records) for item in items if item)
 
 
-class Block:
-    """A block's file, mapped into memory; opening it reads the index only.
+class BlockFile:
+    """The file of a block, mapped into memory; opening it reads the index only.
 
     Raises:
-        ValueError: the file is missing, too short or too long, or its index is damaged.
+        ValueError: the file is missing, too short or too long, or its index is corrupt.
     """
 
     def __init__(self, path: Path, layout: Layout) -> None:
@@ -76,7 +76,7 @@ class Block:
         except (OSError, struct.error) as error:
             raise ValueError(f"{path}: cannot be read: {error}; {AGAIN}") from error
         if magic != MAGIC or zlib.crc32(stored) != checksum or len(stored) % INDEX.itemsize:
-            raise ValueError(f"{path}: damaged: its index does not have its checksum; {AGAIN}")
+            raise ValueError(f"{path}: corrupt: checksum mismatch of its index; {AGAIN}")
         self.index = np.frombuffer(stored, INDEX)
         counts = np.where(self.index["count"] == SKIPPED, 0, self.index["count"]).astype(np.int64)
         self.ends = np.cumsum(counts)
@@ -87,14 +87,16 @@ class Block:
         self._offset = HEAD.size + len(stored)
         expected = self._offset + self.positions * self._record
         if size != expected:
-            raise ValueError(f"{path}: damaged: expected {expected} bytes, found {size}; {AGAIN}")
+            raise ValueError(f"{path}: corrupt: expected {expected} bytes, got {size}; {AGAIN}")
         self._bytes: NDArray[Any] | None = None
 
     def read(self, row: int) -> NDArray[Any] | None:
-        """Records of the sample at `row` as bytes, a view of the file; None if it was skipped.
+        """Return the records of the sample at `row` as bytes, a view of the file.
 
+        Returns:
+            None if the sample was skipped.
         Raises:
-            ValueError: they do not have their checksum.
+            ValueError: their checksum does not match.
         """
         entry = self.index[row]
         if entry["count"] == SKIPPED:
@@ -102,14 +104,14 @@ class Block:
         if self._bytes is None:
             self._bytes = np.memmap(self.path, np.uint8, "r")
         first, last = (self._offset + int(x[row]) * self._record for x in (self.starts, self.ends))
-        found: NDArray[Any] = self._bytes[first:last]
-        if zlib.crc32(found.data) != entry["records"]:
+        records: NDArray[Any] = self._bytes[first:last]
+        if zlib.crc32(records.data) != entry["records"]:
             raise ValueError(
-                f"{self.path}: damaged: bytes {first} to {last} (sample {row} of the block) do not "
-                f"have their checksum; {AGAIN}"
+                f"{self.path}: corrupt: checksum mismatch of bytes {first} to {last} (sample {row} "
+                f"of the block); {AGAIN}"
             )
-        return found
+        return records
 
     def release(self) -> None:
-        """Gives the file's mapping back; a later `read` maps it again."""
+        """Unmap the file; a later `read` maps it again."""
         self._bytes = None

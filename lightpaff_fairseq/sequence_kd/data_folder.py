@@ -1,4 +1,4 @@
-"""The finished data folder: written beside its place, read back line by line, then renamed."""
+"""The student's data folder: written beside its place, read back line by line, then renamed."""
 
 import json
 from collections.abc import Iterable
@@ -11,21 +11,21 @@ import torch
 from fairseq.data import data_utils, indexed_dataset
 
 from ..checkpoints.output_folder import OutputFolder, put_in_place
-from .corpus import Corpus, Place, Symbols, checksum, copy_the_rest
+from .corpus import Corpus, Place, Tokens, checksum, copy_the_rest
 
 REPORT = "seq_kd.json"
 
 
 @dataclass
 class Written:
-    """What was written: the original sentence of every line, and the checksum of its target."""
+    """Content of the written lines: number of the original sentence, checksum of the target."""
 
     origin: list[int] = field(default_factory=list)
     target: list[int] = field(default_factory=list)
 
 
 def check_output(folder: Path, data: Path, overwrite: bool) -> None:
-    """Refuses a place that cannot be written, before any work is done.
+    """Refuse a place that cannot be written, before any work is done.
 
     Raises:
         ValueError: see `OutputFolder`.
@@ -34,7 +34,7 @@ def check_output(folder: Path, data: Path, overwrite: bool) -> None:
 
 
 class DataFolder:
-    """A data folder in the making; `close` puts it in its place.
+    """A data folder that is being written; `close` puts it in its place.
 
     Args:
         place: of the split that is replaced, whose name it keeps; out: the folder to become.
@@ -57,15 +57,15 @@ class DataFolder:
             for prefix, size in zip(self._prefixes, vocabularies, strict=True)
         ]
 
-    def add(self, origin: int, source: Symbols, target: Symbols) -> None:
-        """Appends a pair, eos included; `origin` is the source's number in the original split."""
-        for builder, symbols in zip(self._builders, (source, target), strict=True):
-            builder.add_item(torch.from_numpy(symbols))
+    def add(self, origin: int, source: Tokens, target: Tokens) -> None:
+        """Append a pair, eos included; `origin` is the source's number in the original split."""
+        for builder, tokens in zip(self._builders, (source, target), strict=True):
+            builder.add_item(torch.from_numpy(tokens))
         self.written.origin.append(origin)
         self.written.target.append(checksum(target))
 
     def close(self, corpus: Corpus, report: dict[str, Any], overwrite: bool) -> None:
-        """Reads everything back, compares it line by line, and renames the folder.
+        """Read everything back, compare it line by line, and rename the folder.
 
         Raises:
             ValueError: what is on disk is not what was written, or `out` is there already.
@@ -83,16 +83,15 @@ class DataFolder:
     def _verify(self, corpus: Corpus) -> None:
         sides = [data_utils.load_indexed_dataset(prefix, None, "mmap") for prefix in self._prefixes]
         lines = len(self.written.origin)
-        if [len(side) for side in sides] != [lines, lines]:
-            raise ValueError(
-                f"--out {self.out}: expected {lines} pairs, found {[len(side) for side in sides]}"
-            )
+        if any(len(side) != lines for side in sides):
+            sizes = [len(side) for side in sides]
+            raise ValueError(f"--out {self.out}: expected {lines} pairs, got {sizes}")
         pairs: Iterable[tuple[int, int]] = zip(
             self.written.origin, self.written.target, strict=True
         )
-        for line, (origin, target) in enumerate(pairs):
-            source, found = (np.asarray(side[line], dtype=np.int64) for side in sides)
-            if checksum(found) != target or not np.array_equal(source, corpus.source(origin)):
+        for line, (origin, expected) in enumerate(pairs):
+            source, target = (np.asarray(side[line], dtype=np.int64) for side in sides)
+            if checksum(target) != expected or not np.array_equal(source, corpus.source(origin)):
                 raise ValueError(
                     f"--out {self.out}: line {line} is not the pair that was written (disk error?)"
                 )

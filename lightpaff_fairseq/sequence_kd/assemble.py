@@ -1,0 +1,125 @@
+"""Decoding the missing hypotheses, and making the student's data of all of them."""
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..checkpoints.output_folder import folder_beside
+from ..shards import Progress, Report, Shard
+from .choose import Chooser, similarity
+from .corpus import checksum
+from .data_folder import DataFolder
+from .hypotheses import FORMAT, read_block, write_block
+from .job import Job, make_decoder
+from .mix import original_pairs
+
+
+def decode(job: Job, path: Path, shard: Shard, report: Report) -> int:
+    """Decode the blocks of a shard that are not in the folder yet.
+
+    The teacher is loaded only if there are any, and the folder created only if it could be.
+
+    Returns:
+        the number of blocks, of any shard, that are still missing.
+    Raises:
+        ValueError: the folder is of another plan or cannot be written, or the teacher cannot be
+            used; finished blocks stay, no file is incomplete.
+    """
+    folder = job.plan.folder(path)
+    folder.check()
+    blocks = folder.missing(shard, report)
+    if blocks:
+        decoder = make_decoder(job)
+        folder.claim()
+        progress = Progress([block.count for block in blocks], "sentences", report)
+        folder.fill(blocks, decoder.decode, write_block, progress)
+    return len(folder.missing())
+
+
+def assemble(job: Job, path: Path) -> dict[str, Any]:
+    """Make the student's data, at --out, of complete hypotheses.
+
+    Returns:
+        the report, as it is written to its `seq_kd.json`.
+    Raises:
+        ValueError: a block is corrupt or belongs to other sources, nothing remains, or the folder
+            cannot be written.
+    """
+    request, (source, target) = job.request, job.dictionaries
+    similar = similarity(request.choose_metric, target, job.cfg.common_eval.post_process)
+    special = {target.bos(), target.pad(), target.eos()}
+    choice = request.choice(job.cfg.generation.nbest)
+    chooser = Chooser(choice, (len(target), special), job.corpus, similar)
+    try:
+        with folder_beside(request.out) as temporary:
+            sizes = (len(source), len(target))
+            data = DataFolder(job.corpus.place, request.out, sizes, temporary)
+            lengths = _add_distilled(job, path, chooser, data)
+            if not lengths["hypotheses"]:
+                dropped = dict(chooser.dropped)
+                raise ValueError(f"--out {request.out}: no hypothesis remains: {dropped}")
+            report = _report(job, chooser, lengths)
+            report["pairs"]["original"] = _add_originals(job, data)
+            data.close(job.corpus, report, request.force)
+    except OSError as error:
+        raise ValueError(f"--out {request.out}: cannot be written: {error}") from error
+    job.plan.folder(path).remove_temporary_files()
+    return report
+
+
+def _add_distilled(
+    job: Job, path: Path, chooser: Chooser, data: DataFolder
+) -> dict[str, Counter[int]]:
+    """Add the pairs of all blocks.
+
+    Returns:
+        how many of the added sources and hypotheses have a length, in tokens without eos.
+    """
+    eos = job.dictionaries[1].eos()
+    lengths: dict[str, Counter[int]] = {"sources": Counter(), "hypotheses": Counter()}
+    for block in job.plan.blocks:
+        file = path / block.file
+        for index, stored in enumerate(read_block(file, block.count), start=block.first):
+            source = job.corpus.source(index)
+            if checksum(source) != stored.source:
+                raise ValueError(
+                    f"{file}: sentence {index} is another text than when it was decoded; delete "
+                    f"{path} and decode again"
+                )
+            for tokens in chooser.targets(index, stored.hypotheses):
+                data.add(index, source, np.append(tokens, eos))
+                lengths["sources"][len(source) - 1] += 1
+                lengths["hypotheses"][len(tokens)] += 1
+    return lengths
+
+
+def _add_originals(job: Job, data: DataFolder) -> int:
+    distilled, corpus = len(data.written.origin), job.corpus
+    chosen = original_pairs(distilled, len(corpus), job.request.mix, job.cfg.common.seed)
+    for index in chosen.tolist():
+        data.add(index, corpus.source(index), corpus.reference(index))
+    return len(chosen)
+
+
+def _report(job: Job, chooser: Chooser, lengths: dict[str, Counter[int]]) -> dict[str, Any]:
+    means = {
+        name: round(sum(n * k for n, k in counts.items()) / counts.total(), 2)
+        for name, counts in lengths.items()
+    }
+    return {
+        "hypotheses": FORMAT.stamped(asdict(job.plan)),
+        "recipe": {
+            **asdict(chooser.choice),
+            "metric": job.request.choose_metric,
+            "post_process": job.cfg.common_eval.post_process,
+            "mix": job.request.mix,
+            "seed": job.cfg.common.seed,
+        },
+        "sentences": len(job.corpus),
+        "pairs": {"distilled": lengths["hypotheses"].total()},
+        "dropped": dict(sorted(chooser.dropped.items())),
+        "mean length": means,
+    }

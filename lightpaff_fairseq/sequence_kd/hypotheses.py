@@ -1,0 +1,121 @@
+"""A folder of hypotheses: everything that the teacher generated for every source, in blocks.
+
+A block is an ordinary `.npz` file, so every array has a checksum: the tokens of all hypotheses one
+after the other, their lengths, scores and whether they were cut, the number of hypotheses per
+source, and the checksums of the sources.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..checkpoints.output_file import replacing
+from ..shards import Block, BlockFolder, PlanFormat
+from .corpus import Tokens
+
+FORMAT = PlanFormat("lightpaff hypotheses", "hypotheses", "seq-kd", has_checksum=False)
+CORRUPT = (OSError, ValueError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The content of a folder of hypotheses.
+
+    Attributes:
+        data: fingerprint of the data; teacher: of the models; generation: flags of the search.
+        sentences: number of sources; block_size: sources per block.
+    """
+
+    data: dict[str, Any]
+    teacher: dict[str, Any]
+    generation: dict[str, Any]
+    sentences: int
+    block_size: int
+
+    @property
+    def blocks(self) -> list[Block]:
+        """All blocks, in order."""
+        starts = range(0, self.sentences, self.block_size)
+        return [
+            Block(
+                f"hypotheses-{first:010d}.npz", first, min(self.block_size, self.sentences - first)
+            )
+            for first in starts
+        ]
+
+    def folder(self, path: Path) -> BlockFolder:
+        """Return the folder that is filled by this plan."""
+        return BlockFolder(path, "--hypotheses", FORMAT, asdict(self), self.blocks)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One output of the teacher.
+
+    Attributes:
+        tokens: `(T,)`, without eos and language tokens.
+        score: of the generator (mean log-probability per token unless --unnormalized).
+        cut: whether it was ended by the length limit and not by the teacher.
+    """
+
+    tokens: Tokens
+    score: float
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Hypotheses:
+    """All hypotheses of a source, best first (none: it is too long), and the source's checksum."""
+
+    source: int
+    hypotheses: Sequence[Hypothesis]
+
+
+def write_block(path: Path, sources: Sequence[Hypotheses]) -> None:
+    """Write the hypotheses of consecutive sources; nothing is left behind if that fails.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    flat = [hypothesis for source in sources for hypothesis in source.hypotheses]
+    tokens = [hypothesis.tokens for hypothesis in flat]
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            sources=np.array([x.source for x in sources], dtype=np.uint32),
+            counts=np.array([len(x.hypotheses) for x in sources], dtype=np.uint32),
+            lengths=np.array([len(x) for x in tokens], dtype=np.uint32),
+            scores=np.array([x.score for x in flat], dtype=np.float32),
+            cut=np.array([x.cut for x in flat], dtype=np.bool_),
+            symbols=np.concatenate([np.empty(0, np.uint32), *tokens]).astype(np.uint32),
+        )
+
+
+def read_block(path: Path, count: int) -> list[Hypotheses]:
+    """Read a block of `count` sources.
+
+    Raises:
+        ValueError: it is missing, corrupt, or holds another number of sources.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            block = {name: arrays[name] for name in arrays.files}
+        tokens = np.split(block["symbols"].astype(np.int64), np.cumsum(block["lengths"])[:-1])
+        scores, cut = block["scores"].tolist(), block["cut"].tolist()
+        rows = zip(tokens[: len(scores)], scores, cut, strict=True)
+        flat = [Hypothesis(*row) for row in rows]
+        ends = np.cumsum(block["counts"]).tolist()
+        spans = zip(block["sources"].tolist(), [0, *ends[:-1]], ends, strict=True)
+        sources = [Hypotheses(source, flat[a:b]) for source, a, b in spans]
+    except CORRUPT as error:
+        raise ValueError(
+            f"{path}: corrupt ({error}); delete this file and run the same command again"
+        ) from error
+    if len(sources) != count:
+        raise ValueError(f"{path}: expected hypotheses of {count} sources, got {len(sources)}")
+    return sources

@@ -1,0 +1,142 @@
+"""Flags of `lightpaff seq-kd`, and those of fairseq-generate that it takes."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fairseq import options
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+from ..flags import flag
+from ..problems import Problems
+from ..teachers.cache.source import data_problem
+from .choose import BLEU, CHRF, REFERENCE, SCORE, Choice
+
+
+@dataclass(frozen=True)
+class SeqKdRequest:
+    """Flags of `lightpaff seq-kd`, beside those of fairseq and of `Shard`."""
+
+    path: str = flag(
+        "fairseq checkpoint; several, separated by colons, are an ensemble", metavar="FILE"
+    )
+    out: Path = flag("the data folder to write", metavar="FOLDER")
+    split: str = flag("split to decode (default: %(default)s)", default="train", metavar="NAME")
+    choose: str = flag(
+        "hypotheses that become targets: the teacher's --nbest best, or those most similar to the "
+        "reference (default: %(default)s)",
+        default=SCORE,
+        choices=(SCORE, REFERENCE),
+    )
+    choose_metric: str = flag(
+        "sentence similarity of --choose reference; of words if --post-process tells how to join "
+        "tokens, otherwise of tokens (default: %(default)s)",
+        default=BLEU,
+        choices=(BLEU, CHRF),
+    )
+    mix: float = flag(
+        "share of original pairs in the data, beside all distilled ones; 0.5: as many as distilled "
+        "(default: 0, none)",
+        default=0.0,
+        metavar="SHARE",
+    )
+    min_ratio: float = flag(
+        "drop hypotheses shorter than R times the source, in tokens (default: 0, off)",
+        default=0.0,
+        metavar="R",
+    )
+    max_ratio: float = flag(
+        "drop hypotheses longer than R times the source, in tokens (default: 0, off)",
+        default=0.0,
+        metavar="R",
+    )
+    keep_cut: bool = flag(
+        "keep hypotheses that the length limit ended (default: drop them)", default=False
+    )
+    hypotheses: Path | None = flag(
+        "all decoded hypotheses, to continue or to choose from again (default: OUT.hypotheses)",
+        default=None,
+        metavar="FOLDER",
+    )
+    kd_teacher_data: str | None = flag(
+        "folder with the teacher's dictionaries (default: where it was trained)",
+        default=None,
+        metavar="FOLDER",
+    )
+    block_size: int = flag(
+        "sentences per file; a stopped run loses at most one file (default: %(default)s)",
+        default=4096,
+        metavar="N",
+    )
+    force: bool = flag("replace an --out of seq-kd (default: refuse)", default=False)
+
+    def problems(self) -> Problems:
+        """Return every value out of range, in words that start with its flag."""
+        problems = Problems()
+        problems.unless(
+            0 <= self.mix < 1, f"--mix {self.mix}: expected a share from 0 (none) to below 1"
+        )
+        for name, ratio in (("min", self.min_ratio), ("max", self.max_ratio)):
+            problems.unless(
+                0 <= ratio < math.inf, f"--{name}-ratio {ratio}: expected 0 (off) or more"
+            )
+        problems.unless(
+            not self.max_ratio or self.min_ratio <= self.max_ratio,
+            f"--min-ratio {self.min_ratio}: expected at most --max-ratio",
+        )
+        problems.unless(self.block_size >= 1, f"--block-size {self.block_size}: expected 1 or more")
+        return problems
+
+    @property
+    def hypotheses_folder(self) -> Path:
+        """Return the folder of --hypotheses.
+
+        Raises:
+            ValueError: it lies inside --out, which is replaced as a whole.
+        """
+        folder = self.hypotheses or self.out.with_name(f"{self.out.name}.hypotheses")
+        if folder.resolve().is_relative_to(self.out.resolve()):
+            raise ValueError(f"--hypotheses {folder}: expected a folder that is not inside --out")
+        return folder
+
+    def choice(self, nbest: int) -> Choice:
+        """Return the rules of selection; `nbest` is fairseq's flag."""
+        return Choice(self.choose, nbest, self.min_ratio, self.max_ratio, self.keep_cut)
+
+
+def fairseq_config(argv: Sequence[str], request: SeqKdRequest) -> Any:
+    """Parse the flags of fairseq-generate.
+
+    Raises:
+        SystemExit: fairseq does not know a flag.
+    """
+    words = [*argv, "--path", request.path, "--gen-subset", request.split]
+    args = options.parse_args_and_arch(options.get_generation_parser(), words)
+    return convert_namespace_to_omegaconf(args)
+
+
+def generation_problems(cfg: Any, request: SeqKdRequest) -> Problems:
+    """Return every fairseq flag that cannot be used here."""
+    generation, problems = cfg.generation, Problems()
+    for name in ("score_reference", "replace_unk", "constraints", "lm_path"):
+        named = f"--{name.replace('_', '-')} {generation[name]}"
+        problems.unless(not generation[name], f"{named}: not possible here")
+    problems.unless(
+        cfg.common_eval.model_overrides == "{}",
+        "--model-overrides: not possible here, the checkpoint's values are used",
+    )
+    beam, nbest = generation.beam, generation.nbest
+    problems.unless(1 <= nbest <= beam, f"--nbest {nbest}: expected 1 to --beam {beam}")
+    problems.unless(
+        generation.max_len_a != 0 or generation.min_len <= generation.max_len_b,
+        f"--min-len {generation.min_len}: expected at most --max-len-b {generation.max_len_b}",
+    )
+    problems.unless(
+        not generation.sampling or nbest == beam or request.choose == REFERENCE,
+        f"--sampling with --nbest {nbest} and --beam {beam}: the best of several samples is no "
+        "sample; expected --nbest equal to --beam, or --choose reference",
+    )
+    problems.extend([data_problem(cfg.task.data)])
+    return problems

@@ -1,0 +1,266 @@
+"""Work that is done block by block, in a folder that is claimed by a plan.
+
+A teacher cache and the hypotheses of sequence-level distillation are computed alike: `plan.json` is
+written first, so that a later run, or another shard, continues the same work and nothing else; each
+block is a file that appears complete or not at all, and is never computed twice.
+"""
+
+import json
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .flags import flag
+
+PLAN, VERSION = "plan.json", 1
+TEMPORARY_PLANS = f"{PLAN}.*.tmp"  # being written by another shard, or left by a killed run
+INTERVAL = 20  # seconds between two lines of progress within a block
+LONGEST_VALUE = 200  # characters of a value that a message quotes
+
+T = TypeVar("T")
+Report = Callable[[str], None]  # receives lines for the user
+Advance = Callable[[int], None]  # receives how much of the current block is done
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The blocks that one run computes: every `num_shards`-th, from `shard_id` on."""
+
+    num_shards: int = flag("number of runs that share the work", default=1, metavar="N")
+    shard_id: int = flag("which of these runs this one is, from 0", default=0, metavar="I")
+
+    def problem(self) -> str | None:
+        """Return why there is no such shard, in words that start with the flag; or None."""
+        if self.num_shards < 1:
+            return f"--num-shards {self.num_shards}: expected 1 or more"
+        if not 0 <= self.shard_id < self.num_shards:
+            last = self.num_shards - 1
+            return f"--shard-id {self.shard_id}: expected 0 to --num-shards - 1 ({last})"
+        return None
+
+    def select(self, blocks: Sequence[T]) -> Sequence[T]:
+        """Return this shard's part of all blocks."""
+        return blocks[self.shard_id :: self.num_shards]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive samples `first` to `first + count - 1` of an epoch, stored in one file."""
+
+    file: str
+    first: int
+    count: int
+    epoch: int = 1
+
+    @property
+    def samples(self) -> range:
+        return range(self.first, self.first + self.count)
+
+
+@dataclass(frozen=True)
+class PlanFormat:
+    """How plans of one kind are stored and named.
+
+    Attributes:
+        name: entry "format" of the JSON file.
+        contents: what such a folder holds, in a message.
+        command: the sub-command that writes it.
+        has_checksum: whether the file ends with a checksum of all other entries.
+    """
+
+    name: str
+    contents: str
+    command: str
+    has_checksum: bool
+
+    def stamped(self, entries: dict[str, Any]) -> dict[str, Any]:
+        """Return the entries behind the format's name and version."""
+        return {"format": self.name, "version": VERSION, **entries}
+
+    def encode(self, entries: dict[str, Any]) -> str:
+        """Return the text of a plan's file."""
+        content = self.stamped(entries)
+        if self.has_checksum:
+            content["checksum"] = _checksum(content)
+        return json.dumps(content, indent=1) + "\n"
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """Read the entries of a plan.
+
+        Raises:
+            ValueError: the file is not a plan of this format and version, or is corrupt.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(content, dict) or content.pop("format", None) != self.name:
+                raise ValueError("it has another format")
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path}: expected a file of {self.name}: {error}") from error
+        version = content.pop("version", None)
+        if version != VERSION:
+            raise ValueError(f"{path}: expected version {VERSION}, got {version}: build it anew")
+        if self.has_checksum:
+            checksum = content.pop("checksum", None)
+            if checksum != _checksum(self.stamped(content)):
+                raise ValueError(f"{path}: corrupt: checksum mismatch")
+        return content
+
+
+def _checksum(content: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
+
+
+def differences(stored: dict[str, Any], here: dict[str, Any], place: str) -> list[str]:
+    """List every entry in which two dictionaries differ, in words; `place`: of `stored`."""
+    messages = []
+    for name in sorted(stored.keys() | here.keys()):
+        a, b = stored.get(name), here.get(name)
+        if a != b:
+            is_long = max(len(str(a)), len(str(b))) > LONGEST_VALUE
+            messages.append(f"{name} differs" if is_long else f"{name}: {a} {place}, {b} here")
+    return messages
+
+
+def plan_differences(stored: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """List every difference between the entries of two plans, in words."""
+    plans: list[dict[str, Any]] = json.loads(json.dumps([stored, here]))  # tuples become lists
+    nested = [name for name, value in plans[1].items() if isinstance(value, dict)]
+    pairs = [(plans[0].get(name, {}), plans[1][name]) for name in nested]
+    rest = [{k.replace("_", " "): v for k, v in x.items() if k not in nested} for x in plans]
+    pairs.append((rest[0], rest[1]))
+    return [text for pair in pairs for text in differences(*pair, "in the folder")]
+
+
+@dataclass(frozen=True)
+class BlockFolder:
+    """A folder that one or several runs fill with the blocks of a plan.
+
+    Attributes:
+        path: of the folder; flag: that named it.
+        format: of `plan.json`; plan: its entries.
+        blocks: all that the folder will hold.
+    """
+
+    path: Path
+    flag: str
+    format: PlanFormat
+    plan: dict[str, Any]
+    blocks: Sequence[Block]
+
+    def check(self) -> None:
+        """Refuse a folder that is neither new nor of the same plan; change nothing.
+
+        Raises:
+            ValueError: it holds something else, with every difference between the plans.
+        """
+        named = f"{self.flag} {self.path}"
+        paths = list(self.path.iterdir()) if self.path.is_dir() else []
+        if self.path / PLAN in paths:
+            problems = plan_differences(self.format.read(self.path / PLAN), self.plan)
+            if problems:
+                raise ValueError(
+                    f"{named}: holds {self.format.contents} of something else: "
+                    f"{'; '.join(problems)}. Name another folder, or delete this one"
+                )
+        elif not all(path.match(TEMPORARY_PLANS) for path in paths) or self.path.is_file():
+            command = f"lightpaff {self.format.command}"
+            raise ValueError(f"{named}: expected a new folder, or one that {command} began")
+
+    def claim(self) -> None:
+        """Create the folder with its plan, unless it is there already.
+
+        Raises:
+            ValueError: the folder cannot be created; see also `check`.
+        """
+        from .checkpoints.output_file import write_text  # imports fairseq, which needs this module
+
+        self.check()
+        try:
+            self.path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"{self.flag} {self.path}: cannot be created: {error}") from error
+        if not (self.path / PLAN).is_file():
+            write_text(self.path / PLAN, self.format.encode(self.plan), self.flag)
+
+    def missing(self, shard: Shard | None = None, report: Report | None = None) -> list[Block]:
+        """List the blocks of a shard (default: all) whose files are not there.
+
+        Args:
+            report: is told how many are there already.
+        """
+        blocks = shard.select(self.blocks) if shard else self.blocks
+        missing = [block for block in blocks if not (self.path / block.file).is_file()]
+        if report and len(missing) < len(blocks):
+            report(f"{len(blocks) - len(missing)} of {len(blocks)} blocks are there already")
+        return missing
+
+    def fill(
+        self,
+        blocks: Sequence[Block],
+        compute: Callable[[Block, Advance], T],
+        write: Callable[[Path, T], Any],
+        progress: "Progress",
+    ) -> None:
+        """Compute and write blocks, in order.
+
+        Args:
+            blocks: some of this folder's.
+            compute: returns the content of a block, and may call its second argument meanwhile.
+            write: writes a content to a file, completely or not at all.
+            progress: of these blocks.
+        Raises:
+            ValueError: a block cannot be written; the blocks before it stay.
+        """
+        for done, block in enumerate(blocks):
+            content = compute(block, progress.advance)
+            try:
+                write(self.path / block.file, content)
+            except OSError as error:
+                raise ValueError(
+                    f"{self.flag} {self.path}: cannot be written: {error}; {done} blocks of this "
+                    "run are complete, the same command continues"
+                ) from error
+            progress.end_block()
+
+    def remove_temporary_files(self) -> None:
+        """Remove what killed runs left, once every block is there."""
+        endings = {Path(block.file).suffix for block in self.blocks}
+        for pattern in (TEMPORARY_PLANS, *(f"*{ending}.*.tmp" for ending in endings)):
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)  # another shard may have finished as well
+
+
+class Progress:
+    """Reports how much is done: after every block, and every `INTERVAL` seconds within one.
+
+    Args:
+        sizes: of the blocks; unit: that they are counted in, in the plural.
+        report: receives the lines.
+    """
+
+    def __init__(self, sizes: Sequence[int], unit: str, report: Report) -> None:
+        self.sizes, self.unit, self.report = sizes, unit, report
+        self.ended, self.begin = 0, time.perf_counter()
+        self.last_report = self.begin
+
+    def advance(self, amount: int) -> None:
+        """Note that so much of the current block is done."""
+        if time.perf_counter() - self.last_report >= INTERVAL:
+            self._report("", sum(self.sizes[: self.ended]) + amount)
+
+    def end_block(self) -> None:
+        """Note that the current block is complete."""
+        self.ended += 1
+        self._report(f"block {self.ended}/{len(self.sizes)}: ", sum(self.sizes[: self.ended]))
+
+    def _report(self, prefix: str, done: int) -> None:
+        self.last_report = time.perf_counter()
+        seconds, total = self.last_report - self.begin, sum(self.sizes)
+        remaining = seconds / max(1, done) * (total - done)
+        self.report(
+            f"{prefix}{done:,} of {total:,} {self.unit}, {done / seconds:,.1f} per second, "
+            f"about {remaining:,.0f} s left"
+        )

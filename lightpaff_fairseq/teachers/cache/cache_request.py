@@ -1,0 +1,115 @@
+"""From the flags of `lightpaff cache-teacher` to the teacher, its data, and the cache's plan."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fairseq import utils
+
+from ...checkpoints.output_file import parent_problem
+from ...flags import flag
+from ...problems import Problems
+from ..base import load_teachers
+from .fingerprint import data_fingerprint, file_digest
+from .header import Plan
+from .layout import LPROBS, TOP_K, VALUES, Layout
+from .source import Source, batching_of, load_split, place
+
+DEFAULT_K, DEFAULT_TOKENS = 32, 4096
+
+
+@dataclass(frozen=True)
+class CacheRequest:
+    """Flags of `lightpaff cache-teacher`, beside those of fairseq and of `Shard`."""
+
+    path: str = flag(
+        "fairseq checkpoint; several, separated by colons, are averaged", metavar="FILE"
+    )
+    out: Path = flag("the cache", metavar="FOLDER")
+    topk: int | None = flag(
+        f"tokens stored per position (default: {DEFAULT_K}; kd_lu: all classes)",
+        default=None,
+        metavar="K",
+    )
+    split: str = flag("data set (default: %(default)s)", default="train", metavar="NAME")
+    epochs: int = flag(
+        "epochs whose masks are stored, for kd_mlm and kd_mssm (default: %(default)s)",
+        default=1,
+        metavar="N",
+    )
+    temperature: float = flag(
+        "as --kd-temperature of the training (default: %(default)s); only --kd-tail ghost needs it "
+        "here",
+        default=1.0,
+        metavar="T",
+    )
+    block_tokens: int = flag(
+        "tokens per file of the cache; a stopped run loses at most one file (default: %(default)s)",
+        default=2**17,
+        metavar="N",
+    )
+
+    def problems(self) -> Problems:
+        """Return every value out of range, in words that start with its flag."""
+        problems = Problems()
+        for name in ("topk", "epochs", "block_tokens"):
+            value = getattr(self, name)
+            named = f"--{name.replace('_', '-')} {value}"
+            problems.unless(value is None or value >= 1, f"{named}: expected 1 or more")
+        problems.unless(
+            0 < self.temperature < math.inf,
+            f"--temperature {self.temperature}: expected a number above 0",
+        )
+        problems.extend([parent_problem(self.out, "--out")])
+        return problems
+
+
+def make_source(cfg: Any, criterion: Any, request: CacheRequest) -> Source:
+    """Load the data and the teacher.
+
+    Args:
+        cfg: fairseq's configuration.
+        criterion: the distillation criterion, with its `task`.
+    Raises:
+        ValueError: there is no such split, or a teacher cannot be used.
+    """
+    if request.epochs > 1 and not criterion.masks_differ_by_epoch:
+        raise ValueError(
+            f"--epochs {request.epochs}: {cfg.criterion._name} sees the same samples in every "
+            "epoch; expected 1"
+        )
+    load_split(criterion.task, request.split)
+    teacher = load_teachers(criterion)
+    for model in teacher.models:
+        place(model, cfg.common)
+    batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
+    return Source(criterion.task, request.split, criterion, teacher, batching)
+
+
+def make_plan(source: Source, request: CacheRequest, vocab: int) -> Plan:
+    """Plan the cache of a teacher that predicts `vocab` tokens or classes.
+
+    Raises:
+        ValueError: more tokens are to be stored than there are.
+    """
+    criterion = source.criterion
+    complete = not criterion.teacher_sees_labels  # classifiers: all classes
+    k = request.topk or (vocab if complete else min(DEFAULT_K, vocab))
+    if k > vocab or (complete and k != vocab):
+        expected = f"all {vocab} classes" if complete else f"at most the vocabulary, {vocab} tokens"
+        raise ValueError(f"--topk {k}: expected {expected}")
+    values = bool(getattr(criterion, "regression_target", False))
+    if values and request.temperature != 1:
+        raise ValueError(f"--temperature {request.temperature}: a regression has none; expected 1")
+    content = VALUES if values else LPROBS if k == vocab else TOP_K
+    digests = ":".join(file_digest(Path(path)) for path in request.path.split(":"))
+    precision = str(next(source.teacher.model.parameters()).dtype)
+    return Plan(
+        layout=Layout(content, vocab, k, request.temperature),
+        data=data_fingerprint(source.task, source.split, criterion),
+        teacher={"SHA-256 of the teacher": digests, "precision": precision},
+        epochs=request.epochs if criterion.masks_differ_by_epoch else 0,
+        max_positions=utils.resolve_max_positions(source.max_positions),
+        bounds=source.bounds(request.block_tokens),
+    )
