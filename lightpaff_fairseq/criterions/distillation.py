@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..losses.dense import LossSettings, LossTerms, dense_distillation_loss
 from ..losses.fused import fused_distillation_loss
-from ..losses.intermediate import IntermediateLosses, Masks
+from ..losses.intermediate import IntermediateLosses, PaddingMasks
 from ..losses.model_output import LinearOutput, ModelOutput
 from ..losses.schedules import TemperatureSchedule, WeightSchedule
 from ..losses.top_k import TopKOutput
@@ -166,13 +166,13 @@ class DistillationMixin(Prediction):
         )
         return schedule(logits_s, logits_t)
 
-    def _masks(self, net_input: dict[str, Tensor]) -> Masks:
+    def _masks(self, net_input: dict[str, Tensor]) -> PaddingMasks:
         """Which tokens are real, on the sides that a model's input has."""
         source = net_input["src_tokens"].ne(self.padding_idx)  # type: ignore[attr-defined]
         if "prev_output_tokens" in net_input:
             target = net_input["prev_output_tokens"].ne(self.padding_idx)  # type: ignore[attr-defined]
-            return Masks(encoder=source, decoder=target)
-        return Masks(encoder=source, decoder=source)  # one side only, whichever it is
+            return PaddingMasks(encoder=source, decoder=target)
+        return PaddingMasks(encoder=source, decoder=source)  # one side only, whichever it is
 
     def distill(self, model: nn.Module, sample: dict[str, Any]) -> Any:
         """`forward` of a training step, for models that predict symbols at positions."""

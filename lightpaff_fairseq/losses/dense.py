@@ -1,7 +1,7 @@
-"""Losses in plain PyTorch, one value a position: the reference for `fused.py` and its fallback.
+"""The losses in plain PyTorch: the reference for `fused.py`, and its fallback.
 
-Every function computes in float32 (float64 stays float64) and leaves masking and summing to its
-caller. Shape letters: N positions, V vocabulary (or classes).
+All functions compute in float32 (float64 stays float64). Shape letters: N positions, V vocabulary
+(or classes).
 """
 
 from dataclasses import dataclass
@@ -12,25 +12,26 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .divergences import Divergence, divergence_of_lprobs, tempered_lprobs
-from .top_k import TopKOutput, sparse_divergence
+from .top_k import TopKOutput, top_k_divergence
 
 FORWARD_KL = Divergence()
 
 
 @dataclass(frozen=True)
 class LossSettings:
-    """What the distillation loss is made of.
+    """Weights and options of the distillation loss.
 
     Attributes:
-        kd_lambda: weight of the soft term, in [0, 1]; the label term gets `1 - kd_lambda`.
-        temperature: divides the logits of both models in the soft term, > 0; the dense loss
-            also takes one a position, `(N,)`.
-        label_smoothing: epsilon of the label term, as fairseq defines it, in [0, 1).
-        chunk_tokens: positions a chunk of the fused loss, >= 1.
-        divergence: what the soft term measures.
-        accuracy: whether the fused loss counts correct labels, which takes a pass over all logits.
-        compiled: whether chunks of the fused loss go through torch.compile. Slower on a CPU; for
-            a GPU see `lightpaff benchmark loss --peers fused-compiled`. Training does not set it.
+        kd_lambda: weight of the soft loss, in [0, 1]; the task loss gets `1 - kd_lambda`.
+        temperature: divides the logits of both models in the soft loss, > 0; the dense loss
+            also takes one per position, `(N,)`.
+        label_smoothing: epsilon of the task loss, as fairseq defines it, in [0, 1).
+        chunk_tokens: positions per chunk of the fused loss, >= 1: memory grows with it, the result
+            does not change.
+        divergence: name (a key of `DIVERGENCES`) and beta of the soft loss.
+        accuracy: count correct labels in the fused loss, which takes a pass over all logits.
+        compiled: run chunks of the fused loss through torch.compile. Slower on a CPU; for a GPU
+            see `lightpaff benchmark loss --peers fused-compiled`. Training does not set it.
     """
 
     kd_lambda: float
@@ -46,11 +47,11 @@ class LossTerms(NamedTuple):
     """Sums over positions, in nats; only `loss` carries a gradient.
 
     Attributes:
-        loss: `(1 - lambda) * label loss + lambda * soft loss`, a scalar.
+        loss: `(1 - lambda) * task loss + lambda * soft loss`, a scalar.
         nll_loss: `-log p_s(label)`, without label smoothing, a scalar.
         kd_loss: the soft loss before its weight lambda, a scalar.
-        n_correct: how many labels are the student's most probable symbol, an integer scalar; 0
-            from the fused loss where `accuracy` is not asked for.
+        n_correct: number of labels that are the student's most probable token, an integer scalar;
+            0 from the fused loss if `LossSettings.accuracy` is off.
     """
 
     loss: Tensor
@@ -60,7 +61,7 @@ class LossTerms(NamedTuple):
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """`x` in float32, or untouched when it is float64."""
+    """Return `x` in float32, or `x` itself if it is float64."""
     return x if x.dtype == torch.float64 else x.float()
 
 
@@ -70,16 +71,16 @@ def soft_loss(
     temperature: float | Tensor,
     divergence: Divergence = FORWARD_KL,
 ) -> Tensor:
-    """Divergence of student and teacher per position, in nats, times temperature squared.
+    """Return the divergence of student and teacher per position, times temperature squared.
 
     Args:
         logits_s, logits_t: `(..., V)`, any float dtype; computed in fp32.
-        temperature: divides both logits; a number, or `(...)`, one a position.
+        temperature: divides both logits; a number, or `(...)`, one per position.
         divergence: by default KL(teacher || student).
     Returns:
-        `(...)`, one non-negative value a position; the caller masks and sums.
+        `(...)`, one non-negative value per position, in nats; the caller masks and sums.
     Source: LightPAFF's soft loss is forward KL at T = 1; temperature as in Hinton et al. 2015;
-        the other divergences: see `divergence.py`.
+        for the other divergences see `divergences.py`.
     """
     lprobs_s, lprobs_t = (
         tempered_lprobs(at_least_float32(x), temperature) for x in (logits_s, logits_t)
@@ -88,14 +89,14 @@ def soft_loss(
 
 
 def label_smoothed_nll(logits_s: Tensor, target: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Label-smoothed cross entropy as fairseq defines it, and the plain one, per position.
+    """Return the cross entropy per position, with and without fairseq's label smoothing.
 
     Args:
         logits_s: `(N, V)`, any float dtype; computed in fp32.
-        target: `(N,)` symbol indices, no padding among them.
-        epsilon: mass taken from the label and spread over the other V - 1 symbols.
+        target: `(N,)` token indices, without padding.
+        epsilon: mass taken from the label and spread over the other V - 1 tokens.
     Returns:
-        two `(N,)` tensors in nats: the smoothed loss and `-log p(target)`.
+        two `(N,)` tensors in nats: the smoothed loss and `-log p(target)`; the caller sums.
     """
     lprobs = F.log_softmax(at_least_float32(logits_s), dim=-1)
     nll = -lprobs.gather(-1, target.unsqueeze(-1)).squeeze(-1)
@@ -108,24 +109,27 @@ def label_smoothed_nll(logits_s: Tensor, target: Tensor, epsilon: float) -> tupl
 def dense_distillation_loss(
     logits_s: Tensor, teacher: Tensor | TopKOutput, target: Tensor, settings: LossSettings
 ) -> LossTerms:
-    """The distillation loss from complete logits; the gradient is autograd's.
+    """Compute the distillation loss from complete logits; the gradient is autograd's.
 
     Args:
         logits_s: `(N, V)`, any float dtype; computed in fp32.
-        teacher: its logits, as the student's; or its top-k probabilities.
-        target: `(N,)` symbol indices, no padding among them.
-        settings: weights, temperature, divergence, label smoothing (`chunk_tokens` is not used).
+        teacher: its logits `(N, V)`, or its top-k probabilities.
+        target: `(N,)` token indices, without padding.
+        settings: weights, temperature, divergence and label smoothing; the rest is not used.
     Returns:
         `LossTerms`, sums over the N positions.
+    Raises:
+        ValueError: one temperature per position with a top-k teacher, whose own is fixed.
     """
-    label_loss, nll = label_smoothed_nll(logits_s, target, settings.label_smoothing)
+    task_loss, nll = label_smoothed_nll(logits_s, target, settings.label_smoothing)
     temperature, divergence = settings.temperature, settings.divergence
     if isinstance(teacher, TopKOutput):
-        assert not isinstance(temperature, Tensor)
+        if isinstance(temperature, Tensor):
+            raise ValueError("temperature: expected a number for a top-k teacher, got a tensor")
         logits = at_least_float32(logits_s)
-        kd = sparse_divergence(logits, teacher, temperature, divergence) * temperature**2
+        kd = top_k_divergence(logits, teacher, temperature, divergence) * temperature**2
     else:
         kd = soft_loss(logits_s, teacher, temperature, divergence)
-    loss = (1 - settings.kd_lambda) * label_loss.sum() + settings.kd_lambda * kd.sum()
+    loss = (1 - settings.kd_lambda) * task_loss.sum() + settings.kd_lambda * kd.sum()
     n_correct = logits_s.detach().argmax(-1).eq(target).sum()
     return LossTerms(loss, nll.detach().sum(), kd.detach().sum(), n_correct)

@@ -1,121 +1,181 @@
-"""How far the student's distribution is from the teacher's: four divergences, one value a position.
+"""Divergences of the student's distribution from the teacher's, in nats, one value per position.
 
-With teacher t and student s over the same outcomes, in nats:
+With teacher t and student s over the same outcomes:
 
-    forward_kl  sum t log(t / s)                        every mode of the teacher is covered
-    reverse_kl  sum s log(s / t)                        the student stays where the teacher is
+    forward_kl  sum t log(t / s)                        cover every mode of the teacher
+    reverse_kl  sum s log(s / t)                        stay where the teacher is
     jsd         beta sum t log(t / m) + (1 - beta) sum s log(s / m),  m = beta t + (1 - beta) s
     tvd         1/2 sum |t - s|
 
-`jsd` with beta 0 means forward and with beta 1 reverse KL, the limits that it takes when it is
-divided by beta, or by 1 - beta (at the ends themselves the formula is 0 everywhere). Source: GKD
-(arXiv 2306.13649), in the form of TRL's GKD trainer.
-
-An outcome is a symbol, or the bucket of all symbols that a top-k teacher does not name
-(`sparse.py`). Shape letters: O outcomes.
+An outcome is a token, or the bucket of all tokens that a top-k teacher does not name (`top_k.py`).
+A divergence is one entry of `DIVERGENCES`; contract tests run over all of them. Shape letters:
+n positions, O outcomes. Source: GKD (arXiv 2306.13649), in the form of TRL's GKD trainer.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-DIVERGENCES = ("forward_kl", "reverse_kl", "jsd", "tvd")
+ValueAndGradient = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class DivergenceEntry:
+    """The definition of one divergence.
+
+    Attributes:
+        value: `(lprobs_s, lprobs_t, beta) -> (...)`, from log-probabilities `(..., O)`;
+            differentiable by autograd.
+        closed_form: value and gradient without autograd, as `value_and_gradient` returns them;
+            None: autograd on the chunk.
+        finite_at_zero: False if the teacher must give every possible outcome some probability.
+        limits: the divergence to take instead at a value of beta, by name.
+    """
+
+    value: Callable[[Tensor, Tensor, float], Tensor]
+    closed_form: Callable[[Tensor, Tensor, float], ValueAndGradient] | None = None
+    finite_at_zero: bool = True
+    limits: Mapping[float, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """A divergence by name; `beta`, in [0, 1], matters to `jsd` only."""
+    """The request for a divergence.
+
+    Attributes:
+        name: key of `DIVERGENCES`.
+        beta: weight of the teacher in `jsd`, in [0, 1]; other divergences ignore it.
+    """
 
     name: str = "forward_kl"
     beta: float = 0.5
 
     @property
     def kind(self) -> str:
-        """The name, with the two ends of `jsd` resolved."""
-        if self.name == "jsd" and self.beta in (0.0, 1.0):
-            return "reverse_kl" if self.beta else "forward_kl"
-        return self.name
+        """Return the name, with the two ends of `jsd` resolved."""
+        return self._entry(self.name).limits.get(self.beta, self.name)
+
+    @property
+    def entry(self) -> DivergenceEntry:
+        """Return the entry of `kind`.
+
+        Raises:
+            ValueError: the name is not registered.
+        """
+        return self._entry(self.kind)
 
     @property
     def finite_at_zero(self) -> bool:
-        """Whether the teacher may give a possible outcome no probability at all."""
-        return self.kind != "reverse_kl"
+        """Return whether the teacher may give a possible outcome no probability at all."""
+        return self.entry.finite_at_zero
+
+    def _entry(self, name: str) -> DivergenceEntry:
+        if name not in DIVERGENCES:
+            raise ValueError(f"divergence {name!r}: expected one of {', '.join(DIVERGENCES)}")
+        return DIVERGENCES[name]
 
 
 def divergence_of_lprobs(lprobs_s: Tensor, lprobs_t: Tensor, divergence: Divergence) -> Tensor:
-    """The divergence per position; autograd gives its gradient.
+    """Return the divergence per position; autograd gives its gradient.
 
     Args:
         lprobs_s, lprobs_t: `(..., O)` log-probabilities, finite (a large negative number where
             the teacher gives none), in the dtype of the computation.
-        divergence: which.
     Returns:
         `(...)` in nats, non-negative up to rounding; the caller masks and sums.
-    Source: see the module.
     """
-    kind, beta = divergence.kind, divergence.beta
-    if kind == "forward_kl":
-        return (lprobs_t.exp() * (lprobs_t - lprobs_s)).sum(-1)
-    if kind == "reverse_kl":
-        return (lprobs_s.exp() * (lprobs_s - lprobs_t)).sum(-1)
-    if kind == "tvd":
-        return 0.5 * (lprobs_s.exp() - lprobs_t.exp()).abs().sum(-1)
-    mixture = _mixture(lprobs_s, lprobs_t, beta)
-    of_teacher = (lprobs_t.exp() * (lprobs_t - mixture)).sum(-1)
-    of_student = (lprobs_s.exp() * (lprobs_s - mixture)).sum(-1)
-    return beta * of_teacher + (1 - beta) * of_student
-
-
-def _mixture(lprobs_s: Tensor, lprobs_t: Tensor, beta: float) -> Tensor:
-    """log(beta t + (1 - beta) s)."""
-    return torch.logaddexp(lprobs_t + math.log(beta), lprobs_s + math.log1p(-beta))
+    return divergence.entry.value(lprobs_s, lprobs_t, divergence.beta)
 
 
 def value_and_gradient(
     lprobs_s: Tensor, lprobs_t: Tensor, divergence: Divergence
-) -> tuple[Tensor, Tensor]:
-    """The divergence, and its gradient in closed form, without autograd.
-
-    With g the derivative for the student's probabilities, the one for the logits behind them is
-    `s (g - sum s g)`; g is -t/s, log(s/t), (1 - beta) log(s/m) and sign(s - t) / 2.
+) -> ValueAndGradient:
+    """Return the divergence and its gradient, in closed form where there is one.
 
     Args:
         lprobs_s, lprobs_t: `(n, O)`, as for `divergence_of_lprobs`.
-        divergence: which.
     Returns:
         `(n,)` values in nats, and `(n, O)` derivatives with respect to logits of the student
         whose softmax is `exp(lprobs_s)`.
     """
-    kind, beta = divergence.kind, divergence.beta
-    probs_s = lprobs_s.exp()
-    if kind == "forward_kl":
-        probs_t = lprobs_t.exp()
-        return _dot(probs_t, lprobs_t - lprobs_s), probs_s.sub_(probs_t)
-    if kind == "tvd":
-        difference = probs_s - lprobs_t.exp()
-        value = 0.5 * torch.linalg.vector_norm(difference, ord=1, dim=-1)
-        slope = difference.sign_().mul_(0.5)
-    elif kind == "reverse_kl":
-        slope = lprobs_s - lprobs_t
-        value = _dot(probs_s, slope)
-    else:
-        mixture = _mixture(lprobs_s, lprobs_t, beta)
-        value = beta * _dot(lprobs_t.exp(), lprobs_t - mixture)
-        slope = torch.sub(lprobs_s, mixture, out=mixture).mul_(1 - beta)
-        value += _dot(probs_s, slope)
-    mean = _dot(probs_s, slope).unsqueeze(-1)
-    return value, probs_s.mul_(slope.sub_(mean))
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Row by row; on a CPU several times as fast as torch's batched dot."""
-    return (a * b).sum(-1)
+    entry = divergence.entry
+    if entry.closed_form is not None:
+        return entry.closed_form(lprobs_s, lprobs_t, divergence.beta)
+    with torch.enable_grad():
+        leaf = lprobs_s.detach().requires_grad_()
+        value = entry.value(leaf, lprobs_t, divergence.beta)
+    (slope,) = torch.autograd.grad(value.sum(), leaf)
+    return value.detach(), slope - lprobs_s.exp() * slope.sum(-1, keepdim=True)
 
 
 def tempered_lprobs(logits: Tensor, temperature: float | Tensor) -> Tensor:
-    """log softmax(logits / T) over the last dimension; T a number, or `(...)`, one a position."""
+    """Return log softmax(logits / T) over the last dimension; T a number, or one per position."""
     divisor = temperature.unsqueeze(-1) if isinstance(temperature, Tensor) else temperature
     return F.log_softmax(logits / divisor, dim=-1)
+
+
+# Closed forms: with g the derivative for the student's probabilities, the one for the logits behind
+# them is s (g - sum s g). g is -t/s, log(s/t), (1 - beta) log(s/m) and sign(s - t) / 2.
+
+
+def _forward_kl(lprobs_s: Tensor, lprobs_t: Tensor, _: float) -> ValueAndGradient:
+    probs_t = lprobs_t.exp()
+    return _dot(probs_t, lprobs_t - lprobs_s), lprobs_s.exp().sub_(probs_t)
+
+
+def _reverse_kl(lprobs_s: Tensor, lprobs_t: Tensor, _: float) -> ValueAndGradient:
+    probs_s, slope = lprobs_s.exp(), lprobs_s - lprobs_t
+    return _dot(probs_s, slope), _through_softmax_(probs_s, slope)
+
+
+def _jsd(lprobs_s: Tensor, lprobs_t: Tensor, beta: float) -> ValueAndGradient:
+    probs_s, mixture = lprobs_s.exp(), _mixture(lprobs_s, lprobs_t, beta)
+    value = beta * _dot(lprobs_t.exp(), lprobs_t - mixture)
+    slope = torch.sub(lprobs_s, mixture, out=mixture).mul_(1 - beta)
+    value += _dot(probs_s, slope)
+    return value, _through_softmax_(probs_s, slope)
+
+
+def _tvd(lprobs_s: Tensor, lprobs_t: Tensor, _: float) -> ValueAndGradient:
+    probs_s = lprobs_s.exp()
+    difference = probs_s - lprobs_t.exp()
+    value = 0.5 * torch.linalg.vector_norm(difference, ord=1, dim=-1)
+    return value, _through_softmax_(probs_s, difference.sign_().mul_(0.5))
+
+
+def _jsd_value(lprobs_s: Tensor, lprobs_t: Tensor, beta: float) -> Tensor:
+    mixture = _mixture(lprobs_s, lprobs_t, beta)
+    of_teacher = _dot(lprobs_t.exp(), lprobs_t - mixture)
+    return beta * of_teacher + (1 - beta) * _dot(lprobs_s.exp(), lprobs_s - mixture)
+
+
+def _mixture(lprobs_s: Tensor, lprobs_t: Tensor, beta: float) -> Tensor:
+    """Return log(beta t + (1 - beta) s)."""
+    return torch.logaddexp(lprobs_t + math.log(beta), lprobs_s + math.log1p(-beta))
+
+
+def _through_softmax_(probs_s: Tensor, slope: Tensor) -> Tensor:
+    """Turn the derivative for probabilities into that for logits, in place."""
+    mean = _dot(probs_s, slope).unsqueeze(-1)
+    return probs_s.mul_(slope.sub_(mean))
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply row by row; on a CPU several times as fast as torch's batched dot."""
+    return (a * b).sum(-1)
+
+
+# At both ends of beta the formula of jsd is 0 everywhere; divided by beta, or by 1 - beta, it tends
+# to the two KLs, which are taken there instead.
+DIVERGENCES: dict[str, DivergenceEntry] = {
+    "forward_kl": DivergenceEntry(lambda s, t, _: _dot(t.exp(), t - s), _forward_kl),
+    "reverse_kl": DivergenceEntry(
+        lambda s, t, _: _dot(s.exp(), s - t), _reverse_kl, finite_at_zero=False
+    ),
+    "jsd": DivergenceEntry(_jsd_value, _jsd, limits={0.0: "forward_kl", 1.0: "reverse_kl"}),
+    "tvd": DivergenceEntry(lambda s, t, _: 0.5 * (s.exp() - t.exp()).abs().sum(-1), _tvd),
+}

@@ -1,4 +1,4 @@
-"""Several teachers as one: the mean of their probabilities. Shape letters: N, n, V as elsewhere."""
+"""Several teachers as one: the mean of their probabilities."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .model_output import ALL, ModelOutput
 
 @dataclass(frozen=True)
 class EnsembleOutput:
-    """The mean of the probabilities of two or more readouts, a chunk at a time."""
+    """The mean of the probabilities of two or more model outputs, computed chunk by chunk."""
 
     members: tuple[ModelOutput, ...]
 
@@ -21,7 +21,7 @@ class EnsembleOutput:
         return self.members[0].vocab_size
 
     def logits(self, rows: slice = ALL) -> Tensor:
-        """`(n, V)` log-probabilities in float32 (float64 for float64), for a slice of positions."""
+        """Return `(n, V)` log-probabilities in float32 (or float64) for a slice of positions."""
         total = self._lprobs(0, rows)
         for member in range(1, len(self.members)):
             total = torch.logaddexp(total, self._lprobs(member, rows))

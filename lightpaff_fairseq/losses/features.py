@@ -1,11 +1,12 @@
-"""Distances between what a student and its teacher compute on their way, one value a sentence.
+"""Distances of intermediate activations of student and teacher, one value per sentence.
 
-Each is a mean over the sentence's own valid positions, so that padding and the composition of a
-batch change nothing. All compute in float32. Shape letters: B batch, T queries, S keys, C width,
-H heads, D width of a head; `_s` student, `_t` teacher. `mask` is true where a position is real.
+Each returns `(B,)`: a mean over the sentence's own valid positions, so that padding and the
+composition of a batch change nothing. All compute in float32. Shape letters: B batch, T queries,
+S keys, C width, H heads, D width of a head; `_s` student, `_t` teacher. `mask` is true where a
+position is real: `(B, T)` of states, `(B, T, S)` of attentions.
 
-Source: the knowledge types of Lu et al., arXiv 2206.14366, as their code (OFA-Compress) and
-TextBrewer define them; query, key and value relations as in MiniLM.
+Source: Lu et al., arXiv 2206.14366, as their code (OFA-Compress) and TextBrewer define them; query,
+key and value relations as in MiniLM.
 """
 
 import functools
@@ -19,26 +20,26 @@ from .dense import at_least_float32
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """`(B,)` mean of `values` `(B, ...)` where `mask` (same shape) is true; 0 where it never is."""
+    """Average `values` `(B, ...)` where `mask` (same shape) is true; 0 where it never is."""
     dims = tuple(range(1, values.dim()))
     total = torch.where(mask, values, 0).sum(dims)
     return total / mask.sum(dims).clamp(min=1)
 
 
 def hidden_mse(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared difference of two `(B, T, C)`, over C and valid positions; `(B,)`."""
+    """Return the mean squared difference of two `(B, T, C)`, over C and valid positions."""
     gap = at_least_float32(hidden_s) - at_least_float32(hidden_t)
     return masked_mean(gap.square().mean(-1), mask)
 
 
 def hidden_cosine(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
-    """`1 - cosine` of two `(B, T, C)`, over valid positions; `(B,)`, 0 to 2."""
+    """Return `1 - cosine` of two `(B, T, C)`, over valid positions: 0 to 2."""
     similarity = F.cosine_similarity(at_least_float32(hidden_s), at_least_float32(hidden_t), dim=-1)
     return masked_mean(1 - similarity, mask)
 
 
 def hidden_pkd(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared difference of the first valid token's states, each of length one; `(B,)`.
+    """Return the mean squared difference of the first valid token's states, scaled to length 1.
 
     Source: patient knowledge distillation (Sun et al. 2019), with a mean over C as in TextBrewer.
     """
@@ -51,22 +52,22 @@ def hidden_pkd(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
 
 
 def attention_mse(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared difference of scores `(B, H, T, S)`, over heads and valid pairs; `(B,)`."""
+    """Return the mean squared difference of scores `(B, H, T, S)`, over heads and valid pairs."""
     gap = at_least_float32(scores_s) - at_least_float32(scores_t)
     return masked_mean(gap.square().mean(1), mask)
 
 
 def attention_mse_sum(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
-    """As `attention_mse`, of scores summed over heads: head counts may differ."""
+    """Compare scores summed over heads, whose number may differ, by `attention_mse`."""
     summed_s, summed_t = (at_least_float32(x).sum(1, keepdim=True) for x in (scores_s, scores_t))
     return attention_mse(summed_s, summed_t, mask)
 
 
 def attention_ce(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
-    """Cross entropy of attention probabilities, teacher's to student's, in nats; `(B,)`.
+    """Return the cross entropy of the student's attention probabilities, given the teacher's.
 
-    Summed over valid keys, a mean over heads and valid queries. Its minimum, where the student's
-    probabilities are the teacher's, is their entropy.
+    In nats, summed over valid keys, averaged over heads and valid queries. Its minimum, where the
+    student's probabilities are the teacher's, is their entropy.
     """
     lprobs_s, lprobs_t = (_log_softmax(x, mask) for x in (scores_s, scores_t))
     entropy = -torch.where(mask.unsqueeze(1), lprobs_t.exp() * lprobs_s, 0).sum(-1)
@@ -74,13 +75,13 @@ def attention_ce(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
 
 
 def attention_ce_mean(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
-    """As `attention_ce`, of scores averaged over heads: head counts may differ."""
+    """Compare scores averaged over heads, whose number may differ, by `attention_ce`."""
     mean_s, mean_t = (at_least_float32(x).mean(1, keepdim=True) for x in (scores_s, scores_t))
     return attention_ce(mean_s, mean_t, mask)
 
 
 def full_precision(distance: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Keeps autocast (`--amp`) out of a distance whose products could overflow in half."""
+    """Keep autocast (`--amp`) out of a distance whose products could overflow in half."""
 
     @functools.wraps(distance)
     def call(first: Tensor, *args: Tensor) -> Tensor:
@@ -92,7 +93,7 @@ def full_precision(distance: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 @full_precision
 def token_relation(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared difference of `X X^T / C`, over valid pairs; `(B,)`; widths may differ."""
+    """Return the mean squared difference of `X X^T / C`, over valid pairs; C may differ."""
     gram_s, gram_t = (
         x @ x.transpose(1, 2) / x.size(-1)
         for x in (at_least_float32(hidden_s), at_least_float32(hidden_t))
@@ -102,7 +103,7 @@ def token_relation(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
 
 @full_precision
 def channel_relation(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared difference of `X^T X / length` (C, C), over channel pairs; `(B,)`."""
+    """Return the mean squared difference of `X^T X / length` `(C, C)`, over channel pairs."""
     length = mask.sum(1).clamp(min=1).view(-1, 1, 1)
     gram_s, gram_t = (
         x.transpose(1, 2) @ (x / length)
@@ -115,7 +116,7 @@ def channel_relation(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor
 
 @full_precision
 def head_relation(heads_s: Tensor, heads_t: Tensor, mask: Tensor) -> Tensor:
-    """KL(teacher || student) of `softmax(X X^T / sqrt D)`, a mean over heads and queries; `(B,)`.
+    """Return KL(teacher || student) of `softmax(X X^T / sqrt D)`, over heads and valid queries.
 
     Args:
         heads_s, heads_t: `(B, R, T, D)` queries, keys or values of R relation heads; D may differ.
@@ -132,18 +133,18 @@ def head_relation(heads_s: Tensor, heads_t: Tensor, mask: Tensor) -> Tensor:
 
 
 def pair_mask(queries: Tensor, keys: Tensor) -> Tensor:
-    """`(B, T, S)`: true where both a query `(B, T)` and a key `(B, S)` are real."""
+    """Return `(B, T, S)`: true where both a query `(B, T)` and a key `(B, S)` are real."""
     return queries.unsqueeze(2) & keys.unsqueeze(1)
 
 
-def regrouped(heads: Tensor, count: int) -> Tensor:
-    """`(B, H, T, D)` heads, concatenated and split again: `(B, count, T, H D / count)`."""
+def regroup(heads: Tensor, count: int) -> Tensor:
+    """Concatenate `(B, H, T, D)` heads and split them again: `(B, count, T, H D / count)`."""
     batch, _, length, _ = heads.shape
     return heads.transpose(1, 2).reshape(batch, length, count, -1).transpose(1, 2)
 
 
 def _log_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Over the last dimension of `(B, H, T, S)`, where `mask` `(B, T, S)` is true."""
+    """Normalize the last dimension of `(B, H, T, S)` where `mask` `(B, T, S)` is true."""
     scores = at_least_float32(scores)
     lowest = torch.finfo(scores.dtype).min / 2
     return F.log_softmax(scores.masked_fill(~mask.unsqueeze(1), lowest), dim=-1)

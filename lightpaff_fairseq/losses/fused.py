@@ -1,7 +1,7 @@
-"""Student head + teacher head + label -> loss and gradient, without a tensor of `(N, V)`.
+"""The distillation loss and its gradient from hidden states and heads, without an `(N, V)` tensor.
 
 The dense loss keeps about six `(N, V)` tensors. This one walks over the positions in chunks:
-logits of both models for a chunk, the label and the soft term, and at once the gradient with
+logits of both models for a chunk, the task and the soft loss, and at once the gradient with
 respect to the student's logits (`p_s` minus the mixed target), which is multiplied into the
 gradients of hidden states and head before the next chunk overwrites it. Three buffers of
 `(chunk, V)` serve the whole call, and `backward` only multiplies by the incoming gradient.
@@ -29,26 +29,32 @@ Teacher = ModelOutput | TopKOutput
 def fused_distillation_loss(
     student: LinearOutput, teacher: Teacher, target: Tensor, settings: LossSettings
 ) -> LossTerms:
-    """The distillation loss, forward and gradient chunk by chunk.
+    """Compute the distillation loss and its gradient chunk by chunk.
 
     Equal to `dense_distillation_loss(student.logits(), teacher.logits(), ...)`.
 
     Args:
         student: hidden states `(N, C)` and the output layer `(V, C)`; gradients reach both.
-        teacher: anything that gives logits `(n, V)` for a slice of the N positions, or its k most
-            probable symbols; no gradient.
-        target: `(N,)` symbol indices, no padding among them.
+        teacher: gives logits `(n, V)` for a slice of the N positions, or holds its k most probable
+            tokens; gets no gradient.
+        target: `(N,)` token indices, without padding.
         settings: lambda, temperature (a number), divergence, label smoothing, chunk size.
     Returns:
         `LossTerms`, sums over the N positions. `loss` can be differentiated once.
     Raises:
-        ValueError: the two models' vocabularies have different sizes.
-    Source: the forward-and-gradient-by-chunk idea is that of fused linear cross entropy.
+        ValueError: the vocabularies of the models, or the numbers of positions and labels, differ.
+        RuntimeError: `loss` is differentiated a second time.
+    Source: fused linear cross entropy computes its gradient in forward, chunk by chunk, too.
     """
     if teacher.vocab_size != student.vocab_size:
         raise ValueError(
-            f"the teacher predicts {teacher.vocab_size} symbols and the student "
-            f"{student.vocab_size}: distillation needs one vocabulary"
+            f"distillation needs one vocabulary: the teacher predicts {teacher.vocab_size} tokens, "
+            f"the student {student.vocab_size}"
+        )
+    if target.shape != student.hidden.shape[:1]:
+        raise ValueError(
+            f"target: expected one label for each of {len(student.hidden)} positions, got shape "
+            f"{tuple(target.shape)}"
         )
     terms = _FusedLoss.apply(  # type: ignore[no-untyped-call]
         student.hidden, student.weight, student.bias, teacher, target, settings
@@ -57,7 +63,7 @@ def fused_distillation_loss(
 
 
 class _FusedLoss(torch.autograd.Function):
-    """Computes its gradient in forward; backward scales it."""
+    """Compute the gradient in forward, and scale it in backward."""
 
     @staticmethod
     def forward(
@@ -69,7 +75,8 @@ class _FusedLoss(torch.autograd.Function):
         target: Tensor,
         settings: LossSettings,
     ) -> tuple[Tensor, ...]:
-        student = LinearOutput(hidden.detach(), weight.detach(), _detached(bias))
+        bias = None if bias is None else bias.detach()
+        student = LinearOutput(hidden.detach(), weight.detach(), bias)
         with torch.autocast(hidden.device.type, enabled=False):
             grads = _Gradients(student, ctx.needs_input_grad[:3])
             sums = _walk(student, teacher, target, settings, grads)
@@ -94,10 +101,6 @@ class _FusedLoss(torch.autograd.Function):
         )
 
 
-def _detached(x: Tensor | None) -> Tensor | None:
-    return None if x is None else x.detach()
-
-
 def _scaled(grad: Tensor | None, scale: Tensor, dtype: torch.dtype) -> Tensor | None:
     return None if grad is None else grad.mul_(scale.to(grad.dtype)).to(dtype)
 
@@ -109,7 +112,7 @@ def _walk(
     settings: LossSettings,
     grads: "_Gradients",
 ) -> tuple[Tensor, ...]:
-    """Goes through the chunks; returns the four sums of `LossTerms`."""
+    """Walk over the chunks; return the four sums of `LossTerms`."""
     n, lam = target.numel(), settings.kd_lambda
     chunk = max(1, min(settings.chunk_tokens, n))
     dtype = torch.float64 if student.hidden.dtype == torch.float64 else torch.float32
@@ -122,12 +125,12 @@ def _walk(
         rows = slice(start, min(start + chunk, n))
         logits_s, logits_t, work = buffers[:, : rows.stop - start]
         _fill(logits_s, student, rows)
-        sparse = teacher.rows(rows) if isinstance(teacher, TopKOutput) else None
+        top_k = teacher.rows(rows) if isinstance(teacher, TopKOutput) else None
         if not isinstance(teacher, TopKOutput):
             _fill(logits_t, teacher, rows)
         labels = Labels(target[rows], None if mean_logits is None else mean_logits[rows])
-        sums, grad = loss_of((logits_s, logits_t, work), sparse, labels, settings)
-        totals += torch.stack([sums.label.sum(), sums.nll.sum(), sums.kd.sum()])
+        sums, grad = loss_of((logits_s, logits_t, work), top_k, labels, settings)
+        totals += torch.stack([sums.task.sum(), sums.nll.sum(), sums.kd.sum()])
         correct += sums.correct.sum()
         grads.add(rows, grad)
     grads.finish((1 - lam) * smoothing_share(settings, student.vocab_size))
@@ -137,33 +140,33 @@ def _walk(
 
 @cache
 def _compiled() -> Callable[..., Any]:
-    """Made once a process: torch.compile keeps what it compiled in the object that it returns."""
+    """Compile once per process: the object that torch.compile returns keeps the compiled code."""
     compiled: Callable[..., Any] = torch.compile(chunk_loss)
     return compiled
 
 
 def _mean_logits(student: LinearOutput, dtype: torch.dtype) -> Tensor:
-    """`(N,)`: the mean over the vocabulary of each position's logits, which are linear."""
+    """Return `(N,)`: each position's logits, which are linear, averaged over the vocabulary."""
     means = student.hidden.to(dtype) @ student.weight.mean(0, dtype=dtype)
     return means if student.bias is None else means + student.bias.mean(dtype=dtype)
 
 
-def _fill(buffer: Tensor, readout: ModelOutput, rows: slice) -> None:
-    """Writes the logits of `rows` into `buffer` `(n, V)` with as few copies as the dtypes allow."""
-    if isinstance(readout, LinearOutput) and readout.hidden.dtype == buffer.dtype:
-        torch.mm(readout.hidden[rows], readout.weight.t(), out=buffer)
-        if readout.bias is not None:
-            buffer += readout.bias
+def _fill(buffer: Tensor, output: ModelOutput, rows: slice) -> None:
+    """Write the logits of `rows` into `buffer` `(n, V)` with as few copies as the dtypes allow."""
+    if isinstance(output, LinearOutput) and output.hidden.dtype == buffer.dtype:
+        torch.mm(output.hidden[rows], output.weight.t(), out=buffer)
+        if output.bias is not None:
+            buffer += output.bias
     else:
-        buffer.copy_(readout.logits(rows))
+        buffer.copy_(output.logits(rows))
 
 
 class _Gradients:
     """Gradients of hidden states, head weight and bias, for an incoming gradient of one.
 
     `hidden` `(N, C)` is written chunk by chunk, `weight` `(V, C)` and `bias` `(V,)` accumulate in
-    float32 (float64 for float64 input); each is None where no gradient is asked for. The first
-    chunk writes `weight`, so that it need not be filled with zeros before.
+    float32 (float64 for float64 input); each is None where no gradient is needed. The first chunk
+    overwrites `weight`, which saves filling it with zeros.
     """
 
     def __init__(self, student: LinearOutput, needed: tuple[bool, ...]) -> None:
@@ -179,7 +182,7 @@ class _Gradients:
         self._head = student.weight.float() if half else student.weight
 
     def add(self, rows: slice, grad_logits: Tensor) -> None:
-        """Multiplies `(n, V)` d loss / d logits of `rows` into the three gradients."""
+        """Multiply `(n, V)` d loss / d logits of `rows` into the three gradients."""
         hidden = self.student.hidden[rows]
         if self.bias is not None:
             self.bias += grad_logits.sum(0)
@@ -204,7 +207,7 @@ class _Gradients:
         self._fresh = False
 
     def finish(self, share: float) -> None:
-        """Subtracts `share` from the derivative of every logit of every position."""
+        """Subtract `share` from the derivative of every logit of every position."""
         student = self.student
         if self._fresh and self.weight is not None:  # there was no position
             self.weight.zero_()

@@ -1,37 +1,38 @@
-"""Knowledge beside the logits: embeddings, hidden states, attentions and relations of layers.
+"""Intermediate losses: distances of embeddings, hidden states, attentions and relations of layers.
 
-    total = sum over kinds  weight * sum over matched layers and sides  distance(student, teacher)
+    total = sum over losses  weight * sum over modules and layer pairs  distance(student, teacher)
 
 A distance is a mean over a sentence's own positions (`features.py`), times the sentence's number of
-labels: like the label loss, the total is a sum over labels, and splitting a batch or padding it
-changes nothing. Source: the unified framework of Lu et al., arXiv 2206.14366.
+labels: like the task loss, the total is a sum over labels, and splitting a batch or padding it
+changes nothing. Modules are `encoder`, `decoder` and `cross`. Source: the unified framework of Lu
+et al., arXiv 2206.14366, which calls these losses "knowledge types".
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from . import features
-from .layers import AttentionActivations, LayerActivations, LayerStack
-
-Pairs = tuple[tuple[int, int], ...]
-KINDS = ("embedding", "hidden", "attention", "relation")
+from .layer_map import Pairs
+from .layers import LayerActivations, LayerStack, PaddingMasks
 
 
 @dataclass(frozen=True)
 class IntermediateSettings:
-    """Which knowledge is transferred, and how.
+    """Names, weights and options of the intermediate losses in use.
 
     Attributes:
-        weights: a weight above 0 for every kind in use.
-        hidden_loss: `mse`, `cosine` or `pkd`; attention_loss: `mse`, `mse_sum`, `ce`, `ce_mean`.
-        relations: some of `query`, `key`, `value`, `token`, `channel`.
+        weights: a weight above 0 for every loss in use, by its name in `INTERMEDIATE_LOSSES`.
+        hidden_loss: key of `features.HIDDEN`.
+        attention_loss: key of `features.ATTENTION`.
+        relations: some of `features.RELATIONS`.
         relation_heads: into how many heads queries, keys and values are regrouped; 0: the common
             number of heads, or where student and teacher differ their greatest common divisor.
-        pairs: matched (student, teacher) layers, 0-based, of every side in use.
+        pairs: matched (student, teacher) layers, 0-based, for every module in use.
     """
 
     weights: dict[str, float]
@@ -43,29 +44,9 @@ class IntermediateSettings:
 
     @property
     def with_attention(self) -> bool:
-        """Whether attentions have to be recorded."""
+        """Return whether attentions have to be recorded."""
         heads = {"query", "key", "value"} & set(self.relations)
         return "attention" in self.weights or ("relation" in self.weights and bool(heads))
-
-
-@dataclass(frozen=True)
-class Masks:
-    """True where a token is real: `(B, S)` of the encoder, `(B, T)` of the decoder, if any."""
-
-    encoder: Tensor | None
-    decoder: Tensor | None
-
-    def states(self, side: str) -> Tensor:
-        """`(B, T)` for the states of a side."""
-        mask = self.encoder if side == "encoder" else self.decoder
-        assert mask is not None
-        return mask
-
-    def attention(self, side: str) -> Tensor:
-        """`(B, T, S)` for the attentions of a side; the decoder's own look back only."""
-        keys = self.states("encoder" if side == "cross" else side)
-        pairs = features.pair_mask(self.states(side), keys)
-        return pairs.tril() if side == "decoder" else pairs
 
 
 class Projection(nn.Module):
@@ -76,142 +57,137 @@ class Projection(nn.Module):
         self.linear = None if width_s == width_t else nn.Linear(width_s, width_t)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """`(B, T, C_s) -> (B, T, C_t)`."""
+        """Map `(B, T, C_s)` to `(B, T, C_t)`."""
         if self.linear is None:
             return hidden
         projected: Tensor = self.linear(hidden)
         return projected
 
 
-class Term(nn.Module):
-    """One kind of knowledge on one side; `forward` gives `(B,)`, summed over the matched layers.
+class Recorded(NamedTuple):
+    """The activations of one module in both models, for the same batch, and its padding."""
+
+    student: LayerActivations
+    teacher: LayerActivations
+    masks: PaddingMasks
+
+
+class IntermediateLoss(nn.Module):
+    """One intermediate loss of one module, with its learned projections.
 
     Args:
-        settings: of all kinds.
-        pairs: matched layers of this side.
-        student, teacher: the stacks of this side.
+        settings: of all losses.
+        module: name of the module.
+        student, teacher: the layers of that module.
     """
 
     def __init__(
-        self, settings: IntermediateSettings, pairs: Pairs, student: LayerStack, teacher: LayerStack
+        self, settings: IntermediateSettings, module: str, student: LayerStack, teacher: LayerStack
     ) -> None:
         super().__init__()
-        self.settings = settings
-        self.pairs = pairs
-        self.widths = student.width, teacher.width
+        self.settings, self.module_name = settings, module
+        self.pairs = settings.pairs[module]
         self.heads = student.heads, teacher.heads
-
-    def projections(self, count: int) -> nn.ModuleList:
-        """A projection for each of `count` uses."""
-        return nn.ModuleList(Projection(*self.widths) for _ in range(count))
-
-
-class EmbeddingTerm(Term):
-    """What enters the first layer: mean squared difference."""
-
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)  # type: ignore[arg-type]
-        self.projection = self.projections(1)
-
-    def forward(
-        self, student: LayerActivations, teacher: LayerActivations, side: str, masks: Masks
-    ) -> Tensor:
-        assert student.embedding is not None and teacher.embedding is not None
-        projected = self.projection[0](student.embedding)
-        return features.hidden_mse(projected, teacher.embedding, masks.states(side))
-
-
-class HiddenTerm(Term):
-    """What matched layers hand on, by `--kd-hidden-loss`."""
-
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)  # type: ignore[arg-type]
-        self.projection = self.projections(len(self.pairs))
-        self.distance = features.HIDDEN[self.settings.hidden_loss]
-
-    def forward(
-        self, student: LayerActivations, teacher: LayerActivations, side: str, masks: Masks
-    ) -> Tensor:
-        mask = masks.states(side)
-        return _sum(
-            self.distance(project(student.hidden[s]), teacher.hidden[t], mask)
-            for project, (s, t) in zip(self.projection, self.pairs, strict=True)
+        self.projection = nn.ModuleList(
+            Projection(student.width, teacher.width) for _ in range(self.count_projections())
         )
 
+    def count_projections(self) -> int:
+        """Return how many projections the loss needs."""
+        return 0
 
-class AttentionTerm(Term):
-    """Attention scores of matched layers, by `--kd-attention-loss`."""
+    def distances(self, recorded: Recorded) -> Iterator[Tensor]:
+        """Yield one distance `(B,)` per pair of layers (and relation)."""
+        raise NotImplementedError
 
-    def forward(
-        self, student: LayerActivations, teacher: LayerActivations, side: str, masks: Masks
-    ) -> Tensor:
+    def forward(self, recorded: Recorded) -> Tensor:
+        """Return `(B,)`, the sum of all distances."""
+        return torch.stack(list(self.distances(recorded))).sum(0)
+
+
+class EmbeddingLoss(IntermediateLoss):
+    """Mean squared difference of the inputs of the first layer."""
+
+    def count_projections(self) -> int:
+        return 1
+
+    def distances(self, recorded: Recorded) -> Iterator[Tensor]:
+        student, teacher = recorded.student.embedding, recorded.teacher.embedding
+        mask = recorded.masks.states(self.module_name)
+        assert student is not None and teacher is not None
+        yield features.hidden_mse(self.projection[0](student), teacher, mask)
+
+
+class HiddenLoss(IntermediateLoss):
+    """Distance of the outputs of matched layers, by `--kd-hidden-loss`."""
+
+    def count_projections(self) -> int:
+        return len(self.pairs)
+
+    def distances(self, recorded: Recorded) -> Iterator[Tensor]:
+        distance = features.HIDDEN[self.settings.hidden_loss]
+        mask = recorded.masks.states(self.module_name)
+        for project, (s, t) in zip(self.projection, self.pairs, strict=True):
+            yield distance(project(recorded.student.hidden[s]), recorded.teacher.hidden[t], mask)
+
+
+class AttentionLoss(IntermediateLoss):
+    """Distance of the attention scores of matched layers, by `--kd-attention-loss`."""
+
+    def distances(self, recorded: Recorded) -> Iterator[Tensor]:
         distance = features.ATTENTION[self.settings.attention_loss]
-        mask = masks.attention(side)
-        return _sum(
-            distance(student.attention[s].scores(), teacher.attention[t].scores(), mask)
-            for s, t in self.pairs
-        )
+        mask = recorded.masks.attention(self.module_name)
+        student, teacher = recorded.student.attention, recorded.teacher.attention
+        for s, t in self.pairs:
+            yield distance(student[s].scores(), teacher[t].scores(), mask)
 
 
-class RelationTerm(Term):
-    """Relations between tokens, channels, or the queries, keys and values of matched layers."""
+class RelationLoss(IntermediateLoss):
+    """Distance of relations of tokens, channels, or queries, keys and values of matched layers."""
 
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)  # type: ignore[arg-type]
-        channels = "channel" in self.settings.relations
-        self.projection = self.projections(len(self.pairs) if channels else 0)
-        self.count = self.settings.relation_heads or math.gcd(*self.heads)
+    def count_projections(self) -> int:
+        return len(self.pairs) if "channel" in self.settings.relations else 0
 
-    def forward(
-        self, student: LayerActivations, teacher: LayerActivations, side: str, masks: Masks
-    ) -> Tensor:
-        mask = masks.states(side)
-        return _sum(
-            self._relation(kind, match, student, teacher, mask)
-            for kind in self.settings.relations
-            for match in range(len(self.pairs))
-        )
+    def distances(self, recorded: Recorded) -> Iterator[Tensor]:
+        for relation in self.settings.relations:
+            for match in range(len(self.pairs)):
+                yield self._distance(relation, match, recorded)
 
-    def _relation(
-        self,
-        kind: str,
-        match: int,
-        student: LayerActivations,
-        teacher: LayerActivations,
-        mask: Tensor,
-    ) -> Tensor:
+    def _distance(self, relation: str, match: int, recorded: Recorded) -> Tensor:
+        student, teacher, masks = recorded
         s, t = self.pairs[match]
-        if kind == "token":
+        mask = masks.states(self.module_name)
+        if relation == "token":
             return features.token_relation(student.hidden[s], teacher.hidden[t], mask)
-        if kind == "channel":
+        if relation == "channel":
             projected = self.projection[match](student.hidden[s])
             return features.channel_relation(projected, teacher.hidden[t], mask)
         heads_s, heads_t = (
-            self._regrouped(kind, x) for x in (student.attention[s], teacher.attention[t])
+            self._regroup(x.heads(relation)) for x in (student.attention[s], teacher.attention[t])
         )
         return features.head_relation(heads_s, heads_t, mask)
 
-    def _regrouped(self, kind: str, attention: AttentionActivations) -> Tensor:
-        return features.regrouped(attention.heads(kind), self.count)
+    def _regroup(self, heads: Tensor) -> Tensor:
+        return features.regroup(heads, self.settings.relation_heads or math.gcd(*self.heads))
 
 
-TERMS: dict[str, Callable[..., Term]] = {
-    "embedding": EmbeddingTerm,
-    "hidden": HiddenTerm,
-    "attention": AttentionTerm,
-    "relation": RelationTerm,
+INTERMEDIATE_LOSSES: Mapping[str, type[IntermediateLoss]] = {
+    "embedding": EmbeddingLoss,
+    "hidden": HiddenLoss,
+    "attention": AttentionLoss,
+    "relation": RelationLoss,
 }
 
 
 class IntermediateLosses(nn.Module):
-    """All terms in use, and their learned projections.
+    """All intermediate losses in use, and their learned projections.
 
-    A sub-module of the criterion: fairseq optimizes, saves and resumes its parameters with it, and
+    A submodule of the criterion: fairseq optimizes, saves and resumes its parameters with it, and
     the student's checkpoint holds none of them.
 
     Args:
-        settings: what is transferred; its `pairs` name the sides.
-        student, teacher: the layer stacks of the models, by side; only their sizes are read.
+        settings: its `weights` name the losses and its `pairs` the modules.
+        student, teacher: the layers of each module of the models; only their sizes are read.
     """
 
     def __init__(
@@ -222,36 +198,37 @@ class IntermediateLosses(nn.Module):
     ) -> None:
         super().__init__()
         self.settings = settings
-        self.terms = nn.ModuleDict()
-        for kind in settings.weights:
-            for side, pairs in settings.pairs.items():
-                if side != "cross" or kind == "attention":
-                    term = TERMS[kind](settings, pairs, student[side], teacher[side])
-                    self.terms[f"{kind}_{side}"] = term
+        self.terms = nn.ModuleDict()  # checkpoints hold this name
+        for name in settings.weights:
+            for module in settings.pairs:
+                if module != "cross" or name == "attention":
+                    loss = INTERMEDIATE_LOSSES[name]
+                    self.terms[f"{name}_{module}"] = loss(
+                        settings, module, student[module], teacher[module]
+                    )
 
     def forward(
         self,
-        student: dict[str, LayerActivations],
-        teacher: dict[str, LayerActivations],
-        masks: Masks,
+        student: Mapping[str, LayerActivations],
+        teacher: Mapping[str, LayerActivations],
+        masks: PaddingMasks,
         labels: Tensor,
     ) -> dict[str, Tensor]:
-        """Every kind's loss before its weight, summed over labels.
+        """Compute every loss before its weight.
 
         Args:
-            student, teacher: traces of the same batch.
-            masks: which tokens are real.
+            student, teacher: activations of each module, for the same batch.
+            masks: true where a token is real.
             labels: `(B,)` number of labels of each sentence.
         Returns:
-            a scalar a kind, in float32.
+            a float32 scalar per loss, by name: the sum over labels.
         """
-        totals = {kind: labels.new_zeros((), dtype=torch.float32) for kind in self.settings.weights}
-        for name, term in self.terms.items():
-            kind, side = name.split("_")
-            values = term(student[side], teacher[side], side, masks)
-            totals[kind] = totals[kind] + (values * labels).sum()
+        totals = {x: labels.new_zeros((), dtype=torch.float32) for x in self.settings.weights}
+        for key, loss in self.terms.items():
+            name, module = key.split("_")
+            values = loss(Recorded(student[module], teacher[module], masks))
+            totals[name] = totals[name] + (values * labels).sum()
         return totals
 
 
-def _sum(values: object) -> Tensor:
-    return torch.stack(list(values)).sum(0)  # type: ignore[call-overload]
+KINDS = INTERMEDIATE_LOSSES  # the name of yesterday, until nobody uses it

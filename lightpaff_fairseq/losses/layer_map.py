@@ -1,9 +1,11 @@
-"""Which layer of the student is matched with which layer of the teacher.
+"""Match layers of the student with layers of the teacher.
 
 Users count layers from 1, in every flag and in every error message; the code counts from 0.
 """
 
 import re
+
+from ..problems import Problems
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -13,11 +15,10 @@ HELP = (
     "highest layers of both, as last2), or pairs STUDENT:TEACHER as 1:3,2:6; layers are counted "
     "from 1"
 )
-_KNOWN = "expected first, last, uniform, firstK, lastK or pairs as 1:3,2:6 (counted from 1)"
 
 
 def layer_pairs(spec: str, n_student: int, n_teacher: int, flag: str = "--kd-layer-map") -> Pairs:
-    """The pairs of layers that a map selects.
+    """Return the pairs of layers that a map selects.
 
     Args:
         spec: see `HELP`. With L_S and L_T layers, counted from 0: `first` i <-> i, `last`
@@ -27,7 +28,7 @@ def layer_pairs(spec: str, n_student: int, n_teacher: int, flag: str = "--kd-lay
         n_student, n_teacher: numbers of layers, L_S and L_T.
         flag: named in the errors.
     Returns:
-        (student, teacher) counted from 0, ascending on both sides.
+        (student, teacher) counted from 0, both ascending.
     Raises:
         ValueError: an unknown word, a layer that does not exist, pairs that do not ascend, or more
             student than teacher layers where every student layer needs one of its own.
@@ -39,11 +40,14 @@ def layer_pairs(spec: str, n_student: int, n_teacher: int, flag: str = "--kd-lay
     if re.fullmatch(r"\d+:\d+(,\d+:\d+)*", spec):
         return _explicit(name, spec, (n_student, n_teacher))
     if spec not in ("first", "last", "uniform"):
-        raise ValueError(f"{name}: {_KNOWN}")
+        raise ValueError(
+            f"{name}: expected first, last, uniform, firstK, lastK or pairs as 1:3,2:6 (counted "
+            "from 1)"
+        )
     if n_student > n_teacher:
         raise ValueError(
-            f"{name}: expected at most as many student as teacher layers, found {n_student} "
-            f"student layers and {n_teacher} teacher layers"
+            f"{name}: expected at most as many student as teacher layers, got {n_student} student "
+            f"layers and {n_teacher} teacher layers"
         )
     if spec == "uniform":
         step = n_teacher // max(n_student, 1)
@@ -55,7 +59,7 @@ def layer_pairs(spec: str, n_student: int, n_teacher: int, flag: str = "--kd-lay
 def _ends(name: str, end: str, count: int, layers: tuple[int, int]) -> Pairs:
     if not 1 <= count <= min(layers):
         raise ValueError(
-            f"{name}: expected a number from 1 to {min(layers)}, found {count} (the student has "
+            f"{name}: expected a number from 1 to {min(layers)}, got {count} (the student has "
             f"{layers[0]} layers, the teacher {layers[1]})"
         )
     student, teacher = (n - count if end == "last" else 0 for n in layers)
@@ -64,18 +68,17 @@ def _ends(name: str, end: str, count: int, layers: tuple[int, int]) -> Pairs:
 
 def _explicit(name: str, spec: str, layers: tuple[int, int]) -> Pairs:
     pairs = [(int(s), int(t)) for s, t in (pair.split(":") for pair in spec.split(","))]
-    problems = [
-        f"{who} layer {pair[side]} does not exist (the {who} has {layers[side]} layers)"
-        for pair in pairs
-        for side, who in enumerate(("student", "teacher"))
-        if not 1 <= pair[side] <= layers[side]
-    ]
-    for before, after in zip(pairs, pairs[1:], strict=False):
-        if before[0] >= after[0] or before[1] >= after[1]:
-            problems.append(
-                f"expected layers that ascend on both sides, found {before[0]}:{before[1]} before "
-                f"{after[0]}:{after[1]}"
+    problems = Problems()
+    for pair in pairs:
+        for model, layer, count in zip(("student", "teacher"), pair, layers, strict=True):
+            problems.unless(
+                1 <= layer <= count,
+                f"{model} layer {layer} does not exist (the {model} has {count} layers)",
             )
-    if problems:
-        raise ValueError(f"{name}, counted from 1: {'; '.join(problems)}")
+    for (s1, t1), (s2, t2) in zip(pairs, pairs[1:], strict=False):
+        problems.unless(
+            s1 < s2 and t1 < t2,
+            f"expected layers that ascend in both models, got {s1}:{t1} before {s2}:{t2}",
+        )
+    problems.raise_if_any(f"{name}, counted from 1: ")
     return tuple((s - 1, t - 1) for s, t in pairs)

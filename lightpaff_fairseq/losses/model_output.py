@@ -1,6 +1,6 @@
-"""What a model predicts at N selected positions, in the form that the losses take.
+"""The prediction of a model at N selected positions, in the forms that the losses take.
 
-`LinearOutput` keeps hidden states and output layer apart, so that the fused loss never holds all
+`LinearOutput` keeps hidden states and output layer apart, so that the fused loss never makes all
 logits; `LogitsOutput` holds complete logits, for every model whose output layer cannot be
 separated. Shape letters: N selected positions, n positions of a chunk, C width, V vocabulary.
 """
@@ -11,6 +11,17 @@ from typing import Protocol
 from torch import Tensor, nn
 
 ALL = slice(None)
+
+
+class ModelOutput(Protocol):
+    """Any object that gives logits, or log-probabilities, for a slice of N positions."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Return V."""
+
+    def logits(self, rows: slice = ALL) -> Tensor:
+        """Return `(n, V)`, for a slice of the N positions."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +37,7 @@ class LinearOutput:
         return self.weight.size(0)
 
     def logits(self, rows: slice = ALL) -> Tensor:
-        """`(n, V)` in the dtype of the hidden states, for a slice of the N positions."""
+        """Return `(n, V)` in the dtype of the hidden states, for a slice of the N positions."""
         return nn.functional.linear(self.hidden[rows], self.weight, self.bias)
 
 
@@ -41,16 +52,5 @@ class LogitsOutput:
         return self.values.size(-1)
 
     def logits(self, rows: slice = ALL) -> Tensor:
-        """`(n, V)`, for a slice of the N positions."""
+        """Return `(n, V)`, for a slice of the N positions."""
         return self.values[rows]
-
-
-class ModelOutput(Protocol):
-    """Anything that gives logits, or log-probabilities, for a slice of N positions."""
-
-    @property
-    def vocab_size(self) -> int:
-        """V."""
-
-    def logits(self, rows: slice = ALL) -> Tensor:
-        """`(n, V)`, for a slice of the N positions."""

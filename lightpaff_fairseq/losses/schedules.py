@@ -1,6 +1,6 @@
 """Weights as functions of the update number, temperatures as functions of the logits.
 
-Neither keeps anything between two calls, so that a resumed run continues exactly.
+Neither has state, so that a resumed run continues exactly.
 """
 
 import math
@@ -21,7 +21,7 @@ WEIGHT_SCHEDULES: Mapping[str, Callable[[float], float]] = {
 }
 
 TEMPERATURE_SCHEDULES = ("constant", "flsw", "cwsm")
-COLDEST = 0.1  # of the base temperature: a dynamic temperature never falls below
+COLDEST = 0.1  # lowest dynamic temperature, as a share of the base
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class WeightSchedule:
     Attributes:
         weight: the full weight (of a term, or lambda).
         name: key of `WEIGHT_SCHEDULES`.
-        updates: how many updates the change takes; not used by `constant`.
+        updates: number of updates that the change takes; not used by `constant`.
     """
 
     weight: float
@@ -39,7 +39,7 @@ class WeightSchedule:
     updates: int = 0
 
     def __call__(self, update: int) -> float:
-        """The weight at an update number, counted from 0.
+        """Return the weight at an update, counted from 0.
 
         Update 0 has progress 0 and update `updates`, like all after it, progress 1.
         """
@@ -48,29 +48,29 @@ class WeightSchedule:
 
 
 def check_weight_schedule(schedule: WeightSchedule, flag: str, updates_flag: str) -> None:
-    """Refuses a schedule that is unknown or has no length.
+    """Refuse a schedule that is unknown or has no length.
 
     Args:
-        flag: the flag of the schedule's name; `updates_flag`: that of its number of updates.
+        flag, updates_flag: flags of the schedule's name and of its number of updates.
     Raises:
-        ValueError: names the flag, what was expected and what was found.
+        ValueError: names the flag, the expected and the actual value.
     """
     check_name(schedule.name, WEIGHT_SCHEDULES, flag)
     if schedule.name != "constant" and schedule.updates < 1:
         raise ValueError(
             f"{updates_flag}: {flag} {schedule.name} needs a number of updates of 1 or more, "
-            f"found {schedule.updates}"
+            f"got {schedule.updates}"
         )
 
 
 def check_name(name: str, known: Mapping[str, object] | tuple[str, ...], flag: str) -> None:
-    """Raises a ValueError that lists the known names if `name` is none of them."""
+    """Raise a ValueError that lists the known names if `name` is none of them."""
     if name not in known:
-        raise ValueError(f"{flag}: expected one of {', '.join(known)}, found {name!r}")
+        raise ValueError(f"{flag}: expected one of {', '.join(known)}, got {name!r}")
 
 
 def flsw_hardness(logits_s: Tensor, logits_t: Tensor, gamma: float) -> Tensor:
-    """(1 - cos(student logits, teacher logits)) ** gamma: large where the student is far off.
+    """Return (1 - cos(student logits, teacher logits)) ** gamma: large where the two disagree.
 
     "Focal-loss-style weights". Without gradient, for `dynamic_temperature`.
 
@@ -87,7 +87,7 @@ def flsw_hardness(logits_s: Tensor, logits_t: Tensor, gamma: float) -> Tensor:
 
 
 def cwsm_hardness(logits_s: Tensor) -> Tensor:
-    """1 / (largest probability of the student + 0.001): large where the student is unsure.
+    """Return 1 / (largest probability of the student + 0.001): large where it is unsure.
 
     "Confidence weighted by student max". Without gradient, for `dynamic_temperature`.
 
@@ -102,16 +102,16 @@ def cwsm_hardness(logits_s: Tensor) -> Tensor:
 
 
 def dynamic_temperature(hardness: Tensor, base: float, beta: float) -> Tensor:
-    """base + beta * (mean hardness - hardness): harder than average is taught sharper.
+    """Return base + beta * (mean hardness - hardness): sharper where harder than average.
 
     Args:
-        hardness: `(N,)`, of all positions of a batch: the mean is over them. It is the one thing
+        hardness: `(N,)`, of all positions of a batch, over which the mean is taken: the only value
             that depends on how positions are batched.
         base: the temperature of an average position; the mean over the batch, unless limited.
         beta: strength; 0 gives the constant temperature `base`.
     Returns:
-        `(N,)`, at least `COLDEST * base`. The sources have no such limit, and their temperature may
-        become negative; this is ours.
+        `(N,)`, at least `COLDEST * base`. This limit is an addition: without it, as in the sources,
+        a temperature may become negative.
     Source: arXiv 1911.07471, in the form of TextBrewer's temperature schedulers.
     """
     return (base + beta * (hardness.mean() - hardness)).clamp_min(COLDEST * base)
@@ -123,7 +123,8 @@ class TemperatureSchedule:
 
     Attributes:
         name: one of `TEMPERATURE_SCHEDULES`.
-        base, beta: see `dynamic_temperature`; gamma: see `flsw_hardness`.
+        base, beta: see `dynamic_temperature`.
+        gamma: see `flsw_hardness`.
     """
 
     name: str
@@ -132,7 +133,7 @@ class TemperatureSchedule:
     gamma: float
 
     def __call__(self, logits_s: Tensor, logits_t: Tensor) -> float | Tensor:
-        """`base`, or `(N,)` temperatures for the `(N, V)` logits of all positions of a batch."""
+        """Return `base`, or `(N,)` temperatures for the `(N, V)` logits of a whole batch."""
         if self.name == "constant":
             return self.base
         if self.name == "flsw":

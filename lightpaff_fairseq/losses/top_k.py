@@ -1,9 +1,9 @@
-"""A teacher that is known by its k most probable symbols and the mass of all others.
+"""A teacher that is known by its k most probable tokens and the mass of all others.
 
-The student is compared with it over k + 1 outcomes: the k symbols, and one bucket with the rest.
+The student is compared with it over k + 1 outcomes: the k tokens, and one bucket with the rest.
 Inside the bucket nothing is known, so nothing is taught there: the gradient of the bucket reaches
-its symbols in proportion to the student's own probabilities. Shape letters: N positions, n of
-them in a chunk, V vocabulary.
+its tokens in proportion to the student's own probabilities. Shape letters: N positions, n of them
+in a chunk, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class TopKOutput:
     """A top-k teacher at N positions, already at the temperature of the loss.
 
     Attributes:
-        ids: `(N, k)` int64, symbols of the vocabulary, no two alike in a row.
-        lprobs: `(N, k + 1)` log-probabilities of these symbols and, last, of all others together
+        ids: `(N, k)` int64, tokens of the vocabulary, no two alike in a row.
+        lprobs: `(N, k + 1)` log-probabilities of these tokens and, last, of all others together
             (`NOTHING` where they get none); each row sums to 1.
         vocab_size: V; k < V.
     """
@@ -33,22 +33,21 @@ class TopKOutput:
     vocab_size: int
 
     def rows(self, rows: slice = ALL) -> tuple[Tensor, Tensor]:
-        """`ids` and `lprobs` of a slice of the N positions."""
+        """Return `ids` and `lprobs` for a slice of the N positions."""
         return self.ids[rows], self.lprobs[rows]
 
 
-def sparse_divergence(
+def top_k_divergence(
     logits_s: Tensor, teacher: TopKOutput, temperature: float, divergence: Divergence
 ) -> Tensor:
-    """The divergence over k + 1 outcomes from complete logits, without T^2; autograd's gradient.
+    """Return the divergence over k + 1 outcomes, without T^2; autograd gives its gradient.
 
     Args:
         logits_s: `(N, V)` in the dtype of the computation.
         teacher: of the same N positions, at `temperature`.
         temperature: divides the student's logits.
-        divergence: which.
     Returns:
-        `(N,)` in nats.
+        `(N,)` in nats; the caller sums.
     """
     ids, lprobs_t = teacher.rows()
     lprobs = tempered_lprobs(logits_s, temperature)
@@ -57,16 +56,18 @@ def sparse_divergence(
     return divergence_of_lprobs(lprobs_s, lprobs_t.to(logits_s.dtype), divergence)
 
 
-def outcomes(
+def student_outcomes(
     logits_s: Tensor, normalizer: Tensor, probs: Tensor, ids: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The student's log-probabilities of k + 1 outcomes; the mass of the last one.
+    """Return the student's log-probabilities of k + 1 outcomes, and the mass of the last one.
 
     The mass outside is summed up, not taken as 1 - (mass inside), which would cancel.
 
     Args:
-        logits_s: `(n, V)`; normalizer: `(n,)`, their log-sum-exp; probs: `(n, V)`, their softmax,
-            of which the entries of `ids` are set to 0; ids: `(n, k)`.
+        logits_s: `(n, V)`.
+        normalizer: `(n,)`, their log-sum-exp.
+        probs: `(n, V)`, their softmax, of which the entries of `ids` are set to 0.
+        ids: `(n, k)`.
     Returns:
         `(n, k + 1)` and `(n, 1)`.
     """
@@ -76,21 +77,29 @@ def outcomes(
     return torch.cat([inside, outside.log()], -1), outside
 
 
-def sparse_gradient_(
-    probs: Tensor, lprobs_s: Tensor, outside: Tensor, soft: tuple[Tensor, Tensor], mix: "Mix"
+@dataclass(frozen=True)
+class Mix:
+    """Weights of the soft gradient and of the student's probabilities in a chunk's gradient."""
+
+    soft: float
+    student: float
+    divergence: Divergence
+
+
+def top_k_gradient_(
+    probs: Tensor, lprobs_s: Tensor, outside: Tensor, teacher: tuple[Tensor, Tensor], mix: Mix
 ) -> Tensor:
-    """Turns the student's probabilities into the gradient of a chunk, in place.
+    """Turn the student's probabilities into the gradient of a chunk, in place.
 
     Args:
-        probs: `(n, V)`, 0 at the k symbols; overwritten by
+        probs: `(n, V)`, 0 at the k tokens; overwritten by
             `mix.soft * d divergence / d logits + mix.student * (student's probabilities)`.
-        lprobs_s, outside: what `outcomes` returned.
-        soft: `(n, k)` ids and `(n, k + 1)` log-probabilities of the teacher.
-        mix: the two weights, and the divergence.
+        lprobs_s, outside: the results of `student_outcomes`.
+        teacher: its ids `(n, k)` and log-probabilities `(n, k + 1)`.
     Returns:
         `(n,)` the divergence in nats.
     """
-    ids, lprobs_t = soft
+    ids, lprobs_t = teacher
     value, gradient = value_and_gradient(lprobs_s, lprobs_t.to(probs.dtype), mix.divergence)
     gradient.mul_(mix.soft)
     probs.mul_(gradient[:, -1:] / outside + mix.student)
@@ -99,12 +108,3 @@ def sparse_gradient_(
         inside = inside.add(lprobs_s[:, :-1].exp(), alpha=mix.student)
     probs.scatter_(-1, ids, inside)
     return value
-
-
-@dataclass(frozen=True)
-class Mix:
-    """Weights of the soft gradient and of the student's probabilities in a chunk's gradient."""
-
-    soft: float
-    student: float
-    divergence: Divergence

@@ -9,7 +9,7 @@ from fairseq.modules import MultiheadAttention
 import toy
 from cases import CASES
 from lightpaff_fairseq.criterions import distillation
-from lightpaff_fairseq.losses.intermediate import KINDS, TERMS
+from lightpaff_fairseq.losses.intermediate import INTERMEDIATE_LOSSES
 from lightpaff_fairseq.models.activations import ActivationRecorder, layer_stacks
 from setting import Setting
 
@@ -26,7 +26,7 @@ KINDS_OF_USE = {
     "token": ("--kd-relation-weight", 0.2, "--kd-relation", "token"),
     "channel": ("--kd-relation-weight", 0.2, "--kd-relation", "channel"),
 }
-ALL = tuple(x for kind in KINDS for x in KINDS_OF_USE[kind])
+ALL = tuple(x for kind in INTERMEDIATE_LOSSES for x in KINDS_OF_USE[kind])
 FAMILIES = [c for c in CASES if c.name in ("kd_mlm", "kd_clm", "kd_lu", "kd_mssm", "kd_ss")]
 BY_NAME = pytest.mark.parametrize("case", FAMILIES, ids=lambda c: c.name)
 BY_USE = pytest.mark.parametrize("use", KINDS_OF_USE)
@@ -38,8 +38,8 @@ def run(setting: Setting, criterion, indices=range(8)):
 
 
 def test_every_kind_is_tried():
-    assert set(TERMS) == set(KINDS) <= set(KINDS_OF_USE)
-    assert len(KINDS) == 4 and len(FAMILIES) == 5
+    assert set(INTERMEDIATE_LOSSES) <= set(KINDS_OF_USE)
+    assert len(INTERMEDIATE_LOSSES) == 4 and len(FAMILIES) == 5
 
 
 @BY_NAME
@@ -71,7 +71,7 @@ def test_an_equal_teacher_is_the_minimum(settings, case, tmp_path):
     flags = (*ALL, "--kd-layer-map", "first", "--kd-lambda", 1, "--kd-teacher", path)
     loss, grads, log = run(setting, setting.criterion(*flags))
     assert {k: float(v) for k, v in log.items() if k.startswith("kd_") and k != "kd_positions"} == (
-        pytest.approx({f"kd_{kind}": 0 for kind in (*KINDS, "loss")}, abs=1e-3)
+        pytest.approx({f"kd_{kind}": 0 for kind in (*INTERMEDIATE_LOSSES, "loss")}, abs=1e-3)
     )
     largest = max(p.abs().max() for p in setting.student.parameters())
     assert all(g.abs().max() < 1e-3 * largest for g in grads.values())

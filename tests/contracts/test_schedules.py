@@ -80,7 +80,7 @@ def test_temperatures_of_positions(settings, case, schedule):
 @pytest.mark.parametrize(
     "flags,words",
     [
-        (("--kd-schedule", "lambda:up", "--kd-schedule-updates", 9), "found 'up'"),
+        (("--kd-schedule", "lambda:up", "--kd-schedule-updates", 9), "got 'up'"),
         (("--kd-schedule", "lambda:cosine"), "--kd-schedule-updates"),
         (("--kd-schedule", "loss:cosine"), "--kd-schedule loss:cosine: expected NAME:SCHEDULE"),
         (("--kd-schedule", "hidden:cosine", "--kd-schedule-updates", 9), "weight of hidden is 0"),

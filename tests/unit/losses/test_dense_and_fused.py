@@ -177,7 +177,7 @@ def test_float16_gradients_of_small_probabilities_do_not_underflow():
 
 def test_vocabularies_of_different_size_are_refused():
     student, _, target = tensors(torch.float32)
-    with pytest.raises(ValueError, match="predicts 16 symbols and the student 17"):
+    with pytest.raises(ValueError, match="predicts 16 tokens, the student 17"):
         fused_distillation_loss(
             student, LogitsOutput(torch.zeros(N, V - 1)), target, LossSettings(0.5)
         )

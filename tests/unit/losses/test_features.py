@@ -121,7 +121,7 @@ def test_regrouping_heads():
     concatenated = torch.cat(list(heads.unbind(1)), dim=-1)
     for count in (1, 2, 4, 6):
         parts = torch.stack(concatenated.chunk(count, dim=-1), dim=1)
-        assert torch.equal(features.regrouped(heads, count), parts)
+        assert torch.equal(features.regroup(heads, count), parts)
 
 
 @pytest.mark.parametrize("name", [*STATES, *features.ATTENTION, "heads"])

@@ -65,16 +65,16 @@ REFUSED = [
     ("first", 7, 6, "7 student layers and 6 teacher layers"),
     ("last", 7, 6, "7 student layers and 6 teacher layers"),
     ("uniform", 7, 6, "7 student layers and 6 teacher layers"),
-    ("last3", 2, 6, r"from 1 to 2, found 3 \(the student has 2 layers, the teacher 6\)"),
-    ("first7", 8, 6, "from 1 to 6, found 7"),
-    ("first0", 2, 6, "from 1 to 2, found 0"),
+    ("last3", 2, 6, r"from 1 to 2, got 3 \(the student has 2 layers, the teacher 6\)"),
+    ("first7", 8, 6, "from 1 to 6, got 7"),
+    ("first0", 2, 6, "from 1 to 2, got 0"),
     ("1:7", 2, 6, r"counted from 1: teacher layer 7 does not exist \(the teacher has 6 layers\)"),
     ("3:6", 2, 6, r"counted from 1: student layer 3 does not exist \(the student has 2 layers\)"),
     ("0:1", 2, 6, "counted from 1: student layer 0 does not exist"),
     ("1:0", 2, 6, "counted from 1: teacher layer 0 does not exist"),
-    ("1:3,1:6", 2, 6, "ascend on both sides, found 1:3 before 1:6"),
-    ("1:3,2:3", 2, 6, "ascend on both sides, found 1:3 before 2:3"),
-    ("2:3,1:6", 2, 6, "ascend on both sides, found 2:3 before 1:6"),
+    ("1:3,1:6", 2, 6, "ascend in both models, got 1:3 before 1:6"),
+    ("1:3,2:3", 2, 6, "ascend in both models, got 1:3 before 2:3"),
+    ("2:3,1:6", 2, 6, "ascend in both models, got 2:3 before 1:6"),
 ]
 
 
@@ -86,7 +86,5 @@ def test_refused(spec, n_student, n_teacher, words):
 
 
 def test_all_problems_at_once():
-    with pytest.raises(
-        ValueError, match=r"student layer 9 .*teacher layer 8 .*found 9:8 before 1:1"
-    ):
+    with pytest.raises(ValueError, match=r"student layer 9 .*teacher layer 8 .*got 9:8 before 1:1"):
         layer_pairs("9:8,1:1", 2, 6)
