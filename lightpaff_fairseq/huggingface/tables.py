@@ -164,7 +164,8 @@ def to_fairseq_state(rows: Sequence[Row], hf: Mapping[str, Tensor]) -> dict[str,
         if key not in converted:
             converted[key] = one.operation.to_fairseq(hf[one.hf])
         for name, tensor in zip(one.fairseq, converted[key], strict=True):
-            if not torch.equal(state.setdefault(name, tensor), tensor):
+            known = state.setdefault(name, tensor)
+            if known is not tensor and not torch.equal(known, tensor):
                 differing.append(one.hf)
     if differing:
         raise ValueError(

@@ -1,0 +1,62 @@
+"""Read fairseq checkpoints that do not fit their dictionaries, their record or themselves."""
+
+import pytest
+import torch
+
+pytest.importorskip("tokenizers")
+
+from conversions import changed, from_hf, refusal
+from hf_folders import roberta
+
+pytestmark = pytest.mark.hf
+
+
+def refused_back(capsys, path, data):
+    out = path.with_name("back")
+    error = refusal(capsys, "--from", "fairseq", path, "--data", data, "--to", "hf", out)
+    assert not out.exists()
+    return error
+
+
+def test_a_weight_of_another_shape(tmp_path, capsys):
+    def reshape(state):
+        state["model"]["decoder.layers.0.fc1.weight"] = torch.ones(3, 5)
+
+    path, data = changed(tmp_path, "gpt2", reshape)
+    error = refusal(
+        capsys, "--from", "fairseq", path, "--data", data, "--to", "hf", tmp_path / "back"
+    )
+    assert f"--from fairseq {path}: " in error
+    assert "decoder.layers.0.fc1.weight (expected (128, 32), got (3, 5))" in error
+
+
+@pytest.mark.parametrize(("text", "word"), [("{", "Expecting"), ('{"order": []}', "model_type")])
+def test_a_corrupt_record(text, word, tmp_path, capsys):
+    path, data = changed(tmp_path, "gpt2", lambda state: None)
+    (data / "huggingface" / "lightpaff.json").write_text(text)
+    error = refusal(
+        capsys, "--from", "fairseq", path, "--data", data, "--to", "hf", tmp_path / "back"
+    )
+    assert "lightpaff.json is corrupt" in error and word in error
+
+
+@pytest.mark.parametrize("family", ["gpt2", "roberta", "bart"])
+def test_a_dictionary_of_another_size(family, tmp_path, capsys):
+    path, data = changed(tmp_path, family, lambda state: None)
+    for name in ("dict.txt", "dict.source.txt", "dict.target.txt"):
+        (data / name).write_text("a 1\n<mask> 1\n")
+    (data / "huggingface" / "lightpaff.json").unlink()
+    error = refusal(
+        capsys, "--from", "fairseq", path, "--data", data, "--to", "hf", tmp_path / "back"
+    )
+    assert f"--data {data}: expected 30" in error and f"{path} says, got 6" in error
+
+
+def test_dictionaries_that_are_not_there(tmp_path, capsys):
+    out = from_hf(roberta(tmp_path / "hf"), tmp_path / "out")
+    (tmp_path / "model.pt").write_bytes((out / "model.pt").read_bytes())
+    for path in sorted(out.glob("*.txt")):
+        path.unlink()
+    argv = ("--from", "fairseq", tmp_path / "model.pt", "--to", "hf", tmp_path / "back")
+    assert "--data" in refusal(capsys, *argv)
+    assert not (tmp_path / "back").exists()
