@@ -5,9 +5,8 @@ import logging
 import platform
 import shlex
 import sys
+from importlib import metadata
 from pathlib import Path
-
-from .doctor.packages import version
 
 LOGGER = "lightpaff_fairseq.provenance"  # `lightpaff report` looks for this name
 PACKAGES = ("lightpaff-fairseq", "fairseq-fixed", "torch", "numpy")
@@ -27,3 +26,11 @@ def provenance() -> dict[str, object]:
         "versions": {name: text for name, text in found.items() if text is not None},
         "machine": f"{platform.system()} {platform.machine()}",
     }
+
+
+def version(name: str) -> str | None:
+    """Return the version of an installed distribution; None where there is none."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -9,12 +9,12 @@ from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 
-from . import provenance  # as a module: it may be half imported at this point
 from .checkpoints.legacy import rename_criterion
 from .checkpoints.state_dict import MASKED, first_mismatch, is_masked
 from .compat.batches import DUMMY_BATCH
 from .compat.patching import Change, patch
 from .launch_checks import check_launch, check_launch_config
+from .provenance import log_provenance
 from .pruning.layer_norm import KeptDimensions
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def check_before_training(
     """
     check_launch_config(self.cfg)
     _check_restore_file(self.cfg.checkpoint, filename)
-    provenance.log_provenance()
+    log_provenance()
     prepare = getattr(self.get_criterion(), "before_training", None)
     if prepare is not None:
         prepare(self.model, self.get_num_updates, reset_optimizer)

@@ -8,8 +8,9 @@ import torch
 
 from .. import __version__
 from ..doctor.devices import device_problems, devices, kernels, precisions
-from ..doctor.packages import NEEDED, OPTIONAL, package_problems, version
+from ..doctor.packages import NEEDED, OPTIONAL, package_problems
 from ..doctor.plugin import PACKAGE, change_lines, plugin_problems
+from ..provenance import version
 
 UNHEALTHY = 1
 

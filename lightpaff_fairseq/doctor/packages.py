@@ -2,9 +2,9 @@
 
 import importlib
 import sys
-from importlib import metadata
 
 from ..problems import Problems
+from ..provenance import version
 
 PYTHON = (3, 11)
 MINIMUM = {  # as in pyproject.toml
@@ -34,14 +34,6 @@ COMPILED = (
     "fairseq.data.token_block_utils_fast",
     "fairseq.libbleu",
 )
-
-
-def version(name: str) -> str | None:
-    """Return the version of an installed distribution; None where there is none."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def version_numbers(text: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..doctor.packages import version
+from ..provenance import version
 from .benchmarks import benchmark_tables
 from .commands import Command
 from .configuration import settings, task_of
