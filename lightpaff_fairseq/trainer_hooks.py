@@ -11,9 +11,9 @@ from fairseq.trainer import Trainer
 
 from .checkpoints.legacy import rename_criterion
 from .checkpoints.state_dict import MASKED, first_mismatch, is_masked
-from .compat.batches import DUMMY_BATCH
 from .compat.patching import Change, patch
 from .launch_checks import check_launch, check_launch_config
+from .protocols import DUMMY_BATCH
 from .provenance import log_provenance
 from .pruning.layer_norm import KeptDimensions
 

@@ -35,14 +35,13 @@ class CacheReport:
 
 def variants(bench: Bench) -> dict[str, Callable[[], Any]]:
     """What is timed, by name: one batch each."""
-    criterion = bench.cached.get_criterion()
-    teacher, student = criterion._teacher, bench.cached.model
-    positions = criterion.label_positions(bench.sample)
+    distiller, student = bench.cached.get_criterion().distiller, bench.cached.model
+    positions = distiller.prediction.label_positions(bench.sample)
     return {
         PLAIN: partial(bench.update, bench.plain),
         TEACHER: bench.teach,
         BUILD: bench.store.build_again,
-        READ: partial(teacher.soft_targets, student, bench.sample, positions),
+        READ: partial(distiller.soft_targets, student, bench.sample, positions),
     }
 
 

@@ -39,11 +39,11 @@ def store(trainer: Any, topk: int, path: str, folder: Path) -> Store:
         trainer: distilling from an online teacher, its data loaded.
         topk: symbols a position; path: of the teacher; folder: new.
     """
-    criterion = trainer.get_criterion()
-    teacher = criterion._teacher
+    distiller = trainer.get_criterion().distiller
+    teacher = distiller.teacher
     teacher.model.to(trainer.device)
     samples = len(trainer.task.dataset(SPLIT))
-    source = Source(trainer.task, SPLIT, criterion, teacher, Batching(None, samples, 0))
+    source = Source(trainer.task, SPLIT, distiller.prediction, teacher, Batching(None, samples, 0))
     tokens = int(source.tokens.sum())
     request = CacheRequest(path, folder, topk, SPLIT, block_tokens=tokens)
     plan = make_plan(source, request, source.probe()[0])

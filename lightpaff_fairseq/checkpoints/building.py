@@ -43,8 +43,9 @@ def build(cfg: Any, task: Any, heads: Mapping[str, tuple[int, int]], what: str) 
     """The model of a model section, with classification heads of (classes, inner width)."""
     try:
         model = models.build_model(cfg, task)
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{what}: fairseq cannot build this model: {error}") from error
+    except Exception as error:  # whatever a model of any kind raises
+        name = value_of(cfg, "_name") or value_of(cfg, "arch")
+        raise ValueError(f"{what}: fairseq cannot build its model {name!r}: {error!r}") from error
     for name, (classes, inner) in heads.items():
         model.register_classification_head(name, num_classes=classes, inner_dim=inner)
     return model.eval()

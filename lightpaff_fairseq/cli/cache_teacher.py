@@ -113,8 +113,9 @@ def _source(cfg: Any, request: CacheRequest) -> Source:
     if problem:
         raise ValueError(problem)
     try:
-        criterion = tasks.setup_task(cfg.task).build_criterion(cfg.criterion)
-        return make_source(cfg, criterion, request)
+        task = tasks.setup_task(cfg.task)
+        prediction = task.build_criterion(cfg.criterion).distiller.prediction
+        return make_source(cfg, task, prediction, request)
     except ValueError as error:  # the criterion's own name of the flag
         raise ValueError(str(error).replace("--kd-teacher ", "--path ")) from error
 

@@ -10,8 +10,6 @@ from fairseq.data import data_utils
 
 from .patching import change, patch
 
-DUMMY_BATCH = "is_stand_in"  # key of a batch whose loss and gradient fairseq throws away
-
 
 def _loses_samples() -> bool:
     samples = np.arange(9)

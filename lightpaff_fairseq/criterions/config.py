@@ -1,14 +1,21 @@
-"""The --kd-* flags, the same for every criterion, and what follows from them."""
+"""The --kd-* flags, the same for every criterion, and values that follow from them alone."""
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional
+from typing import Dict, Iterator, List, Optional, Tuple
 
-from fairseq.dataclass import FairseqDataclass
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
-from ..losses import layer_map
-from ..losses.divergences import Divergence
-from ..losses.intermediate import KINDS
-from ..losses.schedules import WeightSchedule, check_weight_schedule
+from ..losses import features, layer_map
+from ..losses.divergences import DIVERGENCES, Divergence
+from ..losses.intermediate import INTERMEDIATE_LOSSES
+from ..losses.schedules import TEMPERATURE_SCHEDULES, WeightSchedule, check_weight_schedule
+from ..teachers.cache.tail import TAILS
+
+TAIL_CHOICES = ChoiceEnum(list(TAILS))
+DIVERGENCE_CHOICES = ChoiceEnum(list(DIVERGENCES))
+HIDDEN_LOSS_CHOICES = ChoiceEnum(list(features.HIDDEN))
+ATTENTION_LOSS_CHOICES = ChoiceEnum(list(features.ATTENTION))
+TEMPERATURE_SCHEDULE_CHOICES = ChoiceEnum(list(TEMPERATURE_SCHEDULES))
 
 
 @dataclass
@@ -18,7 +25,7 @@ class DistillationConfig(FairseqDataclass):
     kd_teacher: Optional[str] = field(
         default=None,
         metadata={
-            "help": "fairseq checkpoint of the teacher; several, separated by colons, teach with "
+            "help": "fairseq checkpoint of the teacher; several, separated by colons, teach "
             "the mean of their probabilities; needed unless every weight is 0 or --kd-cache is set"
         },
     )
@@ -36,17 +43,17 @@ class DistillationConfig(FairseqDataclass):
             "from there, and no teacher is loaded"
         },
     )
-    kd_tail: str = field(
+    kd_tail: TAIL_CHOICES = field(  # type: ignore[valid-type]
         default="ghost",
         metadata={
-            "help": "what a --kd-cache of k symbols says of all others: ghost (their mass, as one "
+            "help": "what a --kd-cache of k tokens says of all others: ghost (their mass, as one "
             "outcome), drop (nothing: mass 0), uniform (their mass, spread evenly)"
         },
     )
     kd_lambda: float = field(
         default=0.5,
         metadata={
-            "help": "weight of the soft loss, 0 to 1; the label loss gets the rest; 0 = off, "
+            "help": "weight of the soft loss, 0 to 1; the task loss gets the rest; 0 = off, "
             "1 = labels are not used"
         },
     )
@@ -54,7 +61,7 @@ class DistillationConfig(FairseqDataclass):
         default=1.0,
         metadata={"help": "divides the logits of both models in the soft loss, > 0; 1 = off"},
     )
-    kd_divergence: str = field(
+    kd_divergence: DIVERGENCE_CHOICES = field(  # type: ignore[valid-type]
         default="forward_kl",
         metadata={
             "help": "the soft loss: forward_kl (teacher || student), reverse_kl, jsd (between the "
@@ -68,7 +75,7 @@ class DistillationConfig(FairseqDataclass):
     kd_chunk_tokens: int = field(
         default=512,
         metadata={
-            "help": "predicted positions that the fused loss handles at a time: memory grows "
+            "help": "predicted positions that the fused loss handles at once: memory grows "
             "with it, the result does not change"
         },
     )
@@ -80,7 +87,7 @@ class DistillationConfig(FairseqDataclass):
         default=0.0,
         metadata={"help": "weight of the difference of matched layers' hidden states; 0 = off"},
     )
-    kd_hidden_loss: str = field(
+    kd_hidden_loss: HIDDEN_LOSS_CHOICES = field(  # type: ignore[valid-type]
         default="mse",
         metadata={"help": "difference of hidden states: mse, cosine, or pkd (first token)"},
     )
@@ -88,7 +95,7 @@ class DistillationConfig(FairseqDataclass):
         default=0.0,
         metadata={"help": "weight of the difference of matched layers' attentions; 0 = off"},
     )
-    kd_attention_loss: str = field(
+    kd_attention_loss: ATTENTION_LOSS_CHOICES = field(  # type: ignore[valid-type]
         default="mse",
         metadata={
             "help": "difference of attentions: mse (scores) or ce (probabilities), head by head; "
@@ -110,37 +117,38 @@ class DistillationConfig(FairseqDataclass):
             "0 = the models' common number, else its greatest common divisor"
         },
     )
-    kd_sides: Optional[str] = field(
+    kd_modules: Optional[str] = field(
         default=None,
         metadata={
-            "help": "where knowledge is matched, some of encoder, decoder, cross (attentions "
-            "between the two); default: wherever the model has layers"
+            "help": "modules whose layers are matched, some of encoder, decoder, cross (attentions "
+            "between the two); default: all that the model has"
         },
     )
+    kd_sides: Optional[str] = field(default=None)  # the name of --kd-modules in version 0.1
     kd_layer_map: str = field(
         default="uniform",
         metadata={"help": f"matched layers: {layer_map.HELP}"},
     )
     kd_decoder_layer_map: Optional[str] = field(
         default=None,
-        metadata={"help": "as --kd-layer-map, for the decoder of a model that has both sides"},
+        metadata={"help": "as --kd-layer-map, for the decoder of an encoder-decoder"},
     )
     kd_schedule: Optional[str] = field(
         default=None,
         metadata={
             "help": "weights that change with the updates, as lambda:linear_decay,hidden:cosine; "
-            "names: lambda and the kinds of knowledge; schedules: constant, linear_growth, "
-            "linear_decay, cosine (which decays); default: all constant"
+            "names: lambda, embedding, hidden, attention, relation; schedules: constant, "
+            "linear_growth, linear_decay, cosine (which decays); default: all constant"
         },
     )
     kd_schedule_updates: int = field(
         default=0,
         metadata={"help": "updates that the changes of --kd-schedule take, from the first one"},
     )
-    kd_temperature_schedule: str = field(
+    kd_temperature_schedule: TEMPERATURE_SCHEDULE_CHOICES = field(  # type: ignore[valid-type]
         default="constant",
         metadata={
-            "help": "constant; or a temperature a position, lower where it is harder: flsw "
+            "help": "constant, or one temperature per position, lower where it is harder: flsw "
             "(student and teacher disagree), cwsm (the student is unsure); these take the dense "
             "loss"
         },
@@ -152,46 +160,49 @@ class DistillationConfig(FairseqDataclass):
 
 
 def weight_schedules(cfg: DistillationConfig) -> Dict[str, WeightSchedule]:
-    """`lambda` and every kind of knowledge, as functions of the update number.
+    """Return the weights of `lambda` and of every intermediate loss in use.
 
     Raises:
         ValueError: --kd-schedule or --kd-schedule-updates is malformed.
     """
-    named = {}
-    for part in names(cfg.kd_schedule):
-        name, colon, schedule = part.partition(":")
-        if name not in ("lambda", *KINDS) or not colon:
-            raise ValueError(
-                f"--kd-schedule {part}: expected NAME:SCHEDULE, NAME one of lambda, "
-                f"{', '.join(KINDS)}"
-            )
-        named[name] = schedule
-    full = {"lambda": float(cfg.kd_lambda), **intermediate_weights(cfg)}
-    found = {
-        name: WeightSchedule(weight, named.get(name, "constant"), cfg.kd_schedule_updates)
-        for name, weight in full.items()
-    }
+    named = dict(_schedule_names(cfg))
+    weights = {"lambda": float(cfg.kd_lambda), **intermediate_weights(cfg)}
     for name, schedule in named.items():
-        if not full.get(name):
+        if not weights.get(name):
             raise ValueError(f"--kd-schedule {name}:{schedule}: the weight of {name} is 0")
-    for weight in found.values():
-        check_weight_schedule(weight, "--kd-schedule", "--kd-schedule-updates")
     if cfg.kd_schedule_updates and not named:
         raise ValueError(f"--kd-schedule-updates {cfg.kd_schedule_updates}: no --kd-schedule given")
-    return found
+    schedules = {
+        name: WeightSchedule(weight, named.get(name, "constant"), cfg.kd_schedule_updates)
+        for name, weight in weights.items()
+    }
+    for weight in schedules.values():
+        check_weight_schedule(weight, "--kd-schedule", "--kd-schedule-updates")
+    return schedules
+
+
+def _schedule_names(cfg: DistillationConfig) -> Iterator[Tuple[str, str]]:
+    for part in split_names(cfg.kd_schedule):
+        name, colon, schedule = part.partition(":")
+        if name not in ("lambda", *INTERMEDIATE_LOSSES) or not colon:
+            raise ValueError(
+                f"--kd-schedule {part}: expected NAME:SCHEDULE, NAME one of lambda, "
+                f"{', '.join(INTERMEDIATE_LOSSES)}"
+            )
+        yield name, schedule
 
 
 def intermediate_weights(cfg: DistillationConfig) -> Dict[str, float]:
-    """The kinds of knowledge in use and their weights."""
-    found = {kind: float(getattr(cfg, f"kd_{kind}_weight")) for kind in KINDS}
-    return {kind: weight for kind, weight in found.items() if weight > 0}
+    """Return the weights of the intermediate losses in use."""
+    weights = {kind: float(getattr(cfg, f"kd_{kind}_weight")) for kind in INTERMEDIATE_LOSSES}
+    return {kind: weight for kind, weight in weights.items() if weight > 0}
 
 
-def names(text: Optional[str]) -> List[str]:
-    """The parts of a comma-separated flag."""
+def split_names(text: Optional[str]) -> List[str]:
+    """Split a comma-separated flag."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def divergence(cfg: DistillationConfig) -> Divergence:
-    """What the soft loss measures."""
-    return Divergence(cfg.kd_divergence, float(cfg.kd_beta))
+    """Return the divergence that the soft loss takes."""
+    return Divergence(str(cfg.kd_divergence), float(cfg.kd_beta))

@@ -1,38 +1,21 @@
 """The criterions `kd_clm` and `kd_lm`: causal language modeling (GPT-2)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from fairseq.criterions import register_criterion
 from fairseq.criterions.cross_entropy import CrossEntropyCriterion, CrossEntropyCriterionConfig
 from fairseq.models import FairseqLanguageModel
-from torch import nn
 
+from ..protocols import Prediction
 from .config import DistillationConfig
 from .distillation import DistillationMixin
-
-
-@dataclass
-class KdCausalPretrainingConfig(DistillationConfig, CrossEntropyCriterionConfig):
-    """Flags of `kd_clm`."""
-
-
-@register_criterion("kd_clm", dataclass=KdCausalPretrainingConfig)
-class KdCausalPretrainingCriterion(DistillationMixin, CrossEntropyCriterion):
-    """Causal language modeling (GPT-2): every position, over the vocabulary.
-
-    Source: LightPAFF, the CLM row of its two losses.
-    """
-
-    extra_metrics = ("kd_loss", "nll_loss")
-    stock_ppl_is_of_loss = True
-
-    def check_teacher(self, model: nn.Module, path: str) -> None:
-        self.expect((model, path), FairseqLanguageModel, "a language model (transformer_lm)")
+from .prediction import TokenPrediction
 
 
 @dataclass
 class KdLanguageModelingConfig(DistillationConfig, CrossEntropyCriterionConfig):
-    """Flags of `kd_lm`."""
+    """Flags of `kd_clm` and `kd_lm`."""
 
 
 @register_criterion("kd_lm", dataclass=KdLanguageModelingConfig)
@@ -45,5 +28,15 @@ class KdLanguageModelingCriterion(DistillationMixin, CrossEntropyCriterion):
     extra_metrics = ("kd_loss", "nll_loss")
     stock_ppl_is_of_loss = True
 
-    def check_teacher(self, model: nn.Module, path: str) -> None:
-        self.expect((model, path), FairseqLanguageModel, "a language model (transformer_lm)")
+    def build_prediction(self, cfg: Any) -> Prediction:
+        """Return what this criterion predicts: the next token, everywhere."""
+        words = "a language model (transformer_lm)"
+        return TokenPrediction(cfg._name, self.padding_idx, FairseqLanguageModel, words)
+
+
+@register_criterion("kd_clm", dataclass=KdLanguageModelingConfig)
+class KdCausalPretrainingCriterion(KdLanguageModelingCriterion):
+    """Causal language modeling (GPT-2): every position, over the vocabulary.
+
+    Source: LightPAFF, the CLM row of its two losses.
+    """

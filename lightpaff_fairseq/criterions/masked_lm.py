@@ -6,12 +6,13 @@ from typing import Any
 from fairseq.criterions import register_criterion
 from fairseq.criterions.masked_lm import MaskedLmConfig, MaskedLmLoss
 from fairseq.models import FairseqEncoderModel
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..losses.model_output import ModelOutput
 from ..models.outputs import encoder_output
+from ..protocols import Prediction, Sample
 from .config import DistillationConfig
 from .distillation import DistillationMixin
+from .prediction import TokenPrediction
 
 
 @dataclass
@@ -27,17 +28,20 @@ class KdMaskedLmCriterion(DistillationMixin, MaskedLmLoss):
     Source: LightPAFF, the MLM row of its two losses.
     """
 
-    masks_differ_by_epoch = True
     extra_metrics = ("kd_loss", "nll_loss")
     stock_ppl_is_of_loss = True
 
-    def compute_output(
-        self, model: nn.Module, sample: dict[str, Any], positions: Tensor
-    ) -> ModelOutput:
-        return encoder_output(model, sample["net_input"], positions)
+    def build_prediction(self, cfg: Any) -> Prediction:
+        """Return what this criterion predicts: the masked tokens."""
+        return TokenPrediction(
+            cfg._name,
+            self.padding_idx,
+            FairseqEncoderModel,
+            "an encoder (BERT, RoBERTa, XLM-R)",
+            masks_differ_by_epoch=True,
+            output=encoder_output,
+        )
 
-    def sample_size(self, sample: dict[str, Any]) -> Any:
-        return self.label_positions(sample).sum()
-
-    def check_teacher(self, model: nn.Module, path: str) -> None:
-        self.expect((model, path), FairseqEncoderModel, "an encoder (BERT, RoBERTa, XLM-R)")
+    def sample_size(self, sample: Sample, positions: Tensor) -> Tensor:
+        """Return the number of masked tokens."""
+        return positions.sum()

@@ -7,7 +7,7 @@ from typing import Any
 from fairseq import utils
 from fairseq.logging import metrics
 
-from ..losses.intermediate import KINDS
+from ..losses.intermediate import INTERMEDIATE_LOSSES
 
 
 def log_metrics(
@@ -35,6 +35,6 @@ def log_metrics(
         metrics.log_derived("ppl", lambda m: utils.get_perplexity(m["nll_loss"].avg))
     for name in criterion.extra_metrics:
         metrics.log_scalar(name, total(name) / positions / math.log(2), positions, round=3)
-    for kind in KINDS:
+    for kind in INTERMEDIATE_LOSSES:
         if f"kd_{kind}" in logs[0]:
             metrics.log_scalar(f"kd_{kind}", total(f"kd_{kind}") / positions, positions, round=4)

@@ -1,63 +1,62 @@
-"""What the criterions differ in: which model, which positions, which sums."""
+"""What the families that predict tokens predict; classifiers: see `sentence_prediction.py`."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 from ..losses.model_output import ModelOutput
 from ..models.outputs import decoder_output
-from ..teachers.online import mean_of_probabilities
-from .config import DistillationConfig
+from ..protocols import Sample
 
 
-class Prediction:
-    """How student and teacher predict, and what counts; a criterion overrides what differs."""
+@dataclass(frozen=True)
+class TokenPrediction:
+    """Predict a token at every position that has a label.
 
-    # metrics beside the stock ones, in nats a label in the log and bits when shown
-    extra_metrics: ClassVar[tuple[str, ...]] = ("kd_loss",)
-    # whether the stock criterion takes `loss` for that of the labels, and `ppl` from it
-    stock_ppl_is_of_loss: ClassVar[bool] = False
-    # whether the task draws new masks in every epoch, and whether the teacher is given the labels
-    masks_differ_by_epoch: ClassVar[bool] = False
-    teacher_sees_labels: ClassVar[bool] = True
+    Attributes:
+        criterion: registered name, for error messages.
+        padding_idx: the index of padding.
+        teacher_class: what a teacher must be an instance of, and `teacher_words` for users.
+        ignore_prefix_size: the number of leading target positions without a loss.
+        masks_differ_by_epoch: see `protocols.Prediction`.
+        output: runs a model, given its inputs and positions.
+    """
 
-    kd: DistillationConfig
+    criterion: str
+    padding_idx: int
+    teacher_class: type[nn.Module]
+    teacher_words: str
+    ignore_prefix_size: int = 0
+    masks_differ_by_epoch: bool = False
+    output: Callable[[nn.Module, dict[str, Any], Tensor], ModelOutput] = decoder_output
 
-    def compute_output(
-        self, model: nn.Module, sample: dict[str, Any], positions: Tensor
-    ) -> ModelOutput:
-        """The prediction of student or teacher at `positions` `(B, T)` (bool)."""
-        return decoder_output(model, sample["net_input"], positions)
+    @property
+    def output_depends_on_labels(self) -> bool:
+        """True: labels are fed to the decoder, or chosen by the mask."""
+        return True
 
-    def label_positions(self, sample: dict[str, Any]) -> Tensor:
-        """`(B, T)` bool: the positions that have a label and count in the loss."""
-        positions = sample["target"].ne(self.padding_idx)  # type: ignore[attr-defined]
-        skip = getattr(self, "ignore_prefix_size", 0)
-        if skip:
-            positions[:, :skip] = False
+    @property
+    def is_regression(self) -> bool:
+        """False: tokens have probabilities."""
+        return False
+
+    def compute_output(self, model: nn.Module, sample: Sample, positions: Tensor) -> ModelOutput:
+        """Run student or teacher; return its output at the N chosen `positions` `(B, T)` (bool)."""
+        return self.output(model, sample["net_input"], positions)
+
+    def label_positions(self, sample: Sample) -> Tensor:
+        """Return `(B, T)` bool: the positions that have a label and count in the loss."""
+        positions = sample["target"].ne(self.padding_idx)
+        if self.ignore_prefix_size:
+            positions[:, : self.ignore_prefix_size] = False
         return positions
 
-    def sample_size(self, sample: dict[str, Any]) -> Any:
-        """fairseq's divisor of loss and gradient: sentences or tokens."""
-        return sample["target"].size(0) if self.sentence_avg else sample["ntokens"]  # type: ignore[attr-defined]
-
-    def join(self, members: Sequence[ModelOutput]) -> ModelOutput:
-        """One readout of those of all teachers."""
-        return mean_of_probabilities(members)
-
-    def labels_per_sentence(self, sample: dict[str, Any]) -> Tensor:
-        """`(B,)`: how often a sentence's knowledge terms count."""
-        return self.label_positions(sample).sum(1)
-
     def check_teacher(self, model: nn.Module, path: str) -> None:
-        """Raises ValueError if a model of this kind cannot teach under this criterion."""
-
-    def expect(self, teacher: tuple[nn.Module, str], kind: type, words: str) -> None:
-        """Raises ValueError unless the teacher (and its file) is a `kind`, `words` to a user."""
-        model, path = teacher
-        if not isinstance(model, kind):
+        """Raise a ValueError unless the model of checkpoint `path` is a `teacher_class`."""
+        if not isinstance(model, self.teacher_class):
             raise ValueError(
-                f"--kd-teacher {path}: {self.kd._name} needs {words} as its teacher, "
-                f"found {type(model).__name__}"
+                f"--kd-teacher {path}: {self.criterion} needs {self.teacher_words} as its "
+                f"teacher, got {type(model).__name__}"
             )

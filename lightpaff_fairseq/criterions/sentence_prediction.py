@@ -1,6 +1,5 @@
 """The criterion `kd_lu`: classification and regression of sentences."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +15,55 @@ from ..losses.dense import soft_loss
 from ..losses.model_output import LogitsOutput, ModelOutput
 from ..losses.top_k import TopKOutput
 from ..models.outputs import record_output
-from .config import DistillationConfig, divergence
+from ..protocols import LoggingOutput, Prediction, Sample
+from .config import DistillationConfig
 from .distillation import DistillationMixin
 
 
 @dataclass
 class KdSentencePredictionConfig(DistillationConfig, SentencePredictionConfig):
     """Flags of `kd_lu`."""
+
+
+@dataclass(frozen=True)
+class SentencePrediction:
+    """Predict a class, or a number, per sentence.
+
+    Attributes:
+        padding_idx: the index of padding in the sentences.
+        head: name of the classification head; classes: number of its outputs.
+        is_regression: see `protocols.Prediction`, as for the others.
+    """
+
+    padding_idx: int
+    head: str
+    classes: int
+    is_regression: bool
+    ignore_prefix_size: int = 0
+    masks_differ_by_epoch: bool = False
+    output_depends_on_labels: bool = False
+
+    def compute_output(self, model: nn.Module, sample: Sample, positions: Tensor) -> ModelOutput:
+        """Return class logits `(B, V)`; all sentences count, `positions` is not used."""
+        inputs = sample["net_input"]
+        logits = model(**inputs, features_only=True, classification_head_name=self.head)[0]
+        return LogitsOutput(logits)
+
+    def label_positions(self, sample: Sample) -> Tensor:
+        """Return `(B, 1)` bool: every sentence is one position."""
+        tokens = sample["net_input"]["src_tokens"]
+        return torch.ones_like(tokens[:, :1], dtype=torch.bool)
+
+    def check_teacher(self, model: nn.Module, path: str) -> None:
+        """Raise a ValueError unless the model of checkpoint `path` has this head."""
+        heads: Any = getattr(model, "classification_heads", {})  # none: not a classifier
+        classes = {name: head.out_proj.out_features for name, head in heads.items()}
+        if classes.get(self.head) != self.classes:
+            raise ValueError(
+                f"--kd-teacher {path}: kd_lu needs a teacher with classification "
+                f"head {self.head!r} of --num-classes {self.classes}; got "
+                + (", ".join(f"{name!r} of {n}" for name, n in classes.items()) or "no head")
+            )
 
 
 @register_criterion("kd_lu", dataclass=KdSentencePredictionConfig)
@@ -35,61 +76,35 @@ class KdSentencePredictionCriterion(DistillationMixin, SentencePredictionCriteri
     """
 
     extra_metrics = ("kd_loss", "label_loss")
-    teacher_sees_labels = False
 
-    def compute_output(
-        self, model: nn.Module, sample: dict[str, Any], positions: Tensor
-    ) -> ModelOutput:
-        """Class logits `(B, V)`; all sentences count, `positions` is not used."""
-        name = self.classification_head_name
-        logits = model(**sample["net_input"], features_only=True, classification_head_name=name)[0]
-        return LogitsOutput(logits)
-
-    def label_positions(self, sample: dict[str, Any]) -> Tensor:
-        """`(B, 1)` bool: every sentence is one position."""
-        tokens = sample["net_input"]["src_tokens"]
-        return torch.ones_like(tokens[:, :1], dtype=torch.bool)
-
-    def join(self, members: Sequence[ModelOutput]) -> ModelOutput:
-        """The mean of probabilities; of a regression, of the predictions."""
-        if not self.regression_target:
-            return super().join(members)
-        return LogitsOutput(torch.stack([x.logits() for x in members]).mean(0))
-
-    def distill(self, model: nn.Module, sample: dict[str, Any]) -> Any:
-        """The stock forward, and the soft loss from the logits that it computed."""
-        assert self._teacher is not None
-        positions = self.label_positions(sample)
-        teacher = self._teacher.soft_targets(model, sample, positions)
-        assert not isinstance(teacher, TopKOutput)  # all classes are kept
-        logits_t = teacher.logits()
-        with record_output(model) as outputs:
-            label_loss, sample_size, log = super(DistillationMixin, self).forward(model, sample)
-        kd_loss = self._soft_loss(outputs[0][0], logits_t)
-        weight = self.weight("lambda")
-        loss = (1 - weight) * label_loss + weight * kd_loss
-        log.update(
-            loss=loss.data,
-            label_loss=label_loss.data,
-            kd_loss=kd_loss.data,
-            kd_positions=sample_size,
+    def build_prediction(self, cfg: Any) -> Prediction:
+        """Return what this criterion predicts: the output of a classification head."""
+        return SentencePrediction(
+            self.padding_idx,
+            self.classification_head_name,
+            self.task.cfg.num_classes,
+            bool(self.regression_target),
         )
-        return loss, sample_size, log
+
+    def distill(
+        self, model: nn.Module, sample: Sample
+    ) -> tuple[Tensor, int | Tensor, LoggingOutput]:
+        """Run the stock forward, and compute the soft loss from the logits that it made."""
+        distiller = self.distiller
+        positions = distiller.prediction.label_positions(sample)
+        teacher = distiller.soft_targets(model, sample, positions)
+        assert not isinstance(teacher, TopKOutput)  # all classes are kept
+        with record_output(model) as outputs:
+            task_loss, sample_size, log = super(DistillationMixin, self).forward(model, sample)
+        kd_loss = self._soft_loss(outputs[0][0], teacher.logits())
+        weight = distiller.weight("lambda")
+        log.update(label_loss=task_loss.data, kd_loss=kd_loss.data, kd_positions=sample_size)
+        return (1 - weight) * task_loss + weight * kd_loss, sample_size, log
 
     def _soft_loss(self, logits_s: Tensor, logits_t: Tensor) -> Tensor:
-        """Sum over sentences, in nats (classes) or squared units (regression)."""
+        """Return the sum over sentences, in nats (classes) or squared units (regression)."""
         if self.regression_target:
             return (logits_s.float() - logits_t.float()).square().sum()
-        temperature = self.temperature(logits_s, logits_t)
-        return soft_loss(logits_s, logits_t, temperature, divergence(self.kd)).sum()
-
-    def check_teacher(self, model: nn.Module, path: str) -> None:
-        name, classes = self.classification_head_name, self.task.cfg.num_classes
-        heads = getattr(model, "classification_heads", {})
-        found = {key: head.out_proj.out_features for key, head in heads.items()}
-        if found.get(name) != classes:
-            raise ValueError(
-                f"--kd-teacher {path}: kd_lu needs a teacher with classification "
-                f"head {name!r} of --num-classes {classes}; found "
-                + (", ".join(f"{k!r} of {n}" for k, n in found.items()) or "no head")
-            )
+        temperature = self.distiller.temperature(logits_s, logits_t)
+        divergence = self.distiller.settings.divergence
+        return soft_loss(logits_s, logits_t, temperature, divergence).sum()

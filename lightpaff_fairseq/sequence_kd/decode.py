@@ -10,6 +10,7 @@ from fairseq import utils
 from numpy.typing import NDArray
 from torch import nn
 
+from ..protocols import Sample
 from ..shards import Advance, Block
 from ..teachers.cache.fingerprint import sample_sizes
 from ..teachers.cache.source import Batching, batches, to_device_of
@@ -101,7 +102,7 @@ class Decoder:
         ordered: NDArray[Any] = usable[np.argsort(-self.corpus.sizes[usable], kind="stable")]
         return ordered
 
-    def _decode_batch(self, sample: dict[str, Any]) -> Iterator[tuple[int, list[Hypothesis]]]:
+    def _decode_batch(self, sample: Sample) -> Iterator[tuple[int, list[Hypothesis]]]:
         """Yield the numbers of a batch's sources and their hypotheses, best first."""
         rows, ids = sample["net_input"]["src_tokens"], sample["id"].tolist()
         for index, row in zip(ids, rows, strict=True):
@@ -113,7 +114,7 @@ class Decoder:
         for index, output in zip(ids, outputs, strict=True):
             yield index, [self._hypothesis(x["tokens"], x["score"], limit) for x in output]
 
-    def _generate(self, sample: dict[str, Any], prefix: Any) -> Any:
+    def _generate(self, sample: Sample, prefix: Any) -> Any:
         """Generate the hypotheses of a batch, as fairseq returns them.
 
         Raises:

@@ -1,99 +1,120 @@
-"""A teacher that was asked beforehand: its answers come from a cache, no model is loaded."""
+"""Precomputed teacher outputs: soft targets come from a cache, and no model is loaded."""
 
+import logging
 import math
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..compat.batches import DUMMY_BATCH
 from ..losses.model_output import LogitsOutput, ModelOutput
 from ..losses.top_k import TopKOutput
+from ..protocols import DUMMY_BATCH, Prediction, Sample, Task
 from ..shards import differences
 from .cache.fingerprint import data_fingerprint, text_checksums
-from .cache.layout import LPROBS, TOP_K
+from .cache.layout import LPROBS, TOP_K, VALUES
 from .cache.reader import REBUILD, CacheReader
 from .cache.tail import CacheUse, with_tail
+
+logger = logging.getLogger(__name__)
 
 
 class CachedTeacher:
     """Looks up the soft targets of a batch by epoch and sample number.
 
     Args:
-        reader: of a finished cache.
+        folder: `--kd-cache`.
         use: the flags of this training.
-        criterion: the distillation criterion with its `task`.
+        prediction: of the criterion; task: of the student.
     Raises:
-        ValueError: the cache's temperature does not fit `use`.
+        ValueError: there is no finished cache, or its contents do not fit the flags.
     """
 
-    def __init__(self, reader: CacheReader, use: CacheUse, criterion: Any) -> None:
-        self.reader, self.use, self.criterion = reader, use, criterion
-        self.epoch: int | None = None
+    model = None  # whose activations could be matched
+
+    def __init__(self, folder: Path, use: CacheUse, prediction: Prediction, task: Task) -> None:
+        self.reader = CacheReader(folder, "--kd-cache")
+        self.use, self._prediction, self._task = use, prediction, task
+        self._epoch: int | None = None
+        self._check_contents()
         self._check_temperature()
+        layout, skipped = self.reader.plan.layout, self.reader.skipped
+        size = f"{self.reader.positions:,} positions, {layout.k} tokens each"
+        logger.info(f"teacher: cache {folder}, {size}")
+        if skipped:
+            logger.warning(
+                f"--kd-cache {folder}: {skipped} samples were too long for the teacher "
+                f"({self.reader.plan.max_positions} positions); training stops if it meets one"
+            )
+
+    def _check_contents(self) -> None:
+        content, is_regression = self.reader.plan.layout.content, self._prediction.is_regression
+        if is_regression != (content == VALUES):
+            expected = "values of a regression" if is_regression else "probabilities"
+            raise ValueError(
+                f"--kd-cache {self.reader.folder}: expected {expected}, got {content}: {REBUILD}"
+            )
 
     def _check_temperature(self) -> None:
-        layout, given = self.reader.plan.layout, f"--kd-temperature {self.use.temperature}"
+        layout, flag = self.reader.plan.layout, f"--kd-temperature {self.use.temperature}"
         if layout.temperature not in (1.0, self.use.temperature):
             raise ValueError(
-                f"{given}: the cache {self.reader.folder} was built at temperature "
+                f"{flag}: the cache {self.reader.folder} was built at temperature "
                 f"{layout.temperature}, and can only be used at that"
             )
-        ghost = layout.content == TOP_K and self.use.tail == "ghost"
-        if ghost and layout.temperature != self.use.temperature:
+        is_ghost = layout.content == TOP_K and self.use.tail == "ghost"
+        if is_ghost and layout.temperature != self.use.temperature:
             raise ValueError(
-                f"{given}: the mass of the symbols outside the {layout.k} that the cache "
+                f"{flag}: the mass of the tokens outside the {layout.k} that the cache "
                 f"{self.reader.folder} holds is known at temperature 1 only; build it with "
-                f"lightpaff cache-teacher --temperature {self.use.temperature}, or take --kd-tail "
+                f"lightpaff cache-teacher --temperature {self.use.temperature}, or use --kd-tail "
                 "drop or uniform"
             )
 
+    def prepare(self, student: nn.Module) -> None:
+        """Do nothing: any student can be taught."""
+
     def begin_epoch(self, epoch: int, split: str) -> None:
-        """Checks, before an epoch's first update, that the cache is one of these data.
+        """Check, before an epoch's first update, that the cache is one of these data.
 
         Args:
             epoch: counted from 1; split: name of the training set, loaded in the task.
         Raises:
-            ValueError: the epoch is not there; or lists every difference between the data that
-                the cache was built from and these.
+            ValueError: the epoch is not in the cache; or lists every difference between the data
+                that the cache was built from and these.
         """
-        if self.epoch is None:
-            here = data_fingerprint(self.criterion.task, split, self.criterion)
-            found = differences(self.reader.plan.data, here, "in the cache")
-            if found:
+        if self._epoch is None:
+            data = data_fingerprint(self._task, split, self._prediction)
+            problems = differences(self.reader.plan.data, data, "in the cache")
+            if problems:
                 raise ValueError(
                     f"--kd-cache {self.reader.folder} is of other data or flags: "
-                    f"{'; '.join(found)}. Train with the same, or {REBUILD}"
+                    f"{'; '.join(problems)}. Train with the same, or {REBUILD}"
                 )
         self.reader.check_epoch(epoch)
-        self.epoch = epoch
+        self._epoch = epoch
 
     def soft_targets(
-        self, student: nn.Module, sample: dict[str, Any], positions: Tensor
+        self, student: nn.Module, sample: Sample, positions: Tensor
     ) -> ModelOutput | TopKOutput:
-        """What the cache holds for `positions` `(B, T)` (bool), on the student's device; for a
-        batch whose loss does not count, which may be of any data, just anything of that form.
+        """Return the cached output at `positions` `(B, T)` (bool), on the student's device.
+
+        For a dummy batch, which may be of any data and does not count: anything of that form.
 
         Raises:
-            ValueError: a record is damaged, missing, or one of another text.
+            ValueError: a record is corrupt, missing, or of another text.
         """
         device = next(student.parameters()).device
         if DUMMY_BATCH in sample:
-            return self._anything(int(positions.sum()), device)
-        if self.epoch is None:
+            return self._dummy(int(positions.sum()), device)
+        if self._epoch is None:
             self.begin_epoch(1, "train")
-        labels = positions if self.criterion.teacher_sees_labels else None
-        texts = text_checksums(sample, self.criterion.padding_idx, labels)
-        records, counts = self.reader.read(self.epoch or 1, sample["id"].tolist(), texts)
-        expected = positions.sum(1).cpu().numpy()
-        if not np.array_equal(counts, expected):
-            wrong = int(np.flatnonzero(counts != expected)[0])
-            raise ValueError(
-                f"--kd-cache {self.reader.folder}: sample {sample['id'][wrong]} has "
-                f"{expected[wrong]} predicted positions here, {counts[wrong]} in the cache: "
-                f"{REBUILD}"
-            )
+        labels = positions if self._prediction.output_depends_on_labels else None
+        texts = text_checksums(sample, self._prediction.padding_idx, labels)
+        records, counts = self.reader.read(self._epoch or 1, sample["id"].tolist(), texts)
+        self._check_counts(counts, positions, sample)
         layout = self.reader.plan.layout
         if layout.content != TOP_K:
             values = layout.values(records).to(device)
@@ -102,7 +123,16 @@ class CachedTeacher:
         ids, lprobs = (x.to(device) for x in layout.decode(records))
         return with_tail(ids, lprobs, layout, self.use)
 
-    def _anything(self, count: int, device: torch.device) -> ModelOutput | TopKOutput:
+    def _check_counts(self, counts: NDArray[np.int64], positions: Tensor, sample: Sample) -> None:
+        expected = positions.sum(1).cpu().numpy()
+        if not np.array_equal(counts, expected):
+            row = int(np.flatnonzero(counts != expected)[0])
+            raise ValueError(
+                f"--kd-cache {self.reader.folder}: sample {sample['id'][row]} has "
+                f"{expected[row]} predicted positions here, {counts[row]} in the cache: {REBUILD}"
+            )
+
+    def _dummy(self, count: int, device: torch.device) -> ModelOutput | TopKOutput:
         layout = self.reader.plan.layout
         if layout.content != TOP_K:
             return LogitsOutput(torch.zeros(count, layout.vocab, device=device))

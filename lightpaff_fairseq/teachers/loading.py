@@ -1,17 +1,16 @@
 """A frozen teacher model from a fairseq checkpoint, checked before any training is done."""
 
 import logging
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from fairseq import models, tasks, utils
+from fairseq import tasks, utils
 from fairseq.data import Dictionary
 from fairseq.models import BaseFairseqModel
 from fairseq.tasks import FairseqTask
-from omegaconf import OmegaConf, open_dict
 from torch import nn
 
+from ..checkpoints.building import build, heads_in, writable
 from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.state_dict import first_mismatch
 
@@ -21,7 +20,7 @@ HINT = "distillation compares probabilities symbol by symbol: train both with on
 
 
 def load_teacher(path: str, task: FairseqTask, data: str | None = None) -> nn.Module:
-    """Builds the model of a checkpoint and freezes it.
+    """Build the model of a checkpoint and freeze it.
 
     The model is built by `fairseq.models`, not by the task: a task's `build_model` may keep the
     model for itself (with `--eval-bleu` the student's validation would decode with the teacher).
@@ -37,63 +36,37 @@ def load_teacher(path: str, task: FairseqTask, data: str | None = None) -> nn.Mo
         ValueError: no such file, not a fairseq checkpoint, another vocabulary, or weights that do
             not fit the model the checkpoint describes.
     """
+    flag = f"--kd-teacher {path}"
     state = read_checkpoint(Path(path), "--kd-teacher")
-    cfg = state["cfg"]
+    cfg, tensors = state["cfg"], state["model"]
     _compare_dictionaries(path, cfg.task, task, data)
-    if any(name.startswith("classification_heads.") for name in state["model"]):
-        _keep_classification_heads(cfg.model)
-    model = _build(path, cfg.model, task)
-    mismatch = first_mismatch(state["model"], model)
+    model: nn.Module = build(cfg.model, task, heads_in(tensors), flag)
+    mismatch = first_mismatch(tensors, model)
     if mismatch and "embed_tokens" in mismatch:
-        raise ValueError(f"--kd-teacher {path}: another vocabulary: {mismatch}; {HINT}")
+        raise ValueError(f"{flag}: another vocabulary: {mismatch}; {HINT}")
     try:
-        model.load_state_dict(state["model"], strict=True, model_cfg=cfg.model)
+        model.load_state_dict(tensors, strict=True, model_cfg=cfg.model)  # type: ignore[call-arg]
     except RuntimeError as error:
         raise ValueError(
-            f"--kd-teacher {path}: the weights do not fit the model that the checkpoint "
-            f"describes: {mismatch or error}"
+            f"{flag}: the weights do not fit the model that the checkpoint describes: "
+            f"{mismatch or error}"
         ) from error
-    model.requires_grad_(False)
-    frozen: nn.Module = model.eval()
-    return frozen
+    return model.requires_grad_(False)
 
 
-def _build(path: str, model_cfg: Any, task: FairseqTask) -> BaseFairseqModel:
-    """The model that a checkpoint describes, with fresh weights."""
-    name = getattr(model_cfg, "_name", None) or getattr(model_cfg, "arch", None)
-    try:
-        return models.build_model(model_cfg, task)
-    except Exception as error:  # whatever a model of any kind raises
-        raise ValueError(
-            f"--kd-teacher {path}: its model {name!r} cannot be built here: {error!r}"
-        ) from error
-
-
-def _keep_classification_heads(model_cfg: Any) -> None:
-    """RoBERTa and BART drop classification heads while loading unless they are told not to."""
-    with _writable(model_cfg):
-        model_cfg.load_checkpoint_heads = True
-
-
-def _writable(cfg: Any) -> AbstractContextManager[Any]:
-    """A configuration, or the Namespace of a task or model without a dataclass, may be changed."""
-    context: AbstractContextManager[Any] = (
-        open_dict(cfg) if OmegaConf.is_config(cfg) else nullcontext()
-    )
-    return context
-
-
-def check_lengths(path: str, teacher: Any, student: Any, task: FairseqTask) -> None:
-    """Refuses a teacher that takes shorter samples than the student may be given.
+def check_lengths(
+    path: str, teacher: BaseFairseqModel, student: BaseFairseqModel, task: FairseqTask
+) -> None:
+    """Refuse a teacher that takes shorter samples than the student may be given.
 
     Raises:
         ValueError: with both limits, in tokens (source and target where there are two).
     """
     limit = utils.resolve_max_positions(task.max_positions(), student.max_positions())
-    theirs = teacher.max_positions()
-    if isinstance(limit, int | float) and isinstance(theirs, tuple | list):
-        theirs = min(theirs)  # an encoder-decoder that reads one text on both sides (BART)
-    if utils.resolve_max_positions(theirs, limit) != limit:
+    limit_t = teacher.max_positions()
+    if isinstance(limit, int | float) and isinstance(limit_t, tuple | list):
+        limit_t = min(limit_t)  # an encoder-decoder that reads one text in both modules (BART)
+    if utils.resolve_max_positions(limit_t, limit) != limit:
         raise ValueError(
             f"--kd-teacher {path}: the teacher takes at most {teacher.max_positions()} positions, "
             f"but samples may have {limit}: lower --tokens-per-sample, or --max-source-positions "
@@ -102,34 +75,37 @@ def check_lengths(path: str, teacher: Any, student: Any, task: FairseqTask) -> N
 
 
 def _compare_dictionaries(path: str, teacher_cfg: Any, task: FairseqTask, data: str | None) -> None:
-    """Refuses a teacher whose dictionaries are not the student's, symbol by symbol."""
-    theirs = _teacher_task(path, teacher_cfg, data)
-    if theirs is None:
+    """Refuse a teacher whose dictionaries are not the student's, symbol by symbol."""
+    teacher_task = _teacher_task(path, teacher_cfg, data)
+    if teacher_task is None:
         logger.warning(
             f"--kd-teacher {path}: the teacher's dictionary was not found where it was trained "
             f"({teacher_cfg.data}): only vocabulary sizes are compared. Name the folder with "
             "--kd-teacher-data to have every symbol checked"
         )
         return
-    for side in ("source", "target", "label"):
-        student, teacher = _dictionary(task, side), _dictionary(theirs, side)
+    for role in ("source", "target", "label"):
+        student, teacher = _dictionary(task, role), _dictionary(teacher_task, role)
         difference = first_difference(teacher, student) if student and teacher else None
         if difference:
             raise ValueError(
-                f"--kd-teacher {path}: {side} dictionaries differ: {difference}; {HINT}"
+                f"--kd-teacher {path}: {role} dictionaries differ: {difference}; {HINT}"
             )
 
 
-def _dictionary(task: FairseqTask, side: str) -> Dictionary | None:
-    dictionary = getattr(task, f"{side}_dictionary", None)
+def _dictionary(task: FairseqTask, role: str) -> Dictionary | None:
+    dictionary = getattr(task, f"{role}_dictionary", None)  # fairseq's tasks have some of them
     return dictionary if isinstance(dictionary, Dictionary) else None
 
 
 def first_difference(teacher: Dictionary, student: Dictionary) -> str | None:
-    """The first symbol in which two dictionaries differ, in words; None when they are equal."""
-    for index, (ours, theirs) in enumerate(zip(student.symbols, teacher.symbols, strict=False)):
-        if ours != theirs:
-            return f"symbol {index} is {theirs!r} in the teacher's and {ours!r} in the student's"
+    """Describe the first symbol in which two dictionaries differ; return None if they are equal."""
+    pairs = zip(student.symbols, teacher.symbols, strict=False)
+    for index, (symbol_s, symbol_t) in enumerate(pairs):
+        if symbol_s != symbol_t:
+            return (
+                f"symbol {index} is {symbol_t!r} in the teacher's and {symbol_s!r} in the student's"
+            )
     if len(student) != len(teacher):
         index = min(len(student), len(teacher))
         longer, whose = (student, "student") if len(student) > index else (teacher, "teacher")
@@ -141,13 +117,13 @@ def first_difference(teacher: Dictionary, student: Dictionary) -> str | None:
 
 
 def _teacher_task(path: str, teacher_cfg: Any, data: str | None) -> FairseqTask | None:
-    """The teacher's own task, for its dictionaries; None where they are not on this machine."""
+    """Set up the teacher's own task, for its dictionaries; None: they are not on this machine."""
     if data is not None and not Path(data).is_dir():
         raise ValueError(f"--kd-teacher-data {data}: no such folder")
-    folder = data or str(getattr(teacher_cfg, "data", None))
+    folder = data or str(getattr(teacher_cfg, "data", None))  # no `data`: a task without files
     if data is None and not all(Path(part).is_dir() for part in folder.split(":")):
         return None
-    with _writable(teacher_cfg):
+    with writable(teacher_cfg):
         teacher_cfg.data = folder
     try:
         return tasks.setup_task(teacher_cfg, from_checkpoint=True)

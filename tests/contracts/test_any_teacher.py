@@ -64,21 +64,21 @@ ALL_AT_ONCE = ("--arch", "nonautoregressive_transformer", *sizes(BOTH, 16, 1), *
 REFUSED = [
     (
         dataclasses.replace(BY_NAME["bart, denoising"], criterion="kd_mssm", student=MASS),
-        r"kd_mssm needs a model of --task masked_seq2seq .* found BARTModel",
+        r"kd_mssm needs a model of --task masked_seq2seq .* got BARTModel",
     ),
     (
         Row("multi", "kd_ss", ROUND_ROBIN, toy.write_parallel, FAMILY, FAMILY),
-        r"kd_ss needs an encoder-decoder as its teacher, found MultilingualTransformerModel",
+        r"kd_ss needs an encoder-decoder as its teacher, got MultilingualTransformerModel",
     ),
     (
         Row(
             "nat", "kd_ss", ("--task", "translation_lev"), toy.write_parallel, ALL_AT_ONCE, STUDENT
         ),
-        r"predicts one symbol after another, found NATransformerModel",
+        r"predicts one token after another, got NATransformerModel",
     ),
     (
         dataclasses.replace(BY_NAME["gpt, fine-tuning"], criterion="kd_ss"),
-        r"kd_ss needs an encoder-decoder as its teacher, found TransformerLanguageModel",
+        r"kd_ss needs an encoder-decoder as its teacher, got TransformerLanguageModel",
     ),
 ]
 

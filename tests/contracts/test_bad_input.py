@@ -3,12 +3,15 @@
 import argparse
 from pathlib import Path
 
+import omegaconf
 import pytest
 import torch
 from fairseq import tasks
 
 import toy
 from cases import CASES
+from lightpaff_fairseq.criterions.config_checks import check_config
+from lightpaff_fairseq.criterions.seq2seq import KdSeq2SeqConfig
 
 MSSM, SS = (next(c for c in CASES if c.name == n) for n in ("kd_mssm", "kd_ss"))
 RUN = ("--lr", 0.01, "--max-tokens", 100, "--max-update", 1)
@@ -53,6 +56,31 @@ def error_of(case, data, save_dir, *flags) -> str:
 def test_values_out_of_range(world, tmp_path, flags, words):
     message = error_of(SS, world[1], tmp_path, "--kd-teacher", world[2], *flags)
     assert all(word in message for word in words), message
+
+
+CHOICES = {
+    "kd_tail": "ghost, drop, uniform",
+    "kd_divergence": "forward_kl, reverse_kl, jsd, tvd",
+    "kd_hidden_loss": "mse, cosine, pkd",
+    "kd_attention_loss": "mse, mse_sum, ce, ce_mean",
+    "kd_temperature_schedule": "constant, flsw, cwsm",
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_values_that_are_no_choice(world, name, capsys):
+    """fairseq's parser, hydra, and a configuration made in Python each name the choices."""
+    flag = f"--{name.replace('_', '-')}"
+    with pytest.raises(SystemExit):
+        toy.parse(*SS.argv(world[1], "--criterion", "kd_ss", flag, "other"))
+    assert f"argument {flag}: invalid choice: 'other' (choose from" in capsys.readouterr().err
+    cfg = toy.parse(*SS.argv(world[1], "--criterion", "kd_ss", "--max-tokens", 99)).criterion
+    with pytest.raises(omegaconf.errors.ValidationError) as caught:
+        omegaconf.OmegaConf.merge(KdSeq2SeqConfig(), {**cfg, name: "other"})
+    assert name in str(caught.value) and f"[{CHOICES[name]}]" in str(caught.value)
+    with pytest.raises(ValueError) as caught:
+        check_config(KdSeq2SeqConfig(**{name: "other"}))
+    assert f"{flag} other: expected one of {CHOICES[name]}" in str(caught.value)
 
 
 def test_no_teacher(world, tmp_path):
@@ -148,7 +176,7 @@ def test_teacher_of_another_family(name, tmp_path):
     theirs = other.data(tmp_path / "theirs")
     teacher = save_teacher(other, tmp_path, theirs)
     message = error_of(case, data, tmp_path / "s", "--kd-teacher", teacher)
-    assert f"{name} needs" in message and "found" in message
+    assert f"{name} needs" in message and ", got " in message
 
 
 def test_teacher_without_the_classification_head(tmp_path):
@@ -159,10 +187,10 @@ def test_teacher_without_the_classification_head(tmp_path):
     model = tasks.setup_task(cfg.task).build_model(cfg.model)
     teacher = toy.save_model(tmp_path / "t.pt", cfg, model)
     message = error_of(lu, data, tmp_path / "s", "--kd-teacher", teacher)
-    assert "'sentence_classification_head' of --num-classes 3; found 'polarity' of 3" in message
+    assert "'sentence_classification_head' of --num-classes 3; got 'polarity' of 3" in message
     flags = ("--classification-head-name", "polarity", "--num-classes", 2)
     message = error_of(lu, data, tmp_path / "s", "--kd-teacher", teacher, *flags)
-    assert "'polarity' of --num-classes 2; found 'polarity' of 3" in message
+    assert "'polarity' of --num-classes 2; got 'polarity' of 3" in message
 
 
 def test_teacher_with_its_classes_in_another_order(tmp_path):
@@ -180,7 +208,7 @@ def test_teacher_of_an_unknown_architecture(world, tmp_path):
     state["cfg"]["model"]._name = state["cfg"]["model"].arch = "transformer_of_tomorrow"
     torch.save(state, tmp_path / "t.pt")
     message = error_of(SS, world[1], tmp_path / "s", "--kd-teacher", tmp_path / "t.pt")
-    assert "model 'transformer_of_tomorrow' cannot be built here" in message
+    assert "fairseq cannot build its model 'transformer_of_tomorrow'" in message
 
 
 def test_teacher_that_takes_shorter_samples(world, tmp_path):

@@ -113,14 +113,14 @@ def test_few_files_are_mapped_at_a_time(settings, caches, monkeypatch):
     monkeypatch.setattr("lightpaff_fairseq.teachers.cache.reader.MAPPED", 1)
     criterion = cached(setting, caches(case))
     assert_same(run(setting, criterion, 1, range(37)), want, 1e-7)
-    blocks = criterion._teacher.reader._open.values()
+    blocks = criterion.distiller.teacher.reader._open.values()
     assert len(blocks) > 2 and sum(block._bytes is not None for block in blocks) == 1
 
 
 @BY_NAME
 def test_no_teacher_is_loaded_and_nothing_is_saved(settings, caches, case, monkeypatch):
     setting, folder = settings(case), caches(case)
-    monkeypatch.setattr("lightpaff_fairseq.teachers.base.load_teacher", None)
+    monkeypatch.setattr("lightpaff_fairseq.teachers.online.load_teacher", None)
     criterion = cached(setting, folder)
     run(setting, criterion)
     assert not list(criterion.parameters()) and not criterion.state_dict()
@@ -247,5 +247,5 @@ def test_regressions_are_kept_as_numbers(tmp_path):
     want = setting.run(setting.criterion(*flags), sample_of(setting, 1))
     assert_same(got, want, 1e-5)
     assert got[2]["kd_loss"] > 0
-    with pytest.raises(ValueError, match="expected probabilities, found values"):
+    with pytest.raises(ValueError, match="expected probabilities, got values"):
         run(setting, cached(setting, tmp_path / "cache"))

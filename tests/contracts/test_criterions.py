@@ -8,7 +8,7 @@ from fairseq.criterions import CRITERION_REGISTRY
 
 import toy
 from cases import CASES
-from lightpaff_fairseq.criterions import distillation
+from lightpaff_fairseq.criterions import distiller
 from lightpaff_fairseq.criterions.distillation import DistillationMixin
 from setting import assert_same, naive_loss, plain
 
@@ -108,12 +108,12 @@ def test_lambda_zero_and_validation_are_the_stock_criterion_bit_for_bit(settings
     sample = toy.batch(setting.task, range(12))
     if mode == "validation":
         criterion.eval(), stock.eval()
-        assert criterion._teacher is None
+        assert criterion.distiller.teacher is None
     got, want = setting.run(criterion, sample), setting.run(stock, sample)
     assert torch.equal(got[0], want[0])
     assert all(torch.equal(got[1][n], g) for n, g in want[1].items())
     assert plain(got[2]) == plain(want[2])
-    assert criterion._teacher is None
+    assert criterion.distiller.teacher is None
 
 
 @BY_NAME
@@ -134,9 +134,9 @@ def test_the_teacher_is_no_part_of_criterion_or_optimizer(settings, case):
     setting = settings(case)
     criterion = setting.criterion()
     setting.run(criterion, toy.batch(setting.task, range(4)))
-    assert criterion._teacher is not None
+    assert criterion.distiller.teacher is not None
     assert not list(criterion.parameters()) and not criterion.state_dict()
-    teacher = criterion._teacher.model
+    teacher = criterion.distiller.teacher.model
     assert not teacher.training and all(p.grad is None for p in teacher.parameters())
     assert not any(p.requires_grad for p in teacher.parameters())
 
@@ -147,7 +147,7 @@ def test_the_dense_path_gives_the_same_numbers(settings, case, monkeypatch):
     sample = toy.batch(setting.task, range(12))
     fused = setting.run(setting.criterion(*case.extra), sample)
     monkeypatch.setattr("lightpaff_fairseq.models.outputs._is_sharded", lambda model: True)
-    monkeypatch.setattr(distillation, "fused_distillation_loss", None)  # must not be called
+    monkeypatch.setattr(distiller, "fused_distillation_loss", None)  # must not be called
     dense = setting.run(setting.criterion(*case.extra), sample)
     assert_same(dense, fused, 1e-5)
     assert plain(dense[2]) == pytest.approx(plain(fused[2]), rel=1e-5)

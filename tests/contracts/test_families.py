@@ -43,7 +43,7 @@ def test_mlm_projects_masked_positions_only(settings):
     criterion = setting.criterion()
     setting.run(criterion, sample)
     rows = []
-    for model in (setting.student, criterion._teacher.model):
+    for model in (setting.student, criterion.distiller.teacher.model):
         model.encoder.lm_head.dense.register_forward_hook(
             lambda _m, args, _o: rows.append(args[0].numel() // args[0].size(-1))
         )

@@ -138,11 +138,9 @@ def test_regressions_are_averaged_as_numbers(tmp_path):
 @pytest.mark.parametrize(
     "flags,words",
     [
-        (("--kd-divergence", "kl"), "--kd-divergence kl: unknown, expected some of forward_kl"),
         (("--kd-beta", 1.5, "--kd-divergence", "jsd"), "--kd-beta 1.5: expected a number from 0"),
         (("--kd-beta", 0.1), "--kd-beta 0.1: only --kd-divergence jsd has a beta"),
         (("--kd-tail", "drop"), "--kd-tail drop: only a --kd-cache has a tail"),
-        (("--kd-tail", "ghosts"), "--kd-tail ghosts: unknown"),
         (("--kd-cache", "there"), "--kd-cache there: there is --kd-teacher"),
     ],
     ids=str,
@@ -162,16 +160,15 @@ def test_a_regression_has_no_divergence(settings):
 @pytest.mark.parametrize(
     "flags,words",
     [
-        (("--kd-hidden-weight", 1), "matches the layers of one teacher, found 2"),
+        (("--kd-hidden-weight", 1), "matches the layers of one teacher, got 2"),
         (("--kd-temperature-schedule", "flsw"), "2 teachers have only the mean"),
     ],
     ids=str,
 )
 def test_what_an_ensemble_cannot_teach(settings, flags, words):
     setting = settings(CASES[0])
-    criterion = setting.criterion("--kd-teacher", f"{setting.path}:{setting.path}", *flags)
     with pytest.raises(ValueError) as caught:
-        setting.run(criterion, toy.batch(setting.task, range(4)))
+        setting.criterion("--kd-teacher", f"{setting.path}:{setting.path}", *flags)
     assert words in str(caught.value)
 
 

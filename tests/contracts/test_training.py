@@ -71,7 +71,7 @@ def test_a_run_is_not_resumed_with_other_terms(prepared, tmp_path):
     case = next(c for c in CASES if c.name == "kd_ss")
     train(case, prepared, tmp_path, "--max-update", 1, "--kd-hidden-weight", 1)
     other = ("--kd-relation-weight", 1, "--kd-relation", "channel")
-    with pytest.raises(ValueError, match="resuming with other --kd-... terms"):
+    with pytest.raises(ValueError, match="resuming with other --kd-... losses"):
         train(case, prepared, tmp_path, "--max-update", 2, *other)
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from fairseq import utils
+from fairseq.tasks import FairseqTask
 
 from ...checkpoints.output_file import parent_problem
 from ...flags import flag
 from ...problems import Problems
-from ..base import load_teachers
+from ...protocols import Prediction
+from ..online import OnlineTeacher, load_models
 from .fingerprint import data_fingerprint, file_digest
 from .header import Plan
 from .layout import LPROBS, TOP_K, VALUES, Layout
@@ -65,26 +67,29 @@ class CacheRequest:
         return problems
 
 
-def make_source(cfg: Any, criterion: Any, request: CacheRequest) -> Source:
+def make_source(
+    cfg: Any, task: FairseqTask, prediction: Prediction, request: CacheRequest
+) -> Source:
     """Load the data and the teacher.
 
     Args:
         cfg: fairseq's configuration.
-        criterion: the distillation criterion, with its `task`.
+        task, prediction: of the distillation criterion.
     Raises:
         ValueError: there is no such split, or a teacher cannot be used.
     """
-    if request.epochs > 1 and not criterion.masks_differ_by_epoch:
+    if request.epochs > 1 and not prediction.masks_differ_by_epoch:
         raise ValueError(
             f"--epochs {request.epochs}: {cfg.criterion._name} sees the same samples in every "
             "epoch; expected 1"
         )
-    load_split(criterion.task, request.split)
-    teacher = load_teachers(criterion)
+    load_split(task, request.split)
+    data = cfg.criterion.kd_teacher_data
+    teacher = OnlineTeacher(load_models(request.path, data, prediction, task), prediction, task)
     for model in teacher.models:
         place(model, cfg.common)
     batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
-    return Source(criterion.task, request.split, criterion, teacher, batching)
+    return Source(task, request.split, prediction, teacher, batching)
 
 
 def make_plan(source: Source, request: CacheRequest, vocab: int) -> Plan:
@@ -93,13 +98,13 @@ def make_plan(source: Source, request: CacheRequest, vocab: int) -> Plan:
     Raises:
         ValueError: more tokens are to be stored than there are.
     """
-    criterion = source.criterion
-    complete = not criterion.teacher_sees_labels  # classifiers: all classes
+    prediction = source.prediction
+    complete = not prediction.output_depends_on_labels  # classifiers: all classes
     k = request.topk or (vocab if complete else min(DEFAULT_K, vocab))
     if k > vocab or (complete and k != vocab):
         expected = f"all {vocab} classes" if complete else f"at most the vocabulary, {vocab} tokens"
         raise ValueError(f"--topk {k}: expected {expected}")
-    values = bool(getattr(criterion, "regression_target", False))
+    values = prediction.is_regression
     if values and request.temperature != 1:
         raise ValueError(f"--temperature {request.temperature}: a regression has none; expected 1")
     content = VALUES if values else LPROBS if k == vocab else TOP_K
@@ -107,9 +112,9 @@ def make_plan(source: Source, request: CacheRequest, vocab: int) -> Plan:
     precision = str(next(source.teacher.model.parameters()).dtype)
     return Plan(
         layout=Layout(content, vocab, k, request.temperature),
-        data=data_fingerprint(source.task, source.split, criterion),
+        data=data_fingerprint(source.task, source.split, prediction),
         teacher={"SHA-256 of the teacher": digests, "precision": precision},
-        epochs=request.epochs if criterion.masks_differ_by_epoch else 0,
+        epochs=request.epochs if prediction.masks_differ_by_epoch else 0,
         max_positions=utils.resolve_max_positions(source.max_positions),
         bounds=source.bounds(request.block_tokens),
     )

@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from ...checkpoints.strip import PRUNABLE
+from ...protocols import Prediction, Sample
 
 # Flags of tasks that distillation supports; none changes a sample's text or labels.
 IRRELEVANT = (
@@ -32,17 +33,17 @@ IRRELEVANT = (
 MEGABYTE = 2**20
 
 
-def data_fingerprint(task: FairseqTask, split: str, criterion: Any) -> dict[str, Any]:
+def data_fingerprint(task: FairseqTask, split: str, prediction: Prediction) -> dict[str, Any]:
     """Return names and values, all JSON, of what must be the same in building and in training.
 
     Args:
         task: with `split` loaded.
         split: name of the data set.
-        criterion: a distillation criterion; it decides which positions are predicted.
+        prediction: of the criterion; it decides which positions are predicted.
     """
     entries = split_fingerprint(task, split)
-    entries["--ignore-prefix-size"] = int(getattr(criterion, "ignore_prefix_size", 0))
-    return entries | task_flags(task, masks=criterion.masks_differ_by_epoch)
+    entries["--ignore-prefix-size"] = prediction.ignore_prefix_size
+    return entries | task_flags(task, masks=prediction.masks_differ_by_epoch)
 
 
 def split_fingerprint(task: FairseqTask, split: str) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def text_checksums(sample: dict[str, Any], pad: int, labels: Tensor | None) -> list[int]:
+def text_checksums(sample: Sample, pad: int, labels: Tensor | None) -> list[int]:
     """Return a CRC-32 per sample, of the model's input and of the labels.
 
     It does not depend on padding, nor on the rest of the batch.

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ...losses.model_output import ModelOutput
+from ...protocols import Prediction, Sample
 from ...shards import Block
 from .block_file import Item
 from .fingerprint import sample_sizes, text_checksums
@@ -67,10 +68,10 @@ def place(model: nn.Module, common_cfg: Any) -> nn.Module:
     return model.to(device=device, dtype=torch.float16 if common_cfg.fp16 else torch.float32)
 
 
-def to_device_of(model: nn.Module, sample: dict[str, Any]) -> dict[str, Any]:
+def to_device_of(model: nn.Module, sample: Sample) -> Sample:
     """Return a batch on the device of a model."""
     on_gpu = next(model.parameters()).is_cuda
-    moved: dict[str, Any] = utils.move_to_cuda(sample) if on_gpu else sample
+    moved: Sample = utils.move_to_cuda(sample) if on_gpu else sample
     return moved
 
 
@@ -91,17 +92,22 @@ class Source:
 
     Args:
         task: with the split loaded; split: its name.
-        criterion: a distillation criterion: it knows which positions are predicted.
+        prediction: of the criterion; it knows which positions are predicted.
         teacher: an `OnlineTeacher` on its device.
         batching: of the teacher's forward passes.
     """
 
     def __init__(
-        self, task: FairseqTask, split: str, criterion: Any, teacher: Any, batching: Batching
+        self,
+        task: FairseqTask,
+        split: str,
+        prediction: Prediction,
+        teacher: Any,
+        batching: Batching,
     ) -> None:
         self.task, self.split = task, split
         self.dataset: Any = task.dataset(split)
-        self.criterion, self.teacher, self.batching = criterion, teacher, batching
+        self.prediction, self.teacher, self.batching = prediction, teacher, batching
         limits = (model.max_positions() for model in teacher.models)
         self.max_positions = utils.resolve_max_positions(task.max_positions(), *limits)
         sizes = sample_sizes(self.dataset)
@@ -132,7 +138,7 @@ class Source:
         positions = 0
         for index in chosen.tolist():
             sample = self.dataset.collater([self.dataset[index]])
-            positions += int(self.criterion.label_positions(sample).sum())
+            positions += int(self.prediction.label_positions(sample).sum())
         _, output = self._output(to_device_of(self.teacher.model, sample))
         return output.vocab_size, positions / int(self.tokens[chosen].sum())
 
@@ -151,7 +157,7 @@ class Source:
         indices = indices[self.tokens[indices] > 0]
         return np.asarray(self.dataset.filter_indices_by_size(indices, self.max_positions)[0])
 
-    def _batches(self, indices: NDArray[Any]) -> Iterator[dict[str, Any]]:
+    def _batches(self, indices: NDArray[Any]) -> Iterator[Sample]:
         """Yield batches of the usable samples, of similar lengths, on the teacher's device."""
         usable = self._usable(indices)
         if not len(usable):
@@ -160,17 +166,17 @@ class Source:
         for sample in batches(self.dataset, ordered, self.batching):
             yield to_device_of(self.teacher.model, sample)
 
-    def _output(self, sample: dict[str, Any]) -> tuple[Tensor, ModelOutput]:
+    def _output(self, sample: Sample) -> tuple[Tensor, ModelOutput]:
         """Return the predicted positions `(B, T)` and the teacher's output there."""
-        positions = self.criterion.label_positions(sample)
+        positions = self.prediction.label_positions(sample)
         return positions, self.teacher.soft_targets(self.teacher.model, sample, positions)
 
     @torch.no_grad()
-    def _batch_items(self, sample: dict[str, Any], layout: Layout) -> Iterator[tuple[int, Item]]:
+    def _batch_items(self, sample: Sample, layout: Layout) -> Iterator[tuple[int, Item]]:
         """Yield sample numbers and their items."""
         positions, output = self._output(sample)
-        labels = positions if self.criterion.teacher_sees_labels else None
-        texts = text_checksums(sample, self.criterion.padding_idx, labels)
+        labels = positions if self.prediction.output_depends_on_labels else None
+        texts = text_checksums(sample, self.prediction.padding_idx, labels)
         counts = positions.sum(1).tolist()
         starts = range(0, sum(counts), ROWS)
         parts = [layout.encode(output.logits(slice(start, start + ROWS))) for start in starts]

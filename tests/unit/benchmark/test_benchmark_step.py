@@ -66,7 +66,7 @@ def test_what_is_timed(family, tmp_path):
     )
     assert all(
         torch.equal(value, teacher[name])
-        for name, value in bench.kd.criterion._teacher.model.state_dict().items()
+        for name, value in bench.kd.criterion.distiller.teacher.model.state_dict().items()
     )
     assert bench.teacher.training is False
 
@@ -105,7 +105,7 @@ def test_what_is_timed_of_a_cache(family, tmp_path):
     assert timed["build"]() == positions
     soft = timed["read"]()
     assert soft.ids.shape == (positions, 5)
-    exact = bench.kd.criterion._teacher.soft_targets(
+    exact = bench.kd.criterion.distiller.teacher.soft_targets(
         bench.kd.model, bench.sample, bench.positions
     ).logits()
     lprobs = exact.log_softmax(-1).gather(-1, soft.ids)

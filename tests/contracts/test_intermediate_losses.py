@@ -1,4 +1,4 @@
-"""Knowledge terms on real models: right positions, invariance, gradients, refusals."""
+"""Intermediate losses on real models: right positions, invariance, gradients, refusals."""
 
 import copy
 
@@ -8,7 +8,7 @@ from fairseq.modules import MultiheadAttention
 
 import toy
 from cases import CASES
-from lightpaff_fairseq.criterions import distillation
+from lightpaff_fairseq.criterions import distiller
 from lightpaff_fairseq.losses.intermediate import INTERMEDIATE_LOSSES
 from lightpaff_fairseq.models.activations import ActivationRecorder, layer_stacks
 from setting import Setting
@@ -55,9 +55,11 @@ def test_terms_add_their_weighted_value_and_reach_student_and_projection_only(se
     assert value > 0
     assert loss.item() == pytest.approx(plain.item() + flags[1] * value, rel=1e-5)
     assert any((grads[n] - g).abs().max() > 1e-7 for n, g in plain_grads.items())
-    assert all(p.grad is None for p in criterion._teacher.model.parameters())
+    assert all(p.grad is None for p in criterion.distiller.teacher.model.parameters())
     for name, parameter in criterion.named_parameters():
-        assert name.startswith("knowledge.terms.") and parameter.grad.abs().sum() > 0, name
+        assert (
+            name.startswith("distiller.intermediate.terms.") and parameter.grad.abs().sum() > 0
+        ), name
     assert ("projection" in str(list(criterion.state_dict()))) == (
         use in ("embedding", "hidden", "cosine", "pkd", "channel")
     )
@@ -123,23 +125,23 @@ def test_what_is_recorded_is_what_the_model_computed(settings, case):
 
 
 @BY_NAME
-def test_no_hook_without_knowledge_and_none_left_behind(settings, case, monkeypatch):
+def test_no_hook_without_these_losses_and_none_left_behind(settings, case, monkeypatch):
     setting = settings(case)
 
     def hooks():
-        modules = (*setting.student.modules(), *criterion._teacher.model.modules())
+        modules = (*setting.student.modules(), *criterion.distiller.teacher.model.modules())
         return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
 
     criterion = setting.criterion(*ALL)
     run(setting, criterion)
     assert hooks() == 0
-    models = (setting.student, criterion._teacher.model)
+    models = (setting.student, criterion.distiller.teacher.model)
     attentions = [m for x in models for m in x.modules() if isinstance(m, MultiheadAttention)]
     assert attentions and not any(m.skip_embed_dim_check for m in attentions)
-    monkeypatch.setattr(distillation, "ActivationRecorder", None)  # must not be asked for
+    monkeypatch.setattr(distiller, "ActivationRecorder", None)  # must not be asked for
     criterion = setting.criterion()
     run(setting, criterion)
-    assert criterion.knowledge is None and hooks() == 0
+    assert criterion.distiller.intermediate is None and hooks() == 0
 
 
 def test_different_numbers_of_heads(tmp_path):
@@ -160,10 +162,10 @@ def test_different_numbers_of_heads(tmp_path):
     "flags,words",
     [
         (("--kd-hidden-weight", -1), "--kd-hidden-weight -1.0: expected 0 (off) or more"),
-        (("--kd-hidden-loss", "l1"), "--kd-hidden-loss l1: unknown, expected some of mse, cosine"),
-        (("--kd-relation", "key,kee"), "--kd-relation kee: unknown"),
-        (("--kd-attention-loss", "kl"), "--kd-attention-loss kl: unknown"),
-        (("--kd-sides", "middle"), "--kd-sides middle: unknown"),
+        (("--kd-relation", "key,kee"), "--kd-relation kee: expected some of query, key"),
+        (("--kd-relation", ""), "--kd-relation: expected some of query, key, value, token, chann"),
+        (("--kd-modules", "middle"), "--kd-modules middle: expected some of encoder, decoder, c"),
+        (("--kd-sides", "middle"), "--kd-sides middle: expected some of encoder, decoder, cross"),
         (("--kd-relation-heads", -2), "--kd-relation-heads -2"),
     ],
     ids=str,
@@ -174,11 +176,25 @@ def test_values_out_of_range(settings, flags, words):
     assert words in str(caught.value)
 
 
+def test_the_former_name_of_modules_works_and_warns(settings, caplog):
+    setting = settings(next(c for c in CASES if c.name == "kd_ss"))
+    flags = ("--kd-hidden-weight", 1)
+    caplog.set_level("WARNING")
+    want = run(setting, setting.criterion(*flags, "--kd-modules", "decoder"))
+    assert not caplog.messages
+    criterion = setting.criterion(*flags, "--kd-sides", "decoder")
+    assert caplog.messages == ["--kd-sides is now called --kd-modules"]
+    got = run(setting, criterion)
+    assert got[0] == want[0] and got[0] != run(setting, setting.criterion(*flags))[0]
+    with pytest.raises(ValueError, match="--kd-sides cross: the old name of --kd-modules"):
+        setting.criterion(*flags, "--kd-sides", "cross", "--kd-modules", "decoder")
+
+
 @pytest.mark.parametrize(
     "name,flags,words",
     [
-        ("kd_mlm", ("--kd-sides", "decoder"), "--kd-sides decoder: the student has only encoder"),
-        ("kd_ss", ("--kd-sides", "cross"), "--kd-sides cross: has attentions only"),
+        ("kd_mlm", ("--kd-modules", "decoder"), "--kd-modules decoder: the student has only enc"),
+        ("kd_ss", ("--kd-modules", "cross"), "--kd-modules cross: has attentions only"),
         ("kd_mlm", ("--kd-decoder-layer-map", "first"), "only for a model with encoder and"),
         ("kd_ss", ("--kd-layer-map", "5:1"), "--kd-layer-map"),
         ("kd_ss", ("--kd-decoder-layer-map", "1:9"), "--kd-decoder-layer-map"),
