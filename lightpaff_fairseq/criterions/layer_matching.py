@@ -62,7 +62,9 @@ def _module_problems(
         yield f"--kd-modules cross: has attentions only, nothing for --kd-{others[0]}-weight"
 
 
-def _pairs(cfg: DistillationConfig, module: str, student: LayerStack, teacher: LayerStack) -> layer_map.Pairs:
+def _pairs(
+    cfg: DistillationConfig, module: str, student: LayerStack, teacher: LayerStack
+) -> layer_map.Pairs:
     is_own = module != "encoder" and cfg.kd_decoder_layer_map is not None
     flag = "--kd-decoder-layer-map" if is_own else "--kd-layer-map"
     spec = cfg.kd_decoder_layer_map if is_own else cfg.kd_layer_map
