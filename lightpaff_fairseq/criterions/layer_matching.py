@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 
 from torch import nn
 
-from ..losses import features, layer_map
+from ..losses import features
 from ..losses.intermediate import IntermediateLosses, IntermediateSettings
+from ..losses.layer_map import Pairs, layer_pairs
 from ..losses.layers import LayerStack
 from ..models.activations import SIDES, check_attentions, check_recordable, layer_stacks
 from ..problems import Problems
@@ -62,13 +63,11 @@ def _module_problems(
         yield f"--kd-modules cross: has attentions only, nothing for --kd-{others[0]}-weight"
 
 
-def _pairs(
-    cfg: DistillationConfig, module: str, student: LayerStack, teacher: LayerStack
-) -> layer_map.Pairs:
+def _pairs(cfg: DistillationConfig, module: str, student: LayerStack, teacher: LayerStack) -> Pairs:
     is_own = module != "encoder" and cfg.kd_decoder_layer_map is not None
     flag = "--kd-decoder-layer-map" if is_own else "--kd-layer-map"
     spec = cfg.kd_decoder_layer_map if is_own else cfg.kd_layer_map
-    return layer_map.layer_pairs(str(spec), len(student.layers), len(teacher.layers), flag)
+    return layer_pairs(str(spec), len(student.layers), len(teacher.layers), flag)
 
 
 def _head_problems(
