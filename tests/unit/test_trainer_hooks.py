@@ -9,7 +9,7 @@ from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
 from lightpaff_fairseq import trainer_hooks
-from lightpaff_fairseq.compat.batches import DUMMY_BATCH
+from lightpaff_fairseq.protocols import DUMMY_BATCH
 
 
 @pytest.mark.parametrize(
