@@ -1,30 +1,51 @@
-"""How a training was started and with what, for its own log."""
+"""Record in a training's own log how it was started, and with what."""
 
 import json
 import logging
 import platform
 import shlex
 import sys
+from argparse import Namespace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
 
 LOGGER = "lightpaff_fairseq.provenance"  # `lightpaff report` looks for this name
 PACKAGES = ("lightpaff-fairseq", "fairseq-fixed", "torch", "numpy")
+SETTINGS = {  # section -> what of it describes a training; kd_* and prune_* of any section do too
+    "task": ("_name", "data", "source_lang", "target_lang", "tokens_per_sample"),
+    "model": ("_name", "arch"),
+    "criterion": ("_name", "label_smoothing"),
+    "optimization": ("lr", "max_update", "max_epoch", "update_freq", "clip_norm"),
+    "dataset": ("max_tokens", "batch_size"),
+    "optimizer": ("_name", "adam_betas", "weight_decay"),
+    "lr_scheduler": ("_name", "warmup_updates"),
+    "checkpoint": ("finetune_from_model", "restore_file"),
+    "common": ("seed", "fp16", "bf16"),
+    "distributed_training": ("distributed_world_size",),
+}
 
 
-def log_provenance() -> None:
-    """One line in the log, as JSON: `command`, `versions` and `machine`."""
-    logging.getLogger(LOGGER).info(json.dumps(provenance()))
+def log_provenance(cfg: Any) -> None:
+    """Write one line into the log: the JSON of `provenance`."""
+    logging.getLogger(LOGGER).info(json.dumps(provenance(cfg), default=str))
 
 
-def provenance() -> dict[str, object]:
-    """The command line of this process, quoted for a shell, and the versions that run it."""
+def provenance(cfg: Any) -> dict[str, Any]:
+    """Return `command` (quoted for a shell), `versions`, `machine` and `configuration`.
+
+    Args:
+        cfg: fairseq's resolved configuration.
+    """
     program, *words = sys.argv
-    found = {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    versions = {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     return {
         "command": shlex.join([Path(program).name, *words]),
-        "versions": {name: text for name, text in found.items() if text is not None},
+        "versions": {name: text for name, text in versions.items() if text is not None},
         "machine": f"{platform.system()} {platform.machine()}",
+        "configuration": configuration(cfg),
     }
 
 
@@ -34,3 +55,25 @@ def version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def configuration(cfg: Any) -> dict[str, Any]:
+    """Return `section.name` -> value of what describes a training, without what is not set."""
+    settings = {}
+    for section, names in SETTINGS.items():
+        values = _section(cfg[section])
+        own = [n for n in values if n.startswith(("kd_", "prune_")) and section != "model"]
+        for name in (*names, *own):
+            if values.get(name) not in (None, "", [], 0, False):
+                settings[f"{section}.{name}"] = values[name]
+    return settings
+
+
+def _section(node: Any) -> dict[str, Any]:
+    """Return a section as a dictionary; that of a model may be a Namespace, or missing."""
+    if isinstance(node, Namespace):
+        return vars(node)
+    if isinstance(node, DictConfig):
+        values: Any = OmegaConf.to_container(node, resolve=True, enum_to_str=True)
+        return dict(values)
+    return {}

@@ -39,7 +39,7 @@ def check_before_training(
     """
     check_launch_config(self.cfg)
     _check_restore_file(self.cfg.checkpoint, filename)
-    log_provenance()
+    log_provenance(self.cfg)
     prepare = getattr(self.get_criterion(), "before_training", None)
     if prepare is not None:
         prepare(self.model, self.get_num_updates, reset_optimizer)

@@ -17,7 +17,7 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
 
-from lightpaff_fairseq.report.plots import draw_students
+from lightpaff_fairseq.report.figures import draw_students
 from lightpaff_fairseq.report.sweep import Students, over_splits, read_rows, students
 
 

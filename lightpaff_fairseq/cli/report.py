@@ -1,88 +1,99 @@
-"""`lightpaff report`: trainings and results as one page, or as one plot."""
+"""`lightpaff report`: show trainings and results on one page, or in one plot."""
 
 import argparse
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..checkpoints.output_file import file_problem, write_text
-from ..report.logs import Log
-from ..report.page import page
-from ..report.plots import kl_sparsity
-from ..report.runs import Run, read_runs
+from ..flags import add_flags, flag, parse_flags
+from ..problems import Problems
+from ..report.figures import kl_sparsity
+from ..report.log import Log
+from ..report.page import render_page
+from ..report.results import Run, read_runs
 
 PLOTS = {"kl_sparsity": kl_sparsity}
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """The files to read and to write."""
+
+    runs: list[Path] = flag(
+        "folder of a recipe (results.json, logs/) or a sweep (results.jsonl), a results.json, what "
+        "lightpaff benchmark --json wrote, or a log of fairseq-train (json or simple format)",
+        name="runs",
+        nargs="+",
+        metavar="RUNS",
+    )
+    out: Path | None = flag("the page to write, as report.html", None, metavar="FILE")
+    title: str | None = flag(
+        "heading of the page (default: of one run its name, else Report)", None, metavar="TEXT"
+    )
+    plot: str | None = flag(
+        "with --svg, one plot of all logs. kl_sparsity: distillation loss and, of runs that prune, "
+        "sparsity over updates",
+        None,
+        choices=tuple(PLOTS),
+    )
+    svg: Path | None = flag("the file for --plot", None, metavar="FILE")
+    force: bool = flag("overwrite --out and --svg (default: refuse)", default=False)
+
+    def check(self) -> None:
+        """Raise ValueError, naming all problems, if the flags do not fit together."""
+        problems = Problems()
+        problems.unless(
+            bool(self.out or self.svg),
+            "--out: expected a file for the page (or --plot and --svg)",
+        )
+        problems.unless(bool(self.svg) or not self.plot, "--plot: expected --svg too")
+        problems.unless(bool(self.plot) or not self.svg, "--svg: expected --plot too")
+        if self.out and self.svg:
+            is_same = self.out.resolve() == self.svg.resolve()
+            problems.unless(not is_same, f"--svg {self.svg}: expected another file than --out")
+        for name, path in (("--out", self.out), ("--svg", self.svg)):
+            problems.extend([file_problem(path, name, self.force)] if path else [])
+        problems.raise_if_any()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Writes one self-contained HTML page (no scripts, nothing from elsewhere): the "
-        "table of the models, size, quality and speed, learning curves, commands and versions. "
-        "Nothing is measured: it shows what is in the files."
+        "Write one self-contained HTML page (no scripts, nothing from elsewhere): the table of the "
+        "models, size, quality and speed, learning curves, commands and versions. Nothing is "
+        "measured: the page shows what is in the files."
     )
-    text = (
-        "folder of a recipe (results.json, logs/) or a sweep (results.jsonl), a results.json, what "
-    )
-    text += "lightpaff benchmark --json wrote, or a log of fairseq-train (json or simple format)"
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help=text)
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="the page to write, as report.html"
-    )
-    text = "heading of the page (default: of one run its name, else Report)"
-    parser.add_argument("--title", metavar="TEXT", help=text)
-    text = (
-        "with --svg, one plot of all logs. kl_sparsity: distillation loss and, of runs that prune, "
-    )
-    parser.add_argument("--plot", choices=tuple(PLOTS), help=text + "sparsity over updates")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="the file for --plot")
-    text = "overwrite --out and --svg (default: refuse)"
-    parser.add_argument("--force", action="store_true", help=text)
+    add_flags(parser, ReportRequest)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes the page, the plot, or both.
+    """Write the page, the plot, or both.
 
     Raises:
         ValueError: flags that do not fit, files that exist, cannot be read or hold nothing.
     """
     logging.getLogger().setLevel(logging.WARNING)  # matplotlib explains its choice of fonts
-    check(args)
-    runs = read_runs(args.runs)
+    request: ReportRequest = parse_flags(args, ReportRequest)
+    request.check()
+    runs = read_runs(request.runs)
     written = []
-    if args.svg:
-        written.append(("--svg", args.svg, PLOTS[args.plot](_logs(runs))))
-    if args.out:
-        title = args.title or (runs[0].title if len(runs) == 1 else "Report")
-        written.append(("--out", args.out, page(runs, title)))
-    for flag, path, text in written:
-        write_text(path, text, flag)
+    if request.svg and request.plot:
+        written.append(("--svg", request.svg, PLOTS[request.plot](_logs_to_plot(runs))))
+    if request.out:
+        title = request.title or (runs[0].title if len(runs) == 1 else "Report")
+        written.append(("--out", request.out, render_page(runs, title)))
+    for name, path, text in written:
+        write_text(path, text, name)
         print(f"{path} ({path.stat().st_size / 1000:.0f} kB)")
     return 0
 
 
-def check(args: argparse.Namespace) -> None:
-    """Raises ValueError, naming all problems, if the flags do not fit together."""
-    problems = []
-    if not args.out and not args.svg:
-        problems.append("--out: expected a file for the page (or --plot and --svg)")
-    if bool(args.plot) != bool(args.svg):
-        given, missing = ("--plot", "--svg") if args.plot else ("--svg", "--plot")
-        problems.append(f"{given}: expected {missing} too")
-    if args.out and args.svg and args.out.resolve() == args.svg.resolve():
-        problems.append(f"--svg {args.svg}: expected another file than --out")
-    for flag, path in (("--out", args.out), ("--svg", args.svg)):
-        problem = file_problem(path, flag, args.force) if path else None
-        problems += [problem] if problem else []
-    if problems:
-        raise ValueError("; ".join(problems))
-
-
-def _logs(runs: list[Run]) -> dict[str, Log]:
-    """The logs to plot, by label."""
-    several = len(runs) > 1
+def _logs_to_plot(runs: list[Run]) -> dict[str, Log]:
+    """Map labels to logs; of a folder, to those of runs that prune."""
     return {
-        f"{run.title}: {label}" if several else label: run.logs[name]
+        f"{run.title}: {label}" if len(runs) > 1 else label: run.logs[name]
         for run in runs
         for name, label in run.labels().items()
         if name in run.logs

@@ -1,1 +1,1 @@
-"""`lightpaff report`: finished and running trainings as one page; it measures nothing itself."""
+"""`lightpaff report`: show finished and running trainings on one page, measuring nothing."""

@@ -1,4 +1,4 @@
-"""The command lines of trainings, as far as they were recorded."""
+"""Command lines of trainings, as far as they were recorded."""
 
 import re
 import shlex
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .reading import read_text
+from .input_files import read_text
 
-_OPEN = ("(", "[", "{")
+_TRAINING = re.compile(r"(fairseq-train|fairseq-hydra-train|train\.py)\b")
+_WORD = re.compile(r"\([^)]*\)|\[[^\]]*\]|\{[^}]*\}|\S+")
 
 
 @dataclass(frozen=True)
@@ -16,60 +17,55 @@ class Command:
     """How a model was made.
 
     Attributes:
-        text: the command or its flags, quoted for a shell; None where nothing was recorded.
+        text: the command, quoted for a shell; "" where nothing was recorded.
         source: where it was recorded, for the reader.
+        is_exact: it made this model and no other.
     """
 
-    text: str | None
+    text: str
     source: str
+    is_exact: bool = True
+
+    @property
+    def lines(self) -> str:
+        """The command with one line per flag, which a shell takes as it stands."""
+        try:
+            words = [shlex.quote(word) for word in shlex.split(self.text)]
+        except ValueError:  # a quotation mark that is not closed
+            return self.text
+        return " ".join(f"\\\n  {word}" if word.startswith("--") else word for word in words)
 
 
-def command_of(provenance: dict[str, Any], flags: Path | None, name: str) -> Command:
-    """The command of a training.
+def find_command(provenance: dict[str, Any], flags: Path | None, name: str) -> Command:
+    """Return the command of a training.
 
     Args:
         provenance: what its log recorded, see `Log`.
         flags: a recipe's file of flags (`OUT/NAME/flags`), if there is one.
         name: the model's name, the first word of that file.
     """
-    recorded = provenance.get("command")
-    if isinstance(recorded, str) and _is_of_one_training(recorded):
+    recorded = str(provenance.get("command", ""))
+    if _TRAINING.match(recorded):
         return Command(recorded, "Recorded in the log")
     if flags is not None and flags.is_file():
-        words = quoted(read_text(flags).split())
-        if words and words[0] == name:
-            words = words[1:]
+        words = quote_words(read_text(flags))
+        words = words[1:] if words[:1] == [name] else words
         note = "Flags as the recipe recorded them (OUT is its folder); the recipe adds --save-dir, "
         return Command(" ".join(["fairseq-train", *words]), note + "logging and --user-dir")
-    if isinstance(recorded, str):
-        return Command(recorded, "Recorded in the log: one process made several trainings")
-    return Command(None, "The command was not recorded")
+    if recorded:
+        source = "Recorded in the log: one process made several trainings"
+        return Command(recorded, source, is_exact=False)
+    return Command("", "The command was not recorded", is_exact=False)
 
 
-def _is_of_one_training(command: str) -> bool:
-    return re.match(r"(fairseq-train|fairseq-hydra-train|train\.py)\b", command) is not None
+def command_of_flags(flags: list[Any]) -> Command:
+    """Return the command of a point of a sweep, whose flags are in its result."""
+    return Command(shlex.join(["fairseq-train", *map(str, flags)]), "Flags in results.jsonl")
 
 
-def command_of_flags(flags: list[str]) -> Command:
-    """Of a point of a sweep, whose flags are in its result."""
-    return Command(shlex.join(["fairseq-train", *flags]), "Flags in results.jsonl")
-
-
-def quoted(words: list[str]) -> list[str]:
-    """Words that lost their quotes, quoted again: what opens a bracket ends where that closes.
+def quote_words(text: str) -> list[str]:
+    """Quote words that lost their quotes; a word that opens a bracket ends where that closes.
 
     `--adam-betas (0.9, 0.98)` becomes `--adam-betas '(0.9, 0.98)'`.
     """
-    found: list[str] = []
-    parts: list[str] = []
-    for word in words:
-        parts.append(word)
-        if parts[0].startswith(_OPEN) and not _is_closed(" ".join(parts)):
-            continue
-        found.append(shlex.quote(" ".join(parts)))
-        parts = []
-    return found + [shlex.quote(word) for word in parts]
-
-
-def _is_closed(text: str) -> bool:
-    return all(text.count(a) <= text.count(b) for a, b in ("()", "[]", "{}"))
+    return [shlex.quote(word) for word in _WORD.findall(text)]

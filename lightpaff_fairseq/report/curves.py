@@ -1,18 +1,14 @@
-"""Curves for a page: short enough to draw, with every extreme kept."""
+"""Choose the learning curves to show, and what they can be compared with."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .configuration import task_of
-from .logs import Curve, Log, shown_metrics
+from .log import EPOCH, INTERVAL, Curve, Log
 
-POINTS = 400  # a curve, about; more cannot be told apart on a screen
-
-TITLES = {  # metric -> what it is; whatever else a criterion logs is shown under its own name
+TITLES = {  # metric -> title; whatever else a criterion logs is shown under its own name
     "loss": "loss (bits)",
     "nll_loss": "nll (bits)",
-    "label_loss": "label loss (bits)",
+    "label_loss": "task loss (bits)",
     "kd_loss": "distillation loss (bits)",
     "ppl": "perplexity",
     "accuracy": "accuracy (%)",
@@ -23,7 +19,10 @@ TITLES = {  # metric -> what it is; whatever else a criterion logs is shown unde
     "kd_relation": "distance of relations",
     "prune_sparsity": "sparsity",
 }
-_ORDER = list(TITLES)
+_MACHINERY = set(  # speed, sizes and the optimizer's own
+    "wps ups wpb bsz lr gnorm clip train_wall wall gb_free loss_scale total cuda_gb_allocated "
+    "cuda_gb_reserved cuda_gb_free".split()
+)
 
 
 @dataclass(frozen=True)
@@ -41,71 +40,44 @@ class Panel:
 
     @property
     def title(self) -> str:
-        """As `valid accuracy (%)`."""
+        """A title as `valid: accuracy (%)`."""
         return f"{self.source}: {TITLES.get(self.metric, self.metric)}"
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether any model has more than one point."""
+        return any(len(curve) > 1 for curve in self.curves.values())
 
 
 def stages(logs: Mapping[str, Log]) -> dict[str, list[str]]:
-    """Task -> models that were trained on it; only their curves can be compared.
+    """Map every task to the models that were trained on it; only their curves can be compared.
 
     Where a log does not tell, a name with `pretrained` is the first stage's, others the second's.
     """
-    found: dict[str, list[str]] = {}
+    models: dict[str, list[str]] = {}
     for name, log in logs.items():
         guess = "pre-training" if "pretrained" in name else "training"
-        found.setdefault(task_of(log.configuration) or guess, []).append(name)
-    return found
+        models.setdefault(log.task or guess, []).append(name)
+    return models
 
 
 def panels(logs: Mapping[str, Log]) -> list[Panel]:
-    """A panel for each metric: first those of validation, then those of training."""
-    found = []
+    """Return a panel per metric: first those of validation, then those of training."""
     sets = dict.fromkeys(name for log in logs.values() for name in log.validation_sets)
-    for source in sets:
-        metrics = [m for log in logs.values() for m in log.metrics(source)]
-        for metric in _ordered(shown_metrics(metrics)):
-            curves = {n: log.curves.get((source, metric), {}) for n, log in logs.items()}
-            found.append(_panel(source, metric, curves))
-    metrics = [m for log in logs.values() for s in ("train_inner", "train") for m in log.metrics(s)]
-    for metric in _ordered(shown_metrics(metrics)):
-        curves = {n: log.training_curve(metric) for n, log in logs.items()}
-        found.append(_panel("training", metric, curves))
-    return [panel for panel in found if panel.curves]
+    made = [
+        Panel(source, metric, {n: log.curves.get((source, metric), {}) for n, log in logs.items()})
+        for source in sets
+        for metric in _metrics(logs.values(), source)
+    ]
+    made += [
+        Panel("training", metric, {n: log.training_curve(metric) for n, log in logs.items()})
+        for metric in _metrics(logs.values(), INTERVAL, EPOCH)
+    ]
+    return [Panel(p.source, p.metric, {n: c for n, c in p.curves.items() if c}) for p in made]
 
 
-def is_curve(panel: Panel) -> bool:
-    """Whether any model has more than one point in it."""
-    return any(len(curve) > 1 for curve in panel.curves.values())
-
-
-def _ordered(metrics: Sequence[str]) -> list[str]:
-    known = [m for m in _ORDER if m in metrics]
-    return [*known, *(m for m in dict.fromkeys(metrics) if m not in known)]
-
-
-def _panel(source: str, metric: str, curves: Mapping[str, Curve]) -> Panel:
-    return Panel(source, metric, {name: thin(curve) for name, curve in curves.items() if curve})
-
-
-def thin(curve: Curve, points: int = POINTS) -> Curve:
-    """A curve of about so many points that has the first, the last and every extreme of the whole.
-
-    The updates are cut into equal parts, of each the lowest and the highest value stay, and the
-    first that is not a number, so that a gap stays one.
-    """
-    items = list(curve.items())
-    if len(items) <= points:
-        return dict(items)
-    size = math.ceil(len(items) / (points // 2))
-    kept = {items[0][0]: items[0][1], items[-1][0]: items[-1][1]}
-    for start in range(0, len(items), size):
-        part = items[start : start + size]
-        finite = [item for item in part if math.isfinite(item[1])]
-        if finite:
-            kept |= dict((min(finite, key=_value), max(finite, key=_value)))
-        kept |= dict([item for item in part if not math.isfinite(item[1])][:1])
-    return dict(sorted(kept.items()))
-
-
-def _value(item: tuple[int, float]) -> float:
-    return item[1]
+def _metrics(logs: Iterable[Log], *sources: str) -> list[str]:
+    """Return the metrics worth a plot, those of `TITLES` first."""
+    logged = dict.fromkeys(m for log in logs for source in sources for m in log.metrics(source))
+    worthy = [m for m in logged if m not in _MACHINERY and not m.startswith("best_")]
+    return sorted(worthy, key=lambda m: list(TITLES).index(m) if m in TITLES else len(TITLES))

@@ -1,78 +1,32 @@
-"""One self-contained HTML page: no script, no font, no picture from elsewhere."""
+"""Write one self-contained HTML page: no script, no font, no picture from elsewhere."""
 
 import datetime
-import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..provenance import version
-from .benchmarks import benchmark_tables
-from .commands import Command
-from .configuration import settings, task_of
-from .curves import is_curve, panels, stages
-from .logs import Log
-from .plots import learning, sweep_panel, tradeoff
-from .quality import quality_of, speed_of
-from .runs import Run, stems
-from .style import Style, styles
-from .summary import summarise_sweep, summarize
-from .svg import themed
-from .swatch import swatch
-from .tables import Table, results_table, sweep_table
+from . import tables
+from .curves import panels, stages
+from .drawing import Style, styles
+from .figures import learning, sweep_panel, tradeoff
+from .log import Log
+from .quality import quality_metric, speed_key
+from .results import Run, model_names
+from .summary import summarize, summarize_sweep
+from .sweep import Sweep
 
 MOST_CURVES = 16  # in a plot; more cannot be told apart
-
-_SPEEDS = {"sentences_per_s": "sentences a second", "tokens_per_s": "tokens a second"}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """The curves of one task: legend (swatch, label), figures as SVG, and why there are none."""
-
-    task: str
-    legend: list[tuple[str, str]]
-    figures: list[str]
-    note: str = ""
+_SPEED_TITLES = {"sentences_per_s": "sentences per second", "tokens_per_s": "tokens per second"}
 
 
-@dataclass(frozen=True)
-class Training:
-    """What is told of one training beside its curves."""
-
-    name: str
-    label: str
-    command: Command
-    lines: str
-    facts: list[str]
-    settings: dict[str, Any]
-
-
-@dataclass
-class Section:
-    """A run, ready to be written."""
-
-    anchor: str
-    run: Run
-    summary: str = ""
-    legend: list[tuple[str, str]] = field(default_factory=list)
-    tradeoffs: list[str] = field(default_factory=list)
-    results: Table | None = None
-    stages: list[Stage] = field(default_factory=list)
-    sweep_figures: list[str] = field(default_factory=list)
-    sweep_table: Table | None = None
-    benchmarks: list[tuple[str, list[tuple[str, Table]]]] = field(default_factory=list)
-    trainings: list[Training] = field(default_factory=list)
-    versions: list[str] = field(default_factory=list)
-
-
-def page(runs: Sequence[Run], title: str) -> str:
-    """The page as text.
+def render_page(runs: Sequence[Run], title: str) -> str:
+    """Return the page as text.
 
     Args:
-        runs: at least one.
-        title: its heading.
+        runs: at least one; title: heading of the page.
     Raises:
         ValueError: a package that draws or fills the template is not installed.
     """
@@ -89,90 +43,100 @@ def page(runs: Sequence[Run], title: str) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    template = environment.get_template("page.html.j2")
-    text: str = template.render(
+    environment.filters |= {
+        "cell_text": tables.text,
+        "column_title": tables.title,
+        "exact": lambda value: json.dumps(value, ensure_ascii=False),
+    }
+    return environment.get_template("page.html.j2").render(
         title=title,
-        sections=[_section(run, f"run-{i}") for i, run in enumerate(runs)],
+        sections=[_section(_Names(run, f"run-{i}")) for i, run in enumerate(runs)],
         version=version("lightpaff-fairseq") or "not installed as a package",
         date=datetime.date.today().isoformat(),
     )
-    return text
 
 
-def _section(run: Run, anchor: str) -> Section:
-    labels = run.labels()
-    looks = styles(labels)
-    section = Section(anchor, run, summarize(run.rows), versions=_versions(run.logs.values()))
-    if run.rows:
-        names = stems(run.rows)
-        section.results = results_table(run.rows, names)
-        section.tradeoffs = _tradeoffs(run, [looks[name] for name in names], anchor)
-        section.legend = _legend(names, looks, labels)
-    for i, (task, names) in enumerate(stages(run.logs).items()):
-        logs = {name: run.logs[name] for name in labels if name in names}
-        section.stages.append(
-            _stage(task, logs, (looks, labels), f"{anchor}-stage-{i}", run.sweep is not None)
-        )
-    if run.sweep:
-        section.summary = section.summary or summarise_sweep(run.sweep)
-        axes = enumerate(run.sweep.panels())
-        section.sweep_figures = [sweep_panel(run.sweep, a, f"{anchor}-axis-{i}") for i, a in axes]
-        section.sweep_table = sweep_table(run.sweep)
-    section.benchmarks = [(name, benchmark_tables(b)) for name, b in run.benchmarks.items()]
-    ordered = [n for n in labels if n in run.commands] + [
-        n for n in run.commands if n not in labels
-    ]
-    section.trainings = [_training(run, name, labels) for name in ordered]
-    return section
+@dataclass(frozen=True)
+class _Names:
+    """A run, the anchor of its section, and how its models are labeled and look."""
+
+    run: Run
+    anchor: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return self.run.labels()
+
+    @property
+    def looks(self) -> dict[str, Style]:
+        return styles(self.labels)
+
+    def legend(self, models: Iterable[str]) -> list[tuple[Style, str]]:
+        """Return look and label of every model."""
+        return [(self.looks[model], self.labels[model]) for model in models]
 
 
-def _tradeoffs(run: Run, looks: list[Style], anchor: str) -> list[str]:
-    metric, speed = quality_of(run.rows), speed_of(run.rows)
+def _section(names: _Names) -> Mapping[str, Any]:
+    """Return what the template shows of a run."""
+    run, anchor, sweep = names.run, names.anchor, names.run.sweep
+    models = model_names(run.rows)
+    trainings = dict.fromkeys([n for n in names.labels if n in run.commands] + [*run.commands])
+    return {
+        "anchor": anchor,
+        "run": run,
+        "labels": names.labels,
+        "summary": summarize(run.rows) or (summarize_sweep(sweep) if sweep else ""),
+        "results": tables.results_table(run.rows, models) if run.rows else None,
+        "legend": names.legend(models),
+        "tradeoffs": _tradeoffs(names, models),
+        "sweep_figures": _sweep_figures(sweep, anchor) if sweep else [],
+        "sweep_table": tables.sweep_table(sweep) if sweep else None,
+        "benchmarks": {k: tables.benchmark_tables(b) for k, b in run.benchmarks.items()},
+        "stages": [
+            _stage(names, task, models, f"{anchor}-stage-{i}")
+            for i, (task, models) in enumerate(stages(run.logs).items())
+        ],
+        "trainings": {name: _facts(run.logs.get(name)) for name in trainings},
+        "versions": list(dict.fromkeys(filter(None, map(_versions, run.logs.values())))),
+    }
+
+
+def _tradeoffs(names: _Names, models: Sequence[str]) -> list[str]:
+    rows = names.run.rows
+    metric, speed = quality_metric(rows), speed_key(rows)
     if metric is None:
         return []
-    axes = [("params", "parameters")] if all("params" in row for row in run.rows) else []
-    axes += [(speed, _SPEEDS.get(speed, speed))] if speed else []
+    axes = [("params", "parameters")] if all("params" in row for row in rows) else []
+    axes += [(speed, _SPEED_TITLES.get(speed, speed))] if speed else []
+    looks = [names.looks[model] for model in models]
     return [
-        tradeoff(run.rows, axis, metric, looks, f"{anchor}-tradeoff-{i}")
+        tradeoff(rows, axis, metric, looks, f"{names.anchor}-tradeoff-{i}")
         for i, axis in enumerate(axes)
     ]
 
 
-def _stage(
-    task: str,
-    logs: dict[str, Log],
-    shown: tuple[dict[str, Style], dict[str, str]],
-    name: str,
-    has_table: bool,
-) -> Stage:
-    """The curves of one task; single points are left out where a table has them."""
-    looks, labels = shown
+def _sweep_figures(sweep: Sweep, anchor: str) -> list[str]:
+    axes = enumerate(sweep.panels())
+    return [sweep_panel(sweep, axis, f"{anchor}-axis-{i}") for i, axis in axes]
+
+
+def _stage(names: _Names, task: str, models: Sequence[str], anchor: str) -> Mapping[str, Any]:
+    """Return the curves of one task; single points are left out where a sweep's table has them."""
+    logs = {name: names.run.logs[name] for name in names.labels if name in models}
     if len(logs) > MOST_CURVES:
-        note = (
-            f"{len(logs)} trainings are too many for a plot; give some of the logs by themselves."
-        )
-        return Stage(task, [], [], note)
-    found = [panel for panel in panels(logs) if is_curve(panel) or not has_table]
-    figures = [learning(panel, looks, labels, f"{name}-{i}") for i, panel in enumerate(found)]
-    note = "" if figures else "The logs hold no numbers yet."
-    return Stage(task, _legend(logs, looks, labels), figures, note)
-
-
-def _legend(names: Any, looks: dict[str, Style], labels: dict[str, str]) -> list[tuple[str, str]]:
-    return [(swatch(looks[n], themed(looks[n].color)), labels[n]) for n in names]
-
-
-def _training(run: Run, name: str, labels: dict[str, str]) -> Training:
-    command, log = run.commands[name], run.logs.get(name)
-    configured = settings(log.configuration) if log and command.text is None else {}
-    lines = broken(command.text) if command.text else ""
-    return Training(name, labels.get(name, name), command, lines, _facts(log), configured)
+        note = f"{len(logs)} trainings are too many for a plot; give some of the logs alone."
+        return {"task": task, "legend": [], "figures": [], "note": note}
+    shown = [p for p in panels(logs) if p.has_lines or names.run.sweep is None]
+    drawn = [learning(p, names.looks, names.labels, f"{anchor}-{i}") for i, p in enumerate(shown)]
+    note = "" if drawn else "The logs hold no numbers yet."
+    return {"task": task, "legend": names.legend(logs), "figures": drawn, "note": note}
 
 
 def _facts(log: Log | None) -> list[str]:
+    """Return what is told of a training beside its curves."""
     if log is None:
         return ["no log"]
-    facts = [task_of(log.configuration)] if log.configuration else ["no configuration in the log"]
+    facts = [log.task if log.configuration else "no configuration in the log"]
     facts += [f"{log.parameters:,} parameters"] if log.parameters else []
     facts.append(f"{log.last_update:,} updates logged")
     facts += [f"started {log.starts} times"] if log.starts > 1 else []
@@ -181,22 +145,9 @@ def _facts(log: Log | None) -> list[str]:
     return [*facts, *log.problems]
 
 
-def _versions(logs: Any) -> list[str]:
-    """The different sets of versions that trainings recorded."""
-    found = []
-    for log in logs:
-        versions = log.provenance.get("versions")
-        if isinstance(versions, dict):
-            words = [f"{name} {text}" for name, text in versions.items()]
-            found.append(", ".join([*words, str(log.provenance.get("machine", ""))]).rstrip(", "))
-    return list(dict.fromkeys(found))
-
-
-def broken(command: str) -> str:
-    """A command over several lines, a flag each, that a shell takes as it stands."""
-    try:
-        words = [shlex.quote(word) for word in shlex.split(command)]
-    except ValueError:  # a quotation mark that is not closed
-        return command
-    parts = [f" \\\n  {word}" if word.startswith("--") else f" {word}" for word in words]
-    return "".join(parts).strip()
+def _versions(log: Log) -> str:
+    """Return the versions that a training recorded; "" where it did not."""
+    versions = log.provenance.get("versions") or {}
+    words = [f"{name} {number}" for name, number in versions.items()]
+    machine = log.provenance.get("machine", "")
+    return ", ".join([*words, machine] if machine and words else words)

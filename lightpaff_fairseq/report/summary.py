@@ -1,15 +1,23 @@
-"""What the results say, in a few sentences that do not flatter."""
+"""Sum up results in a few sentences that do not flatter."""
 
 import math
 from collections.abc import Sequence
 
 from .curves import TITLES
-from .quality import Metric, Row, is_number, over_seeds, quality_of, speed_of, undistilled
+from .quality import (
+    Metric,
+    Row,
+    is_number,
+    mean_over_seeds,
+    quality_metric,
+    speed_key,
+    undistilled,
+)
 from .sweep import Students, Sweep
 
 
 def summarize(rows: Sequence[Row]) -> str:
-    """The best student against the teacher and against the student without distillation.
+    """Compare the best student with the teacher and with the student without distillation.
 
     Args:
         rows: of `lightpaff evaluate`; the first is the teacher. Of several seeds the mean counts:
@@ -17,24 +25,25 @@ def summarize(rows: Sequence[Row]) -> str:
     Returns:
         "" where there is nothing to compare.
     """
-    metric = quality_of(rows)
-    rows = over_seeds(rows, metric) if metric else []
-    if metric is None or len(rows) < 2:
+    metric = quality_metric(rows)
+    if metric is None:
         return ""
-    teacher, *students = rows
+    teacher, *students = rows = mean_over_seeds(rows, metric)
+    if not students:
+        return ""
     plain = undistilled(rows)
     candidates = [row for row in students if row is not plain] or students
     best = max(candidates, key=lambda row: (metric.gain(row[metric.key], 0), _speed(row)))
-    which = "The student" if len(candidates) == 1 else "The best student,"
-    name = best["name"] if len(candidates) == 1 else f"{best['name']},"
-    sentences = [f"{which} {name} {_against_teacher(best, teacher, metric)}"]
+    is_only_one = len(candidates) == 1
+    subject = f"The student {best['name']}" if is_only_one else f"The best student, {best['name']},"
+    sentences = [f"{subject} {_against_teacher(best, teacher, metric)}"]
     if plain is not None and best is not plain:
         sentences.append(_against_plain(best, plain, teacher, metric))
-    return " ".join([*sentences, *_doubts(rows, metric)])
+    return " ".join([*sentences, *_caveats(rows, metric)])
 
 
-def summarise_sweep(sweep: Sweep) -> str:
-    """The best point, the base point and the teacher, as means over seeds; "" without a base."""
+def summarize_sweep(sweep: Sweep) -> str:
+    """Name the best point, the base point and the teacher, as means over seeds; "" without base."""
     if not sweep.base:
         return ""
     points, metric = sweep.points(), TITLES.get(sweep.metric, sweep.metric).split(" (")[0]
@@ -61,19 +70,19 @@ def _against_teacher(best: Row, teacher: Row, metric: Metric) -> str:
     ratios = []
     if is_number(best.get("times_smaller")):
         ratios.append(_ratio(best["times_smaller"], "smaller", "larger"))
-    if speed_of([best, teacher]) and is_number(best.get("times_faster")):
+    if speed_key([best, teacher]) and is_number(best.get("times_faster")):
         ratios.append(_ratio(best["times_faster"], "faster", "slower"))
-    than = f"is {' and '.join(ratios)} than {_called(teacher)} and " if ratios else ""
-    text = f"{than}reaches {metric.title} {_value(best, metric)}"
+    name, value = _name(teacher), _value(teacher, metric)
+    text = f"is {' and '.join(ratios)} than {name} and " if ratios else ""
+    text += f"reaches {metric.title} {_value(best, metric)}"
     if not metric.higher_is_better:
-        return f"{text}; {_called(teacher)} has {_value(teacher, metric)}, lower is better."
+        return f"{text}; {name} has {value}, lower is better."
     if teacher[metric.key] <= 0:
-        return f"{text}; {_called(teacher)} has {_value(teacher, metric)}."
-    part = 100 * best[metric.key] / teacher[metric.key]
-    return f"{text}, {part:.1f} % of {_called(teacher)}'s {_value(teacher, metric)}."
+        return f"{text}; {name} has {value}."
+    return f"{text}, {100 * best[metric.key] / teacher[metric.key]:.1f} % of {name}'s {value}."
 
 
-def _called(teacher: Row) -> str:
+def _name(teacher: Row) -> str:
     return "the teacher" if teacher["name"] == "teacher" else str(teacher["name"])
 
 
@@ -87,25 +96,27 @@ def _ratio(value: float, more: str, less: str) -> str:
 
 def _against_plain(best: Row, plain: Row, teacher: Row, metric: Metric) -> str:
     gain = metric.gain(best[metric.key], plain[metric.key])
-    value = f"{_value(plain, metric)} ({plain['name']})"
+    gap = metric.gain(teacher[metric.key], plain[metric.key])
+    value, name = f"{_value(plain, metric)} ({plain['name']})", _name(teacher)
     if gain <= 0:
         return f"Distillation gained nothing here: without it, it is {value}."
-    gap = metric.gain(teacher[metric.key], plain[metric.key])
     if gap <= 0:
-        return f"Without distillation it is {value}, no worse than {_called(teacher)} itself."
-    part = f"{100 * gain / gap:.0f} % of the gap to {_called(teacher)}"
+        return f"Without distillation it is {value}, no worse than {name} itself."
+    part = f"{100 * gain / gap:.0f} % of the gap to {name}"
     return f"Without distillation it is {value}: distillation closes {part}."
 
 
-def _doubts(rows: Sequence[Row], metric: Metric) -> list[str]:
-    """What keeps a difference from being a fact."""
-    found = []
+def _caveats(rows: Sequence[Row], metric: Metric) -> list[str]:
+    """Say what keeps a difference from being a fact."""
+    sentences = []
     counts = [row.get("sentences") for row in rows]
     if metric.key == "accuracy" and is_number(counts[0]) and counts == [counts[0]] * len(rows):
         p = min(max(rows[1]["accuracy"] / 100, 0), 1)
         margin = 196 * math.sqrt(p * (1 - p) / counts[0])
         known = f"an accuracy is known to ±{margin:.1f} points (95 %)"
-        found.append(f"With {counts[0]:,} test sentences {known}.")
+        sentences.append(f"With {counts[0]:,} test sentences {known}.")
     most = max(row["trainings"] for row in rows)
-    found.append(f"Means of up to {most} trainings." if most > 1 else "Each row is one training.")
-    return found
+    return [
+        *sentences,
+        f"Means of up to {most} trainings." if most > 1 else "Each row is one training.",
+    ]

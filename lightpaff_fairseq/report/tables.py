@@ -1,170 +1,174 @@
-"""Results as cells: what is shown, and beside it the exact value of the file."""
+"""Arrange results as tables for the page's template."""
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..evaluation.markdown_table import decimals, millions
-from .quality import METRICS, Metric, Row, is_number, over_seeds, quality_of, undistilled
+from .quality import METRICS, Metric, Row, is_number, mean_over_seeds, quality_metric, undistilled
 from .sweep import LOWER_IS_BETTER, Sweep
 
+GAIN = "gain over "
 _COUNTS = ("sentences", "tokens", "unknown_tokens", "words")  # of the test set
 _TITLES = {
     "params": "parameters",
     "size_mb": "file (MB)",
     "sentences_per_s": "sentences/s",
     "tokens_per_s": "tokens/s",
-    "times_smaller": "times smaller",
-    "times_faster": "times faster",
     **{metric.key: metric.title for metric in METRICS},
 }
-_WRITERS: dict[str, Callable[[Any], str]] = {
-    "params": millions,
-    "size_mb": decimals(1),
-    "sentences_per_s": lambda x: f"{x:,.0f}",
-    "tokens_per_s": lambda x: f"{x:,.0f}",
-    "times_smaller": decimals(1, "×"),
-    "times_faster": decimals(1, "×"),
-    **{metric.key: decimals(metric.digits) for metric in METRICS},
+_FORMATS = {
+    "size_mb": "{:.1f}",
+    "sentences_per_s": "{:,.0f}",
+    "tokens_per_s": "{:,.0f}",
+    "times_smaller": "{:.1f}×",
+    "times_faster": "{:.1f}×",
+    **{metric.key: f"{{:.{metric.digits}f}}" for metric in METRICS},
 }
-_SIZES, _SPEEDS = ("params", "size_mb"), ("times_smaller", "times_faster")
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One value.
-
-    Attributes:
-        text: what is shown.
-        value: the value in the file as JSON, exactly; "" if it was computed here.
-        is_best: of the students, in quality.
-    """
-
-    text: str
-    value: str = ""
-    is_best: bool = False
-
-
-@dataclass(frozen=True)
+@dataclass
 class Table:
-    """A table of results.
+    """Rows for the template, which writes a cell's text and, beside it, the exact value.
 
     Attributes:
-        keys: the rows' keys, a column each; "" for one that was computed here.
-        rows: (name of the checkpoint, name, cells), a cell for each key.
-        notes: (key, what is the same in all rows, exact value).
+        keys: of the columns.
+        rows: (name of the checkpoint, name for the reader, values).
+        notes: what is the same in all rows.
+        best: names of the checkpoints with the best value of `best_key`.
     """
 
     keys: list[str]
-    titles: list[str]
-    rows: list[tuple[str, str, list[Cell]]]
-    notes: list[tuple[str, Cell]]
-
-
-def results_table(rows: Sequence[Row], stems: Sequence[str]) -> Table:
-    """The rows of `lightpaff evaluate`, every value of them: in a column or, where it is the same
-    in all rows and tells of the test, in a note.
-
-    Args:
-        stems: the names of the checkpoints, one a row.
-    """
-    keys = _columns(rows)
-    same = [k for k in keys if _tells_of_the_test(k) and len({_exact(r.get(k)) for r in rows}) == 1]
-    keys = [key for key in keys if key not in same]
-    metric = quality_of(rows)
-    best = _best_students(rows, metric)
-    table = Table(
-        keys,
-        [title(key) for key in keys],
-        [
-            (stem, str(row["name"]), [cell(row, key, (i, key) in best) for key in keys])
-            for i, (stem, row) in enumerate(zip(stems, rows, strict=True))
-        ],
-        [(title(key), Cell(_shown(key, rows[0][key]), _exact(rows[0][key]))) for key in same],
-    )
-    _add_gain(table, rows, metric)
-    return table
-
-
-def _columns(rows: Sequence[Row]) -> list[str]:
-    """Sizes, quality, speed, ratios, and behind them whatever else there is."""
-    found = list(dict.fromkeys(key for row in rows for key in row if key not in ("name", "path")))
-    quality = [metric.key for metric in METRICS if metric.key in found]
-    front = [key for key in _SIZES if key in found] + quality
-    back = [k for k in found if "_per_s" in k] + [k for k in _SPEEDS if k in found]
-    rest = [key for key in found if key not in front and key not in back]
-    return [*front, *back, *rest]
-
-
-def _tells_of_the_test(key: str) -> bool:
-    return key in _COUNTS or key.endswith("_signature")
+    rows: Sequence[tuple[str, str, Row]]
+    notes: dict[str, Any] = field(default_factory=dict)
+    best: list[str] = field(default_factory=list)
+    best_key: str = ""
 
 
 def title(key: str) -> str:
-    """A key for the reader."""
+    """Return a key as the heading of its column."""
     if key.endswith("_runs"):
         return "runs"
     return _TITLES.get(key, key.replace("_", " ").replace(" bleu", " BLEU"))
 
 
-def _best_students(rows: Sequence[Row], metric: Metric | None) -> set[tuple[int, str]]:
-    """(row, key) of the best value; several where they are equal."""
-    if metric is None or len(rows) < 3:
-        return set()
-    values = [row[metric.key] for row in rows[1:]]
-    best = max(values) if metric.higher_is_better else min(values)
-    return {(i, metric.key) for i, value in enumerate(values, 1) if value == best}
-
-
-def cell(row: Row, key: str, is_best: bool = False) -> Cell:
-    """A value of a row; a dash where it has none."""
-    return Cell(_shown(key, row[key]), _exact(row[key]), is_best) if key in row else Cell("–")
-
-
-def _exact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _shown(key: str, value: Any) -> str:
-    if isinstance(value, list) and value and all(is_number(x) for x in value):
+def text(value: Any, key: str) -> str:
+    """Return a value as it is shown."""
+    if isinstance(value, list) and value and all(map(is_number, value)):
         ends = [f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in (min(value), max(value))]
         return "–".join(dict.fromkeys(ends))
     if isinstance(value, float) and not math.isfinite(value):
         return "not a number" if math.isnan(value) else "infinite"
-    if is_number(value):
-        write = _WRITERS.get(key)
-        return write(value) if write else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-    return value if isinstance(value, str) else _exact(value)
+    if not is_number(value):
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if key == "params":
+        return f"{value / 1e6:.2f} M"
+    return _FORMATS.get(key, "{:,}" if isinstance(value, int) else "{:.4g}").format(value)
 
 
-def _add_gain(table: Table, rows: Sequence[Row], metric: Metric | None) -> None:
-    """One more column: by how much each model is better than the student without distillation, of
-    several seeds their mean."""
-    models = over_seeds(rows, metric) if metric else []
-    plain = undistilled(models)
-    if plain is None or metric is None:
+def results_table(rows: Sequence[Row], names: Sequence[str]) -> Table:
+    """Show every value of `lightpaff evaluate`.
+
+    A value has a column or, where it is the same in all rows and tells of the test, a note.
+
+    Args:
+        names: of the checkpoints, one per row.
+    """
+    keys = _ordered_keys(rows)
+    of_the_test = [key for key in keys if key in _COUNTS or key.endswith("_signature")]
+    same = [k for k in of_the_test if all(k in r and r[k] == rows[0].get(k) for r in rows)]
+    table = Table([key for key in keys if key not in same], [], {k: rows[0][k] for k in same})
+    table.rows = [(n, str(row["name"]), row) for n, row in zip(names, rows, strict=True)]
+    if metric := quality_metric(rows):
+        if len(rows) > 2:
+            best = max(metric.gain(row[metric.key], 0) for row in rows[1:])
+            table.best_key = metric.key
+            table.best = [n for n, _, r in table.rows[1:] if metric.gain(r[metric.key], 0) == best]
+        _add_gain(table, metric)
+    return table
+
+
+def _ordered_keys(rows: Sequence[Row]) -> list[str]:
+    """Return sizes, quality, whatever else there is, speeds and ratios."""
+    keys = list(dict.fromkeys(key for row in rows for key in row if key not in ("name", "path")))
+    front = ["params", "size_mb", *(metric.key for metric in METRICS)]
+    back = [key for key in keys if "_per_s" in key] + ["times_smaller", "times_faster"]
+    rest = [key for key in keys if key not in front and key not in back]
+    return [key for key in (*front, *rest, *back) if key in keys]
+
+
+def _add_gain(table: Table, metric: Metric) -> None:
+    """Add by how much each model is better than the mean student without distillation."""
+    plain = undistilled(mean_over_seeds([row for _, _, row in table.rows], metric))
+    if plain is None:
         return
-    place = table.keys.index(metric.key) + 1
-    table.keys.insert(place, "")
     mean = f" (mean of {plain['trainings']})" if plain["trainings"] > 1 else ""
-    table.titles.insert(place, f"gain over {plain['name']}{mean}")
-    for row, (_, _, cells) in zip(rows, table.rows, strict=True):
+    key = f"{GAIN}{plain['name']}{mean}"
+    table.keys.insert(table.keys.index(metric.key) + 1, key)
+    rows = []
+    for name, label, row in table.rows:
         gain = metric.gain(row[metric.key], plain[metric.key])
-        is_itself = not mean and row["name"] == plain["name"]
-        cells.insert(place, Cell("" if is_itself else f"{gain:+.{metric.digits}f}"))
+        is_itself = not mean and label == plain["name"]
+        rows.append((name, label, {**row, key: "" if is_itself else f"{gain:+.{metric.digits}f}"}))
+    table.rows = rows
 
 
 def sweep_table(sweep: Sweep) -> Table:
-    """Every training of a sweep, the best first; the results stand in front of the axes."""
+    """Show every training of a sweep, the best first; the results stand in front of the axes."""
     skip = ("name", "flags", "flags_key")
     keys = list(dict.fromkeys(key for row in sweep.rows for key in row if key not in skip))
-    first = [key for key in keys if sweep.base and key.endswith(f"_{sweep.metric}")]
-    order = [*first, *sweep.base, "seed", "parameters"]
-    keys = [k for k in order if k in keys] + [k for k in keys if k not in order]
-    found = list(sweep.rows)
-    if first and all(is_number(row.get(first[0])) for row in found):
-        found.sort(key=lambda row: row[first[0]], reverse=sweep.metric not in LOWER_IS_BETTER)
-    rows = [(str(row["name"]), str(row["name"]), [cell(row, key) for key in keys]) for row in found]
-    return Table(keys, [title(key) for key in keys], rows, [])
+    quality = [key for key in keys if sweep.base and key.endswith(f"_{sweep.metric}")]
+    front = [key for key in (*quality, *sweep.base, "seed", "parameters") if key in keys]
+    rows = list(sweep.rows)
+    if quality and all(is_number(row.get(quality[0])) for row in rows):
+        rows.sort(key=lambda row: row[quality[0]], reverse=sweep.metric not in LOWER_IS_BETTER)
+    return _named_rows(rows, [*front, *(key for key in keys if key not in front)])
+
+
+def _named_rows(rows: Iterable[Row], keys: list[str]) -> Table:
+    return Table(keys, [(str(row["name"]), str(row["name"]), row) for row in rows])
+
+
+def benchmark_tables(measurements: Mapping[str, Any]) -> list[tuple[str, Table]]:
+    """Show what `lightpaff benchmark --json` wrote, as captions and tables.
+
+    A list of objects is a table with a row each; objects with the same keys are the columns of one
+    table; what is nested deeper is a table of its own; all single values are one table.
+    """
+    tables: list[tuple[str, Table]] = []
+    columns: dict[tuple[str, ...], dict[str, Row]] = {}
+    setting = {}
+    for key, value in measurements.items():
+        if _is_rows(value):
+            tables.append((key, _of_rows({"": value})))
+        elif not isinstance(value, Mapping):
+            setting[key] = value
+        elif value and all(map(_is_rows, value.values())):
+            tables.append((key, _of_rows({f"{part}: ": rows for part, rows in value.items()})))
+        elif any(isinstance(part, Mapping) for part in value.values()):
+            tables += [(f"{key}, {name}", table) for name, table in benchmark_tables(value)]
+        elif value:
+            columns.setdefault(tuple(value), {})[key] = value
+    tables += [(", ".join(map(title, group)), _of_columns(group)) for group in columns.values()]
+    return [*tables, ("setting", _of_columns({"value": setting}))] if setting else tables
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(r, Mapping) for r in value)
+
+
+def _of_rows(parts: Mapping[str, Sequence[Row]]) -> Table:
+    """Make one table of several lists, whose names are put in front of their rows' names."""
+    rows = [
+        {**row, "name": f"{part}{row.get('name', i)}"}
+        for part, rows in parts.items()
+        for i, row in enumerate(rows, 1)
+    ]
+    return _named_rows(rows, list(dict.fromkeys(k for row in rows for k in row if k != "name")))
+
+
+def _of_columns(columns: Mapping[str, Row]) -> Table:
+    names = list(next(iter(columns.values())))
+    rows = [(n, title(n), {key: column[n] for key, column in columns.items()}) for n in names]
+    return Table(list(columns), rows)

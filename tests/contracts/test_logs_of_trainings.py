@@ -8,8 +8,7 @@ import pytest
 
 import toy
 from lightpaff_fairseq.checkpoints.state_dict import KEPT
-from lightpaff_fairseq.report.configuration import settings, task_of
-from lightpaff_fairseq.report.logs import read_log
+from lightpaff_fairseq.report.log import read_log
 from pruning_runs import Run
 
 PRUNE = ("--prune-target-width", 0.5, "--prune-multiple", 4, "--prune-interval", 1)
@@ -49,9 +48,9 @@ def train(run, folder, updates, kind, log):
 def test_a_pruning_run_that_is_resumed(run, kind, tmp_path):
     path = tmp_path / "pruned.log"
     train(run, tmp_path / "run", 4, kind, path)
-    first = read_log(path, "pruned")
+    first = read_log(path)
     train(run, tmp_path / "run", 6, kind, path)
-    log = read_log(path, "pruned")
+    log = read_log(path)
     assert (first.starts, log.starts) == (1, 2) and log.is_finished and not log.problems
     sparsity, kl = (log.training_curve(name) for name in ("prune_sparsity", "kd_loss"))
     assert list(sparsity) == list(kl) == [1, 2, 3, 4, 5, 6]
@@ -67,10 +66,12 @@ def test_a_pruning_run_that_is_resumed(run, kind, tmp_path):
     assert log.pruned_at == 4
 
     assert log.provenance["command"] and log.provenance["versions"]["torch"]
-    assert task_of(log.configuration) == "language_modeling"
-    found = settings(log.configuration)
-    assert found["criterion._name"] == "kd_clm" and found["optimization.max_update"] == 6
-    assert found["task.prune_target_width"] == 0.5
+    assert log.task == "language_modeling"
+    settings = log.configuration
+    assert settings["criterion._name"] == "kd_clm" and settings["optimization.max_update"] == 6
+    assert settings["task.prune_target_width"] == 0.5
+    assert settings["model._name"] == "transformer_lm"
+    assert settings["criterion.kd_hidden_weight"] == 1
 
 
 def naive_sparsity(state, parameters):

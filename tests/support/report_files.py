@@ -4,16 +4,23 @@ import json
 from pathlib import Path
 
 from lightpaff_fairseq.cli.main import main
+from lightpaff_fairseq.provenance import LOGGER
 
 SVG = "{http://www.w3.org/2000/svg}"
 
-CONFIGURATION = (
+REPR = (  # fairseq's own dump of its configuration, cut short
     "{'_name': None, 'common': {'_name': None, 'seed': 1, 'fp16': False}, "
     "'model': Namespace(arch='roberta_tiny', stop_min_lr=-1.0, lr=[0.5], x=inf), "
     "'task': {'_name': '%s', 'data': 'data-bin', 'shorten_method': truncate}, "
     "'optimization': {'lr': [0.0005], 'max_update': 600}, "
     "'criterion': {'_name': 'kd_lu', 'kd_lambda': 0.5}}"
 )
+CONFIGURATION = {
+    "criterion._name": "kd_lu",
+    "criterion.kd_lambda": 0.5,
+    "optimization.lr": [0.0005],
+    "optimization.max_update": 600,
+}
 NAMES = {
     "teacher": "teacher",
     "student_plain_plain": "no KD",
@@ -28,11 +35,21 @@ def line(name, text, time="2026-01-02 03:04:05"):
     return f"{time} | INFO | {name} | {text}"
 
 
-def start(task="sentence_prediction", parameters=1234):
+def provenance(**recorded):
+    return line(LOGGER, json.dumps(recorded))
+
+
+def start_of_version_0_1(task="sentence_prediction", parameters=1234):
+    """Without the configuration as JSON."""
     return [
-        line("fairseq_cli.train", CONFIGURATION % task),
+        line("fairseq_cli.train", REPR % task),
         line("fairseq_cli.train", f"num. shared model params: {parameters:,} (num. trained: 1)"),
     ]
+
+
+def start(task="sentence_prediction"):
+    settings = {"task._name": task, **CONFIGURATION}
+    return [*start_of_version_0_1(task), provenance(configuration=settings)]
 
 
 def inner(update, **values):

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from lightpaff_fairseq.report.plots import short
-from lightpaff_fairseq.report.style import styles
+from lightpaff_fairseq.report.drawing import styles
+from lightpaff_fairseq.report.figures import short_number
 from lightpaff_fairseq.report.summary import summarize
 from report_files import NAMES, rows
 
@@ -14,7 +14,7 @@ def test_a_model_looks_the_same_everywhere_and_no_two_alike():
     looks = styles([*NAMES, *(f"m{i}" for i in range(12)), "a/teacher"])
     others = [look for name, look in looks.items() if not name.endswith("teacher")]
     assert len(set(others)) == len(others) and looks["a/teacher"] == looks["teacher"]
-    assert len({(look.marker, look.dash) for look in others}) == len(others), "in gray too"
+    assert len({(look.marker, look.line) for look in others}) == len(others), "in gray too"
 
 
 def test_summary_says_what_the_table_says():
@@ -49,4 +49,4 @@ def test_summary_does_not_flatter():
 
 @pytest.mark.parametrize("x, shown", [(1.5e6, "1.5 M"), (2000, "2 k"), (0.5, "0.5"), (50, "50")])
 def test_short_numbers(x, shown):
-    assert short(x) == shown
+    assert short_number(x) == shown

@@ -12,11 +12,14 @@ import pytest
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.report.summary import summarize
 from report_files import (
+    inner,
+    provenance,
     pruning_log,
     recipe,
     report,
     rows,
     start,
+    start_of_version_0_1,
     sweep,
     training,
     write_log,
@@ -197,6 +200,25 @@ def test_curves_alone_and_running_trainings_make_a_page(tmp_path, capsys):
     assert "not finished, as far as the log tells" in page.text and "Learning curves" in page.text
     write_log(folder / "logs" / "student.log", start())
     assert "The logs hold no numbers yet." in Page(made(tmp_path, capsys, folder)).text
+
+
+def test_a_log_of_version_0_1_makes_a_page_that_names_what_it_lacks(tmp_path, capsys):
+    lines = [*start_of_version_0_1(), *training(True)[3:]]
+    page = Page(made(tmp_path, capsys, write_log(tmp_path / "old.log", lines)))
+    assert "no configuration in the log · 1,234 parameters · 600 updates logged" in page.text
+    assert "Learning curves: training" in page.text and "training: distillation" in page.text
+    assert "The command was not recorded." in page.text
+
+
+def test_settings_stand_where_the_command_does_not_tell_them(tmp_path, capsys):
+    shared = {"command": "sweep.py --out x", "configuration": {"criterion.kd_lambda": 0.25}}
+    lines = [*start_of_version_0_1(), provenance(**shared), inner(1, loss=1)]
+    page = Page(made(tmp_path, capsys, write_log(tmp_path / "s.log", lines)))
+    assert "one process made several trainings; from the configuration in the log" in page.text
+    assert "criterion.kd_lambda" in page.text and "0.25" in page.text
+    lines[2] = provenance(**shared | {"command": "fairseq-train data --kd-lambda 0.25"})
+    page = Page(made(tmp_path, capsys, write_log(tmp_path / "s.log", lines)))
+    assert "criterion.kd_lambda" not in page.text and "--kd-lambda 0.25" in page.text
 
 
 def test_names_from_files_are_escaped(tmp_path, capsys):

@@ -8,10 +8,12 @@ import shutil
 import subprocess
 
 import pytest
-from test_report_page import Page, exact_values
+from test_page import Page, exact_values
 
 from lightpaff_fairseq.cli.main import main
 from report_files import pruning_log, recipe, rows, sweep
+
+pytestmark = pytest.mark.browser
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")

@@ -73,7 +73,7 @@ def test_bad_input_is_one_line_with_all_problems(tmp_path, capsys):
         "results.json: line 3, column 11: not JSON",
         "x.jsonl: line 2, column 9: not JSON",
         "odd.json: expected a list of models",
-        *(f"{path}: expected a text file, found binary data" for path in binary),
+        *(f"{path}: expected a text file, got binary data" for path in binary),
         "other.log: expected a log of fairseq-train",
     ):
         assert words in errors
@@ -99,7 +99,7 @@ def test_sweeps_with_something_else_than_numbers_and_words_are_refused(tmp_path,
     lines[2] = json.dumps(json.loads(lines[2]) | {key: [1]})
     path.write_text("\n".join(lines))
     code, errors = report(capsys, tmp_path / "sweep", "--out", tmp_path / "o.html")
-    assert code == 2 and re.search(rf"line 3: {key}: expected a (number|word), found \[1\]", errors)
+    assert code == 2 and re.search(rf"line 3: {key}: expected a (number|word), got \[1\]", errors)
 
 
 def test_results_that_cannot_be_do_not_break_the_page(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Files that a user named, read with errors that name them."""
+"""Read the files that a user named, with errors that name them."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def read_text(path: Path, flag: str = "RUNS") -> str:
-    """The content of a text file.
+    """Return the content of a text file.
 
     Args:
         flag: how the user named the file or its folder.
@@ -16,16 +16,16 @@ def read_text(path: Path, flag: str = "RUNS") -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{flag} {path}: expected a text file, found binary data") from error
+        raise ValueError(f"{flag} {path}: expected a text file, got binary data") from error
     except OSError as error:
         raise ValueError(f"{flag} {path}: cannot be read: {error}") from error
 
 
 def parse_json(text: str, path: Path, line: int = 1, flag: str = "RUNS") -> Any:
-    """JSON of a file, from a line of it on.
+    """Parse the JSON of a file, from a line of it on.
 
     Raises:
-        ValueError: with the line where it is none.
+        ValueError: with the line that is no JSON.
     """
     try:
         return json.loads(text)

@@ -1,0 +1,132 @@
+"""Draw with matplotlib: how a model looks, and figures as SVG, inside a page or as a file."""
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+# Okabe and Ito's palette for color-blind readers, without black (the teacher's) and yellow
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+GLYPHS = dict(zip("o^sDvPX<*", "○△□◇▽✚✕◁☆", strict=True))  # matplotlib's marker -> legend
+LINES = ("solid", "dashed", "dotted")  # names that matplotlib and CSS share
+TEACHER, TEXT, GRID, PAPER = "#1b1b1b", "#1c1c1c", "#dcdcdc", "#fefefe"
+_VARIABLES = {  # color -> CSS variable by which a page's theme replaces it
+    TEACHER: "--teacher",
+    TEXT: "--ink",
+    GRID: "--grid",
+    PAPER: "--paper",
+    **{color: f"--series-{i}" for i, color in enumerate(COLORS)},
+}
+_SETTINGS = {
+    "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and copied
+    "svg.hashsalt": "lightpaff",
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    **dict.fromkeys(["axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "text.color"], TEXT),
+    **dict.fromkeys(["xtick.color", "ytick.color"], TEXT),
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "axes.facecolor": "none",
+    "legend.frameon": False,
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """Color (`#rrggbb`), marker and line of a model, by their names in matplotlib."""
+
+    color: str
+    marker: str
+    line: str
+
+    @property
+    def css_color(self) -> str:
+        """The color as CSS, which the page's theme may replace."""
+        return f"var({_VARIABLES[self.color]}, {self.color})"
+
+    @property
+    def glyph(self) -> str:
+        """The marker as a character."""
+        return GLYPHS[self.marker]
+
+
+def styles(names: Iterable[str]) -> dict[str, Style]:
+    """Return a style per model, by its place in the list, that is told apart in gray too.
+
+    A teacher is a model whose name begins with `teacher`; it is black, before and after its
+    fine-tuning.
+    """
+    looks: dict[str, Style] = {}
+    markers = list(GLYPHS)[:-1]
+    i = 0
+    for name in names:
+        if name.rsplit("/", 1)[-1].startswith("teacher"):
+            looks[name] = Style(TEACHER, "*", "solid")
+            continue
+        line = LINES[i // len(COLORS) % len(LINES)]
+        looks[name] = Style(COLORS[i % len(COLORS)], markers[i % len(markers)], line)
+        i += 1
+    return looks
+
+
+@contextmanager
+def figure(width: float, height: float, rows: int = 1) -> Iterator[tuple[Any, list[Any]]]:
+    """Yield a figure and its axes, one below the other; width and height in inches.
+
+    Raises:
+        ValueError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ValueError(
+            "lightpaff report needs the package matplotlib: pip install 'lightpaff-fairseq[plots]'"
+        ) from error
+    with matplotlib.rc_context(_SETTINGS):
+        drawn = Figure(figsize=(width, height), layout="constrained")
+        yield drawn, list(drawn.subplots(rows, squeeze=False, sharex=True)[:, 0])
+
+
+def standalone_svg(drawn: Any, title: str, description: str) -> str:
+    """Return a figure as the text of a file: on white paper, with title and description."""
+    return _described(_svg(drawn, "white"), title, description, "figure")
+
+
+def inline_svg(drawn: Any, title: str, description: str, name: str) -> str:
+    """Return a figure as an element of a page, its colors as CSS variables.
+
+    Args:
+        name: different for every figure of the page; it goes before every id.
+    """
+    text = _svg(drawn, "none")
+    text = re.sub(r'\bid="', f'id="{name}-', text[text.index("<svg") :])
+    text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
+    for color, variable in _VARIABLES.items():
+        text = text.replace(color, f"var({variable}, {color})")
+    return _described(text, title, description, name)
+
+
+def _svg(drawn: Any, paper: str) -> str:
+    buffer = io.StringIO()
+    no_metadata = dict.fromkeys(["Creator", "Date", "Format", "Type"])
+    drawn.savefig(buffer, format="svg", metadata=no_metadata, facecolor=paper)
+    return buffer.getvalue()
+
+
+def _described(text: str, title: str, description: str, name: str) -> str:
+    ids = f"{name}-title {name}-desc"
+    head = f'<title id="{name}-title">{escape(title)}</title>'
+    head += f'<desc id="{name}-desc">{escape(description)}</desc>'
+    start, end, rest = text.partition("<svg ")
+    attributes, _, content = rest.partition(">")
+    return f'{start}{end}role="img" aria-labelledby="{ids}" {attributes}>{head}{content}'

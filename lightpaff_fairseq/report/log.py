@@ -1,0 +1,182 @@
+"""Read a log of fairseq-train: the curves in it, and what it tells about the training."""
+
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..provenance import LOGGER as PROVENANCE
+from .input_files import read_text
+
+INTERVAL, EPOCH = "train_inner", "train"  # the loggers to which fairseq writes training metrics
+
+_PLAIN = re.compile(r"^(?:[^|]*\| )?[A-Z]+ \| (?P<logger>[^|]+?) *\| (?P<text>.*)$")
+_HYDRA = re.compile(r"^\[[^\]]*\]\[(?P<logger>[^\]]+)\]\[[A-Z]+\] - (?P<text>.*)$")
+_SIMPLE_INTERVAL = re.compile(r"^epoch \d+: +\d+ / \d+ (?P<pairs>\S+=.*)$")
+_SIMPLE_EPOCH = re.compile(r"^epoch \d+ \|(?: valid on '[^']*' subset \|)? (?P<pairs>.*)$")
+_PARAMETERS = re.compile(r"^num\. shared model params: ([\d,]+)")
+_PRUNED = re.compile(r"^pruned to the target at update (\d+)")
+_NOT_A_METRIC = {"epoch", "update", "num_updates"}
+
+Curve = dict[int, float]  # update -> value, ascending
+
+
+def parse_line(text: str) -> tuple[str, str] | None:
+    """Parse a line as fairseq-train (plain) or hydra writes it: logger and message, or None."""
+    match = _PLAIN.match(text) or _HYDRA.match(text)
+    return (match["logger"], match["text"].rstrip()) if match else None
+
+
+def parse_metrics(logger: str, message: str) -> tuple[int, dict[str, float]] | None:
+    """Parse the metrics of `--log-format json` or `simple`.
+
+    Returns:
+        the number of updates done, and metric, as the criterion calls it -> value, which may be NaN
+        or infinite; None for any other message.
+    Raises:
+        ValueError: the message begins like metrics, but is cut off or mixed up.
+    """
+    values: dict[str, float] = {}
+    for key, value in _pairs(message):
+        try:
+            values[key.removeprefix(f"{logger}_")] = float(value)
+        except (TypeError, ValueError):  # null, or a word
+            continue
+    if "num_updates" not in values:
+        return None
+    metrics = {key: value for key, value in values.items() if key not in _NOT_A_METRIC}
+    return int(values["num_updates"]), metrics
+
+
+def _pairs(message: str) -> list[tuple[str, Any]]:
+    if message.startswith('{"'):
+        return list(json.loads(message).items())
+    if interval := _SIMPLE_INTERVAL.match(message):
+        pairs = [pair.partition("=") for pair in interval["pairs"].split(", ")]
+    elif epoch := _SIMPLE_EPOCH.match(message):
+        pairs = [pair.partition(" ") for pair in epoch["pairs"].split(" | ")]
+    else:
+        return []
+    return [(key, value) for key, _, value in pairs]
+
+
+@dataclass
+class Log:
+    """A training, as far as its log tells.
+
+    Attributes:
+        curves: (source, metric) -> curve; a source is `train_inner` (means over the last updates),
+            `train` (over an epoch), or the name of a validation set.
+        provenance: what the plug-in recorded, see `provenance.provenance`; empty without it, and
+            without `configuration` in logs of version 0.1.
+        parameters: of the model in training.
+        starts: how often the training was started (1 + the times it was resumed).
+        is_finished: fairseq reported the end after the last start.
+        pruned_at: the update at which pruning reached its target.
+        problems: what of the file could not be used, for the reader.
+    """
+
+    curves: dict[tuple[str, str], Curve] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    parameters: int | None = None
+    starts: int = 0
+    is_finished: bool = False
+    pruned_at: int | None = None
+    problems: list[str] = field(default_factory=list)
+    _has_just_started: bool = False
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """Settings of the last start, `section.name` -> value; empty if the log lacks them."""
+        settings = self.provenance.get("configuration")
+        return settings if isinstance(settings, dict) else {}
+
+    @property
+    def task(self) -> str:
+        """Name of the task, without `prunable_`; "" if the log lacks it."""
+        return str(self.configuration.get("task._name", "")).removeprefix("prunable_")
+
+    @property
+    def validation_sets(self) -> list[str]:
+        """Names of the sets on which the training was validated."""
+        return list(dict.fromkeys(s for s, _ in self.curves if s not in (INTERVAL, EPOCH)))
+
+    @property
+    def last_update(self) -> int:
+        """Number of the last update that was logged."""
+        return max((max(curve) for curve in self.curves.values()), default=0)
+
+    def metrics(self, source: str) -> list[str]:
+        """Return the metrics of a source, in the log's order."""
+        return [metric for name, metric in self.curves if name == source]
+
+    def training_curve(self, metric: str) -> Curve:
+        """Return a training metric by interval, or by epoch if no interval was logged."""
+        by_epoch = self.curves.get((EPOCH, metric), {})
+        return self.curves.get((INTERVAL, metric), by_epoch)
+
+    def mark_restart(self) -> None:
+        """Note that the training was started (again)."""
+        self.starts += 1
+        self.is_finished = False
+        self._has_just_started = True
+
+    def add_metrics(self, source: str, update: int, values: dict[str, float]) -> None:
+        """Add one moment; the first after a restart drops what was logged of later updates."""
+        if self._has_just_started:
+            for key, curve in self.curves.items():
+                self.curves[key] = {u: value for u, value in curve.items() if u < update}
+        self._has_just_started = False
+        for metric, value in values.items():
+            self.curves.setdefault((source, metric), {})[update] = value
+
+    def add_line(self, logger: str, message: str) -> None:
+        """Take what a line tells.
+
+        Raises:
+            ValueError: it is cut off or mixed up.
+        """
+        if logger == PROVENANCE:
+            self.provenance = dict(json.loads(message))
+        elif logger.endswith("train") and message.startswith("{'"):  # the whole configuration
+            self.mark_restart()
+        elif metrics := parse_metrics(logger, message):
+            self.add_metrics(logger, *metrics)
+        elif message.startswith("done training in "):
+            self.is_finished = True
+        elif match := _PARAMETERS.match(message):
+            self.parameters = int(match[1].replace(",", ""))
+        elif match := _PRUNED.match(message):
+            self.pruned_at = int(match[1])
+
+
+def read_log(path: Path) -> Log:
+    """Read a log, running or finished, resumed or not.
+
+    A resumed training repeats updates: the later start counts, and what an earlier one had logged
+    beyond the update at which the later one began is dropped. Lines that are cut off are skipped
+    and listed in `problems`.
+
+    Raises:
+        ValueError: the file is not text, or cannot be read.
+    """
+    log = Log()
+    lines = read_text(path).splitlines()
+    for number, text in enumerate(lines, 1):
+        if line := parse_line(text):
+            try:
+                log.add_line(*line)
+            except ValueError:
+                state = "is cut off" if number == len(lines) else "cannot be read"
+                log.problems.append(f"line {number} {state} and is skipped")
+    log.curves = {key: dict(sorted(curve.items())) for key, curve in log.curves.items() if curve}
+    for (source, metric), curve in log.curves.items():
+        gaps = [update for update, value in curve.items() if not math.isfinite(value)]
+        if gaps:
+            log.problems.append(
+                f"{source} {metric} is not a finite number at {len(gaps)} of {len(curve)} points, "
+                f"first at update {gaps[0]}"
+            )
+    return log
