@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from .divergences import Divergence, divergence_of_lprobs, tempered_lprobs, value_and_gradient
+from .model_output import ALL
 
 NOTHING = -1e4  # log of a probability of 0: finite, so that 0 log 0 is 0, and exp(NOTHING) == 0
-ALL = slice(None)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""What a model computes on its way: embeddings, hidden states, queries, keys and values.
+"""Record the activations of a fairseq transformer: embeddings, hidden states, attentions.
 
-Hooks exist only inside `with Tap(model)`, and nothing is left on the model. All tensors of a trace
-are batch-first. Shape letters: B batch, T length of a side, S length of the keys, C width, H heads.
+Hooks exist only inside `with ActivationRecorder(...)`, and nothing is left on the model.
 """
 
 from functools import partial
@@ -9,65 +8,74 @@ from typing import Any
 
 from fairseq.modules import LayerDropModuleList
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..losses.layers import AttentionActivations, LayerActivations, LayerStack
+from ..problems import Problems
 from .outputs import unwrapped
 
-SIDES = ("encoder", "decoder", "cross")
+MODULES = ("encoder", "decoder", "cross")
+SIDES = MODULES  # the name of yesterday, until nobody uses it
 
 
 def layer_stacks(model: nn.Module) -> dict[str, LayerStack]:
-    """The sides that a fairseq transformer has: `encoder`, `decoder`, and `cross` attention.
+    """Return the layers of a fairseq transformer's `encoder`, `decoder` and `cross` attention.
 
     Raises:
         ValueError: the model has no stack of fairseq's transformer layers.
     """
-    inner = unwrapped(model)
-    encoder: Any = getattr(inner, "encoder", None)
+    inner: Any = unwrapped(model)
+    encoder = getattr(inner, "encoder", None)
     encoder = getattr(encoder, "sentence_encoder", encoder)  # RoBERTa keeps it one level deeper
-    found = {}
-    for side, owner in (("encoder", encoder), ("decoder", getattr(inner, "decoder", None))):
+    stacks = {}
+    for name, owner in (("encoder", encoder), ("decoder", getattr(inner, "decoder", None))):
         layers = getattr(owner, "layers", None)
         if isinstance(layers, nn.ModuleList) and all(hasattr(x, "self_attn") for x in layers):
-            attention: Any = layers[0].self_attn
-            found[side] = LayerStack(layers, attention.embed_dim, attention.num_heads)
-    if "decoder" in found and getattr(found["decoder"].layers[0], "encoder_attn", None) is not None:
-        cross: Any = found["decoder"].layers[0].encoder_attn
-        found["cross"] = LayerStack(found["decoder"].layers, cross.embed_dim, cross.num_heads)
-    if not found:
+            stacks[name] = _stack(layers, "self_attn")
+    decoder = stacks.get("decoder")
+    if decoder and getattr(decoder.layers[0], "encoder_attn", None) is not None:
+        stacks["cross"] = _stack(decoder.layers, "encoder_attn")
+    if not stacks:
         raise ValueError(
             f"{type(inner).__name__} has no layers of fairseq's transformer: only --kd-lambda can "
             "distill it, every other --kd-...-weight must be 0"
         )
-    return found
+    return stacks
+
+
+def _stack(layers: nn.ModuleList, attention: str) -> LayerStack:
+    module: Any = getattr(layers[0], attention)
+    return LayerStack(layers, module.embed_dim, module.num_heads)
 
 
 def check_recordable(model: nn.Module, with_attention: bool) -> None:
-    """Refuses students whose layers do not run once, in order, with a gradient.
+    """Refuse a student whose layers do not run once, in order, with a gradient.
 
     Raises:
-        ValueError: LayerDrop, or activation checkpointing where attentions are wanted.
+        ValueError: LayerDrop, or activation checkpointing where attentions must be recorded.
     """
-    for side, stack in layer_stacks(model).items():
-        if isinstance(stack.layers, LayerDropModuleList) and stack.layers.p > 0:
-            raise ValueError(
-                f"--{side}-layerdrop {stack.layers.p}: layers that are skipped at random cannot be "
+    problems, checkpointed = Problems(), False
+    for name, (layers, *_) in layer_stacks(model).items():
+        if isinstance(layers, LayerDropModuleList) and layers.p > 0:
+            problems.add(
+                f"--{name}-layerdrop {layers.p}: layers that are skipped at random cannot be "
                 "matched with the teacher's; set it to 0, or every --kd-...-weight"
             )
-        checkpointed = any("forward" in vars(layer) for layer in stack.layers)
-        if with_attention and checkpointed:
-            raise ValueError(
-                "--checkpoint-activations: attentions are computed again in backward, so they "
-                "cannot be matched; leave it out, or set --kd-attention-weight and "
-                "--kd-relation-weight to 0"
-            )
+        if with_attention and any("forward" in vars(layer) for layer in layers):
+            checkpointed = True
+    if checkpointed:
+        problems.add(
+            "--checkpoint-activations: attentions are computed again in backward, so they cannot "
+            "be matched; leave it out, or set --kd-attention-weight and --kd-relation-weight to 0"
+        )
+    problems.raise_if_any()
 
 
 def check_attentions(model: nn.Module, flag: str) -> None:
-    """Refuses a model whose attentions would be others on the path where they are recorded.
+    """Refuse a model whose attentions would change on the path where they are recorded.
 
     Args:
-        flag: what names the model.
+        flag: the flag that names the model.
     Raises:
         ValueError: they are xformers'.
     """
@@ -80,34 +88,33 @@ def check_attentions(model: nn.Module, flag: str) -> None:
 
 
 class ActivationRecorder:
-    """Records one forward pass of a model, inside a `with` block.
+    """Record one forward pass of a model, inside a `with` block.
 
     Args:
         model: a fairseq transformer, possibly wrapped for data-parallel training.
-        sides: which sides to record.
-        with_attention: whether to record attentions too. They then take fairseq's own path
-            instead of `F.multi_head_attention_forward`, which shows no projection to a hook.
+        modules: some of `MODULES`.
+        with_attention: record attentions too. They then take fairseq's own path instead of
+            `F.multi_head_attention_forward`, which shows no projection to a hook.
     """
 
-    def __init__(self, model: nn.Module, sides: tuple[str, ...], with_attention: bool) -> None:
-        self._model = model
-        self._sides = sides
-        self._with_attention = with_attention
-        self._handles: list[Any] = []
+    def __init__(self, model: nn.Module, modules: tuple[str, ...], with_attention: bool) -> None:
+        self._model, self._modules, self._with_attention = model, modules, with_attention
+        self._handles: list[RemovableHandle] = []
         self._redirected: list[Any] = []
 
     def __enter__(self) -> dict[str, LayerActivations]:
-        """A trace for every side; it fills while the model runs."""
-        trace = {side: LayerActivations() for side in self._sides}
-        found = layer_stacks(self._model)
-        for side, record in trace.items():
-            if side != "cross":
-                self._record_states(found[side].layers, record)
+        """Return the activations of each module, which fill while the model runs."""
+        activations = {name: LayerActivations() for name in self._modules}
+        stacks = layer_stacks(self._model)
+        for name, record in activations.items():
+            layers = stacks[name].layers
+            if name != "cross":
+                self._record_states(layers, record)
             if self._with_attention:
-                name = "encoder_attn" if side == "cross" else "self_attn"
-                for layer in found[side].layers:
-                    self._record_attention(getattr(layer, name), record)
-        return trace
+                attention = "encoder_attn" if name == "cross" else "self_attn"
+                for layer in layers:
+                    self._record_attention(getattr(layer, attention), record)
+        return activations
 
     def __exit__(self, *_: object) -> None:
         for handle in self._handles:

@@ -2,14 +2,14 @@
 
 That is: learned positions (1024), input and output embedding tied and not scaled, LayerNorm before
 each block and after the last, GELU, dropout 0.1. Parameters at GPT-2's vocabulary of 50,257
-symbols:
+tokens:
 
     transformer_lm_gpt2_teacher   24 x 1024 x 16 heads   354,825,216
     transformer_lm_gpt2_student    4 x  768 x 12 heads    67,738,368
 
 These are the teacher and the student of LightPAFF (355 M and 67.7 M), reconstructed from their
 counts. `transformer_lm_gpt2_mini` and `transformer_lm_gpt2_micro` are a teacher and a student for
-CPUs: the student is 5.7 times smaller at 8,192 symbols and 7.4 times at 4,096, embeddings included.
+CPUs: the student is 5.7 times smaller at 8,192 tokens and 7.4 times at 4,096, embeddings included.
 
 A trap of names: fairseq's `transformer_lm_gpt2_small` has the teacher's 24 x 1024 x 16, which
 OpenAI calls medium, and is not GPT-2: its positions are sinusoidal, its embeddings scaled, and its
@@ -21,37 +21,26 @@ architectures take `--tokens-per-sample`). GELU is the exact one; weights of Ope
 trained with its tanh approximation, `--activation-fn gelu_accurate`.
 """
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from fairseq.models.transformer_lm import base_lm_architecture
 
-from .stock_architectures import register_on_stock_model, set_defaults
+from .stock_architectures import Preset, register_on_stock_model, set_defaults
 
 POSITIONS = 1024
 
 
-@dataclass(frozen=True)
-class Gpt2Preset:
-    """Sizes of a decoder: layers, and width, heads and FFN width of each."""
-
-    layers: int
-    width: int
-    heads: int
-    ffn: int
-
-
 PRESETS = {
-    "teacher": Gpt2Preset(layers=24, width=1024, heads=16, ffn=4096),
-    "student": Gpt2Preset(layers=4, width=768, heads=12, ffn=3072),
-    "mini": Gpt2Preset(layers=5, width=256, heads=4, ffn=1024),
-    "micro": Gpt2Preset(layers=2, width=96, heads=4, ffn=384),
+    "teacher": Preset(layers=24, width=1024, heads=16, ffn=4096),
+    "student": Preset(layers=4, width=768, heads=12, ffn=3072),
+    "mini": Preset(layers=5, width=256, heads=4, ffn=1024),
+    "micro": Preset(layers=2, width=96, heads=4, ffn=384),
 }
 
 
-def fill(args: Any, preset: Gpt2Preset) -> None:
-    """Gives every model value that the user did not set the preset's, or else the stock value.
+def apply_preset(args: Any, preset: Preset) -> None:
+    """Set every model value that the user did not set: to the preset's, or else the stock value.
 
     Args:
         args: a Namespace or an open DictConfig with flat names; changed in place.
@@ -76,5 +65,5 @@ def fill(args: Any, preset: Gpt2Preset) -> None:
 
 for _name, _preset in PRESETS.items():
     register_on_stock_model(
-        "transformer_lm", f"transformer_lm_gpt2_{_name}", partial(fill, preset=_preset)
+        "transformer_lm", f"transformer_lm_gpt2_{_name}", partial(apply_preset, preset=_preset)
     )

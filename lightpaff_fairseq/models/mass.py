@@ -11,17 +11,17 @@ from fairseq.models.transformer import TransformerConfig, TransformerDecoderBase
 from fairseq.modules import LearnedPositionalEmbedding
 from torch import Tensor, nn
 
-from .presets import PRESETS, Preset, fill
+from .presets import PRESETS, MassPreset, apply_preset
 
 
 class ExplicitPositions(LearnedPositionalEmbedding):
-    """Learned positions that are counted from the tokens, or given from outside."""
+    """Learned positions that are counted from the tokens, or given by the caller."""
 
     explicit: Tensor | None = None
 
     @classmethod
     def around(cls, stock: LearnedPositionalEmbedding) -> "ExplicitPositions":
-        """The same table, as this class; draws no random number."""
+        """Wrap the table of a stock module, without drawing random numbers."""
         with torch.device("meta"):
             table = cls(stock.num_embeddings, stock.embedding_dim, stock.padding_idx)
         table.weight = stock.weight
@@ -29,7 +29,7 @@ class ExplicitPositions(LearnedPositionalEmbedding):
 
     @contextmanager
     def given(self, positions: Tensor | None) -> Iterator[None]:
-        """Inside, `positions` `(B, T)` are looked up instead of counted; None = counted."""
+        """Look up `positions` `(B, T)` inside the block; None: count them from the tokens."""
         self.explicit = positions
         try:
             yield
@@ -39,13 +39,14 @@ class ExplicitPositions(LearnedPositionalEmbedding):
     def forward(
         self, input: Tensor, incremental_state: Any = None, positions: Tensor | None = None
     ) -> Tensor:
-        """`(B, T, C)` embeddings for tokens `(B, T)`."""
+        """Return `(B, T, C)` embeddings for tokens `(B, T)`."""
         if self.explicit is None:
-            return super().forward(input, incremental_state, positions)
+            embedded: Tensor = super().forward(input, incremental_state, positions)
+            return embedded
         if self.explicit.shape != input.shape:
             raise ValueError(
                 f"positions: expected the shape of prev_output_tokens {tuple(input.shape)}, "
-                f"found {tuple(self.explicit.shape)}"
+                f"got {tuple(self.explicit.shape)}"
             )
         return nn.Embedding.forward(self, self.explicit)
 
@@ -58,11 +59,11 @@ class MassDecoder(TransformerDecoderBase):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not isinstance(self.embed_positions, LearnedPositionalEmbedding):
-            found = type(self.embed_positions).__name__
+            positions = self.embed_positions
             raise ValueError(
                 "--arch mass...: the decoder needs a table of learned positions "
-                "(--decoder-learned-pos, without --no-token-positional-embeddings); "
-                f"found {'none' if self.embed_positions is None else found}"
+                "(--decoder-learned-pos, without --no-token-positional-embeddings), "
+                f"got {'none' if positions is None else type(positions).__name__}"
             )
         self.embed_positions = ExplicitPositions.around(self.embed_positions)
 
@@ -73,7 +74,7 @@ class MassDecoder(TransformerDecoderBase):
         positions: Tensor | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, dict[str, Any]]:
-        """The stock forward; `positions` `(B, T)` are rows of the position table, or None."""
+        """Run the stock forward; `positions` `(B, T)` are rows of the position table, or None."""
         with self.embed_positions.given(positions):
             return super().forward(prev_output_tokens, *args, **kwargs)
 
@@ -82,7 +83,7 @@ class MassDecoder(TransformerDecoderBase):
 class MassModel(TransformerModel):
     """Encoder-decoder for MASS pre-training, with the parameter names of the stock transformer.
 
-    Where no `positions` are given it is the stock transformer bit for bit.
+    Without `positions` it is the stock transformer bit for bit.
     Source: MASS, arXiv 1905.02450.
     """
 
@@ -104,11 +105,13 @@ class MassModel(TransformerModel):
         alignment_heads: int | None = None,
         positions: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Any]]:
-        """The stock forward with positions for the decoder.
+        """Run the stock forward, with positions for the decoder.
 
         Args:
-            src_tokens: `(B, S)`; `src_lengths`: `(B,)`; `prev_output_tokens`: `(B, T)`.
-            features_only: returns hidden states `(B, T, C)` instead of logits `(B, T, V)`.
+            src_tokens: `(B, S)`.
+            src_lengths: `(B,)`.
+            prev_output_tokens: `(B, T)`.
+            features_only: return hidden states `(B, T, C)` instead of logits `(B, T, V)`.
             positions: `(B, T)` rows of the decoder's position table (the padding index + 1 + a
                 token's position, the padding index for padding); None: counted from the tokens.
         """
@@ -127,12 +130,9 @@ class MassModel(TransformerModel):
         )
 
 
-def _pre_training(preset: Preset) -> Callable[[Any], None]:
-    def architecture(args: Any) -> None:
-        fill(args, preset)
-
-    return architecture
+def _architecture(preset: MassPreset) -> Callable[[Any], None]:
+    return lambda args: apply_preset(args, preset)  # a function of this module, unlike a partial
 
 
 for _name, _preset in PRESETS.items():
-    register_model_architecture("mass", f"mass_{_name}")(_pre_training(_preset))
+    register_model_architecture("mass", f"mass_{_name}")(_architecture(_preset))

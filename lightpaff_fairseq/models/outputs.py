@@ -1,9 +1,8 @@
-"""From a fairseq model to what the loss needs: `(N, C)` hidden states and the output layer.
+"""Run a fairseq model and return its prediction at N positions in the form that the losses take.
 
-A readout is one model's prediction at N selected positions. `LinearOutput` keeps hidden states
-and head apart, so that the fused loss never makes all logits; `LogitsOutput` holds complete
-logits, for every model whose head cannot be taken apart. Shape letters: B batch, T target length,
-N selected positions, C width, V vocabulary.
+That is a `LinearOutput` (hidden states and output layer) where the output layer can be applied
+outside the model's forward, and a `LogitsOutput` for all other models. Shape letters: B batch,
+T target length, N selected positions.
 """
 
 import inspect
@@ -21,14 +20,14 @@ from ..losses.model_output import LinearOutput, LogitsOutput, ModelOutput
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The fairseq model inside data-parallel wrappers."""
+    """Return the fairseq model inside data-parallel wrappers."""
     while isinstance(inner := getattr(model, "module", None), nn.Module):
         model = inner
     return model
 
 
 def decoder_output(model: nn.Module, net_input: dict[str, Any], positions: Tensor) -> ModelOutput:
-    """Runs an encoder-decoder or a decoder-only model and reads out the chosen positions.
+    """Run an encoder-decoder or a decoder-only model; return its prediction at some positions.
 
     Args:
         model: a fairseq model, possibly wrapped for data-parallel training; it is called once,
@@ -50,7 +49,7 @@ def decoder_output(model: nn.Module, net_input: dict[str, Any], positions: Tenso
 
 
 def has_raw_logits(model: nn.Module) -> bool:
-    """Whether a model's output is logits, and not something only it can turn into probabilities."""
+    """Return whether a model outputs logits, not values that only it can normalize."""
     inner = unwrapped(model)
     decoder: Any = getattr(inner, "decoder", None)
     if decoder is None:  # encoders with a masked-LM head, and classifiers
@@ -60,7 +59,7 @@ def has_raw_logits(model: nn.Module) -> bool:
 
 
 def is_separable(model: nn.Module) -> bool:
-    """Whether a model's readout is a `LinearOutput`, or it predicts few enough classes."""
+    """Return whether a model's output is a `LinearOutput`."""
     inner = unwrapped(model)
     if hasattr(inner, "decoder"):
         return separable_head(model) is not None
@@ -68,7 +67,7 @@ def is_separable(model: nn.Module) -> bool:
 
 
 def _linear(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> LinearOutput:
-    """A readout in the dtype that autocast (`--amp`) would take for the output layer."""
+    """Return the output in the dtype that autocast (`--amp`) would take for the output layer."""
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
@@ -78,13 +77,9 @@ def _linear(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> LinearOutput
 
 
 def encoder_output(model: nn.Module, net_input: dict[str, Any], positions: Tensor) -> ModelOutput:
-    """Runs an encoder with a masked-LM head and reads out the chosen positions, and only those.
+    """Run an encoder with a masked-LM head; predict at some positions, and only there.
 
-    Args:
-        model: a fairseq model, possibly wrapped for data-parallel training; it is called once,
-            through its wrapper.
-        net_input: keyword arguments of the model.
-        positions: `(B, T)` bool, N of them true.
+    Args: see `decoder_output`.
     Returns:
         a `LinearOutput` behind dense layer, activation and LayerNorm of RoBERTa's head; for
         other heads a `LogitsOutput`.
@@ -98,7 +93,7 @@ def encoder_output(model: nn.Module, net_input: dict[str, Any], positions: Tenso
 
 
 def _lm_head(model: nn.Module) -> Any:
-    """RoBERTa's masked-LM head, if it can be applied outside the model's forward; else None."""
+    """Return RoBERTa's masked-LM head if it can be applied outside the forward, else None."""
     encoder: Any = getattr(unwrapped(model), "encoder", None)
     head = getattr(encoder, "lm_head", None)
     if type(head) is not RobertaLMHead or _is_sharded(model) or _finds_unused_parameters(model):
@@ -109,7 +104,7 @@ def _lm_head(model: nn.Module) -> Any:
 
 @contextmanager
 def record_output(model: nn.Module) -> Iterator[list[Any]]:
-    """Inside, every call of `model` appends what it returns to the list."""
+    """Append the result of every call of `model` inside the block to the list."""
     outputs: list[Any] = []
     handle = model.register_forward_hook(lambda _module, _args, output: outputs.append(output))
     try:
@@ -119,7 +114,7 @@ def record_output(model: nn.Module) -> Iterator[list[Any]]:
 
 
 def separable_head(model: nn.Module) -> nn.Linear | None:
-    """The output layer, if hidden states followed by it are exactly the model's logits.
+    """Return the output layer, if applied to hidden states it gives exactly the model's logits.
 
     None for adaptive softmax, decoders with an output layer of their own, FSDP-sharded models, and
     an untied head under `--find-unused-parameters` (DistributedDataParallel raises when such a

@@ -1,4 +1,4 @@
-"""Presets of both stages, and the stock-transformer architectures of the second.
+"""MASS presets of both stages, and the stock-transformer architectures of the second.
 
 `--arch transformer_mass_X` is fairseq's own model with the values of `--arch mass_X`: weights
 carry over, and the checkpoint says `transformer` with every value spelled out, so that it loads
@@ -8,7 +8,7 @@ where this plug-in is not installed.
 `teacher` and `student` are LightPAFF's pair for MASS, reconstructed from parameter counts, not read
 in the paper, which says "nearly 5x smaller": with one table for the encoder and one for the
 decoder's input and output, 6+6 layers of width 1024 count 301,342,720 parameters at a vocabulary of
-60,000 symbols and 4+4 layers of width 384 count 63,433,728 (at 64,700: 310,968,320 and
+60,000 tokens and 4+4 layers of width 384 count 63,433,728 (at 64,700: 310,968,320 and
 67,043,328). `small` and `tiny` are for CPUs.
 """
 
@@ -18,40 +18,35 @@ from typing import Any
 
 from fairseq.models.transformer.transformer_legacy import base_architecture
 
-from .stock_architectures import register_on_stock_model, set_defaults
+from .stock_architectures import Preset, register_on_stock_model, set_defaults
 
 POSITIONS = 1024
 
 
 @dataclass(frozen=True)
-class Preset:
-    """Sizes of an encoder and a decoder that are alike.
+class MassPreset(Preset):
+    """Sizes of the encoder and of the decoder, which are alike.
 
     Attributes:
-        layers: of each; `width`, `heads`, `ffn`: of every layer.
         share_all: one table for encoder, decoder and output; else the encoder has its own and
             the decoder's input and output share one.
     """
 
-    layers: int
-    width: int
-    heads: int
-    ffn: int
     share_all: bool = True
 
 
 PRESETS = {
-    "base": Preset(layers=6, width=768, heads=12, ffn=3072),
-    "middle": Preset(layers=6, width=1024, heads=16, ffn=4096),
-    "teacher": Preset(layers=6, width=1024, heads=16, ffn=4096, share_all=False),
-    "student": Preset(layers=4, width=384, heads=6, ffn=1536, share_all=False),
-    "small": Preset(layers=3, width=256, heads=4, ffn=1024),
-    "tiny": Preset(layers=2, width=96, heads=4, ffn=384),
+    "base": MassPreset(layers=6, width=768, heads=12, ffn=3072),
+    "middle": MassPreset(layers=6, width=1024, heads=16, ffn=4096),
+    "teacher": MassPreset(layers=6, width=1024, heads=16, ffn=4096, share_all=False),
+    "student": MassPreset(layers=4, width=384, heads=6, ffn=1536, share_all=False),
+    "small": MassPreset(layers=3, width=256, heads=4, ffn=1024),
+    "tiny": MassPreset(layers=2, width=96, heads=4, ffn=384),
 }
 
 
-def fill(args: Any, preset: Preset) -> None:
-    """Gives every model value that the user did not set the preset's, or else the stock value.
+def apply_preset(args: Any, preset: MassPreset) -> None:
+    """Set every model value that the user did not set: to the preset's, or else the stock value.
 
     Args:
         args: a Namespace or an open DictConfig with flat names; changed in place. The decoder's
@@ -59,7 +54,7 @@ def fill(args: Any, preset: Preset) -> None:
     """
     sizes = {"layers": preset.layers, "attention_heads": preset.heads, "learned_pos": True}
     values: dict[str, Any] = {
-        f"{side}_{key}": value for side in ("encoder", "decoder") for key, value in sizes.items()
+        f"{stack}_{key}": value for stack in ("encoder", "decoder") for key, value in sizes.items()
     }
     values.update(
         encoder_embed_dim=preset.width,
@@ -79,5 +74,5 @@ def fill(args: Any, preset: Preset) -> None:
 
 for _name, _preset in PRESETS.items():
     register_on_stock_model(
-        "transformer", f"transformer_mass_{_name}", partial(fill, preset=_preset)
+        "transformer", f"transformer_mass_{_name}", partial(apply_preset, preset=_preset)
     )

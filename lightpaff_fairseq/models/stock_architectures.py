@@ -5,26 +5,37 @@ model's name into `args`. That is what a checkpoint records, so fairseq alone ca
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fairseq.models import register_model_architecture
 
 
+@dataclass(frozen=True)
+class Preset:
+    """Sizes of a stack of layers: their number, and width, heads and FFN width of each."""
+
+    layers: int
+    width: int
+    heads: int
+    ffn: int
+
+
 def set_defaults(args: Any, values: Mapping[str, Any]) -> None:
-    """Gives `args` (a Namespace or an open DictConfig, changed in place) the values it lacks."""
+    """Give `args` (a Namespace or an open DictConfig, changed in place) the values it lacks."""
     for name, value in values.items():
         setattr(args, name, getattr(args, name, value))
 
 
-def register_on_stock_model(model: str, arch: str, fill: Callable[[Any], None]) -> None:
-    """Registers `--arch ARCH`, recorded as fairseq's own `model`.
+def register_on_stock_model(model: str, arch: str, defaults: Callable[[Any], None]) -> None:
+    """Register `--arch ARCH`, recorded as fairseq's own `model`.
 
     Args:
-        fill: gives `args` every value of the model that the user did not set.
+        defaults: gives `args` every value of the model that the user did not set.
     """
 
     def architecture(args: Any) -> None:
-        fill(args)
+        defaults(args)
         args.arch = model  # what a checkpoint records: fairseq alone can build it
         if "_name" in args:
             args._name = model

@@ -160,20 +160,20 @@ def test_positions_are_forgotten_after_a_call_and_after_an_error(pair):
     (mass, stock), net_input = pair, example()
     mass(**net_input, positions=torch.full((2, 4), 40))
     assert torch.equal(mass(**net_input)[0], stock(**net_input)[0])
-    with pytest.raises(ValueError, match=r"positions: expected .* \(2, 4\), found \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"positions: expected .* \(2, 4\), got \(2, 3\)"):
         mass(**net_input, positions=torch.full((2, 3), 40))
     assert torch.equal(mass(**net_input)[0], stock(**net_input)[0])
 
 
 @pytest.mark.parametrize(
-    "values,found",
+    "values,got",
     [
         ({"decoder_learned_pos": False}, "SinusoidalPositionalEmbedding"),
         ({"no_token_positional_embeddings": True}, "none"),
     ],
 )
-def test_positions_that_are_not_learned_are_refused(values, found):
-    with pytest.raises(ValueError, match=f"learned positions.*found {found}"):
+def test_positions_that_are_not_learned_are_refused(values, got):
+    with pytest.raises(ValueError, match=f"learned positions.*got {got}"):
         build("mass_tiny", **values)
 
 
