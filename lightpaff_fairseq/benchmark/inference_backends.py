@@ -124,7 +124,7 @@ def _fits(backend: Backend, info: CheckpointInfo, device: str) -> bool:
         return False
     if backend.target is None:
         return True
-    return (info.family, info.task) in FORMATS[backend.target].students
+    return (info.family, info.task) in FORMATS[backend.target].models
 
 
 def plan_variants(

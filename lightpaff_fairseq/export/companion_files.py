@@ -1,4 +1,4 @@
-"""What goes into an exported folder beside the model: all that a consumer without fairseq needs."""
+"""Write what an exported folder holds beside the model, so that its users need no fairseq."""
 
 import importlib.metadata
 import json
@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from .export_formats import FORMATS
-from .export_request import ExportReport, ExportRequest
+from .export_request import RECORD, ExportReport, ExportRequest
 from .loaded_model import CLASSIFICATION, TRANSLATION, LoadedModel
 from .use_script import Use, script
 
 README, SCRIPT = "README.md", "use.py"
-LONGEST = 256  # symbols of a translation, in the script
+LONGEST = 256  # most tokens of a translation by the script
 PIECES = "sentencepiece.model"
 SYMBOLS, CLASSES = "symbols.json", "classes.json"
-RECORD = "export.json"  # in every exported folder
 
 
-def write_card(
+def write_companions(
     request: ExportRequest, student: LoadedModel, folder: Path, report: ExportReport
 ) -> None:
-    """Writes dictionaries and export.json, and unless the format has its own, README.md and use.py.
+    """Write dictionaries and export.json, and unless the format has its own, README.md and use.py.
 
     Args:
         folder: holds the exported model already.
@@ -31,7 +30,7 @@ def write_card(
         dictionary.save(str(folder / name))
     if request.to == "onnx":
         _write_json(folder / SYMBOLS, student.task.source_dictionary.symbols)
-    if request.to == "onnx" and _has_classes(student):
+    if request.to == "onnx" and student.has_classes:
         labels, count = student.task.label_dictionary, student.task.cfg.num_classes
         _write_json(folder / CLASSES, labels.symbols[labels.nspecial :][:count])
     if request.sentencepiece_model:
@@ -41,10 +40,6 @@ def write_card(
     if request.to != "hf":
         (folder / SCRIPT).write_text(_script(request, student), encoding="utf-8")
         (folder / README).write_text(_readme(request, student, record), encoding="utf-8")
-
-
-def _has_classes(student: LoadedModel) -> bool:
-    return student.info.task == CLASSIFICATION and not student.task.cfg.regression_target
 
 
 def _record(request: ExportRequest, student: LoadedModel, report: ExportReport) -> dict[str, Any]:
@@ -61,12 +56,11 @@ def _record(request: ExportRequest, student: LoadedModel, report: ExportReport) 
         "versions": {name: _version(name) for name in names},
     }
     if report.before and report.after:
-        drop = report.before.drop_to(report.after)
         record["quality"] = {
             "measure": report.before.name,
             "fairseq": report.before.score,
             "exported": report.after.score,
-            "drop": drop,
+            "drop": report.before.drop_to(report.after),
         }
     if info.task == TRANSLATION:
         record |= {"source_lang": task.cfg.source_lang, "target_lang": task.cfg.target_lang}
@@ -93,14 +87,15 @@ def _readme(request: ExportRequest, student: LoadedModel, record: dict[str, Any]
     lines = [
         f"# A {student.info.family} of fairseq, exported to {request.to}",
         "",
-        *_findings(record),
+        *_comparisons(record),
         "",
-        f"`pip install {' '.join(packages)}`, then `python {SCRIPT} < text.txt`: a sentence a",
+        f"`pip install {' '.join(packages)}`, then `python {SCRIPT} < text.txt`: one sentence per",
         "line. fairseq is not needed.",
     ]
     if record.get("separator_token") is not None:
-        lines.append(f"Sentences in pairs: 0, first, 2, {record['separator_token']}, second, 2.")
-    lines += ["", f"`{RECORD}`: versions and what was measured; `dict.*`: fairseq's dictionaries."]
+        separator = record["separator_token"]
+        lines.append(f"Pairs of sentences are ids: 0, first, 2, {separator}, second, 2.")
+    lines += ["", f"`{RECORD}`: versions and measurements; `dict.*`: fairseq's dictionaries."]
     return "\n".join(lines) + "\n"
 
 
@@ -111,19 +106,17 @@ def _script(request: ExportRequest, student: LoadedModel) -> str:
     longest = 0
     if task == TRANSLATION:
         longest = min(LONGEST, student.model.max_decoder_positions() - 1)
-    return script(Use(task, pieces, start, _has_classes(student), longest))
+    return script(Use(task, pieces, start, student.has_classes, longest))
 
 
-def _findings(record: dict[str, Any]) -> list[str]:
-    """What was compared before this folder was put in place."""
-    parity, lines = record["parity"], []
-    beams = parity["beams"]
-    lines.append(
+def _comparisons(record: dict[str, Any]) -> list[str]:
+    """Describe what was compared before the folder was put in place."""
+    parity = record["parity"]
+    beams = "" if parity["beams"] is None else f", {parity['beams']} translations the same"
+    lines = [
         f"Compared with fairseq in float32, {parity['sentences']} sentences ({parity['inputs']}): "
-        f"largest difference {parity['largest_difference']:.1e}"
-        + ("" if beams is None else f", {beams} translations the same")
-        + "."
-    )
+        f"largest difference {parity['largest_difference']:.1e}{beams}."
+    ]
     if "quality" in record:
         quality = record["quality"]
         lines.append(

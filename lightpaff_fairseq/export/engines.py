@@ -1,6 +1,6 @@
-"""What answers a batch, whatever it runs on; here on fairseq itself, the reference.
+"""Run a loaded model on batches: the `Engine` protocol, and fairseq itself, the reference.
 
-An engine of a task gives for every sample of a batch, in the batch's order:
+An engine returns for every sample of a batch, in the batch's order:
 translation: a `Hypothesis`; language_modeling: the log-probabilities of the target, `(T,)`;
 the others: the output of the head, `(K,)` (classes) or `(T, V)` (masked_lm, padding included).
 """
@@ -13,7 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from fairseq import utils
+from fairseq.data import Dictionary
+from fairseq.models import BaseFairseqModel as FairseqModel
 from fairseq.sequence_generator import SequenceGenerator
+from fairseq.tasks import FairseqTask
 from torch import Tensor
 
 from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION, LoadedModel
@@ -24,7 +27,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Search:
-    """Beam search: its width, and the most and fewest symbols of an output, end not counted."""
+    """Beam size, and the most and fewest tokens of an output, end of sentence not counted."""
 
     beam: int = 5
     longest: int = 200
@@ -32,7 +35,7 @@ class Search:
 
 
 def limited(search: Search, student: LoadedModel) -> Search:
-    """`search` with outputs no longer than a model has positions for, as fairseq limits them."""
+    """Limit outputs to the positions that a model has, as fairseq does."""
     if student.info.task != TRANSLATION:
         return search
     longest = min(search.longest, student.model.max_decoder_positions() - 1)
@@ -41,9 +44,9 @@ def limited(search: Search, student: LoadedModel) -> Search:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """The best output of a beam search: symbols without the end, and the mean log-probability."""
+    """The best output of a beam search, without its end; `score`: mean log-probability."""
 
-    symbols: tuple[str, ...]
+    tokens: tuple[str, ...]
     score: float
 
 
@@ -51,18 +54,18 @@ class Engine(Protocol):
     """A loaded model."""
 
     def run(self, sample: Sample) -> Sequence[Any]:
-        """The answers to a batch, see the module."""
+        """Return the outputs for a batch, see the module."""
 
     def log_probs(self, sample: Sample) -> list[Floats]:
-        """What parity compares, a sample each.
+        """Return the log-probabilities that parity compares, one array per sample.
 
-        translation: of the target's symbols and its end, `(T,)`; else over all outputs,
-        `(..., K)`, padding left out. A regression gives its bare outputs.
+        translation: of the target's tokens and its end, `(T,)`; else of all outputs, `(..., K)`,
+        without padding. A regression returns its outputs.
         """
 
 
 def fairseq_engine(student: LoadedModel, search: Search, device: str, half: bool = False) -> Engine:
-    """The reference for a student of any task."""
+    """Return the reference for a model of any task."""
     model = student.model.to(device)
     model = model.half() if half else model.float()
     if student.info.task == TRANSLATION:
@@ -72,13 +75,13 @@ def fairseq_engine(student: LoadedModel, search: Search, device: str, half: bool
     return FairseqEncoder(student, model)
 
 
-def symbols_of(row: Tensor, dictionary: Any) -> list[str]:
-    """The symbols of one row of ids, without padding and without the end."""
+def tokens_of(row: Tensor, dictionary: Dictionary) -> list[str]:
+    """Return the tokens of one row of ids, without padding and end of sentence."""
     skipped = (dictionary.pad(), dictionary.eos())
     return [dictionary[i] for i in row.tolist() if i not in skipped]
 
 
-def _on_device_of(model: Any, sample: Sample) -> Sample:
+def _on_device_of(model: FairseqModel, sample: Sample) -> Sample:
     device = next(model.parameters()).device
     if device.type == "cpu":
         return sample
@@ -87,40 +90,43 @@ def _on_device_of(model: Any, sample: Sample) -> Sample:
 
 
 class FairseqTranslator:
-    """Beam search of fairseq-generate, prepared as it prepares models."""
+    """Beam search by fairseq, with the model prepared as fairseq-generate does."""
 
-    def __init__(self, task: Any, model: Any, search: Search) -> None:
+    def __init__(self, task: FairseqTask, model: FairseqModel, search: Search) -> None:
         self.model, self.dictionary = model, task.target_dictionary
         model.make_generation_fast_(beamable_mm_beam_size=search.beam, need_attn=False)
-        limits = {"max_len_b": search.longest, "min_len": search.shortest}
         self.generator = SequenceGenerator(
-            [model], self.dictionary, beam_size=search.beam, **limits
+            [model],
+            self.dictionary,
+            beam_size=search.beam,
+            max_len_b=search.longest,
+            min_len=search.shortest,
         )
 
     @torch.no_grad()
     def run(self, sample: Sample) -> list[Hypothesis]:
         """See `Engine`."""
-        found = self.generator.generate([self.model], _on_device_of(self.model, sample))
-        best = [hypotheses[0] for hypotheses in found]
+        beams = self.generator.generate([self.model], _on_device_of(self.model, sample))
         return [
-            Hypothesis(tuple(symbols_of(x["tokens"], self.dictionary)), float(x["score"]))
-            for x in best
+            Hypothesis(tuple(tokens_of(best["tokens"], self.dictionary)), float(best["score"]))
+            for best, *_ in beams
         ]
 
     @torch.no_grad()
     def log_probs(self, sample: Sample) -> list[Floats]:
         """See `Engine`."""
+        # only BART has it: while it is set, its attention takes any batch for beams
         set_beam = getattr(self.model, "set_beam_size", lambda size: None)
-        set_beam(1)  # BART's attention takes any batch for beams while it is set
-        found = _target_log_probs(self.model, sample, self.dictionary.pad())
+        set_beam(1)
+        lprobs = _target_log_probs(self.model, sample, self.dictionary.pad())
         set_beam(self.generator.beam_size)
-        return found
+        return lprobs
 
 
 class FairseqLanguageModel:
-    """Log-probabilities of a text, as fairseq-eval-lm computes them."""
+    """Log-probabilities of text, as fairseq-eval-lm computes them."""
 
-    def __init__(self, task: Any, model: Any) -> None:
+    def __init__(self, task: FairseqTask, model: FairseqModel) -> None:
         self.model, self.pad = model, task.target_dictionary.pad()
 
     @torch.no_grad()
@@ -131,15 +137,13 @@ class FairseqLanguageModel:
     @torch.no_grad()
     def log_probs(self, sample: Sample) -> list[Floats]:
         """See `Engine`."""
-        found = _log_probs(self.model, sample)
-        kept = sample["target"].ne(self.pad)
-        return [row[mask].numpy() for row, mask in zip(found.cpu(), kept, strict=True)]
+        return _unpadded(_log_probs(self.model, sample), sample["target"].ne(self.pad))
 
 
 class FairseqEncoder:
-    """Outputs of a BERT: classes, a number, or symbols."""
+    """Outputs of a BERT: classes, a number, or tokens."""
 
-    def __init__(self, student: LoadedModel, model: Any) -> None:
+    def __init__(self, student: LoadedModel, model: FairseqModel) -> None:
         self.model, self.student = model, student
 
     @torch.no_grad()
@@ -153,41 +157,42 @@ class FairseqEncoder:
         return normalized(self.run(sample), sample, self.student)
 
 
-def encoder_output(model: Any, student: LoadedModel, tokens: Tensor) -> Tensor:
-    """A BERT's outputs for ids `(B, T)`: `(B, K)` of its head, `(B, T, V)` of masked_lm."""
-    if student.info.task != CLASSIFICATION:
-        outputs: Tensor = model(tokens)[0]
-    else:
-        head = student.task.cfg.classification_head_name
-        outputs = model(tokens, features_only=True, classification_head_name=head)[0]
+def encoder_output(model: FairseqModel, student: LoadedModel, tokens: Tensor) -> Tensor:
+    """Return a BERT's outputs for ids `(B, T)`: `(B, K)` of its head, `(B, T, V)` of masked_lm."""
+    head = {}
+    if student.info.task == CLASSIFICATION:
+        name = student.task.cfg.classification_head_name
+        head = {"features_only": True, "classification_head_name": name}
+    outputs: Tensor = model(tokens, **head)[0]
     return outputs
 
 
 def normalized(outputs: Sequence[Floats], sample: Sample, student: LoadedModel) -> list[Floats]:
-    """Log-probabilities of a BERT's outputs, without those of padding; a regression's as they are.
+    """Return log-probabilities without those of padding; a regression's outputs unchanged.
 
     Args:
         outputs: B of `(K,)` or `(T, V)`.
     """
     values = torch.from_numpy(np.stack(outputs))
     if student.info.task == CLASSIFICATION:
-        classes = not student.task.cfg.regression_target
-        found = list(values.log_softmax(-1) if classes else values)
-    else:
-        kept = sample["net_input"]["src_tokens"].ne(student.task.source_dictionary.pad())
-        found = [row[mask].log_softmax(-1) for row, mask in zip(values, kept, strict=True)]
-    return [x.numpy() for x in found]
+        return list((values.log_softmax(-1) if student.has_classes else values).numpy())
+    kept = sample["net_input"]["src_tokens"].ne(student.task.source_dictionary.pad())
+    return _unpadded(values.log_softmax(-1), kept)
 
 
-def _log_probs(model: Any, sample: Sample) -> Tensor:
+def _log_probs(model: FairseqModel, sample: Sample) -> Tensor:
     net_output = model(**_on_device_of(model, sample)["net_input"])
     lprobs: Tensor = model.get_normalized_probs(net_output, log_probs=True, sample=sample)
     return lprobs.float()
 
 
-def _target_log_probs(model: Any, sample: Sample, pad: int) -> list[Floats]:
-    """`(T,)` a sample: log-probabilities of the target's symbols."""
+def _target_log_probs(model: FairseqModel, sample: Sample, pad: int) -> list[Floats]:
+    """Return the log-probabilities of the target's tokens, `(T,)` per sample."""
     lprobs, target = _log_probs(model, sample), sample["target"]
-    found = lprobs.gather(-1, target.to(lprobs.device).unsqueeze(-1)).squeeze(-1).cpu()
-    kept = target.ne(pad)
-    return [row[mask].numpy() for row, mask in zip(found, kept, strict=True)]
+    chosen = lprobs.gather(-1, target.to(lprobs.device).unsqueeze(-1)).squeeze(-1)
+    return _unpadded(chosen, target.ne(pad))
+
+
+def _unpadded(values: Tensor, kept: Tensor) -> list[Floats]:
+    """Return the values `(B, T, ...)` where `kept` `(B, T)` holds, one array per sample."""
+    return [row[mask].numpy() for row, mask in zip(values.cpu(), kept.cpu(), strict=True)]

@@ -1,4 +1,4 @@
-"""Where a student can be exported to, and what is possible there."""
+"""The formats that a student can be exported to, and what each takes."""
 
 import importlib
 import importlib.util
@@ -13,20 +13,20 @@ class ExportFormat:
     """A format.
 
     Attributes:
-        module: of this package, with `write` and `engine`.
-        packages: what it needs; `extra`: of setup.py, installs them.
-        students: the (model, task) of fairseq that it takes; empty: the module decides.
+        module: the module of this package that has `write` and `engine`.
+        packages: what it needs; `extra`: the extra of this package that installs them.
+        models: the (model, task) of fairseq that it takes; empty: the module decides.
         quantizations: of weights; empty: none.
     """
 
     module: str
     packages: tuple[str, ...]
     extra: str
-    students: tuple[tuple[str, str], ...]
+    models: tuple[tuple[str, str], ...]
     quantizations: tuple[str, ...]
 
     def load(self) -> Any:
-        """The module; only then its packages are imported, inside its functions."""
+        """Import the module; its functions import the packages."""
         return importlib.import_module(f".{self.module}", __package__)
 
 
@@ -35,7 +35,7 @@ FORMATS = {
         module="to_ctranslate2",
         packages=("ctranslate2",),
         extra="ctranslate2",
-        students=(
+        models=(
             ("transformer", TRANSLATION),
             ("bart", TRANSLATION),
             ("transformer_lm", LANGUAGE_MODELING),
@@ -46,49 +46,48 @@ FORMATS = {
         module="to_onnx",
         packages=("onnx", "onnxruntime"),
         extra="onnx",
-        students=(("roberta", CLASSIFICATION), ("roberta", MASKED_LM)),
+        models=(("roberta", CLASSIFICATION), ("roberta", MASKED_LM)),
         quantizations=("int8",),
     ),
     "hf": ExportFormat(
         module="to_huggingface",
         packages=("transformers", "safetensors"),
         extra="hf",
-        students=(),
+        models=(),
         quantizations=(),
     ),
 }
 
 
 def package_problem(name: str, flag: str = "--to") -> str | None:
-    """Which package `--to name` lacks here and what installs it, in words; else None."""
-    target = FORMATS[name]
-    lacking = [p for p in target.packages if importlib.util.find_spec(p) is None]
+    """Return a message on the packages that `name` needs and that are not installed."""
+    lacking = [p for p in FORMATS[name].packages if importlib.util.find_spec(p) is None]
     if not lacking:
         return None
     return (
         f"{flag} {name}: needs the package {' and '.join(lacking)}: "
-        f"pip install 'lightpaff-fairseq[{target.extra}]'"
+        f"pip install 'lightpaff-fairseq[{FORMATS[name].extra}]'"
     )
 
 
-def student_problem(name: str, info: CheckpointInfo) -> str | None:
-    """Why a checkpoint cannot become a `name`, with all that is possible, in words; else None."""
-    students = FORMATS[name].students
-    if not students or (info.family, info.task) in students:
+def model_problem(name: str, info: CheckpointInfo) -> str | None:
+    """Return a message, with all that is possible, if the format does not take the checkpoint."""
+    models = FORMATS[name].models
+    if not models or (info.family, info.task) in models:
         return None
     possible = "; ".join(
-        f"--to {other}: {', '.join(f'{model} of --task {task}' for model, task in each.students)}"
+        f"--to {other}: {', '.join(f'{model} of --task {task}' for model, task in each.models)}"
         for other, each in FORMATS.items()
-        if each.students
+        if each.models
     )
     return (
-        f"{info.named}: --to {name} does not take a {info.family} of --task "
-        f"{info.task} (possible are {possible})"
+        f"{info.named}: --to {name} does not take a {info.family} of --task {info.task} "
+        f"(possible: {possible})"
     )
 
 
 def quantization_problem(name: str, quantization: str | None) -> str | None:
-    """Why weights cannot be quantized so, in words; else None."""
+    """Return a message if the format has no such quantization."""
     possible = FORMATS[name].quantizations
     if quantization is None or quantization in possible:
         return None

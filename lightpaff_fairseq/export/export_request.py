@@ -1,45 +1,114 @@
-"""What an export was asked for, and what was found."""
+"""The flags of `lightpaff export`, their checks, and the report of an export."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..checkpoints.output_folder import OutputFolder
+from ..flags import flag, too_small
+from ..huggingface.tokenizers import pieces_problem
+from ..problems import Problems
+from .export_formats import FORMATS, model_problem, package_problem, quantization_problem
 from .export_parity import Parity
-from .export_quality import Quality
+from .export_quality import MEASURED, Quality
+from .loaded_model import LoadedModel, data_folder, inspect_checkpoint, load_model
+
+RECORD = "export.json"  # in every exported folder
+QUANTIZATIONS = sorted({q for each in FORMATS.values() for q in each.quantizations})
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What `lightpaff export` was asked for.
+    """The checkpoint to export, the format, and how the result is compared with fairseq."""
 
-    Attributes:
-        path, to, out, force: the checkpoint, the format, the folder, and whether to replace it.
-        data: folder of the dictionaries; None: where the checkpoint was trained.
-        quantization: of the weights; None: float32.
-        subset: split of `data` on which models are compared; None: valid, if it is there.
-        sentences: of it, for the quality of quantized weights; 0: all.
-        max_drop: the most that they may lose: points of BLEU, accuracy or Pearson's correlation
-            (0 to 100); of a language model percent of perplexity.
-        remove_bpe: as fairseq's, for BLEU; None: what the dictionary looks like.
-        sentencepiece_model: to be put beside the model; None: none.
-    """
-
-    path: Path
-    to: str
-    out: Path
-    force: bool = False
-    data: Path | None = None
-    quantization: str | None = None
-    subset: str | None = None
-    sentences: int = 500
-    max_drop: float = 0.5
-    remove_bpe: str | None = None
-    sentencepiece_model: Path | None = None
+    path: Path = flag("fairseq checkpoint", metavar="FILE")
+    to: str = flag("format", choices=tuple(FORMATS))
+    out: Path = flag("folder to write", metavar="DIR")
+    force: bool = flag("replace an exported folder (default: refuse)", False)
+    data: Path | None = flag(
+        "folder with dict.*.txt and splits (default: where the checkpoint was trained)",
+        None,
+        metavar="DIR",
+    )
+    quantization: str | None = flag(
+        "of the weights (default: float32)", None, choices=QUANTIZATIONS
+    )
+    subset: str | None = flag(
+        "split of --data to compare on (default: valid; without one, random symbols)",
+        None,
+        name="--gen-subset",
+        metavar="SPLIT",
+    )
+    sentences: int = flag(
+        "sentences of it to score quantized weights on; 0 = all (default: %(default)s)",
+        500,
+        metavar="N",
+    )
+    max_drop: float = flag(
+        "the most that quantized weights may lose: points of BLEU, accuracy or Pearson's "
+        "correlation (0 to 100), or percent of perplexity (default: %(default)s)",
+        0.5,
+        metavar="X",
+    )
+    remove_bpe: str | None = flag(
+        "for BLEU, as fairseq's; none = off (default: what the dictionary looks like)",
+        None,
+        metavar="KIND",
+    )
+    sentencepiece_model: Path | None = flag(
+        "model to put into the folder, for its use.py (default: none)", None, metavar="FILE"
+    )
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was found before the folder was put in place; `before`, `after`: quantization."""
+    """The comparisons before the folder was put in place; `before`, `after`: quantization."""
 
     parity: Parity
     before: Quality | None = None
     after: Quality | None = None
+
+
+def load_checked(request: ExportRequest) -> LoadedModel:
+    """Check everything that can be checked without work, and load the student.
+
+    Raises:
+        ValueError: lists all bad flags and files, or what is wrong with the checkpoint.
+    """
+    pieces = request.sentencepiece_model
+    read = [path for path in (request.path, request.data, pieces) if path is not None]
+    problems = Problems(
+        [
+            package_problem(request.to),
+            quantization_problem(request.to, request.quantization),
+            OutputFolder(request.out, "--out", (RECORD,), read).problem(request.force),
+            *too_small(request, sentences=0, max_drop=0),
+        ]
+    )
+    if pieces is not None:
+        problems.unless(pieces.is_file(), f"--sentencepiece-model {pieces}: no such file")
+    problems.unless(
+        request.path.is_file(),
+        f"--path {request.path}: no such file (expected a fairseq checkpoint)",
+    )
+    problems.raise_if_any()
+    student = _load(request)
+    if pieces is not None:
+        problem = pieces_problem(pieces, student.task.source_dictionary.symbols)
+        Problems([problem]).raise_if_any(f"--sentencepiece-model {pieces}: ")
+    return student
+
+
+def _load(request: ExportRequest) -> LoadedModel:
+    info = inspect_checkpoint(request.path)
+    problems = Problems([model_problem(request.to, info)])
+    problems.unless(
+        request.to != "hf" or not request.subset,
+        f"--gen-subset {request.subset}: --to hf compares on random symbols; leave it out",
+    )
+    problems.unless(
+        not request.quantization or info.task in MEASURED,
+        f"--quantization {request.quantization}: a model of --task {info.task} has no score that "
+        "could be compared",
+    )
+    problems.raise_if_any()
+    return load_model(info, data_folder(info, request.data))

@@ -1,93 +1,49 @@
-"""Exporting: checks first, then write, compare with fairseq, and put in place."""
+"""Export a student: check, write, compare with fairseq, put in place."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.output_folder import OutputFolder, new_folder
-from ..huggingface.tokenizers import pieces_problem
-from .companion_files import RECORD, write_card
+from ..checkpoints.output_folder import new_folder
+from .companion_files import write_companions
 from .engines import Engine, Search, fairseq_engine, limited
-from .export_formats import FORMATS, package_problem, quantization_problem, student_problem
+from .export_formats import FORMATS
 from .export_parity import SEARCH, Parity, check_difference, compare
-from .export_quality import MEASURED, Quality, measure
-from .export_request import ExportReport, ExportRequest
-from .loaded_model import LoadedModel, data_folder, inspect_checkpoint, load_model
+from .export_quality import Quality, measure
+from .export_request import ExportReport, ExportRequest, load_checked
+from .loaded_model import LoadedModel
 from .sample_batches import NoSplitError, Sample, random_samples, split_samples
 
 SENTENCES = 16  # for parity
-SPLIT = "valid"  # unless another is asked for
+SPLIT = "valid"  # without --gen-subset
 
 
 def export(request: ExportRequest) -> ExportReport:
-    """Exports a student.
+    """Export a student.
 
     Raises:
         ValueError: bad flags or files (all at once), a model that the format does not take, one
             that computes something else, or one that loses more than `max_drop`.
     """
-    student = prepare(request)
+    student = load_checked(request)
     with new_folder(request.out) as folder:
         if request.to == "hf":
-            report = _huggingface(student, folder)
+            report = _write_huggingface(student, folder)
         else:
             report = _write_and_compare(request, student, folder)
-        write_card(request, student, folder, report)
+        write_companions(request, student, folder, report)
     return report
 
 
-def prepare(request: ExportRequest) -> LoadedModel:
-    """Checks everything that can be checked without work, and loads the student."""
-    read = [x for x in (request.path, request.data, request.sentencepiece_model) if x is not None]
-    problems: list[str | None] = [
-        package_problem(request.to),
-        quantization_problem(request.to, request.quantization),
-        OutputFolder(request.out, "--out", (RECORD,), read).problem(request.force),
-    ]
-    if request.sentences < 0:
-        problems.append(f"--sentences: expected 0 (all) or more, found {request.sentences}")
-    if not request.max_drop >= 0:
-        problems.append(f"--max-drop: expected 0 or more, found {request.max_drop}")
-    model = request.sentencepiece_model
-    if model is not None and not model.is_file():
-        problems.append(f"--sentencepiece-model {model}: no such file")
-    if not request.path.is_file():
-        problems.append(f"--path {request.path}: no such file (expected a fairseq checkpoint)")
-    _raise(problems)
-    info = inspect_checkpoint(request.path)
-    problems = [student_problem(request.to, info)]
-    if request.to == "hf" and request.subset:
-        problems.append(
-            f"--gen-subset {request.subset}: --to hf compares on random symbols; leave it out"
-        )
-    if request.quantization and info.task not in MEASURED:
-        text = f"a model of --task {info.task} has no score that could be compared"
-        problems.append(f"--quantization {request.quantization}: {text}")
-    _raise(problems)
-    student = load_model(info, data_folder(info, request.data))
-    if model is not None:
-        problem = pieces_problem(model, student.task.source_dictionary.symbols)
-        _raise([problem and f"--sentencepiece-model {model}: {problem}"])
-    return student
-
-
-def _raise(problems: Sequence[str | None]) -> None:
-    found = [problem for problem in problems if problem]
-    if found:
-        raise ValueError("; ".join(found))
-
-
 def _write_and_compare(request: ExportRequest, student: LoadedModel, folder: Path) -> ExportReport:
-    """Float32 first, whose parity shows that the conversion is right; then what was asked for."""
+    """Write float32 first, whose parity shows that the conversion is right, then quantized."""
     module = FORMATS[request.to].load()
     labeled: list[Sample] = []
     if request.quantization:
-        subset = request.subset or SPLIT
-        labeled = split_samples(student, subset, request.sentences, batch=32)
+        labeled = split_samples(student, request.subset or SPLIT, request.sentences, batch=32)
     module.write(student, folder, None)
     engines = _engines(request, student, folder, SEARCH)
     parity = compare(student, *engines, *_parity_samples(request, student))
-    del engines  # the file is replaced
+    del engines  # they may hold the file that is replaced
     if not request.quantization:
         return ExportReport(parity)
     module.write(student, folder, request.quantization)
@@ -102,22 +58,21 @@ def _write_and_compare(request: ExportRequest, student: LoadedModel, folder: Pat
 def _engines(
     request: ExportRequest, student: LoadedModel, folder: Path, search: Search
 ) -> tuple[Engine, Engine]:
-    """fairseq's and the exported one."""
+    """Return fairseq's engine and the exported one."""
     search = limited(search, student)
     exported: Engine = FORMATS[request.to].load().engine(student, folder, search, "cpu")
     return fairseq_engine(student, search, "cpu"), exported
 
 
 def _parity_samples(request: ExportRequest, student: LoadedModel) -> tuple[list[Sample], str]:
-    """Sentences of the split; if none was asked for or found, random ones, which is reported."""
+    """Return sentences of the split and its name; without a split random ones."""
     subset = request.subset or SPLIT
     try:
-        samples = split_samples(student, subset, SENTENCES)
+        return split_samples(student, subset, SENTENCES), f"split {subset}"
     except NoSplitError:
         if request.subset:
             raise
         return random_samples(student, SENTENCES), "random symbols"
-    return samples, f"split {subset}"
 
 
 def _check_drop(request: ExportRequest, before: Quality, after: Quality) -> None:
@@ -131,8 +86,8 @@ def _check_drop(request: ExportRequest, before: Quality, after: Quality) -> None
         )
 
 
-def _huggingface(student: LoadedModel, folder: Path) -> ExportReport:
-    """transformers' format, which brings its own comparison."""
+def _write_huggingface(student: LoadedModel, folder: Path) -> ExportReport:
+    """Write transformers' format, which has its own comparison."""
     module: Any = FORMATS["hf"].load()
     path, data = student.info.path, student.data
     module.write(path, data, folder)

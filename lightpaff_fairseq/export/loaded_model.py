@@ -1,4 +1,4 @@
-"""A checkpoint that is to be exported: its model, its task, and what both are called."""
+"""A checkpoint to export or to measure: its model, its task, and the names of both."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,12 @@ CLASSIFICATION, MASKED_LM = "sentence_prediction", "masked_lm"
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a checkpoint holds.
+    """The content of a checkpoint.
 
     Attributes:
-        state: the checkpoint as `lightpaff strip` would write it: plain, with stock names.
+        state: the checkpoint as `lightpaff strip` would write it, with fairseq's own names.
         family: fairseq's model, as `transformer`; `task`: its task, as `translation`.
-        flag: that named it.
+        flag: the flag that named the file.
     """
 
     path: Path
@@ -32,7 +32,7 @@ class CheckpointInfo:
 
     @property
     def named(self) -> str:
-        """Flag and file, for messages."""
+        """The flag and the file, for messages."""
         return f"{self.flag} {self.path}"
 
 
@@ -46,19 +46,28 @@ class LoadedModel:
     model: Any
 
     def dictionaries(self) -> dict[str, Dictionary]:
-        """File name -> dictionary, as fairseq names them in DATA."""
-        kind, task = self.info.task, self.task
-        if kind == TRANSLATION:
-            source, target = task.cfg.source_lang, task.cfg.target_lang
-            found = {source: task.source_dictionary, target: task.target_dictionary}
-            return {f"dict.{language}.txt": found[language] for language in found}
-        if kind == CLASSIFICATION and not task.cfg.regression_target:
+        """Return the dictionaries by file name, as fairseq names them in DATA."""
+        task = self.task
+        if self.info.task == TRANSLATION:
+            return {
+                f"dict.{task.cfg.source_lang}.txt": task.source_dictionary,
+                f"dict.{task.cfg.target_lang}.txt": task.target_dictionary,
+            }
+        if self.has_classes:
             return {"dict.txt": task.source_dictionary, "dict.label.txt": task.label_dictionary}
         return {"dict.txt": task.source_dictionary}
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether it is a classifier, and not a regression."""
+        return self.info.task == CLASSIFICATION and not self.task.cfg.regression_target
+
 
 def inspect_checkpoint(path: Path, flag: str = "--path") -> CheckpointInfo:
-    """Reads a checkpoint that `flag` named.
+    """Read a checkpoint.
+
+    Args:
+        flag: the flag that named it.
 
     Raises:
         ValueError: it is missing, unusable, or a pruned model that is not compacted yet.
@@ -71,25 +80,21 @@ def inspect_checkpoint(path: Path, flag: str = "--path") -> CheckpointInfo:
 
 
 def data_folder(info: CheckpointInfo, data: Path | None) -> Path:
-    """The folder of the dictionaries: `data`, or where the checkpoint says it was trained.
+    """Return the folder of the dictionaries: `data`, or where the checkpoint was trained.
 
     Raises:
         ValueError: no such folder.
     """
-    if data is None:
-        recorded = str(info.state["cfg"]["task"].get("data")).split(":")[0]
-        data, said = Path(recorded), "(where the checkpoint was trained)"
-    else:
-        said = ""
-    if not data.is_dir():
-        raise ValueError(
-            f"--data {data}{said and ' ' + said}: expected a folder with dict.*.txt, found none"
-        )
-    return data
+    recorded = str(info.state["cfg"]["task"].get("data")).split(":")[0]
+    folder = data or Path(recorded)
+    if not folder.is_dir():
+        where = "" if data else " (where the checkpoint was trained)"
+        raise ValueError(f"--data {folder}{where}: expected a folder with dict.*.txt, got none")
+    return folder
 
 
 def load_model(info: CheckpointInfo, data: Path) -> LoadedModel:
-    """Builds the task and the model.
+    """Build the task and the model.
 
     Args:
         data: the folder of the dictionaries.
@@ -102,9 +107,9 @@ def load_model(info: CheckpointInfo, data: Path) -> LoadedModel:
         (model,), _, task = checkpoint_utils.load_model_ensemble_and_task(files, overrides)
     except (FileNotFoundError, AssertionError) as error:
         raise ValueError(
-            f"--data {data}: expected the dictionaries of {info.named}, found none: {error}"
+            f"--data {data}: expected the dictionaries of {info.named}, got none: {error}"
         ) from error
-    except Exception as error:  # whatever a task or model of any kind raises
+    except Exception as error:  # tasks and models raise many kinds
         reason = " ".join(str(error).split())
         raise ValueError(
             f"{info.named} with --data {data}: fairseq cannot load it: {reason}"

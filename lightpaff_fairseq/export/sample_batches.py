@@ -1,4 +1,4 @@
-"""What an exported model is compared on: batches of a split, or of random symbols."""
+"""Batches to compare models on: of a split, or of random tokens."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor
 from .loaded_model import LANGUAGE_MODELING, TRANSLATION, LoadedModel
 
 BATCH = 8  # sentences
-LONGEST = 12  # symbols of a random sentence
+LONGEST = 12  # tokens of a random sentence
 Sample = dict[str, Any]
 
 
@@ -23,11 +23,11 @@ class NoSplitError(ValueError):
 def split_samples(
     student: LoadedModel, subset: str, count: int, batch: int = BATCH
 ) -> list[Sample]:
-    """Batches of a split, sentences of about equal length together, as fairseq collates them.
+    """Return batches of a split, sentences of about equal length together, collated by fairseq.
 
     Args:
         subset: name of the split.
-        count: so many sentences (blocks of a language model) from its beginning; 0: all.
+        count: sentences (blocks of a language model) from its beginning; 0: all.
         batch: sentences of a batch.
     Raises:
         NoSplitError: no such split.
@@ -42,7 +42,7 @@ def split_samples(
         ) from error
     chosen = np.arange(min(count or len(dataset), len(dataset)))
     if not len(chosen):
-        raise ValueError(f"--gen-subset {subset}: expected sentences, found an empty split")
+        raise ValueError(f"--gen-subset {subset}: expected sentences, got an empty split")
     limit = utils.resolve_max_positions(student.task.max_positions(), student.model.max_positions())
     _, too_long = dataset.filter_indices_by_size(chosen, limit)
     if too_long:
@@ -56,7 +56,7 @@ def split_samples(
 
 
 def random_samples(student: LoadedModel, count: int) -> list[Sample]:
-    """Batches of random ordinary symbols, the same every time, with padding in them."""
+    """Return batches of random ordinary tokens, the same every time, with padding in them."""
     generator = torch.Generator().manual_seed(1)
     dictionary = student.task.source_dictionary
     target = student.task.target_dictionary if student.info.task == TRANSLATION else dictionary
@@ -73,7 +73,7 @@ def random_samples(student: LoadedModel, count: int) -> list[Sample]:
 
 
 def _collate(student: LoadedModel, texts: Sequence[Tensor]) -> Sample:
-    """A batch in which the target is the source, as far as the task has a target."""
+    """Return a batch in which the target is the source."""
     dictionary, kind = student.task.source_dictionary, student.info.task
     pad = dictionary.pad()
     target = collate_tokens(texts, pad)

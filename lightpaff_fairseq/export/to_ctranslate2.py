@@ -1,4 +1,4 @@
-"""Translation models and language models for CTranslate2, and the engines that run them.
+"""Export translation models and language models to CTranslate2, and run them.
 
 CTranslate2's own converter does the work. It reads a file with `torch.load(weights_only=True)`,
 which refuses fairseq's checkpoints (a Namespace is inside) unless it is told to unpickle anything;
@@ -14,20 +14,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from fairseq.data import Dictionary
+from fairseq.tasks import FairseqTask
 
-from .engines import Engine, Floats, Hypothesis, Search, symbols_of
+from .engines import Engine, Floats, Hypothesis, Search, tokens_of
 from .loaded_model import LANGUAGE_MODELING, TRANSLATION, LoadedModel
 from .sample_batches import Sample
 
 
 def write(student: LoadedModel, folder: Path, quantization: str | None) -> None:
-    """Converts a student.
+    """Convert a student.
 
     Args:
         folder: exists; gets model.bin, config.json and the vocabulary.
-        quantization: of the weights, as `int8`; None: as they are.
+        quantization: of the weights, as `int8`; None: keep their dtype.
     Raises:
-        ValueError: CTranslate2 cannot compute such a model; says why.
+        ValueError: CTranslate2 cannot compute such a model; with its reason.
     """
     from ctranslate2.converters import FairseqConverter
 
@@ -37,7 +39,7 @@ def write(student: LoadedModel, folder: Path, quantization: str | None) -> None:
         converter = FairseqConverter(str(checkpoint), str(student.data))
         try:
             converter.convert(str(folder), quantization=quantization, force=True)
-        except Exception as error:  # whatever it raises for a model that it does not know
+        except Exception as error:  # it raises many kinds for a model that it does not know
             reason = " ".join(str(error).split())
             raise ValueError(
                 f"{student.info.named}: CTranslate2's converter refuses it: {reason}"
@@ -45,7 +47,7 @@ def write(student: LoadedModel, folder: Path, quantization: str | None) -> None:
 
 
 def _flat(student: LoadedModel) -> argparse.Namespace:
-    """Task and model in one Namespace, as fairseq had it before version 1."""
+    """Return task and model in one Namespace, as fairseq had it before version 1."""
     cfg = student.info.state["cfg"]
     values = {**cfg["task"], **cfg["model"]}
     values["arch"] = cfg["model"]["_name"]
@@ -57,7 +59,7 @@ def _flat(student: LoadedModel) -> argparse.Namespace:
 
 
 def engine(student: LoadedModel, folder: Path, search: Search, device: str) -> Engine:
-    """Loads an exported folder, to be asked with the samples of the student's task."""
+    """Load an exported folder; it takes the samples of the student's task."""
     import ctranslate2
 
     threads = {"intra_threads": torch.get_num_threads()}
@@ -69,9 +71,9 @@ def engine(student: LoadedModel, folder: Path, search: Search, device: str) -> E
 
 
 class Translator:
-    """Beam search of CTranslate2."""
+    """Beam search by CTranslate2."""
 
-    def __init__(self, translator: Any, task: Any, search: Search) -> None:
+    def __init__(self, translator: Any, task: FairseqTask, search: Search) -> None:
         self.translator, self.search = translator, search
         self.source, self.target = task.source_dictionary, task.target_dictionary
 
@@ -82,25 +84,25 @@ class Translator:
             beam_size=min(self.search.beam, len(self.target) - 1),
             max_decoding_length=self.search.longest,
             min_decoding_length=self.search.shortest,
-            max_input_length=0,  # never cut
+            max_input_length=0,  # no limit
             return_scores=True,
         )
         return [Hypothesis(tuple(r.hypotheses[0]), float(r.scores[0])) for r in results]
 
     def log_probs(self, sample: Sample) -> list[Floats]:
         """See `Engine`."""
-        targets = [symbols_of(row, self.target) for row in sample["target"]]
+        targets = [tokens_of(row, self.target) for row in sample["target"]]
         results = self.translator.score_batch(self._sources(sample), targets, max_input_length=0)
         return _arrays(results)
 
     def _sources(self, sample: Sample) -> list[list[str]]:
-        return [symbols_of(row, self.source) for row in sample["net_input"]["src_tokens"]]
+        return [tokens_of(row, self.source) for row in sample["net_input"]["src_tokens"]]
 
 
 class LanguageModel:
-    """Log-probabilities of a text by CTranslate2."""
+    """Log-probabilities of text by CTranslate2."""
 
-    def __init__(self, generator: Any, dictionary: Any) -> None:
+    def __init__(self, generator: Any, dictionary: Dictionary) -> None:
         self.generator, self.dictionary = generator, dictionary
 
     def run(self, sample: Sample) -> list[Floats]:
@@ -108,7 +110,7 @@ class LanguageModel:
         pad = self.dictionary.pad()
         inputs, targets = sample["net_input"]["src_tokens"].tolist(), sample["target"].tolist()
         pairs = zip(inputs, targets, strict=True)
-        # The target is the input one symbol on: together they are the text.
+        # The target is the input shifted by one: the first input and the target are the text.
         texts = [[i for i in (source[0], *target) if i != pad] for source, target in pairs]
         tokens = [[self.dictionary[i] for i in text] for text in texts]
         return _arrays(self.generator.score_batch(tokens, max_input_length=0))
@@ -121,9 +123,9 @@ class LanguageModel:
         lengths = sample["target"].ne(self.dictionary.pad()).sum(-1).numpy().astype(np.int32)
         arrays = map(np.ascontiguousarray, (ids, lengths))
         views = [ctranslate2.StorageView.from_array(array) for array in arrays]
-        found = self.generator.forward_batch(*views, return_log_probs=True)
-        found = np.array(found.to_device(ctranslate2.Device.cpu), dtype=np.float32)
-        return [row[:length] for row, length in zip(found, lengths, strict=True)]
+        output = self.generator.forward_batch(*views, return_log_probs=True)
+        lprobs = np.array(output.to_device(ctranslate2.Device.cpu), dtype=np.float32)
+        return [row[:length] for row, length in zip(lprobs, lengths, strict=True)]
 
 
 def _arrays(results: Sequence[Any]) -> list[Floats]:

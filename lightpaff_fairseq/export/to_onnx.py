@@ -1,4 +1,4 @@
-"""BERT students for ONNX Runtime, and the engine that runs them."""
+"""Export BERT students to ONNX Runtime, and run them."""
 
 import logging
 import warnings
@@ -18,7 +18,7 @@ INPUT, OUTPUT = "tokens", "output"
 
 
 class _Outputs(nn.Module):
-    """A BERT as a function of ids alone."""
+    """Compute a BERT's outputs from token ids alone."""
 
     def __init__(self, student: LoadedModel) -> None:
         super().__init__()
@@ -29,19 +29,19 @@ class _Outputs(nn.Module):
 
 
 def write(student: LoadedModel, folder: Path, quantization: str | None) -> None:
-    """Writes model.onnx: ids `(B, T)` int64 to outputs `(B, K)`; masked_lm: `(B, T, V)`.
+    """Write model.onnx: token ids `(B, T)` int64 to outputs `(B, K)`; masked_lm: `(B, T, V)`.
 
-    Any B and T, sentences padded on the right.
+    It takes any B and T, sentences padded on the right.
 
     Args:
         folder: exists.
-        quantization: `int8`: weights, with activations quantized as they come; None: float32.
+        quantization: `int8`: the weights, and activations dynamically; None: float32.
     """
     path = folder / MODEL
     dictionary = student.task.source_dictionary
     pad, eos, word = dictionary.pad(), dictionary.eos(), dictionary.nspecial
-    # With padding, or the trace would take the branch that ignores it. fairseq's other branch
-    # computes the same where there is none.
+    # The example has padding, or the trace would take the branch that ignores it. The branch for
+    # padding computes the same where there is none.
     example = torch.tensor([[dictionary.bos(), word, word, eos], [dictionary.bos(), eos, pad, pad]])
     axes = {INPUT: {0: "batch", 1: "length"}, OUTPUT: {0: "batch"}}
     if student.info.task == "masked_lm":
@@ -67,7 +67,7 @@ def _quantize(path: Path) -> None:
 
     small, log = path.with_name("small.onnx"), logging.getLogger()
     level = log.level
-    log.setLevel(logging.ERROR)  # it advises to pre-process, which gains nothing here
+    log.setLevel(logging.ERROR)  # it advises pre-processing, which gains nothing here
     try:
         quantize_dynamic(path, small, weight_type=QuantType.QInt8)
     finally:
@@ -76,7 +76,7 @@ def _quantize(path: Path) -> None:
 
 
 def engine(student: LoadedModel, folder: Path, search: Search, device: str) -> Engine:
-    """Loads an exported folder, to be asked with the samples of the student's task."""
+    """Load an exported folder; it takes the samples of the student's task."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -1,4 +1,4 @@
-"""How an exported folder is used, as Python that runs without fairseq: its use.py."""
+"""The use.py of an exported folder: Python that runs the model without fairseq."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ _CUT = {
     True: """pieces = sentencepiece.SentencePieceProcessor(f"{folder}/sentencepiece.model")
 texts = [pieces.encode(line, out_type=str) for line in lines]
 """,
-    False: """texts = [line.split() for line in lines]  # cut as the training text was
+    False: """texts = [line.split() for line in lines]  # tokenized as the training text was
 """,
 }
 _JOIN = {True: "pieces.decode", False: '" ".join'}
@@ -55,11 +55,11 @@ class Use:
     """What a script depends on.
 
     Attributes:
-        task: fairseq's, of those that `targets` lists.
+        task: fairseq's, one that `FORMATS` lists.
         pieces: whether sentencepiece.model is in the folder.
         start: the id that every sentence starts with (sentence_prediction, masked_lm); or None.
         classes: whether classes.json is in the folder.
-        longest: symbols of a translation.
+        longest: most tokens of a translation.
     """
 
     task: str
@@ -70,7 +70,7 @@ class Use:
 
 
 def script(use: Use) -> str:
-    """Python that reads a sentence a line from standard input."""
+    """Return Python that reads sentences from standard input, one per line."""
     if use.task == TRANSLATION:
         modules, body = ["ctranslate2"], _TRANSLATE
     elif use.task == LANGUAGE_MODELING:

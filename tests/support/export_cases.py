@@ -23,12 +23,13 @@ CLASSES += ("--init-token", 0, "--max-positions", 32, "--arch", "roberta_tiny")
 
 @dataclass(frozen=True)
 class Case:
-    """How a student is made and where it goes.
+    """How a student is made and the format that it is exported to.
 
     Attributes:
-        to: the format; `pair`: its model and task, as `export.targets` lists them.
-        write: makes the data; `flags`: of fairseq-train, sizes come on top; `sides`: of the model.
-        updates: of training, or random weights; then `ends` is how likely outputs end.
+        to: the format; `pair`: its model and task, as `FORMATS` lists them.
+        write: makes the data; `flags`: of fairseq-train, without sizes.
+        sides: encoder, decoder or both.
+        updates: of training; 0: random weights, and `ends` is how likely outputs end.
     """
 
     to: str
@@ -121,19 +122,9 @@ def make(case, folder):
 
 def train(case, data, folder):
     """See `make`."""
-    run = (
-        "--max-update",
-        case.updates,
-        "--max-tokens",
-        150,
-        "--save-interval",
-        1000,
-        "--lr",
-        0.01,
-        "--lr-scheduler",
-    )
-    run += ("fixed", "--disable-validation", "--no-epoch-checkpoints", "--save-dir", folder / "run")
-    toy.train(*case.argv(data), *run)
+    run = f"--max-update {case.updates} --max-tokens 150 --save-interval 1000 --lr 0.01"
+    run += " --lr-scheduler fixed --disable-validation --no-epoch-checkpoints"
+    toy.train(*case.argv(data), *run.split(), "--save-dir", folder / "run")
     path = folder / "student.pt"
     (folder / "run" / "checkpoint_last.pt").rename(path)
     shutil.rmtree(folder / "run")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from lightpaff_fairseq.export import export_parity as parity
+from lightpaff_fairseq.export import export_parity
 from lightpaff_fairseq.export.engines import Hypothesis, Search, limited
 
-LONGEST = parity.SEARCH.longest
+LONGEST = export_parity.SEARCH.longest
 
 
 class Answers:
@@ -31,9 +31,9 @@ def translation(positions):
     return SimpleNamespace(info=info, model=model)
 
 
-def beams(ours, theirs):
-    engines, samples = (Answers([ours]), Answers([theirs])), [{"id": torch.arange(1)}]
-    return parity.compare(translation(1000), *engines, samples, "none").beams
+def beams(first, second):
+    engines, samples = (Answers([first]), Answers([second])), [{"id": torch.arange(1)}]
+    return export_parity.compare(translation(1000), *engines, samples, "none").beams
 
 
 def test_beams_differ_only_in_ties_and_beyond_the_longest():
@@ -54,6 +54,6 @@ def test_outputs_are_no_longer_than_there_are_positions():
 @pytest.mark.parametrize("value", [2e-4, float("nan"), float("inf")])
 def test_every_difference_counts(value):
     engines = Answers([None]), Answers([None], value)
-    largest = parity.largest_difference(*engines, [{}])
+    largest = export_parity.largest_difference(*engines, [{}])
     with pytest.raises(ValueError, match="does not compute"):
-        parity.check_difference("x.pt", largest, "nothing")
+        export_parity.check_difference("x.pt", largest, "nothing")

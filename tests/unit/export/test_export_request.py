@@ -13,8 +13,9 @@ from export_cases import CASES
 from lightpaff_fairseq.checkpoints.state_dict import KEPT
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.export import export_formats, exporter, to_ctranslate2
-from lightpaff_fairseq.export.companion_files import RECORD
+from lightpaff_fairseq.export.export_request import RECORD
 
+pytestmark = pytest.mark.export
 pytest.importorskip("ctranslate2")
 
 CASE = CASES["language_modeling"]
@@ -46,10 +47,10 @@ def check_refused(result, *words):
 
 def test_all_bad_flags_are_listed(run, tmp_path):
     flags = ("--sentences", -1, "--max-drop", -1, "--sentencepiece-model", tmp_path / "no.model")
-    found = run(*flags, path=tmp_path / "no.pt", out=tmp_path / "no" / "out")
-    check_refused(found, "--sentences", "--max-drop", "no.model", "no.pt", "does not exist")
+    result = run(*flags, path=tmp_path / "no.pt", out=tmp_path / "no" / "out")
+    check_refused(result, "--sentences", "--max-drop", "no.model", "no.pt", "does not exist")
     check_refused(run("--quantization", "int16", case=CASES["classes"]), "--to onnx has int8")
-    check_refused(run("--max-drop", "nan"), "--max-drop: expected 0 or more, found nan")
+    check_refused(run("--max-drop", "nan"), "--max-drop nan: expected 0 or more")
     assert not list(tmp_path.iterdir())
 
 
@@ -89,10 +90,10 @@ def test_pieces_of_another_dictionary(run, student, tmp_path):
         vocab_size=20,
         hard_vocab_limit=False,
     )
-    found = run("--sentencepiece-model", f"{prefix}.model")
-    check_refused(found, "spm.model: expected the dictionary's own pieces, found 0 of its")
-    found = run("--sentencepiece-model", student[0])
-    check_refused(found, "student.pt: expected a SentencePiece model, found RuntimeError")
+    result = run("--sentencepiece-model", f"{prefix}.model")
+    check_refused(result, "spm.model: expected the dictionary's own pieces, got 0 of its")
+    result = run("--sentencepiece-model", student[0])
+    check_refused(result, "student.pt: expected a SentencePiece model, got RuntimeError")
     assert not (tmp_path / "out").exists()
 
 
@@ -119,8 +120,8 @@ def test_a_model_that_is_not_compacted(run, student, tmp_path):
 
 def test_dictionaries_that_are_not_there(run, student, tmp_path):
     (tmp_path / "empty").mkdir()
-    found = run("--data", tmp_path / "empty")  # the later one counts
-    check_refused(found, f"--data {tmp_path / 'empty'}", "dictionar")
+    result = run("--data", tmp_path / "empty")  # the later one counts
+    check_refused(result, f"--data {tmp_path / 'empty'}", "dictionar")
     check_refused(run("--data", tmp_path / "none"), "none: expected a folder")
     toy.write_dictionary(tmp_path / "other" / "dict.txt", words=5)
     check_refused(run("--data", tmp_path / "other"), "fairseq cannot load it")
@@ -159,8 +160,8 @@ def test_sentences_that_are_too_long(run, student, tmp_path):
     state["cfg"]["task"]["max_positions"] = 4
     torch.save({**state, "model": cut_positions(state["model"], 4)}, path)
     for flags in (("--data", data), ("--data", data, "--gen-subset", "valid")):
-        found = run(*flags, case=case, path=path, out=tmp_path / "never")
-        check_refused(found, "--gen-subset valid", "are longer than", "4 tokens")
+        result = run(*flags, case=case, path=path, out=tmp_path / "never")
+        check_refused(result, "--gen-subset valid", "are longer than", "4 tokens")
 
 
 def cut_positions(tensors, count):
@@ -207,10 +208,10 @@ def test_what_computes_something_else_is_not_exported(run, tmp_path, monkeypatch
 
 def test_what_loses_too_much_is_not_exported(run, tmp_path, monkeypatch):
     perturbed(monkeypatch, lambda quantization: quantization == "int8")
-    found = run("--quantization", "int8")
-    check_refused(found, "--max-drop 0.5 %: ppl goes from", "with int8 weights", "nothing was")
+    result = run("--quantization", "int8")
+    check_refused(result, "--max-drop 0.5 %: ppl goes from", "with int8 weights", "nothing was")
     assert not list(tmp_path.iterdir())
-    before, after = (float(found[1].split(word)[1].split()[0]) for word in ("from", "to"))
+    before, after = (float(result[1].split(word)[1].split()[0]) for word in ("from", "to"))
     assert after > 1.005 * before
     assert run("--quantization", "int8", "--max-drop", 1e9)[0] == 0
 
@@ -233,7 +234,7 @@ def test_a_folder_is_replaced_with_force_only_and_only_if_it_is_ours(run, tmp_pa
     assert {x.name for x in tmp_path.iterdir()} == {"out", "other"}
 
 
-@pytest.mark.parametrize("step", ["compare", "write_card"])
+@pytest.mark.parametrize("step", ["compare", "write_companions"])
 def test_an_interrupt_leaves_the_old_folder(run, tmp_path, monkeypatch, step):
     assert run()[0] == 0
     before = {x.name: x.read_bytes() for x in (tmp_path / "out").iterdir()}
