@@ -155,3 +155,14 @@ def test_names_that_do_not_exist_are_noticed(name):
     """`forward` does, but as a method: `fused.py::forward` would point nowhere."""
     with pytest.raises(AssertionError, match=name):
         resolve(ROOT / "lightpaff_fairseq" / "losses" / "fused.py", name)
+
+
+def test_the_picture_shows_the_numbers_of_the_tables(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import plot_quality
+
+    text = plot_quality.OUT.read_text(encoding="utf-8")
+    points = [point for panel in plot_quality.PANELS for point in plot_quality.read_points(panel)]
+    assert len(points) == 6
+    for point, _, bleu in points:
+        assert f"{point.label}: {bleu:.1f}</text>" in text, "run: python docs/plot_quality.py"
