@@ -85,7 +85,7 @@ def training(distills, offset=0.0, task="sentence_prediction"):
 
 def rows():
     """As `lightpaff evaluate` writes them, with numbers that formatting would change."""
-    found = []
+    results = []
     for i, (stem, name) in enumerate(NAMES.items()):
         speed = 50.83 if i == 0 else 490.123 + i
         row = {"name": name, "path": f"/x/{stem}.pt", "params": 4353956 if i == 0 else 643556}
@@ -93,8 +93,8 @@ def rows():
         row |= {"sentences": 1066, "sentences_per_s": speed}
         row |= {"sentences_per_s_runs": [speed - 5.5, speed, speed + 4.25]}
         row |= {"times_smaller": 1.0 if i == 0 else 6.77, "times_faster": round(speed / 50.83, 2)}
-        found.append(row)
-    return found
+        results.append(row)
+    return results
 
 
 def recipe(folder: Path, results=None) -> Path:

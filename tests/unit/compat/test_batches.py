@@ -15,9 +15,9 @@ def test_every_sentence_is_in_exactly_one_batch(count, multiple):
     limits = {"max_tokens": 100, "max_sentences": 16, "required_batch_size_multiple": multiple}
     vector = data_utils.batch_by_size(order, lambda i: sizes[i], sizes[order], **limits)
     function = data_utils.batch_by_size(order.tolist(), lambda i: sizes[i], **limits)
-    for made in (vector, function):
-        assert np.concatenate([*made]).tolist() == order.tolist()
-        assert all(len(b) * sizes[b].max() <= 100 and len(b) <= 16 for b in made)
+    for batched in (vector, function):
+        assert np.concatenate([*batched]).tolist() == order.tolist()
+        assert all(len(b) * sizes[b].max() <= 100 and len(b) <= 16 for b in batched)
 
 
 def test_batches_are_untouched_where_nothing_is_dropped():

@@ -40,15 +40,15 @@ class Page(HTMLParser):
         assert not self.open
 
     def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        self.tags.append((tag, found))
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
         if tag not in VOID:
             self.open.append(tag)
-        if "id" in found:
-            self.ids.append(found["id"])
-        self.model = found.get("data-model", self.model)
-        if "data-key" in found:
-            self.cells[self.model, found["data-key"]] = found["data-value"]
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
+        self.model = attributes.get("data-model", self.model)
+        if "data-key" in attributes:
+            self.cells[self.model, attributes["data-key"]] = attributes["data-value"]
 
     def handle_startendtag(self, tag, attrs):
         self.handle_starttag(tag, attrs)
@@ -62,10 +62,10 @@ class Page(HTMLParser):
             self.text += data
 
     def named(self, tag):
-        return [found for name, found in self.tags if name == tag]
+        return [attributes for name, attributes in self.tags if name == tag]
 
 
-def made(tmp_path, capsys, *paths):
+def write_page(tmp_path, capsys, *paths):
     out = tmp_path / "report.html"
     code, errors = report(capsys, *paths, "--out", out, "--force")
     assert code == 0, errors
@@ -83,7 +83,7 @@ def text(tmp_path_factory):
 
 def exact_values(page, results):
     """Every value of the JSON is on the page, in the row of its model or in a note."""
-    notes = [found["data-value"] for _, found in page.tags if "data-note" in found]
+    notes = [attributes["data-value"] for _, attributes in page.tags if "data-note" in attributes]
     for row in results:
         stem = row["path"].rpartition("/")[2].removesuffix(".pt")
         for key, value in row.items():
@@ -124,11 +124,11 @@ def test_the_page_is_self_contained_and_sound(text):
 
 def test_every_plot_is_there_with_words_for_those_who_do_not_see_it(text):
     page = Page(text)
-    plots = [found for found in page.named("svg") if found.get("role") == "img"]
+    plots = [attributes for attributes in page.named("svg") if attributes.get("role") == "img"]
     # polarity: 2 tradeoffs, 6 + 4 panels; 2 axes of the sweep; the pruning log: 3
     assert len(plots) == 2 + 6 + 4 + 2 + 3
-    for found in plots:
-        assert set(found["aria-labelledby"].split()) <= set(page.ids)
+    for attributes in plots:
+        assert set(attributes["aria-labelledby"].split()) <= set(page.ids)
     described = re.findall(r"<desc[^>]*>([^<]*)</desc>", text)
     assert "two-stage KD: accuracy 78.5 at 494.123" in " ".join(described)
     for block in re.findall(r"<svg role.*?</svg>", text, re.DOTALL):
@@ -162,10 +162,13 @@ def test_of_several_seeds_the_mean_counts(tmp_path, capsys):
         path = results[place]["path"].replace(".pt", "_seed2.pt")
         again = {**results[place], "name": f"{results[place]['name']}, seed 2", "path": path}
         results.insert(place + i, {**again, "accuracy": accuracy})
-    found = summarize(results)
-    assert "The best student, fine-tuning KD," in found, "not the lucky seed of two-stage KD"
-    assert "Without distillation it is 76.50 (no KD)" in found and "up to 2 trainings" in found
-    page = Page(made(tmp_path, capsys, recipe(tmp_path / "r", results)))
+    attributes = summarize(results)
+    assert "The best student, fine-tuning KD," in attributes, "not the lucky seed of two-stage KD"
+    assert (
+        "Without distillation it is 76.50 (no KD)" in attributes
+        and "up to 2 trainings" in attributes
+    )
+    page = Page(write_page(tmp_path, capsys, recipe(tmp_path / "r", results)))
     assert "gain over no KD (mean of 2)" in page.text and "+1.00" in page.text
 
 
@@ -187,7 +190,9 @@ def test_a_sweep_is_summed_up_by_its_means(text):
         in page.text
     )
     assert "(logits, 0.5) has 70.69 (mean of 2 seeds); the teacher 80.50." in page.text
-    trainings = [found["data-training"] for _, found in page.tags if "data-training" in found]
+    trainings = [
+        attributes["data-training"] for _, attributes in page.tags if "data-training" in attributes
+    ]
     assert "hidden-1-s2" in trainings
     rows_of_the_sweep = [m for m, key in page.cells if key == "valid_accuracy"]
     assert rows_of_the_sweep[0] == "hidden-1-s2" and len(rows_of_the_sweep) == 8, "best first"
@@ -196,15 +201,15 @@ def test_a_sweep_is_summed_up_by_its_means(text):
 def test_curves_alone_and_running_trainings_make_a_page(tmp_path, capsys):
     folder = tmp_path / "run"
     write_log(folder / "logs" / "student.log", training(True)[:-3])
-    page = Page(made(tmp_path, capsys, folder))
+    page = Page(write_page(tmp_path, capsys, folder))
     assert "not finished, as far as the log tells" in page.text and "Learning curves" in page.text
     write_log(folder / "logs" / "student.log", start())
-    assert "The logs hold no numbers yet." in Page(made(tmp_path, capsys, folder)).text
+    assert "The logs hold no numbers yet." in Page(write_page(tmp_path, capsys, folder)).text
 
 
 def test_a_log_of_version_0_1_makes_a_page_that_names_what_it_lacks(tmp_path, capsys):
     lines = [*start_of_version_0_1(), *training(True)[3:]]
-    page = Page(made(tmp_path, capsys, write_log(tmp_path / "old.log", lines)))
+    page = Page(write_page(tmp_path, capsys, write_log(tmp_path / "old.log", lines)))
     assert "no configuration in the log · 1,234 parameters · 600 updates logged" in page.text
     assert "Learning curves: training" in page.text and "training: distillation" in page.text
     assert "The command was not recorded." in page.text
@@ -213,18 +218,18 @@ def test_a_log_of_version_0_1_makes_a_page_that_names_what_it_lacks(tmp_path, ca
 def test_settings_stand_where_the_command_does_not_tell_them(tmp_path, capsys):
     shared = {"command": "sweep.py --out x", "configuration": {"criterion.kd_lambda": 0.25}}
     lines = [*start_of_version_0_1(), provenance(**shared), inner(1, loss=1)]
-    page = Page(made(tmp_path, capsys, write_log(tmp_path / "s.log", lines)))
+    page = Page(write_page(tmp_path, capsys, write_log(tmp_path / "s.log", lines)))
     assert "one process made several trainings; from the configuration in the log" in page.text
     assert "criterion.kd_lambda" in page.text and "0.25" in page.text
     lines[2] = provenance(**shared | {"command": "fairseq-train data --kd-lambda 0.25"})
-    page = Page(made(tmp_path, capsys, write_log(tmp_path / "s.log", lines)))
+    page = Page(write_page(tmp_path, capsys, write_log(tmp_path / "s.log", lines)))
     assert "criterion.kd_lambda" not in page.text and "--kd-lambda 0.25" in page.text
 
 
 def test_names_from_files_are_escaped(tmp_path, capsys):
     results = rows()
     results[1]["name"] = "<script>alert(1)</script> & co"
-    page = Page(made(tmp_path, capsys, recipe(tmp_path / "r", results)))
+    page = Page(write_page(tmp_path, capsys, recipe(tmp_path / "r", results)))
     assert not page.named("script") and "<script>alert(1)</script> & co" in page.text
 
 
@@ -232,26 +237,26 @@ def test_numbers_that_are_none_are_shown_as_such(tmp_path, capsys):
     results = rows()
     results[2]["accuracy"] = float("nan")
     del results[3]["f1"]
-    page = Page(made(tmp_path, capsys, recipe(tmp_path / "r", results)))
+    page = Page(write_page(tmp_path, capsys, recipe(tmp_path / "r", results)))
     assert page.cells["student_kd_plain", "accuracy"] == "NaN" and "not a number" in page.text
     assert ("student_plain_kd", "f1") not in page.cells
 
 
 def test_runs_of_equal_names_are_two_sections(tmp_path, capsys):
-    text = made(tmp_path, capsys, recipe(tmp_path / "a" / "r"), recipe(tmp_path / "b" / "r"))
+    text = write_page(tmp_path, capsys, recipe(tmp_path / "a" / "r"), recipe(tmp_path / "b" / "r"))
     page = Page(text)
     assert [f["data-run"] for f in page.named("section")] == ["a/r", "b/r"]
     assert len(page.ids) == len(set(page.ids))
 
 
 def test_benchmarks_are_tables_with_exact_values(tmp_path, capsys):
-    found = {"family": "bert", "threads": 1, "seconds": {"plain": 0.123456, "kd": 0.25}}
-    found |= {"all_seconds": {"plain": [0.1, 0.123456], "kd": [0.25]}, "kd_to_parts": 0.98}
-    found |= {"rows": [{"name": "fused", "seconds": 4.0012, "extra_mb": None}]}
+    attributes = {"family": "bert", "threads": 1, "seconds": {"plain": 0.123456, "kd": 0.25}}
+    attributes |= {"all_seconds": {"plain": [0.1, 0.123456], "kd": [0.25]}, "kd_to_parts": 0.98}
+    attributes |= {"rows": [{"name": "fused", "seconds": 4.0012, "extra_mb": None}]}
     over = {"vocab": {"8000": [{"name": "fused", "seconds": 2.5}], "9000": [{"seconds": 3.5}]}}
-    found |= {"curves": over, "bare": [1, 2]}
-    (path := tmp_path / "step.json").write_text(json.dumps(found))
-    page = Page(made(tmp_path, capsys, path))
+    attributes |= {"curves": over, "bare": [1, 2]}
+    (path := tmp_path / "step.json").write_text(json.dumps(attributes))
+    page = Page(write_page(tmp_path, capsys, path))
     assert (
         page.cells["plain", "seconds"] == "0.123456" and page.cells["kd", "all_seconds"] == "[0.25]"
     )
@@ -264,5 +269,5 @@ def test_benchmarks_are_tables_with_exact_values(tmp_path, capsys):
 def test_many_trainings_are_not_drawn_over_each_other(tmp_path, capsys):
     for i in range(17):
         write_log(tmp_path / "r" / "logs" / f"s{i}.log", training(False))
-    page = Page(made(tmp_path, capsys, tmp_path / "r"))
+    page = Page(write_page(tmp_path, capsys, tmp_path / "r"))
     assert "17 trainings are too many for a plot" in page.text

@@ -42,13 +42,13 @@ document.body.dataset.result = JSON.stringify(result);
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """Runs the browser on a file: what it prints, and its log with what pages say."""
-    found = next((path for path in map(shutil.which, BROWSERS) if path), None)
-    if found is None:
+    browser_path = next((path for path in map(shutil.which, BROWSERS) if path), None)
+    if browser_path is None:
         pytest.skip("needs Chromium: apt-get install chromium (Debian), or chromium-browser")
     profile = tmp_path_factory.mktemp("profile")
 
     def run(path, *flags):
-        words = [found, *FLAGS, f"--user-data-dir={profile}", *flags, path.as_uri()]
+        words = [browser_path, *FLAGS, f"--user-data-dir={profile}", *flags, path.as_uri()]
         environment = {**os.environ, "HOME": str(profile)}
         done = subprocess.run(
             words, capture_output=True, text=True, timeout=120, env=environment, check=True
@@ -66,23 +66,23 @@ def page(tmp_path_factory):
     return folder / "report.html"
 
 
-def said(log):
-    """What pages said on their console, errors and refused loads included."""
+def console(log):
+    """Return what pages wrote to their console, errors and refused loads included."""
     return re.findall(r"CONSOLE[:(].*", log)
 
 
 def test_no_error_and_the_values_of_the_json_are_in_the_document(browser, page):
     document, log = browser(page, "--dump-dom", *LOGGED)
-    assert said(log) == []
+    assert console(log) == []
     read = Page(document.replace("<!DOCTYPE html>", ""))
     exact_values(read, rows())
-    assert len([found for found in read.named("svg") if found.get("role") == "img"]) == 17
+    assert len([svg for svg in read.named("svg") if svg.get("role") == "img"]) == 17
 
     broken = page.with_name("broken.html")
     script = "<script>console.error('seen'); undefined_name()</script></body>"
     broken.write_text(page.read_text(encoding="utf-8").replace("</body>", script))
-    found = said(browser(broken, "--dump-dom", *LOGGED)[1])
-    assert len(found) == 2, "this test would see errors"
+    messages = console(browser(broken, "--dump-dom", *LOGGED)[1])
+    assert len(messages) == 2, "this test would see errors"
 
 
 def test_it_fits_a_phone_and_a_desk(browser, page):
@@ -97,11 +97,11 @@ def test_it_fits_a_phone_and_a_desk(browser, page):
     document, _ = browser(around, "--dump-dom", "--virtual-time-budget=5000")
     result = json.loads(html.unescape(re.search(r'data-result="([^"]*)"', document)[1]))
     phone, desk = result[f"w{PHONE}"], result[f"w{DESKTOP}"]
-    for found in (phone, desk):
-        assert found["page"] == found["window"], "nothing sticks out of the page"
-        assert found["outside"] == 0 and len(found["plots"]) == 17
-        assert all(width > 250 and height > 100 for width, height in found["plots"])
-        assert found["text"] >= 9, "text in plots can be read"
+    for frame in (phone, desk):
+        assert frame["page"] == frame["window"], "nothing sticks out of the page"
+        assert frame["outside"] == 0 and len(frame["plots"]) == 17
+        assert all(width > 250 and height > 100 for width, height in frame["plots"])
+        assert frame["text"] >= 9, "text in plots can be read"
     assert phone["table"] > PHONE, "the wide table scrolls inside its box"
     assert phone["height"] > desk["height"], "plots stand below each other"
 
@@ -132,13 +132,13 @@ def test_text_stands_out_in_both_themes(browser, page, scheme, tmp_path):
     )
     flag = f"--blink-settings=preferredColorScheme={['dark', 'light'].index(scheme)}"
     document, _ = browser(path, "--dump-dom", "--virtual-time-budget=5000", flag)
-    found = json.loads(html.unescape(re.search(r'data-result="([^"]*)"', document)[1]))
-    paper = luminance(numbers(found["paper"]))
+    colors = json.loads(html.unescape(re.search(r'data-result="([^"]*)"', document)[1]))
+    paper = luminance(numbers(colors["paper"]))
     assert (paper < 0.1) == (scheme == "dark")
-    assert contrast(luminance(numbers(found["ink"])), paper) > 7
-    assert contrast(luminance(numbers(found["soft"])), paper) > 4.5
-    grid = [int(found["grid"][i : i + 2], 16) for i in (1, 3, 5)]
-    series = [c for c in map(numbers, found["series"]) if c and c != grid]
+    assert contrast(luminance(numbers(colors["ink"])), paper) > 7
+    assert contrast(luminance(numbers(colors["soft"])), paper) > 4.5
+    grid = [int(colors["grid"][i : i + 2], 16) for i in (1, 3, 5)]
+    series = [c for c in map(numbers, colors["series"]) if c and c != grid]
     assert len(series) >= 5
     for color in series:
         assert contrast(luminance(color), paper) > 2, color

@@ -18,13 +18,13 @@ def test_a_model_looks_the_same_everywhere_and_no_two_alike():
 
 
 def test_summary_says_what_the_table_says():
-    found = summarize(rows())
-    assert found.startswith(
+    text = summarize(rows())
+    assert text.startswith(
         "The best student, two-stage KD, is 6.8 times smaller and 9.7 times faster"
     )
-    assert "reaches accuracy 78.50, 98.0 % of the teacher's 80.12." in found
-    assert "Without distillation it is 75.50 (no KD): distillation closes 65 % of the gap" in found
-    assert "With 1,066 test sentences" in found and "Each row is one training." in found
+    assert "reaches accuracy 78.50, 98.0 % of the teacher's 80.12." in text
+    assert "Without distillation it is 75.50 (no KD): distillation closes 65 % of the gap" in text
+    assert "With 1,066 test sentences" in text and "Each row is one training." in text
 
 
 def test_summary_does_not_flatter():
@@ -39,11 +39,11 @@ def test_summary_does_not_flatter():
         {"name": "small", "ppl_token": 75.9, "times_smaller": 6.0, "times_faster": 0.5},
         {"name": "other", "ppl_token": 85.0, "times_smaller": 6.0, "times_faster": 4.0},
     ]
-    found = summarize(ppl)
-    assert found.startswith(
+    text = summarize(ppl)
+    assert text.startswith(
         "The best student, small, is 6.0 times smaller than the teacher and reaches"
     )
-    assert "75.90; the teacher has 59.20, lower is better." in found
+    assert "75.90; the teacher has 59.20, lower is better." in text
     assert summarize(rows()[:1]) == "" and summarize([{"name": "a"}, {"name": "b"}]) == ""
 
 
