@@ -9,6 +9,7 @@ PACKAGE = ROOT / "lightpaff_fairseq"
 LAYERS = (
     ("problems", "flags", "megabytes"),
     ("losses", "checkpoints", "compat"),
+    ("protocols",),
     ("models", "pruning", "shards"),
     ("teachers", "tasks"),
     ("criterions",),
