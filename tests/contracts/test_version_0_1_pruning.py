@@ -1,6 +1,5 @@
 """What version 0.1.0 wrote while it pruned is resumed, compacted, stripped and planned for."""
 
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -10,24 +9,8 @@ from cases import CASES, SMALL
 from lightpaff_fairseq.cli.main import main
 from pruning_runs import PRUNE, Run, assert_equal, pruning
 
-ARCHIVE = Path(__file__).parents[1] / "data" / "version_0_1.tar.xz"
 # as tests/data/make_v0_1.py
 FLAGS = (*PRUNE, "--max-update", 12, "--save-interval-updates", 5, "--keep-interval-updates", 5)
-
-
-@pytest.fixture(scope="module")
-def extracted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("version_0_1")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
-
-
-@pytest.fixture
-def root(extracted, monkeypatch):
-    """The folder that paths in the checkpoints are relative to, as the current one."""
-    monkeypatch.chdir(extracted)
-    return extracted
 
 
 def run_command(*argv):
