@@ -1,4 +1,4 @@
-"""Training from a cache, in every criterion: the numbers of the online teacher, or of its tail."""
+"""Training from a cache, in every criterion: the loss of the online teacher, or of its tail."""
 
 import copy
 import json
@@ -9,6 +9,7 @@ import pytest
 import torch
 from fairseq import tasks
 from fairseq.trainer import Trainer
+from torch.testing import assert_close
 
 import toy
 from caching import build_cache, cached, run, sample_of
@@ -24,7 +25,7 @@ V = toy.WORDS + 5
 
 @pytest.fixture(scope="module")
 def caches(settings, tmp_path_factory):
-    """A cache of two epochs a case and k, built once."""
+    """A cache of two epochs per case and k, built once."""
     built = {}
 
     def get(case, k=None, *flags):
@@ -48,10 +49,8 @@ def test_all_tokens_kept_is_the_online_teacher(settings, caches, case, name, tem
     setting = settings(case)
     folder = caches(case, None if case.name == "kd_lu" else V)
     flags = ("--kd-temperature", temperature, "--kd-divergence", name, "--kd-chunk-tokens", 7)
-    got = run(setting, cached(setting, folder, *flags))
-    online = setting.criterion(*flags)
-    want = setting.run(online, sample_of(setting, 1))
-    assert_same(got, want, 1e-5)
+    online = setting.run(setting.criterion(*flags), sample_of(setting, 1))
+    assert_same(run(setting, cached(setting, folder, *flags)), online, 1e-5)
 
 
 @pytest.mark.parametrize("case", WITH_TAIL, ids=lambda c: c.name)
@@ -109,10 +108,10 @@ def test_batches_and_their_order_do_not_matter(settings, caches, case):
 def test_few_files_are_mapped_at_a_time(settings, caches, monkeypatch):
     case = next(c for c in CASES if c.name == "kd_ss")
     setting = settings(case)
-    want = run(setting, cached(setting, caches(case)), 1, range(37))
+    expected = run(setting, cached(setting, caches(case)), 1, range(37))
     monkeypatch.setattr("lightpaff_fairseq.teachers.cache.reader.MAPPED", 1)
     criterion = cached(setting, caches(case))
-    assert_same(run(setting, criterion, 1, range(37)), want, 1e-7)
+    assert_same(run(setting, criterion, 1, range(37)), expected, 1e-7)
     blocks = criterion.distiller.teacher.reader._open.values()
     assert len(blocks) > 2 and sum(block._bytes is not None for block in blocks) == 1
 
@@ -160,7 +159,7 @@ def test_a_whole_training_takes_the_online_steps(settings, caches, case, tmp_pat
     online, from_cache = states
     assert online["optimizer_history"][-1]["num_updates"] > 4
     for key, value in online["model"].items():
-        torch.testing.assert_close(from_cache["model"][key], value, rtol=1e-4, atol=1e-5)
+        assert_close(from_cache["model"][key], value, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("k", [None, 5], ids=["usual", "top-k"])
@@ -177,21 +176,35 @@ def test_a_process_without_a_batch_needs_no_record(settings, caches, case, k, tm
     for epoch in (1, 2):
         batches = trainer.get_train_iterator(epoch).next_epoch_itr()
         trainer.begin_epoch(epoch)
-        wanted = trainer.train_step([next(batches)]).keys()
+        keys = trainer.train_step([next(batches)]).keys()
         other = toy.batch(task, range(36), "valid")  # longer than any record of this number
-        for stand_in in (trainer._dummy_batch, other):
-            trainer.reset_dummy_batch(stand_in)
+        for dummy in (trainer._dummy_batch, other):
+            trainer.reset_dummy_batch(dummy)
             before = [p.detach().clone() for p in model.parameters()]
-            assert trainer.train_step([{}]).keys() == wanted
-            assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
+            assert trainer.train_step([{}]).keys() == keys
+            assert_close(before, list(model.parameters()), rtol=0, atol=0)
 
 
 def test_one_cache_serves_other_seeds_and_batches(settings, caches, tmp_path):
+    """It holds all tokens, so each seed's training takes the steps of the online teacher."""
     case = next(c for c in CASES if c.name == "kd_ss")
     setting = settings(case)
-    argv = case.argv(setting.data, "--lr", 0.01, "--batch-size", 3, "--max-update", 2)
-    argv += ("--criterion", "kd_ss", "--kd-cache", caches(case), "--seed", 99)
-    toy.train(*argv, "--save-dir", tmp_path, "--disable-validation")
+    base = ("--lr", 0.01, "--batch-size", 3, "--max-update", 4, "--disable-validation")
+    base += ("--criterion", "kd_ss", "--optimizer", "sgd")
+    trained = {}
+    for seed in (98, 99):
+        for flag, value in (("--kd-cache", caches(case)), ("--kd-teacher", setting.path)):
+            save_dir = tmp_path / f"{seed}{flag}"
+            argv = case.argv(setting.data, *base, flag, value, "--seed", seed)
+            toy.train(*argv, "--save-dir", save_dir)
+            state = toy.checkpoint(save_dir / "checkpoint_last.pt")
+            assert state["optimizer_history"][-1]["num_updates"] == 4
+            trained[seed, flag] = state["model"]
+        for name, value in trained[seed, "--kd-teacher"].items():
+            from_cache = trained[seed, "--kd-cache"][name]
+            assert_close(from_cache, value, rtol=1e-4, atol=1e-5)
+    name = "decoder.embed_tokens.weight"
+    assert not torch.equal(trained[98, "--kd-cache"][name], trained[99, "--kd-cache"][name])
 
 
 @pytest.mark.parametrize("name", ["kd_ss", "kd_lm"])
@@ -244,8 +257,8 @@ def test_regressions_are_kept_as_numbers(tmp_path):
     setting.task, setting.student, _ = toy.build(*case.argv(setting.data, *flags))
     assert build_cache(setting, tmp_path / "cache", *flags) == 0
     got = run(setting, cached(setting, tmp_path / "cache", *flags))
-    want = setting.run(setting.criterion(*flags), sample_of(setting, 1))
-    assert_same(got, want, 1e-5)
+    online = setting.run(setting.criterion(*flags), sample_of(setting, 1))
+    assert_same(got, online, 1e-5)
     assert got[2]["kd_loss"] > 0
     with pytest.raises(ValueError, match="expected probabilities, got values"):
         run(setting, cached(setting, tmp_path / "cache"))

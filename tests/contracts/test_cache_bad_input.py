@@ -1,4 +1,4 @@
-"""Caches that do not fit, are damaged or unfinished are refused in one clear error."""
+"""Caches of other data, corrupt or unfinished ones are refused in one clear error."""
 
 import shutil
 
@@ -97,15 +97,15 @@ def test_truncated_missing_and_unfinished(cache, settings):
     run(setting, cached(setting, cache))
 
 
-def test_every_flipped_byte_is_found_and_named(cache, settings):
+def test_every_flipped_byte_is_noticed_and_named(cache, settings):
     setting = settings(SS)
     files = sorted(cache.glob("*.bin"))
     for path in (files[0], files[-1]):
         content = path.read_bytes()
         for place in (0, 9, 13, 17, 21, 25, len(content) // 2, len(content) - 1):
-            damaged = bytearray(content)
-            damaged[place] ^= 4
-            path.write_bytes(damaged)
+            corrupt = bytearray(content)
+            corrupt[place] ^= 4
+            path.write_bytes(corrupt)
             with pytest.raises(ValueError) as caught:
                 run(setting, cached(setting, cache), 1, range(37))
             assert str(path) in str(caught.value), place
@@ -171,12 +171,12 @@ def test_samples_that_are_too_long_for_the_teacher(tmp_path, capsys, caplog):
     setting.path = toy.save_model(tmp_path / "short.pt", cfg, model)
     setting.task, setting.student, _ = toy.build(*SS.argv(data))
     assert build_cache(setting, tmp_path / "cache") == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     lengths = setting.task.dataset("train").tgt_sizes
     short = [i for i, n in enumerate(lengths) if n <= 6]
     assert 3 < len(short) < 37
     left_out = 37 - len(short)
-    assert f"{left_out} samples are too long for task or teacher" in said
+    assert f"{left_out} samples are too long for task or teacher" in output
     criterion = cached(setting, tmp_path / "cache")
     run(setting, criterion, 1, short)
     assert f"{left_out} samples were too long for the teacher" in caplog.text

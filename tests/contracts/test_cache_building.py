@@ -1,4 +1,4 @@
-"""Building a cache that is stopped, split, repeated, or refused: all of it, or none."""
+"""Building a cache that is stopped, sharded, repeated, or refused: complete, or not at all."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import toy
-from caching import build_cache, cached, run, sample_of, use_error
+from caching import build_cache, cached, run, use_error
 from cases import CASES
 from lightpaff_fairseq.checkpoints import output_file
 from lightpaff_fairseq.cli.main import main
@@ -68,7 +68,7 @@ def test_what_a_killed_run_left_is_no_block(cache, settings):
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == before
 
 
-def test_too_little_room_is_said_before_any_work(settings, tmp_path, monkeypatch, capsys):
+def test_too_little_room_is_noticed_before_any_work(settings, tmp_path, monkeypatch, capsys):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(builder.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     for _ in range(2):  # a run that continues looks, too
@@ -132,7 +132,7 @@ def test_shards_in_one_folder_and_merged_from_two_are_the_whole(cache, settings,
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
 
 
-def test_a_full_disk_while_merging_is_said_and_the_same_command_continues(
+def test_a_full_disk_while_merging_is_reported_and_the_same_command_continues(
     cache, tmp_path, monkeypatch, capsys
 ):
     whole = {path.name: path.read_bytes() for path in cache.iterdir()}
@@ -206,15 +206,14 @@ def test_a_folder_of_something_else_is_not_used(settings, tmp_path, capsys):
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
-def test_size_is_said_before_and_kept_to(settings, tmp_path, capsys):
+def test_the_size_is_printed_before_and_kept_to(settings, tmp_path, capsys):
     setting = settings(SS)
     assert build_cache(setting, tmp_path / "cache", "--topk", 4) == 0
-    said = capsys.readouterr().out.splitlines()[0]
-    assert "4 tokens per position, 18 bytes per position" in said
+    line = capsys.readouterr().out.splitlines()[0]
+    assert "4 tokens per position, 18 bytes per position" in line
     header = json.loads((tmp_path / "cache" / "cache.json").read_text())
     positions = sum(header["contents"]["positions"])
     assert positions == setting.task.dataset("train").tgt_sizes.sum()
     stored = sum(path.stat().st_size for path in (tmp_path / "cache").glob("*.bin"))
     samples, blocks = 37, len(header["contents"]["positions"])
     assert stored == positions * (4 * 4 + 2) + samples * 12 + blocks * 16
-    assert sample_of(setting, 1)["id"].dtype == torch.int64

@@ -17,29 +17,29 @@ def naive_hypotheses(setting, beam=3, longest=6):
     cfg = toy.parse(*SS.argv(setting.data), "--max-tokens", 99).generation
     cfg.beam, cfg.max_len_b = beam, longest
     generator = task.build_generator([model], cfg)
-    found = []
+    hypotheses = []
     for index in range(len(task.dataset("train"))):
         (answer,) = task.inference_step(generator, [model], toy.batch(task, [index]))
-        found.append([tuple(x["tokens"].tolist()) for x in answer])
-    return found
+        hypotheses.append([tuple(x["tokens"].tolist()) for x in answer])
+    return hypotheses
 
 
 def is_kept(target):
-    """Not empty, and no special symbol inside (an untrained model says them, too)."""
+    """Not empty, and no special symbol inside (an untrained model generates them, too)."""
     return len(target) > 1 and not {0, 1, 2} & set(target[:-1])
 
 
-def test_every_line_is_a_source_and_what_the_teacher_says_to_it(setting, tmp_path, capsys):
+def test_every_line_is_a_source_and_a_hypothesis_of_the_teacher(setting, tmp_path, capsys):
     assert seq_kd(setting, tmp_path / "out", "--nbest", 2) == 0
-    wanted = naive_hypotheses(setting)
+    expected = naive_hypotheses(setting)
     sources = [source for source, _ in lines(setting.data)]
     assert lines(tmp_path / "out") == [
         (source, target)
-        for source, targets in zip(sources, wanted, strict=True)
+        for source, targets in zip(sources, expected, strict=True)
         for target in targets[:2]
         if is_kept(target)
     ]
-    dropped = sum(not is_kept(target) for targets in wanted for target in targets[:2])
+    dropped = sum(not is_kept(target) for targets in expected for target in targets[:2])
     report = json.loads((tmp_path / "out" / "seq_kd.json").read_text())
     assert report["pairs"] == {"distilled": 74 - dropped, "original": 0}
     assert sum(report["dropped"].values()) == dropped
@@ -49,9 +49,9 @@ def test_every_line_is_a_source_and_what_the_teacher_says_to_it(setting, tmp_pat
 def test_dictionaries_and_other_splits_come_along_and_a_student_trains(setting, tmp_path):
     out = tmp_path / "out"
     assert seq_kd(setting, out) == 0
-    theirs, ours = files(setting.data), files(out)
-    assert {name for name in theirs if not name.startswith("train.")} <= ours.keys()
-    assert all(ours[name] == theirs[name] for name in theirs if not name.startswith("train."))
+    others = {k: v for k, v in files(setting.data).items() if not k.startswith("train.")}
+    assert len(others) == 2 + 2 * 4  # dictionaries; valid and test
+    assert others.items() <= files(out).items()
     flags = ("--lr", 0.01, "--max-tokens", 60, "--max-update", 2)
     for criterion in ("label_smoothed_cross_entropy", "kd_ss"):
         teacher = ("--kd-teacher", setting.path) if criterion == "kd_ss" else ()
@@ -65,11 +65,11 @@ def test_dictionaries_and_other_splits_come_along_and_a_student_trains(setting, 
 @pytest.mark.parametrize("share", [0.5, 0.25, 0.9])
 def test_shares_of_original_pairs_are_exact(setting, tmp_path, share):
     assert seq_kd(setting, tmp_path / "out", "--mix", share) == 0
-    found, originals = lines(tmp_path / "out"), lines(setting.data)
+    pairs, originals = lines(tmp_path / "out"), lines(setting.data)
     counts = json.loads((tmp_path / "out" / "seq_kd.json").read_text())["pairs"]
-    assert len(found) == sum(counts.values())
-    assert abs(counts["original"] - share * len(found)) < 1
-    mixed = found[counts["distilled"] :]
+    assert len(pairs) == sum(counts.values())
+    assert abs(counts["original"] - share * len(pairs)) < 1
+    mixed = pairs[counts["distilled"] :]
     assert set(mixed) <= set(originals)
     often = [mixed.count(pair) / originals.count(pair) for pair in set(originals)]
     assert max(often) - min(often) <= 1
@@ -82,21 +82,21 @@ def test_the_hypothesis_nearest_to_the_reference_is_taken(setting, tmp_path):
     from sacrebleu.metrics import CHRF
 
     dictionary, metric = setting.task.target_dictionary, CHRF()
-    wanted = []
+    expected = []
     for (source, reference), answers in zip(lines(setting.data), naive_hypotheses(setting)):
         text = dictionary.string(torch.tensor(reference))
         scores = [
             metric.sentence_score(dictionary.string(torch.tensor(x)), [text]).score for x in answers
         ]
-        wanted.append((source, answers[int(np.argmax(scores))]))
-    assert lines(tmp_path / "out") == [(a, b) for a, b in wanted if is_kept(b)]
+        expected.append((source, answers[int(np.argmax(scores))]))
+    assert lines(tmp_path / "out") == [(a, b) for a, b in expected if is_kept(b)]
 
 
 def test_hypotheses_may_begin_as_the_reference_does(setting, tmp_path):
     assert seq_kd(setting, tmp_path / "out", "--prefix-size", 2) == 0
     begins = {source: target[:2] for source, target in lines(setting.data)}
-    found = lines(tmp_path / "out")
-    assert found and all(target[:2] == begins[source] for source, target in found)
+    pairs = lines(tmp_path / "out")
+    assert pairs and all(target[:2] == begins[source] for source, target in pairs)
 
 
 def test_an_ensemble_decodes_together(setting, tmp_path):
@@ -105,11 +105,11 @@ def test_an_ensemble_decodes_together(setting, tmp_path):
     other = toy.save_model(
         tmp_path / "b.pt", cfg, tasks.setup_task(cfg.task).build_model(cfg.model)
     )
-    found = []
+    pairs = []
     for i, path in enumerate((setting.path, other, f"{setting.path}:{other}")):
         assert seq_kd(setting, tmp_path / str(i), path=path) == 0
-        found.append(lines(tmp_path / str(i)))
-    assert found[2] not in found[:2]
+        pairs.append(lines(tmp_path / str(i)))
+    assert pairs[2] not in pairs[:2]
 
 
 def test_parts_of_a_split_are_joined_and_sources_need_no_references(setting, copied, tmp_path):
@@ -117,8 +117,8 @@ def test_parts_of_a_split_are_joined_and_sources_need_no_references(setting, cop
     for side in SIDES:
         toy.write_split(copied / f"train1.sv-en.{side}", extra)
     assert seq_kd(setting, tmp_path / "out", data=copied) == 0
-    wanted = [source for source, _ in lines(copied)] + [tuple(map(int, x)) for x in extra]
-    assert [source for source, _ in lines(tmp_path / "out")] == wanted
+    expected = [source for source, _ in lines(copied)] + [tuple(map(int, x)) for x in extra]
+    assert [source for source, _ in lines(tmp_path / "out")] == expected
     assert not list((tmp_path / "out").glob("train1*"))
     for path in copied.glob("train*.en.*"):
         path.unlink()
@@ -126,8 +126,8 @@ def test_parts_of_a_split_are_joined_and_sources_need_no_references(setting, cop
     assert lines(tmp_path / "mono") == lines(tmp_path / "out")
 
 
-def test_summarisation_truncates_or_drops_what_is_too_long(setting, copied, tmp_path, capsys):
-    """Sources of up to 200 symbols, models that take 64."""
+def test_summarization_truncates_or_drops_what_is_too_long(setting, copied, tmp_path, capsys):
+    """Sources of up to 200 tokens, models that take 64."""
     long = toy.sentences(20, seed=8, longest=200)
     toy.write_split(copied / "train.sv-en.sv", long)
     toy.write_split(copied / "train.sv-en.en", [[*x[:3], 2] for x in long])

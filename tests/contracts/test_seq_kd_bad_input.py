@@ -36,7 +36,7 @@ def test_hypotheses_of_something_else_are_refused_with_every_difference(setting,
     assert seq_kd(setting, tmp_path / "b", *stored, "--max-tokens", 40) == 0  # speed only
 
 
-def test_text_that_changed_and_blocks_that_are_damaged_are_found(setting, copied, tmp_path, capsys):
+def test_changed_text_and_corrupt_blocks_are_noticed(setting, copied, tmp_path, capsys):
     assert seq_kd(setting, tmp_path / "a", data=copied) == 0
     stored = ("--hypotheses", tmp_path / "a.hypotheses")
     texts = toy.sentences(37, seed=0)
@@ -110,7 +110,7 @@ def test_empty_splits_are_named(setting, copied, tmp_path, capsys):
     assert f"{copied / 'train.sv-en.sv'}: expected sentences of fairseq-preprocess" in message
 
 
-def test_what_stops_the_generator_is_said(setting, tmp_path, capsys):
+def test_what_stops_the_generator_is_reported(setting, tmp_path, capsys):
     state = toy.checkpoint(setting.path)
     state["model"]["decoder.layers.0.fc1.bias"][0] = float("nan")
     torch.save(state, tmp_path / "nan.pt")

@@ -55,7 +55,7 @@ def test_an_old_cache_gives_the_loss_of_the_online_teacher(root, name, epoch):
     criterion, online = cached(setting, root / name / "cache"), setting.criterion()
     from_cache = run(setting, criterion, epoch)
     online.before_training(setting.student, lambda: 0)
-    criterion._teacher = ExactTopK(online._teacher)
+    criterion.distiller.teacher = ExactTopK(online.distiller.teacher)
     assert_same(from_cache, run(setting, criterion, epoch), 1e-3)
 
 

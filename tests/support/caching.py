@@ -1,4 +1,4 @@
-"""Building and using a teacher's cache in tests."""
+"""Build teacher caches, and train from them, in tests."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from lightpaff_fairseq.cli.main import main
 
 
 def build_cache(setting, folder, *flags):
-    """The exit code of `lightpaff cache-teacher` with the flags of a training."""
+    """Run `lightpaff cache-teacher` with the flags of a training; return its exit code."""
     argv = setting.case.argv(setting.data, "--criterion", setting.case.name, "--num-workers", 0)
     own = ("--path", setting.path, "--out", folder, "--block-tokens", 60, "--cpu")
     return main([str(x) for x in ("cache-teacher", *argv, *own, *flags)])
 
 
 def cached(setting, folder, *flags):
-    """A criterion that uses a cache: as `Setting.criterion`, without a teacher."""
+    """Build a criterion that uses a cache: as `Setting.criterion`, without a teacher."""
     argv = setting.case.argv(setting.data, "--criterion", setting.case.name, "--kd-cache", folder)
     cfg = toy.parse(*argv, *flags, "--max-tokens", 500)
     return setting.task.build_criterion(cfg.criterion).train()
@@ -34,7 +34,7 @@ def run(setting, criterion, epoch=1, indices=range(12)):
 
 
 def use_error(setting, folder, *flags):
-    """The message with which a training refuses a cache."""
+    """Return the message with which a training refuses a cache."""
     with pytest.raises(ValueError) as caught:
         run(setting, cached(setting, folder, *flags))
     return str(caught.value)

@@ -1,4 +1,4 @@
-"""Runs of `lightpaff seq-kd` on toy data, and what they wrote."""
+"""Run `lightpaff seq-kd` on toy data, and read what it wrote."""
 
 from fairseq.data import data_utils
 
@@ -13,13 +13,13 @@ SIDES = ("sv", "en")
 
 
 def seq_kd(setting, out, *flags, data=None, path=None):
-    """Runs the command on the CPU; its exit code."""
+    """Run the command on the CPU; return its exit code."""
     words = ["seq-kd", data or setting.data, "--path", path or setting.path, "--out", out, *CPU]
     return main([str(x) for x in (*words, *SEARCH, *flags)])
 
 
 def error(setting, out, capsys, *flags, **places):
-    """The message of a command that is refused before anything is written."""
+    """Return the message of a command that is refused before anything is written."""
     capsys.readouterr()
     assert seq_kd(setting, out, *flags, **places) == 2
     assert not out.exists()
@@ -28,7 +28,7 @@ def error(setting, out, capsys, *flags, **places):
 
 
 def lines(folder, split="train"):
-    """(source, target) of every line, as tuples of symbols."""
+    """Return (source, target) of every line, as tuples of tokens."""
     sides = [data_utils.load_indexed_dataset(f"{folder}/{split}.sv-en.{x}", None) for x in SIDES]
     return [tuple(tuple(side[i].tolist()) for side in sides) for i in range(len(sides[0]))]
 
