@@ -20,7 +20,7 @@ import lightpaff_fairseq
 from grid import Point, Values, key, named, points, with_shapes
 from lightpaff_fairseq.checkpoints.output_file import write_text
 from lightpaff_fairseq.cli.main import main as lightpaff
-from lightpaff_fairseq.pruning.init_student import StudentInit, init_student
+from lightpaff_fairseq.pruning.init_student import StudentRequest, init_student
 from lightpaff_fairseq.pruning.one_shot import Sample
 from lightpaff_fairseq.teachers.cache.header import HEADER
 from training import train
@@ -75,13 +75,14 @@ class Sweep:
                 shape = self.axes["shape"][point["shape"]]
                 flags = (*self.flags[1:], *shape)
                 rule = {"important": ("uniform", "importance")}.get(layers, (layers, "magnitude"))
-                request = StudentInit(
-                    *(self.teacher, path, self.arch, flags, rule[0]),
+                request = StudentRequest(
+                    *(self.teacher, self.arch, path, rule[0]),
                     width_by=rule[1],
                     data=self.flags[0],
-                    sample=FEW,
+                    importance_batches=FEW.batches,
+                    importance_max_tokens=FEW.max_tokens,
                 )
-                init_student(request)
+                init_student(request, flags)
         return (path,)
 
     def architecture(self, point: Point) -> list[str]:

@@ -1,4 +1,4 @@
-"""Models that a checkpoint's configuration describes: built, with their classification heads."""
+"""Build the model that a checkpoint's configuration describes, and load its weights."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -10,6 +10,9 @@ from fairseq.data import Dictionary
 from omegaconf import OmegaConf, open_dict
 from torch import Tensor
 
+from .state_dict import first_mismatch
+
+Heads = dict[str, tuple[int, int]]  # (classes, inner width) of classification heads by name
 _TABLES = (
     "encoder.embed_tokens.weight",
     "encoder.sentence_encoder.embed_tokens.weight",
@@ -19,12 +22,12 @@ _TABLES = (
 
 
 def value_of(cfg: Any, name: str) -> Any:
-    """A value of a section of fairseq's configuration, whichever kind; None where it has none."""
+    """Return a value of a section of fairseq's configuration of any kind; None if it has none."""
     return getattr(cfg, name, None)
 
 
 def apply_arch_defaults(model_cfg: Any) -> None:
-    """Gives a model section the defaults of its architecture, as building the model does."""
+    """Give a model section the defaults of its architecture, as building the model does."""
     name = value_of(model_cfg, "_name") or value_of(model_cfg, "arch")
     if name in models.ARCH_CONFIG_REGISTRY and name not in models.MODEL_DATACLASS_REGISTRY:
         with writable(model_cfg):
@@ -32,15 +35,15 @@ def apply_arch_defaults(model_cfg: Any) -> None:
 
 
 def writable(cfg: Any) -> AbstractContextManager[Any]:
-    """Inside, a section of a configuration takes new keys."""
+    """Return a context in which a section of a configuration takes new keys."""
     context: AbstractContextManager[Any] = (
         open_dict(cfg) if OmegaConf.is_config(cfg) else nullcontext()
     )
     return context
 
 
-def build(cfg: Any, task: Any, heads: Mapping[str, tuple[int, int]], what: str) -> Any:
-    """The model of a model section, with classification heads of (classes, inner width)."""
+def build(cfg: Any, task: Any, heads: Heads, what: str) -> Any:
+    """Build the model of a model section, with classification heads."""
     try:
         model = models.build_model(cfg, task)
     except Exception as error:  # whatever a model of any kind raises
@@ -51,8 +54,23 @@ def build(cfg: Any, task: Any, heads: Mapping[str, tuple[int, int]], what: str) 
     return model.eval()
 
 
-def heads_in(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, int]]:
-    """(classes, inner width) of each classification head of a state dict, by its name."""
+def load_weights(model: Any, tensors: dict[str, Tensor], cfg: Any, what: str) -> None:
+    """Load a state dict of any version into a model.
+
+    Raises:
+        ValueError: it is not that of the model which `cfg`, a model section, describes.
+    """
+    try:
+        model.load_state_dict(tensors, strict=True, model_cfg=cfg)
+    except RuntimeError as error:
+        reason = first_mismatch(tensors, model) or " ".join(str(error).split())
+        raise ValueError(
+            f"{what}: the weights do not fit the model that the checkpoint describes: {reason}"
+        ) from error
+
+
+def heads_in(tensors: Mapping[str, Tensor]) -> Heads:
+    """Return the classification heads of a state dict."""
     ends, start = (".out_proj.weight", ".dense.weight"), "classification_heads."
     names = [n[len(start) : -len(ends[0])] for n in tensors if n.startswith(start) and ends[0] in n]
     return {
@@ -61,8 +79,9 @@ def heads_in(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, int]]:
 
 
 def dummy_task(tensors: Mapping[str, Tensor], what: str) -> Any:
-    """What fairseq's transformers ask a task for when they are built: dictionaries, here with
-    symbols without a meaning, as many as the embeddings have rows.
+    """Return what fairseq's transformers ask of a task when they are built: dictionaries.
+
+    Their symbols have no meaning; there are as many as the embeddings have rows.
 
     Args:
         what: the model, for the error message.
@@ -71,7 +90,7 @@ def dummy_task(tensors: Mapping[str, Tensor], what: str) -> Any:
     """
     rows = [len(tensors[name]) for name in _TABLES if name in tensors]
     if not rows:
-        raise ValueError(f"{what}: expected a transformer with tables of embeddings, found none")
+        raise ValueError(f"{what}: expected a transformer with tables of embeddings, got none")
     source = _dictionary(rows[0])
     target = source if rows[-1] == rows[0] else _dictionary(rows[-1])
     return SimpleNamespace(source_dictionary=source, target_dictionary=target, dictionary=source)

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def upgrade_checkpoint(state: dict[str, Any]) -> None:
-    """Gives an old checkpoint the names and the complete configuration that today's have.
+    """Give an old checkpoint the names and the complete configuration that today's have.
 
     Old ones carry their command line (`args`) instead of a configuration, without the flags that
     came later, and tensors under former names (`decoder.sentence_encoder`, `in_proj_weight`).

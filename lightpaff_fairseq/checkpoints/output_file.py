@@ -1,4 +1,4 @@
-"""A file that appears complete or not at all."""
+"""Write a file that appears complete or not at all."""
 
 import json
 import os
@@ -10,17 +10,17 @@ from typing import Any
 
 
 def file_problem(path: Path, flag: str, overwrite: bool) -> str | None:
-    """Why a file cannot be written, in words that start with the flag that named it; or None."""
+    """Return why a file cannot be written, starting with the flag that named it; or None."""
     named = f"{flag} {path}"
     if path.is_dir():
-        return f"{named}: expected a file name, found a folder"
+        return f"{named}: expected a file name, got a folder"
     if path.exists() and not overwrite:
         return f"{named}: exists already; --force overwrites it"
     return parent_problem(path, flag)
 
 
 def parent_problem(path: Path, flag: str) -> str | None:
-    """Why nothing can be written beside `path`, in words that start with the flag; or None."""
+    """Return why nothing can be written beside `path`, starting with the flag; or None."""
     parent = path.resolve().parent
     if not parent.is_dir():
         return f"{flag} {path}: the folder {parent} does not exist"
@@ -30,13 +30,13 @@ def parent_problem(path: Path, flag: str) -> str | None:
 
 
 def beside(path: Path, ending: str = "tmp") -> Path:
-    """A name in the same folder that no other process takes, of no other machine either."""
+    """Return a name in the same folder that no process of this or another machine takes."""
     return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.{ending}")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a name for a new file, which takes the place of `path` if the block ends well.
+    """Yield a name for a new file, which takes the place of `path` if the block ends well.
 
     Whatever goes wrong inside, an interrupt too, leaves `path` as it was and nothing beside it. The
     content reaches the disk before the name does. A link stays, and leads to the new file.
@@ -56,7 +56,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str, flag: str) -> None:
-    """Writes a text file in one step.
+    """Write a text file in one step.
 
     Args:
         flag: that named the file or its folder.
@@ -71,5 +71,5 @@ def write_text(path: Path, text: str, flag: str) -> None:
 
 
 def write_json(path: Path, value: Any, flag: str) -> None:
-    """Writes a JSON file in one step; see `write_text`."""
+    """Write a JSON file in one step; see `write_text`."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", flag)

@@ -1,4 +1,4 @@
-"""A folder that appears complete or not at all."""
+"""Write a folder that appears complete or not at all."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -25,10 +25,10 @@ class OutputFolder:
     sources: Sequence[Path]
 
     def problem(self, force: bool) -> str | None:
-        """Why it cannot be written, in words that start with the flag; or None."""
+        """Return why it cannot be written, starting with the flag; or None."""
         path, named = self.path, f"{self.flag} {self.path}"
         if path.exists() and not path.is_dir():
-            return f"{named}: expected a folder, found a file"
+            return f"{named}: expected a folder, got a file"
         for source in self.sources:
             if source.resolve().is_relative_to(path.resolve()):
                 return f"{named}: expected another folder than that of what is read ({source})"
@@ -44,7 +44,7 @@ class OutputFolder:
         return parent_problem(path, self.flag)
 
     def check(self, force: bool) -> None:
-        """Raises ValueError if there is a problem."""
+        """Raise ValueError if there is a problem."""
         problem = self.problem(force)
         if problem:
             raise ValueError(problem)
@@ -52,7 +52,7 @@ class OutputFolder:
 
 @contextmanager
 def folder_beside(out: Path) -> Iterator[Path]:
-    """Yields an empty folder beside `out`, which is gone after the block unless it was renamed."""
+    """Yield an empty folder beside `out`, which is gone after the block unless it was renamed."""
     temporary = beside(out.resolve())
     shutil.rmtree(temporary, ignore_errors=True)  # of a killed run whose number this process got
     temporary.mkdir()
@@ -63,7 +63,7 @@ def folder_beside(out: Path) -> Iterator[Path]:
 
 
 def put_in_place(folder: Path, out: Path) -> None:
-    """Renames a folder that lies beside `out` to it; what was there is removed.
+    """Rename a folder that lies beside `out` to it; what was there is removed.
 
     A link stays, and leads to the new folder. If renaming fails, `out` is as it was.
     """
@@ -82,7 +82,7 @@ def put_in_place(folder: Path, out: Path) -> None:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """Yields an empty folder beside `out`, which takes its place if the block ends well.
+    """Yield an empty folder beside `out`, which takes its place if the block ends well.
 
     Whatever goes wrong inside, an interrupt too, leaves `out` as it was and nothing beside it.
 

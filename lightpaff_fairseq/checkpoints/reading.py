@@ -14,7 +14,7 @@ UNREADABLE = (RuntimeError, EOFError, OSError, pickle.UnpicklingError, UnicodeDe
 
 
 def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[str, Any]:
-    """Loads a fairseq checkpoint to the CPU, brought up to date (see `upgrade_checkpoint`).
+    """Load a fairseq checkpoint to the CPU, brought up to date (see `upgrade_checkpoint`).
 
     Only classes that the plug-in allow-lists are unpickled (`compat`).
 
@@ -25,7 +25,7 @@ def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[
     Returns:
         the checkpoint; `model` is a state dict and `cfg` a DictConfig.
     Raises:
-        ValueError: no such file, damaged, or not a fairseq checkpoint; or a masked model.
+        ValueError: no such file, corrupt, or not a fairseq checkpoint; or a masked model.
     """
     if not path.is_file():
         raise ValueError(f"{flag} {path}: no such file (expected a fairseq checkpoint)")
@@ -33,7 +33,7 @@ def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[
         state: dict[str, Any] = checkpoint_utils.load_checkpoint_to_cpu(str(path))
     except UNREADABLE as error:
         raise ValueError(
-            f"{flag} {path}: expected a fairseq checkpoint, found a damaged or foreign file: "
+            f"{flag} {path}: expected a fairseq checkpoint, got a corrupt or foreign file: "
             f"{first_line(error)}"
         ) from error
     except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -41,14 +41,14 @@ def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[
         if isinstance(error, KeyError):
             lack = f", or one of another plug-in: {error} is missing or unknown"
         raise ValueError(
-            f"{flag} {path}: expected a fairseq checkpoint, found another PyTorch file{lack}"
+            f"{flag} {path}: expected a fairseq checkpoint, got another PyTorch file{lack}"
         ) from error
     model = state.get("model")
     if not isinstance(model, dict) or not all(isinstance(x, Tensor) for x in model.values()):
-        raise ValueError(f"{flag} {path}: expected a fairseq checkpoint, found no model in it")
+        raise ValueError(f"{flag} {path}: expected a fairseq checkpoint, got no model in it")
     if state.get("cfg") is None:
         raise ValueError(
-            f"{flag} {path}: expected a fairseq checkpoint, found one that does not say which "
+            f"{flag} {path}: expected a fairseq checkpoint, got one that does not say which "
             "model it holds (neither cfg nor args)"
         )
     if is_masked(model) and not may_be_masked:

@@ -1,4 +1,4 @@
-"""A checkpoint without what only training needs, for unmodified fairseq."""
+"""Strip a checkpoint of what only training needs, for unmodified fairseq."""
 
 import argparse
 import enum
@@ -13,15 +13,14 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from .reading import read_checkpoint
-from .state_dict import check_equal_tensors
-from .writing import check_output, write_checkpoint
+from .writing import check_output, verify_equal, write_checkpoint
 
-PRIVATE_PREFIXES = ("kd_", "prune_")  # our flags: unknown to stock fairseq, useless to it
+PRIVATE_PREFIXES = ("kd_", "prune_")  # flags of the plug-in: useless to stock fairseq
 PRUNABLE = "prunable_"  # a task of this plug-in that is the task of the rest of its name
 
 
 def strip_checkpoint(source: Path, out: Path, overwrite: bool = False) -> list[str]:
-    """Writes the model of a checkpoint with plain configuration and no optimizer state.
+    """Write the model of a checkpoint with plain configuration and no optimizer state.
 
     fairseq loads the result with nothing allow-listed. Every tensor is compared before the file
     appears under its name.
@@ -31,29 +30,21 @@ def strip_checkpoint(source: Path, out: Path, overwrite: bool = False) -> list[s
         out: the file to write; its folder exists.
         overwrite: replace `out` if it exists.
     Returns:
-        what in it stock fairseq does not know, see `plugin_parts`.
+        the parts that stock fairseq does not know, see `plugin_parts`.
     Raises:
         ValueError: `source` is missing or unusable, or `out` cannot be written.
     """
-    check_output(out, "--out", overwrite)
-    if out.exists() and source.exists() and out.samefile(source):
-        raise ValueError(f"--out {out}: is the file of --path; choose another name")
+    check_output(out, overwrite, source, "--path")
     state = read_checkpoint(source, "--path")
     stripped = stripped_state(state)
-    write_checkpoint(stripped, out, partial(_verify, stripped))
+    write_checkpoint(stripped, out, partial(verify_equal, stripped))
     return plugin_parts(stripped["cfg"])
 
 
-def _verify(expected: dict[str, Any], found: dict[str, Any]) -> None:
-    check_equal_tensors(expected["model"], found["model"])
-    if found["cfg"] != expected["cfg"]:
-        raise ValueError("the configuration was not read back as it was written")
-
-
 def stripped_state(state: dict[str, Any]) -> dict[str, Any]:
-    """What remains of a checkpoint: all that loading, fine-tuning and teaching read.
+    """Return what remains of a checkpoint: all that loading, fine-tuning and teachers need.
 
-    The trainer wants `optimizer_history` (its last entry: number of updates) and `extra_state`
+    The trainer reads `optimizer_history` (its last entry: number of updates) and `extra_state`
     (position 0 of epoch 1); without `last_optimizer_state` it leaves the optimizer alone.
     """
     last = state["optimizer_history"][-1]
@@ -76,7 +67,7 @@ def stripped_state(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_primitive(value: Any, name: str) -> Any:
-    """Dicts, lists and scalars instead of Namespace, OmegaConf, Enum, Path and numpy values.
+    """Return dicts, lists and scalars for Namespace, OmegaConf, Enum, Path and numpy values.
 
     Raises:
         ValueError: something else is in there; `name` says where.
@@ -103,7 +94,7 @@ def to_primitive(value: Any, name: str) -> Any:
 
 
 def stock_config(cfg: dict[str, Any]) -> dict[str, Any]:
-    """A plain configuration in which fairseq alone finds everything that it looks up.
+    """Return a plain configuration in which fairseq alone finds everything that it looks up.
 
     A criterion of this plug-in becomes the stock criterion that it extends (and equals in
     validation); a prunable task becomes the task that it extends; an architecture of any plug-in
@@ -114,25 +105,31 @@ def stock_config(cfg: dict[str, Any]) -> dict[str, Any]:
     name = (cfg.get("criterion") or {}).get("_name")
     stock = stock_criterion(name)
     if stock != name:
-        known = criterions.CRITERION_DATACLASS_REGISTRY[stock].__dataclass_fields__
-        cfg["criterion"] = {k: v for k, v in cfg["criterion"].items() if k in known}
-        cfg["criterion"]["_name"] = stock
+        known = criterions.CRITERION_DATACLASS_REGISTRY[stock]
+        cfg["criterion"] = _section_of(known, cfg["criterion"], stock)
     task = str(cfg["task"].get("_name"))
     if task.startswith(PRUNABLE):
-        known = tasks.TASK_DATACLASS_REGISTRY[task.removeprefix(PRUNABLE)].__dataclass_fields__
-        cfg["task"] = {k: v for k, v in cfg["task"].items() if k in known}
-        cfg["task"]["_name"] = task.removeprefix(PRUNABLE)
+        stock_task = task.removeprefix(PRUNABLE)
+        known = tasks.TASK_DATACLASS_REGISTRY[stock_task]
+        cfg["task"] = _section_of(known, cfg["task"], stock_task)
     model = cfg["model"]
-    arch = model.get("_name") or model.get("arch")
-    model["_name"] = stock_architecture(arch)
+    model["_name"] = stock_architecture(model.get("_name") or model.get("arch"))
     for section in cfg.values():  # legacy sections hold the whole command line
-        if isinstance(section, dict) and section.get("criterion") == name and name:
+        if not isinstance(section, dict):
+            continue
+        if section.get("criterion") == name and name:
             section["criterion"] = stock
-        if isinstance(section, dict) and "arch" in section:
+        if "arch" in section:
             section["arch"] = model["_name"]
-        if isinstance(section, dict) and isinstance(section.get("task"), str):
+        if isinstance(section.get("task"), str):
             section["task"] = section["task"].removeprefix(PRUNABLE)
     return cfg
+
+
+def _section_of(known: Any, section: dict[str, Any], name: str | None) -> dict[str, Any]:
+    """Return the fields of a section that a stock dataclass has too, under the stock name."""
+    fields = known.__dataclass_fields__
+    return {**{key: value for key, value in section.items() if key in fields}, "_name": name}
 
 
 def _without_private(value: Any) -> Any:
@@ -146,7 +143,7 @@ def _without_private(value: Any) -> Any:
 
 
 def stock_criterion(name: str | None) -> str | None:
-    """The criterion of fairseq that criterion `name` is or extends; `name` where there is none."""
+    """Return the criterion of fairseq that `name` is or extends; `name` where there is none."""
     registry = criterions.CRITERION_REGISTRY
     for base in getattr(registry.get(name), "__mro__", ()):
         if _is_stock(base):
@@ -156,23 +153,23 @@ def stock_criterion(name: str | None) -> str | None:
 
 
 def stock_architecture(arch: str) -> str:
-    """`arch`, or the name of fairseq's model if a plug-in defines that architecture of it."""
+    """Return `arch`, or the name of fairseq's model if a plug-in defines that architecture."""
     fill = models.ARCH_CONFIG_REGISTRY.get(arch)
     if fill is None or _is_stock(fill) or not _is_stock(models.ARCH_MODEL_REGISTRY[arch]):
         return arch
     return str(models.ARCH_MODEL_NAME_REGISTRY[arch])
 
 
-def _is_stock(thing: Any) -> bool:
-    return str(getattr(thing, "__module__", "")).split(".")[0] == "fairseq"
+def _is_stock(part: Any) -> bool:
+    return str(getattr(part, "__module__", "")).split(".")[0] == "fairseq"
 
 
 def plugin_parts(cfg: dict[str, Any]) -> list[str]:
-    """What in a plain configuration stock fairseq does not know: `["task masked_seq2seq", ...]`.
+    """Return what of a plain configuration stock fairseq lacks: `["task masked_seq2seq", ...]`.
 
     Parts that the running process does not know either count too.
     """
     model, task = cfg["model"]["_name"], cfg["task"].get("_name") or cfg["task"].get("task")
     model_class = models.ARCH_MODEL_REGISTRY.get(model) or models.MODEL_REGISTRY.get(model)
-    found = {f"model {model}": model_class, f"task {task}": tasks.TASK_REGISTRY.get(task)}
-    return [name for name, thing in found.items() if not _is_stock(thing)]
+    parts = {f"model {model}": model_class, f"task {task}": tasks.TASK_REGISTRY.get(task)}
+    return [name for name, part in parts.items() if not _is_stock(part)]

@@ -14,27 +14,32 @@ from .reading import first_line
 from .state_dict import check_equal_tensors
 
 
-def check_output(path: Path, flag: str, overwrite: bool) -> None:
-    """Refuses a place that cannot be written, before any work is done.
+def check_output(out: Path, overwrite: bool, source: Path, source_flag: str) -> None:
+    """Refuse an `--out` that cannot be written, before any work is done.
 
+    Args:
+        overwrite: `out` may exist.
+        source: what is read, which must not be overwritten; `source_flag` named it.
     Raises:
-        ValueError: the folder is not there or not writable, `path` is a folder, or it exists and
-            `overwrite` is not set.
+        ValueError: its folder is not there or not writable, it is a folder or the source, or it
+            exists and `overwrite` is not set.
     """
-    problem = file_problem(path, flag, overwrite)
-    if problem:
+    problem = file_problem(out, "--out", overwrite)
+    if problem is None and out.exists() and source.exists() and out.samefile(source):
+        problem = f"--out {out}: is the file of {source_flag}; choose another name"
+    if problem is not None:
         raise ValueError(problem)
 
 
 def write_checkpoint(
     state: dict[str, Any], path: Path, verify: Callable[[dict[str, Any]], None]
 ) -> None:
-    """Writes under a temporary name, reads that back, and renames it into place.
+    """Write under a temporary name, read that back, and rename it into place.
 
     Args:
         state: what to store: tensors and plain Python values.
         path: where to.
-        verify: sees what was read back, and raises where it is not what it should be.
+        verify: gets what was read back, and raises where it is not what it should be.
     Raises:
         ValueError: the file needs classes that plain `torch.load` refuses; or from `verify`.
     """
@@ -44,7 +49,7 @@ def write_checkpoint(
 
 
 def _load_as_stranger(path: Path) -> dict[str, Any]:
-    """Loads as a process would that has allow-listed nothing."""
+    """Load as a process would that has allow-listed nothing."""
     allowed = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
     try:
@@ -56,12 +61,25 @@ def _load_as_stranger(path: Path) -> dict[str, Any]:
     return state
 
 
-def verify_loads(expected: dict[str, Any], task: Any, found: dict[str, Any]) -> None:
-    """Compares all that was read back, and loads it into the model that its configuration says."""
-    check_equal_tensors(expected["model"], found["model"])
-    if found["cfg"] != expected["cfg"]:
+def verify_equal(expected: dict[str, Any], written: dict[str, Any]) -> None:
+    """Compare tensors and configuration of a checkpoint that was read back.
+
+    Raises:
+        ValueError: they differ.
+    """
+    check_equal_tensors(expected["model"], written["model"])
+    if written["cfg"] != expected["cfg"]:
         raise ValueError("the configuration was not read back as it was written")
-    cfg = OmegaConf.create(found["cfg"]["model"])
-    model = build(cfg, task, heads_in(found["model"]), "--out")
-    model.load_state_dict(dict(found["model"]), strict=True, model_cfg=cfg)
+
+
+def verify_loads(expected: dict[str, Any], task: Any, written: dict[str, Any]) -> None:
+    """Compare what was read back, and load it into the model that its configuration describes.
+
+    Raises:
+        ValueError: they differ, or the model changes what it loads.
+    """
+    verify_equal(expected, written)
+    cfg = OmegaConf.create(written["cfg"]["model"])
+    model = build(cfg, task, heads_in(written["model"]), "--out")
+    model.load_state_dict(dict(written["model"]), strict=True, model_cfg=cfg)
     check_equal_tensors(expected["model"], dict(model.state_dict()))

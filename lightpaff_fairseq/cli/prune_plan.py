@@ -3,56 +3,69 @@
 import argparse
 import logging
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 
 from ..checkpoints.building import apply_arch_defaults
 from ..checkpoints.reading import read_checkpoint
+from ..flags import add_flags, flag, parse_flags
 from ..pruning.axes import whole_heads
-from ..pruning.masked_checkpoint import described, load_model
+from ..pruning.masked_checkpoint import load_model, model_flags
 from ..pruning.plan import Plan, make_plan
 from ..pruning.target import WAYS, Target
 
 _LAYER = re.compile(r"\.\d+\.")
 
 
+@dataclass(frozen=True)
+class PlanRequest:
+    """The model to plan for, and the target."""
+
+    path: Path = flag("fairseq checkpoint to read", metavar="FILE")
+    target_width: float | None = flag(
+        "up to 1 the part of the width that is kept, above 1 the width itself", None, metavar="N"
+    )
+    target_params: str | None = flag("instead: a number of parameters, as 17.3M", None, metavar="N")
+    multiple: int = flag(
+        "width and FFN units become multiples of this; 1 = off", Target.multiple, metavar="N"
+    )
+    attention: str = flag(
+        "what attention loses: dimensions of every head, whole heads, or what comes closer",
+        Target.attention,
+        choices=WAYS,
+    )
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Prints which dimensions are pruned together, the sizes of the small model, "
+        "Print which dimensions are pruned together, the sizes of the small model, "
         "and its number of parameters. The flags are those of the prunable tasks "
         "(--prune-target-width and so on)."
     )
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
-    add = parser.add_argument
-    add("--path", required=True, type=Path, metavar="FILE", help="fairseq checkpoint to read")
-    text = "up to 1 the part of the width that is kept, above 1 the width itself"
-    add("--target-width", type=float, metavar="N", help=text)
-    add("--target-params", metavar="N", help="instead: a number of parameters, as 17.3M")
-    default = Target()
-    text = "width and FFN units become multiples of this; 1 = off"
-    add("--multiple", type=int, default=default.multiple, metavar="N", help=text)
-    text = "what attention loses: dimensions of every head, whole heads, or what comes closer"
-    add("--attention", choices=WAYS, default=default.attention, help=text)
+    add_flags(parser, PlanRequest)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the plan.
+    """Print the plan.
 
     Raises:
         ValueError: the checkpoint or the target cannot be used.
     """
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
-    target = Target(args.target_width, args.target_params, args.multiple, args.attention)
-    problems = target.problems()
-    if problems:
-        raise ValueError("; ".join(problems))
-    state = read_checkpoint(args.path, "--path")
+    request = parse_flags(args, PlanRequest)
+    target = Target(
+        request.target_width, request.target_params, request.multiple, request.attention
+    )
+    target.problems().raise_if_any()
+    state = read_checkpoint(request.path, "--path")
     apply_arch_defaults(state["cfg"].model)
-    model = load_model(state, f"--path {args.path}")
+    model = load_model(state, f"--path {request.path}")
     plan = make_plan(model, state["cfg"].model, target)
-    print("\n".join(_report(args.path, plan, target)))
+    print("\n".join(_report(request.path, plan, target)))
     return 0
 
 
@@ -60,11 +73,11 @@ def _report(path: Path, plan: Plan, target: Target) -> list[str]:
     before, after = plan.parameters
     lines = [
         f"{path}: {before:,} parameters -> {after:,} ({before / after:.1f}x smaller)",
-        f"asked for: {_asked(target)}; width and FFN units are rounded to multiples of "
+        f"asked for: {_describe(target)}; width and FFN units are rounded to multiples of "
         f"{target.multiple}, the width also to what the heads or a head's dimensions divide",
     ]
-    for side, student in plan.layout.student.items():
-        teacher = plan.layout.teacher[side]
+    for side in plan.layout.student:
+        teacher, student = plan.layout.sizes_of(side)
         way = "whole heads go" if whole_heads(teacher, student) else "every head loses dimensions"
         lines.append(
             f"{side}: width {student.width} of {teacher.width} "
@@ -74,18 +87,18 @@ def _report(path: Path, plan: Plan, target: Target) -> list[str]:
         )
     lines.append("pruned together (* stands for every layer):")
     lines += _group_lines(plan)
-    lines.append(f"architecture: {described(plan.config)}")
+    lines.append(f"architecture: {model_flags(plan.config)}")
     return lines
 
 
-def _asked(target: Target) -> str:
+def _describe(target: Target) -> str:
     if target.width is None:
         return f"{target.params} parameters"
     return f"{target.width:g} of the width" if target.width <= 1 else f"width {target.width:g}"
 
 
 def _group_lines(plan: Plan) -> list[str]:
-    """A line a kind of group, and the modules that it ties."""
+    """Return a line per kind of group, and the modules that it ties."""
     kept, sizes = plan.kept_sizes(), plan.groups.sizes
     rows: dict[tuple[str, str, str], int] = {}
     for group, names in plan.groups.tied.items():

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: see `strip_checkpoint`.
     """
-    files: CheckpointFiles = parse_flags(args, CheckpointFiles)
+    files = parse_flags(args, CheckpointFiles)
     foreign = strip_checkpoint(files.path, files.out, overwrite=files.force)
     print(f"{files.path} ({megabytes(files.path)}) -> {files.out} ({megabytes(files.out)})")
     if foreign:

@@ -15,18 +15,18 @@ from ..checkpoints.strip import stripped_state, to_primitive
 from ..checkpoints.writing import check_output, verify_loads, write_checkpoint
 from .masked_checkpoint import load_model, pruning_state
 from .plan import Plan, plan_for
-from .sizes import Sizes, narrower_heads
-from .transfer import teacher_tensors, transfer_kept
+from .sizes import Sizes
+from .transfer import teacher_tensors, transfer
 
 TOLERANCE = 1e-5  # of the largest output
 
 
 def compact_checkpoint(source: Path, out: Path, overwrite: bool = False) -> Plan:
-    """Writes the model that is left of a pruned one, as small as it is.
+    """Write the model that is left of a pruned one, as small as it is.
 
     The result is what `lightpaff strip` would write of a model trained at this size. Before the
     file appears under its name, both models have computed the same (to `TOLERANCE`) for random
-    symbols in float64, and what was written has been read back and loaded.
+    tokens in float64, and what was written has been read back and loaded.
 
     Args:
         source: a checkpoint of a prunable task, whose target is reached.
@@ -38,9 +38,7 @@ def compact_checkpoint(source: Path, out: Path, overwrite: bool = False) -> Plan
         ValueError: `source` is unusable, not of a prunable task or not at its target, or `out`
             cannot be written.
     """
-    check_output(out, "--out", overwrite)
-    if out.exists() and source.exists() and out.samefile(source):
-        raise ValueError(f"--out {out}: is the file of --path; choose another name")
+    check_output(out, overwrite, source, "--path")
     state = read_checkpoint(source, "--path", may_be_masked=True)
     state.pop("last_optimizer_state", None)
     pruned = _finished(state, source)
@@ -56,9 +54,8 @@ def compact_checkpoint(source: Path, out: Path, overwrite: bool = False) -> Plan
     cfg = to_primitive(state["cfg"], "cfg")
     cfg["model"] = to_primitive(plan.config, "cfg.model")
     expected = stripped_state({**state, "cfg": cfg, "model": tensors})
-    write_checkpoint(
-        expected, out, partial(verify_loads, expected, dummy_task(expected["model"], "--out"))
-    )
+    task = dummy_task(expected["model"], "--out")
+    write_checkpoint(expected, out, partial(verify_loads, expected, task))
     return plan
 
 
@@ -67,42 +64,39 @@ def _finished(state: Mapping[str, Any], source: Path) -> dict[str, Any]:
     if pruned is None:
         raise ValueError(
             f"--path {source}: expected a checkpoint that fairseq-train wrote for a prunable task, "
-            "found none of its pruning state"
+            "got one without pruning state"
         )
-    identity, updates = pruned["identity"], state["optimizer_history"][-1]["num_updates"]
+    end, updates = pruned["identity"]["end"], state["optimizer_history"][-1]["num_updates"]
     if not pruned["is_finished"]:
         raise ValueError(
-            f"--path {source}: expected a model at its target, found one of update {updates}; "
-            f"pruning ends at update {identity['end']} (--validate-after-updates "
-            f"{identity['end']} keeps checkpoint_best.pt from being an earlier one)"
+            f"--path {source}: expected a model at its target, got one of update {updates}; "
+            f"pruning ends at update {end} (--validate-after-updates {end} keeps "
+            "checkpoint_best.pt from being an earlier one)"
         )
     return pruned
 
 
 def _check_counts(plan: Plan, kept: Mapping[str, Tensor], source: Path) -> None:
-    found = {group: int(mask.sum()) for group, mask in kept.items()}
-    if found != plan.kept_sizes():
+    counts = {group: int(mask.sum()) for group, mask in kept.items()}
+    if counts != plan.kept_sizes():
         raise ValueError(
-            f"--path {source}: expected {plan.kept_sizes()} units, found {found}: the checkpoint "
-            "is damaged"
+            f"--path {source}: expected {plan.kept_sizes()} units, got {counts}: the checkpoint "
+            "is corrupt"
         )
 
 
 def _narrowed(model: Any, plan: Plan, kept: Mapping[str, Tensor]) -> Any:
-    own = model.state_dict()
-    heads = narrower_heads(heads_in(own), plan.layout)
-    student = build(plan.config, dummy_task(own, "--out"), heads, "--out")
-    tensors = teacher_tensors(model, student)
-    tensors = {name: value for name, value in tensors.items() if not name.endswith(KEPT)}
-    chosen = {group: mask.nonzero().flatten() for group, mask in kept.items()}
-    student.load_state_dict(transfer_kept(tensors, student, plan.layout, chosen), strict=True)
+    state = model.state_dict()
+    heads = plan.layout.narrower_heads(heads_in(state))
+    student = build(plan.config, dummy_task(state, "--out"), heads, "--out")
+    tensors = {n: x for n, x in teacher_tensors(model, student).items() if not n.endswith(KEPT)}
+    student.load_state_dict(transfer(tensors, student, plan.layout, kept), strict=True)
     return student
 
 
 def _check_outputs(model: Any, student: Any) -> None:
-    pairs = zip(_outputs(model), _outputs(student), strict=True)
-    for wanted, found in pairs:
-        difference = float((wanted - found).abs().max() / wanted.abs().max().clamp_min(1))
+    for expected, output in zip(_outputs(model), _outputs(student), strict=True):
+        difference = float((expected - output).abs().max() / expected.abs().max().clamp_min(1))
         if not difference <= TOLERANCE:
             raise ValueError(
                 f"the small model does not compute what the masked one does (difference "
@@ -112,17 +106,17 @@ def _check_outputs(model: Any, student: Any) -> None:
 
 @torch.no_grad()
 def _outputs(model: Any) -> list[Tensor]:
-    """What a model makes of random symbols: logits of every position, and of every class."""
+    """Return the logits for random tokens: of every position, and of every class."""
     generator = torch.Generator().manual_seed(1)
     table = next(m for n, m in model.named_modules() if n.endswith("embed_tokens"))
     limits = model.max_positions()
     length = min(12, *(limits if isinstance(limits, tuple) else (limits,)))
-    symbols = torch.randint(4, table.num_embeddings, (3, length), generator=generator)
-    net_input = {"src_tokens": symbols, "src_lengths": torch.full((3,), length)}
+    tokens = torch.randint(4, table.num_embeddings, (3, length), generator=generator)
+    net_input = {"src_tokens": tokens, "src_lengths": torch.full((3,), length)}
     if hasattr(model, "encoder") and hasattr(model, "decoder"):
         rows = model.decoder.embed_tokens.num_embeddings
         net_input["prev_output_tokens"] = torch.randint(4, rows, (3, length), generator=generator)
-    found = [model(**net_input)[0]]
+    outputs = [model(**net_input)[0]]
     for name in getattr(model, "classification_heads", {}):
-        found.append(model(**net_input, features_only=True, classification_head_name=name)[0])
-    return found
+        outputs.append(model(**net_input, features_only=True, classification_head_name=name)[0])
+    return outputs

@@ -1,46 +1,14 @@
-"""How much each unit matters: from the weights, or from true gradients over many updates."""
+"""How much each unit matters, followed over many updates of a training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from .axes import Axes, shaped
-from .width import FREE
+from .selection import Units
 
 KINDS = ("sensitivity", "platon", "magnitude")
-Units = dict[str, Tensor]  # `(members,)` a group
-
-
-def unit_sums(values: Mapping[str, Tensor], axes: Axes, kept: Mapping[str, Tensor]) -> Units:
-    """Sums of non-negative tensors over all that belongs to a unit (the L1 norm of its rows and
-    columns), in float32; along the other axis of a matrix only kept units count.
-
-    Args:
-        values: by parameter name; `axes`: their groups.
-        kept: bool, `(members,)` a group.
-    """
-    found: Units = {}
-    for name, value in values.items():
-        value = value.float()
-        for axis, group in enumerate(axes[name]):
-            if group == FREE:
-                continue
-            share = value
-            for other in range(value.dim() - 1, -1, -1):
-                if other != axis:
-                    share = _summed(share, other, kept.get(axes[name][other]))
-            found[group] = found[group] + share if group in found else share
-    return found
-
-
-def _summed(value: Tensor, axis: int, kept: Any) -> Tensor:
-    if kept is None or bool(kept.all()):
-        return value.sum(axis)
-    summed: Tensor = (value * shaped(kept.to(value.dtype), axis, value.dim())).sum(axis)
-    return summed
 
 
 @dataclass
@@ -49,7 +17,7 @@ class Importance:
 
     `magnitude`: the L1 norm of a unit's weights. `sensitivity`: a moving average of
     I = sum |weight * gradient| over a unit's weights. `platon`: that average times the moving
-    average of how far I is from it. Both start at 0.
+    average of the deviation of I from it. Both start at 0.
 
     A pruned unit has no gradient, so the two keep what it had. Gradients change in size during a
     training, and fairseq clips and scales them: an observation is scaled such that a group's kept
@@ -72,42 +40,49 @@ class Importance:
         return self.kind != "magnitude"
 
     def observe(self, sensitivity: Units, kept: Mapping[str, Tensor]) -> None:
-        """Takes one update's I of every unit; those that are not kept have none, nor does a group
-        that is missing (a layer that was skipped, a head that is not used)."""
+        """Take I of every unit for one update.
+
+        Units that are not kept have none, nor has a group that is missing (a layer that was
+        skipped, a head that is not used).
+        """
         for group, mask in kept.items():
             values = sensitivity.get(group, torch.zeros_like(mask, dtype=torch.float32))
             total = (values * mask).sum()
             level = self.level.setdefault(group, mask.sum().to(values.dtype))
-            seen = torch.where(total > 0, values * (level / total), torch.zeros_like(values))
+            observed = torch.where(total > 0, values * (level / total), torch.zeros_like(values))
             mean = self.mean.setdefault(group, torch.zeros_like(values))
             spread = self.spread.setdefault(group, torch.zeros_like(values))
-            new = mean.lerp(seen, 1 - self.decay)
-            far = spread.lerp((seen - new).abs(), 1 - self.uncertainty_decay)
-            self.mean[group] = torch.where(mask, new, mean)
-            self.spread[group] = torch.where(mask, far, spread)
+            new_mean = mean.lerp(observed, 1 - self.decay)
+            deviation = (observed - new_mean).abs()
+            new_spread = spread.lerp(deviation, 1 - self.uncertainty_decay)
+            self.mean[group] = torch.where(mask, new_mean, mean)
+            self.spread[group] = torch.where(mask, new_spread, spread)
 
     def scores(self, magnitudes: Units) -> Units:
-        """The scores, `(members,)` a group; `magnitudes` are those of all weights, masked ones as
-        they were."""
+        """Return the score of every unit.
+
+        Args:
+            magnitudes: sums of |weight| per unit, for pruned ones of what they were.
+        """
         if self.kind == "magnitude":
             return magnitudes
         if self.kind == "sensitivity":
             return self.mean
         return {group: mean * self.spread[group] for group, mean in self.mean.items()}
 
-    def keep(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
-        """Other units are kept from now on: what they weigh together follows."""
+    def change_kept(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
+        """Let the levels follow when other units are kept from now on."""
         for group, level in self.level.items():
             mean = self.mean[group]
             share = (mean * after[group]).sum() / (mean * before[group]).sum()
             self.level[group] = level * share.nan_to_num(1.0, 1.0)
 
     def state(self) -> dict[str, Units]:
-        """All that changes, for a checkpoint."""
+        """Return all that changes, for a checkpoint."""
         return {"mean": self.mean, "spread": self.spread, "level": self.level}
 
     def load(self, state: Mapping[str, Units], device: torch.device) -> None:
-        """Takes what `state` gave."""
+        """Take what `state` returned, to a device."""
         for name in ("mean", "spread", "level"):
             values = {group: value.to(device) for group, value in state[name].items()}
             setattr(self, name, values)

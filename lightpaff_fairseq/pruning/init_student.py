@@ -1,7 +1,7 @@
 """A student that starts as a part of its teacher: some of its layers, some of its dimensions."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,108 +11,123 @@ from fairseq.modules import SinusoidalPositionalEmbedding
 from fairseq.tasks import FairseqTask
 from torch import Tensor
 
-from ..checkpoints.building import apply_arch_defaults, build, heads_in, value_of
+from ..checkpoints.building import apply_arch_defaults, build, heads_in, load_weights, value_of
 from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.state_dict import first_mismatch
 from ..checkpoints.strip import stripped_state, to_primitive
 from ..checkpoints.writing import check_output, verify_loads, write_checkpoint
-from .one_shot import MEASURES, Sample, importances, magnitudes, nothing
-from .sizes import Layout, narrower_heads, plan_layout
+from ..flags import flag
+from ..problems import Problems
+from .one_shot import MEASURES, Sample, importances, magnitudes, zeros
+from .sizes import Layout, plan_layout
 from .student_config import check_arch, parse_student
-from .transfer import teacher_tensors, transfer
+from .transfer import choose_units, teacher_tensors, transfer
 
 
 @dataclass(frozen=True)
-class StudentInit:
-    """What to make; the names are those of the flags of `lightpaff init-student`.
+class StudentRequest:
+    """What `lightpaff init-student` makes."""
 
-    Attributes:
-        flags: the student's own flags, as for fairseq-train.
-        layers: `first`, `last`, `uniform` or teacher layers counted from 1, of the encoder and the
-            decoder; `decoder_layers`: the decoder's, if they are others.
-        width_by: which dimensions a narrower student keeps, see `MEASURES`.
-        data: folder with the teacher's dictionaries (and data); None: where it was trained.
-    """
+    teacher: Path = flag("fairseq checkpoint to read", metavar="FILE")
+    arch: str = flag("the student's, as for fairseq-train", metavar="ARCH")
+    out: Path = flag("checkpoint to write", metavar="FILE")
+    layers: str = flag(
+        "teacher layers to copy: uniform (every n-th, n = teacher / student layers, rounded "
+        "down), first, last, or as many as the student has, counted from 1, as 2,4,6",
+        default="uniform",
+        metavar="MAP",
+    )
+    decoder_layers_map: str | None = flag("the decoder's (None: as --layers)", None, metavar="MAP")
+    width_by: str = flag(
+        "which dimensions a narrower student keeps: the largest weights, those with the "
+        "largest effect on the loss of some batches (weight times gradient), or the first ones",
+        default=MEASURES[0],
+        choices=MEASURES,
+    )
+    data: str | None = flag(
+        "the teacher's data folder (None: where it was trained)", None, metavar="DATA"
+    )
+    importance_batches: int = flag("to measure on", Sample.batches, metavar="N")
+    importance_max_tokens: int = flag("tokens in each of them", Sample.max_tokens, metavar="N")
+    importance_split: str = flag("where they are from", Sample.split, metavar="SPLIT")
+    force: bool = flag("overwrite --out (default: refuse)", default=False)
 
-    teacher: Path
-    out: Path
-    arch: str
-    flags: tuple[str, ...] = ()
-    layers: str = "uniform"
-    decoder_layers: str | None = None
-    width_by: str = "magnitude"
-    data: str | None = None
-    sample: Sample = field(default_factory=Sample)
-    overwrite: bool = False
+    @property
+    def sample(self) -> Sample:
+        return Sample(self.importance_batches, self.importance_max_tokens, self.importance_split)
 
     def maps(self, sides: tuple[str, ...]) -> dict[str, tuple[str, str]]:
-        """(flag, map) of layers, for each side that the model has.
+        """Return (flag, map) of layers for each of encoder and decoder that the model has.
 
         Raises:
             ValueError: there is a map for a decoder and no decoder.
         """
-        found = dict.fromkeys(sides, ("--layers", self.layers))
-        if self.decoder_layers is not None:
-            if "decoder" not in found:
+        maps = dict.fromkeys(sides, ("--layers", self.layers))
+        if self.decoder_layers_map is not None:
+            if "decoder" not in maps:
                 raise ValueError("--decoder-layers-map: the teacher has no decoder")
-            found["decoder"] = ("--decoder-layers-map", self.decoder_layers)
-        return found
+            maps["decoder"] = ("--decoder-layers-map", self.decoder_layers_map)
+        return maps
+
+    def check(self) -> None:
+        """Check all that can be checked before anything is read.
+
+        Raises:
+            ValueError: lists all that is wrong.
+        """
+        check_output(self.out, self.force, self.teacher, "--teacher")
+        problems = Problems()
+        problems.unless(
+            self.width_by in MEASURES,
+            f"--width-by: expected one of {', '.join(MEASURES)}, got {self.width_by!r}",
+        )
+        batches, tokens = self.importance_batches, self.importance_max_tokens
+        problems.unless(batches >= 1, f"--importance-batches: expected 1 or more, got {batches}")
+        problems.unless(tokens >= 1, f"--importance-max-tokens: expected 1 or more, got {tokens}")
+        folders = [] if self.data is None else self.data.split(":")
+        problems.unless(
+            all(Path(x).is_dir() for x in folders), f"--data {self.data}: no such folder"
+        )
+        problems.raise_if_any()
 
 
-def init_student(wanted: StudentInit) -> list[str]:
-    """Writes the checkpoint of a student made of its teacher's weights.
+def init_student(request: StudentRequest, flags: Sequence[str] = ()) -> list[str]:
+    """Write the checkpoint of a student made of its teacher's weights.
 
     It holds what `lightpaff strip` keeps, and loads with `--finetune-from-model`. At the teacher's
     depth and width it computes the teacher's function; copied layers are equal bit by bit unless
     they became narrower (see `transfer`).
 
+    Args:
+        flags: the student's own flags, as for fairseq-train.
     Returns:
         lines that say what was made of what.
     Raises:
         ValueError: before anything is built, all that is wrong with the request; then what does
             not fit between the two models.
     """
-    _check_request(wanted)
-    state = read_checkpoint(wanted.teacher, "--teacher")
+    request.check()
+    state = read_checkpoint(request.teacher, "--teacher")
     cfg = state["cfg"]
-    sides = check_arch(wanted.arch, cfg.model)
+    sides = check_arch(request.arch, cfg.model)
     apply_arch_defaults(cfg.model)
-    folder = wanted.data or str(value_of(cfg.task, "data"))
-    ours = parse_student(wanted.arch, wanted.flags, cfg, folder)
-    layout = plan_layout(cfg.model, ours.model, wanted.maps(sides))
-    task = _set_up(ours.task, folder, wanted.data is not None)
-    teacher = _load(wanted.teacher, state, task)
-    heads = narrower_heads(heads_in(teacher.state_dict()), layout)
-    student = build(ours.model, task, heads, f"--arch {wanted.arch}")
-    tensors = transfer(
-        teacher_tensors(teacher, student), student, layout, _measure(wanted, teacher, task, cfg)
-    )
-    _write(wanted, state, ours, tensors, task)
-    return _report(wanted, layout, (teacher, student))
+    folder = request.data or str(value_of(cfg.task, "data"))
+    student_cfg = parse_student(request.arch, flags, cfg, folder)
+    layout = plan_layout(cfg.model, student_cfg.model, request.maps(sides))
+    task = _set_up(student_cfg.task, folder, request.data is not None)
+    teacher = _load(request.teacher, state, task)
+    heads = layout.narrower_heads(heads_in(teacher.state_dict()))
+    student = build(student_cfg.model, task, heads, f"--arch {request.arch}")
+    tensors = teacher_tensors(teacher, student)
+    measure = _measure(request, teacher, task, cfg)
+    kept = choose_units(measure, tensors, student, layout)
+    state["model"] = transfer(tensors, student, layout, kept)
+    _write(request, state, student_cfg, task)
+    return _report(request, layout, teacher, student)
 
 
-def _check_request(wanted: StudentInit) -> None:
-    check_output(wanted.out, "--out", wanted.overwrite)
-    if wanted.out.exists() and wanted.teacher.exists() and wanted.out.samefile(wanted.teacher):
-        raise ValueError(f"--out {wanted.out}: is the file of --teacher; choose another name")
-    problems = []
-    if wanted.width_by not in MEASURES:
-        problems.append(
-            f"--width-by: expected one of {', '.join(MEASURES)}, found {wanted.width_by!r}"
-        )
-    for name in ("batches", "max_tokens"):
-        value = getattr(wanted.sample, name)
-        if value < 1:
-            flag = f"--importance-{name.replace('_', '-')}"
-            problems.append(f"{flag}: expected 1 or more, found {value}")
-    if wanted.data is not None and not all(Path(x).is_dir() for x in wanted.data.split(":")):
-        problems.append(f"--data {wanted.data}: no such folder")
-    if problems:
-        raise ValueError("; ".join(problems))
-
-
-def _set_up(task_cfg: Any, folder: str, was_given: bool) -> FairseqTask:
-    """The task, for its dictionaries.
+def _set_up(task_cfg: Any, folder: str, is_given: bool) -> FairseqTask:
+    """Set up the task, for its dictionaries.
 
     Raises:
         ValueError: they are not in the folder.
@@ -120,7 +135,7 @@ def _set_up(task_cfg: Any, folder: str, was_given: bool) -> FairseqTask:
     try:
         return tasks.setup_task(task_cfg)
     except Exception as error:  # whatever a task of any kind raises
-        where = f"--data {folder}" if was_given else f"{folder}, where the teacher was trained"
+        where = f"--data {folder}" if is_given else f"{folder}, where the teacher was trained"
         raise ValueError(
             f"--data: the teacher's dictionaries were not found in {where}: {error}"
         ) from error
@@ -132,56 +147,45 @@ def _load(path: Path, state: dict[str, Any], task: FairseqTask) -> Any:
     mismatch = first_mismatch(tensors, model)
     if mismatch and "embed_tokens" in mismatch:
         raise ValueError(f"--data: not the dictionaries that {path} was trained with: {mismatch}")
-    try:
-        model.load_state_dict(tensors, strict=True, model_cfg=cfg)
-    except RuntimeError as error:
-        raise ValueError(
-            f"--teacher {path}: the weights do not fit the model that the checkpoint describes: "
-            f"{mismatch or error}"
-        ) from error
+    load_weights(model, tensors, cfg, f"--teacher {path}")
     return model
 
 
-def _measure(wanted: StudentInit, teacher: Any, task: FairseqTask, cfg: Any) -> dict[str, Tensor]:
-    by: dict[str, Callable[[], dict[str, Tensor]]] = {
-        "magnitude": partial(magnitudes, teacher),
-        "first": partial(nothing, teacher),
-        "importance": partial(importances, teacher, task, cfg, wanted.sample),
-    }
-    return by[wanted.width_by]()
+def _measure(
+    request: StudentRequest, teacher: Any, task: FairseqTask, cfg: Any
+) -> dict[str, Tensor]:
+    if request.width_by == "importance":
+        return importances(teacher, task, cfg, request.sample)
+    return magnitudes(teacher) if request.width_by == "magnitude" else zeros(teacher)
 
 
 def _write(
-    wanted: StudentInit,
-    state: dict[str, Any],
-    ours: Any,
-    tensors: dict[str, Tensor],
-    task: FairseqTask,
+    request: StudentRequest, state: dict[str, Any], student_cfg: Any, task: FairseqTask
 ) -> None:
     cfg = to_primitive(state["cfg"], "cfg")
-    cfg |= {part: to_primitive(ours[part], f"cfg.{part}") for part in ("model", "task")}
+    cfg |= {part: to_primitive(student_cfg[part], f"cfg.{part}") for part in ("model", "task")}
     history = [{**state["optimizer_history"][-1], "num_updates": 0}]
-    fresh = {"cfg": cfg, "model": tensors, "optimizer_history": history}
-    expected = stripped_state({**fresh, "task_state": state.get("task_state")})
-    write_checkpoint(expected, wanted.out, partial(verify_loads, expected, task))
+    expected = stripped_state({**state, "cfg": cfg, "optimizer_history": history})
+    write_checkpoint(expected, request.out, partial(verify_loads, expected, task))
 
 
-def _report(wanted: StudentInit, layout: Layout, pair: tuple[Any, Any]) -> list[str]:
-    counts = [sum(p.numel() for p in model.parameters()) for model in pair]
+def _report(request: StudentRequest, layout: Layout, teacher: Any, student: Any) -> list[str]:
+    before, after = (sum(p.numel() for p in model.parameters()) for model in (teacher, student))
     lines = [
-        f"{wanted.teacher} ({counts[0]:,} parameters) -> {wanted.out} ({counts[1]:,} parameters)"
+        f"{request.teacher} ({before:,} parameters) -> {request.out} ({after:,} parameters)",
     ]
-    for side, s in layout.student.items():
-        t, chosen = layout.teacher[side], ",".join(str(i + 1) for _, i in layout.layers[side])
+    sinusoidal = {
+        name.split(".")[0]
+        for name, module in student.named_modules()
+        if isinstance(module, SinusoidalPositionalEmbedding)
+    }
+    for side in layout.student:
+        (t, s), chosen = layout.sizes_of(side), [str(i + 1) for _, i in layout.layers[side]]
         lines.append(
-            f"{side}: layers {chosen} of {t.layers}; width {s.width} of {t.width}; heads {s.heads} "
-            f"x {s.head_dim} of {t.heads} x {t.head_dim}; FFN {s.ffn} of {t.ffn}"
+            f"{side}: layers {','.join(chosen)} of {t.layers}; width {s.width} of {t.width}; heads "
+            f"{s.heads} x {s.head_dim} of {t.heads} x {t.head_dim}; FFN {s.ffn} of {t.ffn}"
         )
-        sinusoidal = any(
-            isinstance(module, SinusoidalPositionalEmbedding) and name.startswith(side)
-            for name, module in pair[1].named_modules()
-        )
-        if sinusoidal and s.width < t.width:
+        if side in sinusoidal and s.width < t.width:
             lines.append(
                 f"{side}: sinusoidal positions are a formula of the width, so the student's are "
                 f"not the teacher's; --{side}-learned-pos copies the teacher's into a table"

@@ -32,12 +32,12 @@ class KeptDimensions(nn.LayerNorm):
         return kept
 
     def keep(self, kept: Tensor) -> None:
-        """Computes over the dimensions where `kept` `(C,)` is true from now on; others give 0."""
+        """Compute over the dimensions where `kept` `(C,)` is true from now on; others give 0."""
         setattr(self, KEPT, kept.to(self.kept.device))
         self.share = int(kept.sum()) / len(kept)
 
     def forward(self, input: Tensor) -> Tensor:
-        """`(..., C)`, with zeros in the dimensions that are left out.
+        """Normalize `(..., C)`, with zeros in the dimensions that are left out.
 
         They are filled with the mean of the others, so that the fused LayerNorm finds the right
         mean, and a variance that is too small by a known factor.
@@ -66,16 +66,15 @@ class KeptDimensions(nn.LayerNorm):
 
 @cache
 def _extended(base: type) -> type:
-    """The class for LayerNorms of class `base` (torch's, or apex' fused one)."""
+    """Return the class for LayerNorms of class `base` (torch's, or apex' fused one)."""
     return type(f"Kept{base.__name__}", (KeptDimensions, base), {})
 
 
-def make_maskable(norm: Any) -> KeptDimensions:
-    """Changes a LayerNorm in place, so that it can leave dimensions out; at first it does not."""
-    if not isinstance(norm, KeptDimensions):
-        kind: type = type(norm)
-        norm.__class__ = _extended(kind)
-        norm.register_buffer(KEPT, torch.ones(norm.normalized_shape, dtype=torch.bool))
-        norm.share = 1.0
-    masked: KeptDimensions = norm
-    return masked
+def make_maskable(model: nn.Module) -> None:
+    """Let every LayerNorm of a model leave out dimensions; it computes as before until then."""
+    for module in model.modules():
+        norm: Any = module
+        if isinstance(norm, nn.LayerNorm) and not isinstance(norm, KeptDimensions):
+            norm.__class__ = _extended(type(norm))
+            norm.register_buffer(KEPT, torch.ones(norm.normalized_shape, dtype=torch.bool))
+            norm.share = 1.0

@@ -6,14 +6,14 @@ from typing import Any
 
 import fairseq.models as models
 
-from ..checkpoints.building import build, dummy_task, heads_in, value_of
+from ..checkpoints.building import build, dummy_task, heads_in, load_weights, value_of
 from ..checkpoints.state_dict import is_masked
 from ..checkpoints.strip import stock_architecture, to_primitive
-from .pruner import make_model_maskable
+from .layer_norm import make_maskable
 
 
 def load_model(state: dict[str, Any], flag: str) -> Any:
-    """The model of a checkpoint, masked or not, in eval mode, with its classification heads.
+    """Build the model of a checkpoint, masked or not, in eval mode, with classification heads.
 
     Args:
         state: see `read_checkpoint`; its model section is complete.
@@ -24,19 +24,13 @@ def load_model(state: dict[str, Any], flag: str) -> Any:
     cfg, tensors = state["cfg"].model, state["model"]
     model = build(cfg, dummy_task(tensors, flag), heads_in(tensors), flag)
     if is_masked(tensors):
-        make_model_maskable(model)
-    try:
-        model.load_state_dict(tensors, strict=True, model_cfg=cfg)
-    except RuntimeError as error:
-        raise ValueError(
-            f"{flag}: the weights do not fit the model that the checkpoint describes: "
-            f"{' '.join(str(error).split())}"
-        ) from error
+        make_maskable(model)
+    load_weights(model, tensors, cfg, flag)
     return model
 
 
 def pruning_state(state: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the pruner stored in a checkpoint; None where there was none."""
+    """Return what the pruner stored in a checkpoint; None where there was none."""
     extra: dict[str, Any] = state.get("extra_state") or {}
     for name, value in extra.items():
         if name.startswith("Prunable") and isinstance(value, dict) and "kept" in value:
@@ -44,15 +38,15 @@ def pruning_state(state: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def described(cfg: Any) -> str:
-    """The flags with which fairseq-train builds the model of a section, `--arch` first."""
+def model_flags(cfg: Any) -> str:
+    """Return the flags with which fairseq-train builds the model of a section, `--arch` first."""
     name = stock_architecture(str(value_of(cfg, "_name") or value_of(cfg, "arch")))
-    parser, usual = ArgumentParser(add_help=False), _defaults(name)
+    parser, defaults = ArgumentParser(add_help=False), _defaults(name)
     models.ARCH_MODEL_REGISTRY[name].add_args(parser)
     values = to_primitive(cfg, "cfg.model")
     flags = [f"--arch {name}"]
     for action in parser._actions:
-        value, default = values.get(action.dest), getattr(usual, action.dest, action.default)
+        value, default = values.get(action.dest), getattr(defaults, action.dest, action.default)
         if value is None or value == default or not action.option_strings:
             continue
         flags.append(action.option_strings[0] + ("" if action.nargs == 0 else f" {value}"))
@@ -63,9 +57,9 @@ def described(cfg: Any) -> str:
 
 
 def _defaults(name: str) -> Any:
-    """The values of an architecture where nothing is set."""
+    """Return the values of an architecture where nothing is set."""
     if name in models.MODEL_DATACLASS_REGISTRY:
         return models.MODEL_DATACLASS_REGISTRY[name]()
-    usual = Namespace()
-    models.ARCH_CONFIG_REGISTRY[name](usual)
-    return usual
+    defaults = Namespace()
+    models.ARCH_CONFIG_REGISTRY[name](defaults)
+    return defaults

@@ -1,13 +1,12 @@
-"""Pruned units are zeroed; what they were is held until they return or pruning is over."""
+"""Pruned units are zeroed; their values are stored until they return or pruning is over."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .axes import Axes, Groups, kind_of, shaped
+from .axes import Axes, Groups, along, kind_of
 from .layer_norm import KeptDimensions
 from .optimizer_weights import Weight
 
@@ -21,86 +20,81 @@ class Masks:
     weights: they stay in the stream, where nothing that is kept reads them.)
 
     Attributes:
-        kept: bool, `(members,)` a group.
-        held: the weights of pruned units, zero elsewhere, by parameter.
-        active: `kept` of the groups that miss a unit.
+        groups: of the model; `norms`: LayerNorms over each hidden group.
+        kept: bool, `(members,)` per group.
+        pruned_values: weights of pruned units, zero elsewhere, by parameter name.
+        active: `kept` of the groups that lack a unit.
     """
 
     groups: Groups
-    norms: Mapping[str, list[KeptDimensions]]  # a hidden group's
+    norms: Mapping[str, list[KeptDimensions]]
     kept: dict[str, Tensor]
-    held: dict[str, Tensor] = field(default_factory=dict)
+    pruned_values: dict[str, Tensor] = field(default_factory=dict)
     active: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: nn.Module, groups: Groups) -> "Masks":
-        """Everything is kept."""
+        """Return masks that keep everything."""
         kept = {g: torch.ones(size, dtype=torch.bool) for g, size in groups.sizes.items()}
-        return cls(groups, norms_of(model, groups.axes), kept)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing is pruned."""
-        return not self.active
+        return cls(groups, _norms(model, groups.axes), kept)
 
     def apply(self, weights: Mapping[str, Weight]) -> None:
-        """Zeroes the pruned units again, after an optimizer step."""
+        """Zero the pruned units again, after an optimizer step."""
         for name, weight in weights.items():
-            if _zero(weight.value, self.groups.axes[name], self.active):
+            if axes := self._active_axes(name):
+                _zero(weight.value, axes)
                 weight.publish()
 
     def change(self, kept: Mapping[str, Tensor], weights: Mapping[str, Weight]) -> None:
-        """Keeps other units: those that return have the weights that they had."""
+        """Keep other units; those that return have the weights that they had."""
         self.apply(weights)  # the step has just moved what is zero
         self.set_kept(kept)
         for name, weight in weights.items():
-            if name in self.held:
-                weight.value.add_(self.held.pop(name))
-            if any(group in self.active for group in self.groups.axes[name]):
-                whole = weight.value.clone()
-                _zero(weight.value, self.groups.axes[name], self.active)
-                self.held[name] = whole.sub_(weight.value)
+            if name in self.pruned_values:
+                weight.value.add_(self.pruned_values.pop(name))
+            if axes := self._active_axes(name):
+                full = weight.value.clone()
+                _zero(weight.value, axes)
+                self.pruned_values[name] = full.sub_(weight.value)
             weight.publish()
         for group, norms in self.norms.items():
             for norm in norms:
                 norm.keep(self.kept[group])
 
     def set_kept(self, kept: Mapping[str, Tensor]) -> None:
-        """Sets which units are kept, without touching any weight."""
+        """Set which units are kept, without touching any weight."""
         self.kept = dict(kept)
         self.active = {group: mask for group, mask in kept.items() if not bool(mask.all())}
 
-    def release(self) -> None:
-        """Forgets what pruned units were: none returns from now on."""
-        self.held.clear()
-
-    def whole(self, weights: Mapping[str, Weight]) -> dict[str, Tensor]:
-        """|weight| of every parameter, of pruned units what they were."""
-        return {n: (w.value + self.held.get(n, 0)).abs_() for n, w in weights.items()}
+    def full_magnitudes(self, weights: Mapping[str, Weight]) -> dict[str, Tensor]:
+        """Return |weight| of every parameter in float32, for pruned units of what they were."""
+        return {
+            name: (weight.value + self.pruned_values.get(name, 0)).abs_().float()
+            for name, weight in weights.items()
+        }
 
     def to(self, device: torch.device) -> None:
-        """Moves all tensors."""
+        """Move all tensors."""
         self.set_kept({group: kept.to(device) for group, kept in self.kept.items()})
-        self.held = {name: held.to(device) for name, held in self.held.items()}
+        self.pruned_values = {name: value.to(device) for name, value in self.pruned_values.items()}
+
+    def _active_axes(self, name: str) -> list[tuple[int, Tensor]]:
+        """Return the axes of a parameter that lack a unit, each with its mask."""
+        axes = enumerate(self.groups.axes[name])
+        return [(axis, self.active[group]) for axis, group in axes if group in self.active]
 
 
-def _zero(value: Tensor, groups: tuple[str, ...], masks: Mapping[str, Tensor]) -> bool:
-    """Zeroes pruned units of a parameter in place; whether it may have any."""
-    touched = False
-    for axis, group in enumerate(groups):
-        if group in masks:
-            value.mul_(shaped(masks[group].to(value.dtype), axis, value.dim()))
-            touched = True
-    return touched
+def _zero(value: Tensor, axes: list[tuple[int, Tensor]]) -> None:
+    for axis, mask in axes:
+        value.mul_(along(mask.to(value.dtype), axis, value.dim()))
 
 
-def norms_of(model: nn.Module, axes: Axes) -> dict[str, list[KeptDimensions]]:
-    """The LayerNorms over each hidden dimension."""
-    modules: dict[str, Any] = dict(model.named_modules())
-    found: dict[str, list[KeptDimensions]] = {}
+def _norms(model: nn.Module, axes: Axes) -> dict[str, list[KeptDimensions]]:
+    """Return the LayerNorms over each hidden dimension."""
+    norms: dict[str, list[KeptDimensions]] = {}
     for name, groups in axes.items():
-        module = modules[name.rpartition(".")[0]]
-        if isinstance(module, nn.LayerNorm) and name.endswith(".weight"):
+        module = model.get_submodule(name.rpartition(".")[0])
+        if isinstance(module, KeptDimensions) and name.endswith(".weight"):
             assert kind_of(groups[0]) == "hidden"
-            found.setdefault(groups[0], []).append(module)  # type: ignore[arg-type]
-    return found
+            norms.setdefault(groups[0], []).append(module)
+    return norms

@@ -1,4 +1,4 @@
-"""How much each weight of a model matters: by its size, or by its effect on the loss."""
+"""How much each weight matters, measured once: by its size or by its effect on the loss."""
 
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +17,7 @@ MEASURES = ("magnitude", "importance", "first")
 
 @dataclass(frozen=True)
 class Sample:
-    """The batches on which importance is measured: `batches` of `max_tokens` from `split`."""
+    """Batches on which importance is measured: `batches` of `max_tokens` tokens from `split`."""
 
     batches: int = 16
     max_tokens: int = 2048
@@ -25,35 +25,33 @@ class Sample:
 
 
 def magnitudes(model: nn.Module) -> dict[str, Tensor]:
-    """|weight|, by parameter name; a tied parameter appears once."""
+    """Return |weight| by parameter name; a tied parameter appears once."""
     return {name: p.detach().abs() for name, p in model.named_parameters()}
 
 
-def nothing(model: nn.Module) -> dict[str, Tensor]:
-    """Zeros: where all scores are equal, the first dimensions are kept."""
+def zeros(model: nn.Module) -> dict[str, Tensor]:
+    """Return zeros by parameter name: where all scores are equal, the first units are kept."""
     return {name: torch.zeros_like(p) for name, p in model.named_parameters()}
 
 
 def importances(model: Any, task: FairseqTask, cfg: Any, sample: Sample) -> dict[str, Tensor]:
-    """|weight * gradient of the loss|, summed over batches: the first-order effect of its loss.
+    """Return |weight * gradient of the loss|, summed over batches: its first-order effect.
 
-    The loss is the model's own training criterion (without distillation) in nats a target, without
-    dropout. The batches are drawn with a fixed seed.
+    The loss is the model's own training criterion (without distillation) in nats per target,
+    without dropout. The batches are drawn with a fixed seed.
 
     Args:
         model: of `task`, all parameters of which take gradients; they are cleared afterwards.
         cfg: the configuration of the checkpoint, for its criterion.
-        sample: which batches.
     Returns:
         float32 tensors by parameter name; a tied parameter appears once.
     Raises:
         ValueError: the data is not there or too little, or the loss is not finite.
     Source: the sensitivity of HomoDistil (arXiv 2302.09632) without its moving average.
     """
-    criterion = task.build_criterion(
-        OmegaConf.create(stock_config(to_primitive(cfg, "cfg")))["criterion"]
-    )
-    scores = nothing(model)
+    section = OmegaConf.create(stock_config(to_primitive(cfg, "cfg")))["criterion"]
+    criterion = task.build_criterion(section)
+    scores = zeros(model)
     model.eval()
     criterion.eval()
     batches = 0
@@ -71,7 +69,7 @@ def importances(model: Any, task: FairseqTask, cfg: Any, sample: Sample) -> dict
     if batches < sample.batches:
         raise ValueError(
             f"--importance-batches: expected {sample.batches} batches of up to {sample.max_tokens} "
-            f"tokens in split {sample.split}, found {batches}; ask for fewer or smaller ones"
+            f"tokens in split {sample.split}, got {batches}; ask for fewer or smaller ones"
         )
     return scores
 
@@ -79,7 +77,7 @@ def importances(model: Any, task: FairseqTask, cfg: Any, sample: Sample) -> dict
 def _batches(task: FairseqTask, model: Any, sample: Sample) -> Any:
     try:
         task.load_dataset(sample.split)
-    except (FileNotFoundError, OSError) as error:
+    except OSError as error:
         raise ValueError(
             f"--width-by importance: split {sample.split} cannot be read (--data): {error}"
         ) from error

@@ -13,7 +13,7 @@ class Weight:
     """One parameter.
 
     Attributes:
-        value: what the optimizer changes.
+        value: what the optimizer changes, in place.
         grad: its gradient, possibly clipped and scaled; None: it has none.
         copy: the model's own tensor of lower precision, if `value` is its master.
     """
@@ -23,35 +23,28 @@ class Weight:
     copy: Tensor | None = None
 
     def publish(self) -> None:
-        """Gives the model what `value` has become."""
+        """Copy `value` to the model."""
         if self.copy is not None:
             self.copy.copy_(self.value)
 
 
-def optimized_weights(optimizer: Any, parameters: Mapping[str, Any]) -> dict[str, Weight]:
-    """The weights behind a model's parameters, by the same names.
+def optimized_weights(optimizer: Any, parameters: Mapping[str, Tensor]) -> dict[str, Weight]:
+    """Return the weights behind a model's parameters, by the same names.
 
     Args:
         optimizer: fairseq's, possibly the wrapper for `--fp16`.
         parameters: the model's.
     """
-    masters = {id(p): (value, grad) for p, value, grad in _masters(optimizer)}
-    found = {}
-    for name, p in parameters.items():
-        if id(p) in masters:
-            value, grad = masters[id(p)]
-            found[name] = Weight(value, grad, p.data)
-        else:
-            found[name] = Weight(p.data, p.grad)
-    return found
+    masters = {id(p): Weight(value, grad, p.data) for p, value, grad in _masters(optimizer)}
+    return {n: masters.get(id(p)) or Weight(p.data, p.grad) for n, p in parameters.items()}
 
 
-def _masters(optimizer: Any) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
-    """(parameter, master, gradient of the master) of `--fp16`; nothing otherwise."""
+def _masters(optimizer: Any) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    """Yield (parameter, master, gradient of the master) of `--fp16`; nothing otherwise."""
     masters = getattr(optimizer, "fp32_params", None)
     if masters is None:
         return
-    if isinstance(masters, dict):  # one flat tensor a device
+    if isinstance(masters, dict):  # one flat tensor per device
         offsets = dict.fromkeys(masters, 0)
         for p in optimizer.fp16_params:
             flat, start = masters[p.device.index], offsets[p.device.index]
@@ -63,14 +56,17 @@ def _masters(optimizer: Any) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
         yield p, master.data, master.grad
 
 
-def sensitivity(weights: Mapping[str, Weight]) -> dict[str, Tensor] | None:
-    """|weight * gradient| in float32 of every parameter that has a gradient; None if one of the
-    gradients is not finite."""
-    found = {}
-    for name, weight in weights.items():
-        if weight.grad is not None:
-            found[name] = (weight.value.float() * weight.grad.float()).abs_()
-    if not found:
-        return None
-    largest = torch.stack([value.max() for value in found.values()])
-    return found if bool(torch.isfinite(largest).all()) else None
+def sensitivity(weights: Mapping[str, Weight]) -> dict[str, Tensor]:
+    """Return |weight * gradient| in float32 of every parameter that has a gradient.
+
+    If one of the gradients is not finite, none is returned.
+    """
+    products = {
+        name: (weight.value.float() * weight.grad.float()).abs_()
+        for name, weight in weights.items()
+        if weight.grad is not None
+    }
+    if not products:
+        return {}
+    largest = torch.stack([value.max() for value in products.values()])
+    return products if bool(torch.isfinite(largest).all()) else {}

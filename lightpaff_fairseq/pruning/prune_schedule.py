@@ -18,24 +18,23 @@ class Schedule:
     interval: int
 
     def remaining(self, update: int) -> float:
-        """The part, 1 to 0, of all that will be pruned which is still there after `update`."""
+        """Return the part, 1 to 0, of all that will be pruned which is still there.
+
+        The paper's r(t) is `final + (1 - final) * remaining(t)` for a group's final ratio.
+        """
         if update >= self.end:
             return 0.0
         if update < self.start:
             return 1.0
         return (1 - (update - self.start) / (self.end - self.start)) ** 3
 
-    def keep_ratio(self, update: int, final: float) -> float:
-        """r(t): the part of the units that is kept, from 1 to `final`."""
-        return final + (1 - final) * self.remaining(update)
-
     def is_due(self, update: int) -> bool:
-        """Whether units are evaluated at this update: every `interval`, and at the end."""
+        """Return whether units are evaluated at this update: every `interval`, and at the end."""
         return update == self.end or (update < self.end and update % self.interval == 0)
 
 
 def update_number(value: float, max_update: int) -> int:
-    """The update that a flag means: up to 1 a fraction of all updates, above 1 a number.
+    """Return the update that a flag means: up to 1 a fraction of all updates, above 1 a number.
 
     Args:
         value: >= 0; `max_update`: > 0 if `value` is a fraction above 0.

@@ -1,22 +1,21 @@
 """The part of a training that prunes: it observes gradients, chooses units and masks the rest."""
 
 import logging
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from ..problems import Problems
 from .axes import kind_of
-from .importance import Importance, unit_sums
-from .layer_norm import KeptDimensions, make_maskable
+from .importance import Importance
 from .masks import Masks
 from .optimizer_weights import Weight, optimized_weights, sensitivity
 from .plan import Plan
 from .prune_schedule import Schedule
-from .selection import select_units
+from .selection import Units, select_units, unit_sums
 
 logger = logging.getLogger(__name__)
 
@@ -35,174 +34,157 @@ class Pruner:
     """Prunes a model in training by a plan.
 
     Args:
-        model: maskable, see `make_model_maskable`; its parameters are changed in place.
+        model: maskable, see `make_maskable`; its parameters are changed in place.
         plan: what becomes of it.
         method: how and when.
     """
 
     def __init__(self, model: nn.Module, plan: Plan, method: Method) -> None:
-        self.model, self.plan, self.method = model, plan, method
-        self.schedule = method.schedule
+        self.plan, self.method, self.schedule = plan, method, method.schedule
         self.masks = Masks.of(model, plan.groups)
         self.importance = Importance(method.importance, method.decay, method.uncertainty_decay)
-        self._parameters = dict(model.named_parameters())
-        self._is_checked = False
         self.is_finished = plan.is_idle()
-        self._sparsity: tuple[Any, float] = (None, 0.0)  # of which masks it is
+        self._parameters = dict(model.named_parameters())
+        self._has_checked_shapes = False
+        self._sparsity: tuple[Units, float] = ({}, 0.0)  # the masks that it belongs to, and it
 
-    def before_step(self, optimizer: Any, update: int) -> None:
-        """Observes the gradients of the update which makes `update` of them."""
-        if self.plan.is_idle() or not self.importance.needs_gradients or not self._is_due(update):
+    def step(self, optimizer: Any, update: int, stock_step: Callable[[], None]) -> None:
+        """Make one update: observe its gradients, step, choose units if due, mask the others.
+
+        Args:
+            optimizer: fairseq's; gradients are accumulated and clipped.
+            update: number of the update, from 1.
+            stock_step: the step without pruning, which changes weights in place.
+        """
+        # after the end only if the last evaluation had no finite gradients
+        is_late = update > self.schedule.end and not self.is_finished
+        is_due = is_late or self.schedule.is_due(update)
+        if self.plan.is_idle() or not (is_due or self.masks.active):
+            stock_step()
             return
-        self._follow_device()
-        values = sensitivity(self._weights(optimizer))
-        if values is not None:
-            kept = self.masks.kept
+        self._to(next(iter(self._parameters.values())).device)
+        weights = optimized_weights(optimizer, self._parameters)
+        if not self._has_checked_shapes:
+            self._check_shapes(weights)
+        if is_due and self.importance.needs_gradients:
+            self._observe(weights)
+        stock_step()
+        with torch.no_grad():
+            if is_due and update >= self.schedule.start:
+                self._choose(weights, update)
+            else:
+                self.masks.apply(weights)
+
+    def _observe(self, weights: Mapping[str, Weight]) -> None:
+        values, kept = sensitivity(weights), self.masks.kept
+        if values:
             self.importance.observe(unit_sums(values, self.plan.groups.axes, kept), kept)
 
-    @torch.no_grad()
-    def after_step(self, optimizer: Any, update: int) -> None:
-        """Chooses units if they are due, and zeroes those that are pruned."""
-        if self.plan.is_idle() or update < self.schedule.start:
-            return
-        self._follow_device()
-        if self._is_due(update):
-            self._choose(self._weights(optimizer), update)
-        elif not self.masks.is_complete:
-            self.masks.apply(self._weights(optimizer))
-
-    def _is_due(self, update: int) -> bool:
-        """By the schedule; or the last evaluation found no finite gradients."""
-        late = update > self.schedule.end and not self.is_finished
-        return late or self.schedule.is_due(update)
-
     def _choose(self, weights: Mapping[str, Weight], update: int) -> None:
-        axes, kept = self.plan.groups.axes, self.masks.kept
-        magnitudes = {}
+        kept, magnitudes = self.masks.kept, {}
         if not self.importance.needs_gradients:
-            magnitudes = unit_sums(self.masks.whole(weights), axes, kept)
+            values = self.masks.full_magnitudes(weights)
+            magnitudes = unit_sums(values, self.plan.groups.axes, kept)
         scores = self.importance.scores(magnitudes)
-        if set(scores) != set(kept):
-            return  # no finite gradient has been seen yet
-        chosen = select_units(scores, self.plan.layout, self.schedule.remaining(update))
+        if set(scores) != set(kept):  # no finite gradient has been observed yet
+            return
+        remaining = self.schedule.remaining(update)
+        chosen = select_units(scores, self.plan.layout, remaining, relative=True)
         returned = sum(int((chosen[g] & ~kept[g]).sum()) for g in kept)
-        self.importance.keep(kept, chosen)
+        self.importance.change_kept(kept, chosen)
         self.masks.change(chosen, weights)
         if update >= self.schedule.end:
-            self.masks.release()
+            self.masks.pruned_values.clear()  # nothing returns from now on
             self.is_finished = True
             logger.info(f"pruned to the target at update {update}: {self.summary()}")
         else:
             logger.debug(f"pruned at update {update}: {self.summary()}; {returned} returned")
 
-    def _weights(self, optimizer: Any) -> dict[str, Weight]:
-        weights = optimized_weights(optimizer, self._parameters)
-        if not self._is_checked:
-            self._check_shapes(weights)
-            self._is_checked = True
-        return weights
-
     def _check_shapes(self, weights: Mapping[str, Weight]) -> None:
         sizes = self.plan.groups.sizes
         for name, groups in self.plan.groups.axes.items():
             shape = tuple(weights[name].value.shape)
-            wanted = [sizes.get(g, n) for g, n in zip(groups, shape, strict=False)]
-            if len(shape) != len(groups) or list(shape) != wanted:
+            expected = [sizes.get(g, n) for g, n in zip(groups, shape, strict=False)]
+            if len(shape) != len(groups) or list(shape) != expected:
                 raise ValueError(
                     f"--task prunable_...: {name} has the shape {shape} in the optimizer; sharded "
                     "parameters (--ddp-backend fully_sharded) cannot be pruned"
                 )
+        self._has_checked_shapes = True
 
-    def _follow_device(self) -> None:
-        device = next(iter(self._parameters.values())).device
+    def _to(self, device: torch.device) -> None:
         if next(iter(self.masks.kept.values())).device != device:
             self.masks.to(device)
             self.importance.load(self.importance.state(), device)
 
     def sparsity(self) -> float:
-        """The part of the model's parameters that is pruned, 0 to 1."""
+        """Return the part of the model's parameters that is pruned, 0 to 1."""
         kept = self.masks.kept
         if self._sparsity[0] is not kept:
             counts = {group: int(mask.sum()) for group, mask in kept.items()}
-            left = total = 0
-            for name, groups in self.plan.groups.axes.items():
-                shape = self._parameters[name].shape
-                total += math.prod(shape)
-                left += math.prod(counts.get(g, n) for g, n in zip(groups, shape, strict=True))
-            self._sparsity = (kept, 1 - left / total)
+            total = sum(p.numel() for p in self._parameters.values())
+            self._sparsity = (kept, 1 - self.plan.groups.count(self._parameters, counts) / total)
         return self._sparsity[1]
 
     def summary(self) -> str:
-        """How many units of each kind are kept."""
+        """Return how many units of each kind are kept, in words."""
         counts: dict[str, list[int]] = {}
         for group, kept in self.masks.kept.items():
             pair = counts.setdefault(kind_of(group), [0, 0])
             pair[0] += int(kept.sum())
             pair[1] += len(kept)
-        return ", ".join(f"{kind} {kept} of {all_}" for kind, (kept, all_) in counts.items())
-
-    # what a checkpoint holds
+        return ", ".join(f"{kind} {kept} of {size}" for kind, (kept, size) in counts.items())
 
     def identity(self) -> dict[str, Any]:
-        """What a resumed run must have in common with the one before."""
+        """Return what a resumed run must have in common with the one before."""
         method = asdict(self.method)
-        layout = self.plan.layout
-        sizes = {side: asdict(s) for side, s in layout.student.items()}
+        sizes = {side: asdict(s) for side, s in self.plan.layout.student.items()}
         return {**method.pop("schedule"), **method, "student": sizes}
 
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs, and `lightpaff compact`."""
+        """Return everything that a resumed run needs, and `lightpaff compact`."""
         return {
             "identity": self.identity(),
             "kept": self.masks.kept,
-            "held": self.masks.held,
+            "held": self.masks.pruned_values,
             "is_finished": self.is_finished,
             **self.importance.state(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continues from what `state` gave.
+        """Continue from what `state` returned.
 
         Raises:
             ValueError: another plan; every difference is named.
         """
-        wanted, found = self.identity(), state["identity"]
-        differences = [
-            f"{name} {found.get(name)} in the checkpoint, {value} here"
-            for name, value in wanted.items()
-            if found.get(name) != value
-        ]
-        if differences:
-            raise ValueError(
-                "resuming with other --prune-... flags (or another --max-update, of which "
-                f"--prune-start and --prune-end may be fractions): {'; '.join(differences)}"
-            )
-        device = next(iter(self._parameters.values())).device
+        stored = state["identity"]
+        Problems(
+            f"{name} {stored.get(name)} in the checkpoint, {value} here"
+            for name, value in self.identity().items()
+            if stored.get(name) != value
+        ).raise_if_any(
+            "resuming with other --prune-... flags (or another --max-update, of which "
+            "--prune-start and --prune-end may be fractions): "
+        )
         self.is_finished = state["is_finished"]
         self.masks.set_kept(state["kept"])
-        self.masks.held = dict(state["held"])
+        self.masks.pruned_values = dict(state["held"])
+        device = next(iter(self._parameters.values())).device
         self.masks.to(device)
         self.importance.load(state, device)
 
     def check_start(self) -> None:
-        """Refuses to train a model that is masked already by something else.
+        """Refuse to train a model that is masked already by something else.
 
         Raises:
             ValueError: the model was loaded from a run whose pruning state was not.
         """
         for group, norms in self.masks.norms.items():
-            kept: Tensor = self.masks.kept[group]
-            if any(not torch.equal(norm.kept.cpu(), kept.cpu()) for norm in norms):
+            kept = self.masks.kept[group].cpu()
+            if any(not torch.equal(norm.kept.cpu(), kept) for norm in norms):
                 raise ValueError(
                     "the training would start from a model that is pruned already (a checkpoint "
                     "of a prunable task): make it small with lightpaff compact first; to resume "
                     "a run, give its --save-dir and neither --reset-dataloader nor "
                     "--finetune-from-model"
                 )
-
-
-def make_model_maskable(model: nn.Module) -> None:
-    """Lets every LayerNorm of a model leave out dimensions; it computes as before until then."""
-    for module in model.modules():
-        if isinstance(module, nn.LayerNorm) and not isinstance(module, KeptDimensions):
-            make_maskable(module)

@@ -1,4 +1,4 @@
-"""Which units of each group are kept."""
+"""Which units of each group are kept: their scores summed up, the best of them selected."""
 
 import math
 from collections.abc import Mapping
@@ -6,48 +6,81 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .axes import ATTENTION, kept_size, kind_of, side_of, whole_heads
-from .sizes import Layout, Sizes
+from .axes import ATTENTION, FREE, Axes, along, kept_size, kind_of, side_of
+from .sizes import Layout
+
+Units = dict[str, Tensor]  # `(members,)` per group
 
 
-def units_left(full: int, final: int, remaining: float) -> int:
-    """Units of a group, rounded up, of which the part `remaining` of `full - final` is still there.
+def unit_sums(values: Mapping[str, Tensor], axes: Axes, kept: Mapping[str, Tensor]) -> Units:
+    """Sum non-negative tensors over all that belongs to a unit (the L1 norm of rows and columns).
 
-    That is `full * r(t)` with the group's own final ratio `final / full`.
+    Args:
+        values: by parameter name, tied ones once; `axes`: their groups.
+        kept: bool, `(members,)` per group; along the other axis of a matrix only kept units count.
+    Returns:
+        sums of the dtype of `values`.
+    """
+    sums: Units = {}
+    for name, value in values.items():
+        for axis, group in enumerate(axes[name]):
+            if group == FREE:
+                continue
+            share = value
+            for other in range(value.dim() - 1, -1, -1):
+                if other != axis:
+                    share = _sum(share, other, kept.get(axes[name][other]))
+            sums[group] = sums[group] + share if group in sums else share
+    return sums
+
+
+def _sum(value: Tensor, axis: int, kept: Tensor | None) -> Tensor:
+    if kept is not None and not bool(kept.all()):
+        value = value * along(kept.to(value.dtype), axis, value.dim())
+    return value.sum(axis)
+
+
+def remaining_units(full: int, final: int, remaining: float) -> int:
+    """Return how many units of a group are left where the part `remaining` of `full - final` is.
+
+    Rounded up: that is `full * r(t)` with the group's own final ratio `final / full`.
     """
     return final + math.ceil((full - final) * remaining - 1e-9)
 
 
 def select_units(
-    scores: Mapping[str, Tensor], layout: Layout, remaining: float
-) -> dict[str, Tensor]:
-    """The units with the highest scores, the same part of every group; of equal scores the first.
+    scores: Mapping[str, Tensor], layout: Layout, remaining: float = 0.0, relative: bool = False
+) -> Units:
+    """Select the units with the highest scores, the same part of every group; of equal ones the
+    first.
 
-    Attention keeps in every head the same number of dimensions, or whole heads (by the scores of
-    query-key and value-output dimensions together, each as parts of their sums).
+    Attention keeps some heads (by the scores of query-key and value-output dimensions together)
+    and the same number of dimensions in each of them.
 
     Args:
-        scores: `(members,)` a group, all of a model.
-        layout: sizes of model and student.
-        remaining: see `Schedule.remaining`.
+        scores: `(members,)` per group, all of a model.
+        layout: sizes of teacher and student.
+        remaining: part of what is pruned in the end that is still there, see `Schedule.remaining`.
+        relative: divide the scores of each product by their sum before heads are compared.
     Returns:
-        bool, `(members,)` a group.
+        bool, `(members,)` per group.
     """
     kept = {}
     for group, score in scores.items():
-        side, kind = side_of(group), kind_of(group)
-        teacher, student = layout.teacher[side], layout.student[side]
-        if kind not in ATTENTION:
-            count = units_left(len(score), kept_size(group, len(score), layout), remaining)
+        if kind_of(group) not in ATTENTION:
+            count = remaining_units(len(score), kept_size(group, len(score), layout), remaining)
             kept[group] = _highest(score, count)
-        elif whole_heads(teacher, student):
-            both = [scores[group.removesuffix(kind) + other] for other in ATTENTION]
-            parts = [values / values.sum().clamp_min(1e-30) for values in both]
-            kept[group] = _heads(parts[0] + parts[1], teacher, student, remaining)
-        else:
-            count = units_left(teacher.head_dim, student.head_dim, remaining)
-            per_head = score.view(teacher.heads, teacher.head_dim)
-            kept[group] = torch.cat([_highest(head, count) for head in per_head])
+            continue
+        teacher, student = layout.sizes_of(side_of(group))
+        products = [scores[group.removesuffix(kind_of(group)) + kind] for kind in ATTENTION]
+        if relative:
+            products = [values / values.sum().clamp_min(1e-30) for values in products]
+        shape = (teacher.heads, teacher.head_dim)
+        heads = remaining_units(teacher.heads, student.heads, remaining)
+        dims = remaining_units(teacher.head_dim, student.head_dim, remaining)
+        best_heads = _highest((products[0] + products[1]).view(shape).sum(1), heads)
+        best_dims = torch.stack([_highest(head, dims) for head in score.view(shape)])
+        kept[group] = (best_dims & best_heads[:, None]).flatten()
     return kept
 
 
@@ -55,9 +88,3 @@ def _highest(score: Tensor, count: int) -> Tensor:
     kept = torch.zeros_like(score, dtype=torch.bool)
     kept[score.argsort(descending=True, stable=True)[:count]] = True
     return kept
-
-
-def _heads(score: Tensor, teacher: Sizes, student: Sizes, remaining: float) -> Tensor:
-    count = units_left(teacher.heads, student.heads, remaining)
-    heads = _highest(score.view(teacher.heads, teacher.head_dim).sum(1), count)
-    return heads.repeat_interleave(teacher.head_dim)

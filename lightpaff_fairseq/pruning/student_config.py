@@ -1,4 +1,4 @@
-"""What `init-student` is asked for: the student's configuration, compared with the teacher's."""
+"""The student's configuration that `init-student` asks for, compared with the teacher's."""
 
 import difflib
 import warnings
@@ -13,23 +13,16 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
 from ..checkpoints.building import value_of
 from ..checkpoints.strip import stock_criterion
-
-# Models between which weights carry over have the same entry; it names their sides.
-FAMILIES = {
-    "transformer": ("encoder", "decoder"),
-    "mass": ("encoder", "decoder"),
-    "roberta": ("encoder",),
-    "transformer_lm": ("decoder",),
-}
+from .sizes import FAMILIES, family_of
 
 
 def check_arch(arch: str, teacher: Any) -> tuple[str, ...]:
-    """Refuses an architecture that fairseq does not know or that is of another family.
+    """Refuse an architecture that fairseq does not know or that is of another family.
 
     Args:
         arch: `--arch`; `teacher`: the model section of the teacher's configuration.
     Returns:
-        the sides of the family: encoder, decoder or both.
+        encoder, decoder or both, which the family has.
     Raises:
         ValueError: names what comes close, or the families.
     """
@@ -37,21 +30,18 @@ def check_arch(arch: str, teacher: Any) -> tuple[str, ...]:
         close = difflib.get_close_matches(arch, models.ARCH_MODEL_REGISTRY, n=4, cutoff=0.5)
         hint = f"; close to it: {', '.join(close)}" if close else ""
         raise ValueError(f"--arch {arch}: fairseq knows no architecture of this name{hint}")
-    name = str(value_of(teacher, "_name") or value_of(teacher, "arch"))
-    model = models.ARCH_MODEL_NAME_REGISTRY.get(name, name)
-    if model not in FAMILIES:
-        raise ValueError(f"--teacher: expected a model of {', '.join(FAMILIES)}, found {model}")
-    mine = str(models.ARCH_MODEL_NAME_REGISTRY[arch])
-    if FAMILIES.get(mine) != FAMILIES[model]:
+    family = family_of(teacher, "--teacher")
+    student = str(models.ARCH_MODEL_NAME_REGISTRY[arch])
+    if FAMILIES.get(student) != FAMILIES[family]:
         raise ValueError(
-            f"--arch {arch}: expected an architecture of the teacher's model family {model}, "
-            f"found one of {mine}"
+            f"--arch {arch}: expected an architecture of the teacher's model family {family}, "
+            f"got one of {student}"
         )
-    return FAMILIES[model]
+    return FAMILIES[family]
 
 
 def parse_student(arch: str, flags: Sequence[str], teacher: Any, data: str) -> Any:
-    """The configuration of `fairseq-train DATA --arch ARCH FLAGS` on the teacher's task.
+    """Return the configuration of `fairseq-train DATA --arch ARCH FLAGS` on the teacher's task.
 
     Args:
         flags: any flag of fairseq-train.
@@ -84,8 +74,8 @@ def parse_student(arch: str, flags: Sequence[str], teacher: Any, data: str) -> A
 
 
 def _stored(part: Any, section: Any) -> dict[str, Any]:
-    """What a section of a configuration says about the flags of a task or criterion."""
-    own = ArgumentParser(add_help=False)
-    part.add_args(own)
-    values = {action.dest: value_of(section, action.dest) for action in own._actions}
+    """Return the values in a section of a configuration for the flags of a task or criterion."""
+    parser = ArgumentParser(add_help=False)
+    part.add_args(parser)
+    values = {action.dest: value_of(section, action.dest) for action in parser._actions}
     return {key: value for key, value in values.items() if value is not None and key != "data"}

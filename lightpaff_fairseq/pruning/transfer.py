@@ -9,177 +9,172 @@ of a mean and variance over fewer dimensions cannot be repaired.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from fairseq.modules import SinusoidalPositionalEmbedding
 from torch import Tensor, nn
 
+from ..problems import Problems
+from .axes import groups_of, narrowed
+from .selection import Units, select_units, unit_sums
 from .sizes import Layout
-from .width import group_scores, groups_of, narrowed, select
 
 _LAYER = re.compile(r"((?:encoder|decoder)\.(?:sentence_encoder\.)?layers\.)(\d+)(\..+)")
 _POSITIONS = "embed_positions.weight"
-
-
-def teacher_name(name: str, layout: Layout) -> str:
-    """The teacher's name of what becomes the student's parameter `name`: another layer number."""
-    found = _LAYER.fullmatch(name)
-    if found is None:
-        return name
-    pairs = dict(layout.layers[name.split(".")[0]])
-    return f"{found[1]}{pairs[int(found[2])]}{found[3]}"
+MISFIT = "--teacher and --arch do not fit: "
 
 
 def teacher_tensors(teacher: nn.Module, student: nn.Module) -> dict[str, Tensor]:
-    """The teacher's state dict, its sinusoidal positions as a table where the student's is one."""
+    """Return the teacher's state dict; sinusoidal positions as a table if the student has one."""
     tensors = dict(teacher.state_dict())
     modules = dict(teacher.named_modules())
-    for name, own in student.state_dict().items():
+    for name, value in student.state_dict().items():
         module = modules.get(name.removesuffix(".weight"))
         if name.endswith(_POSITIONS) and isinstance(module, SinusoidalPositionalEmbedding):
-            tensors[name] = module.get_embedding(len(own), module.embedding_dim, module.padding_idx)
+            dim, padding = module.embedding_dim, module.padding_idx
+            tensors[name] = module.get_embedding(len(value), dim, padding)
     return tensors
 
 
+def choose_units(
+    measure: Mapping[str, Tensor], tensors: Iterable[str], student: nn.Module, layout: Layout
+) -> Units:
+    """Choose the units that a student keeps, by scores of all that is copied.
+
+    Args:
+        measure: non-negative tensors by the teacher's parameter names; tied ones only once.
+        tensors: names of the teacher's tensors.
+        layout: sizes and layer maps.
+    Returns:
+        bool, `(members,)` per group, named after the student's layers.
+    Raises:
+        ValueError: lists every tensor that has no counterpart.
+    """
+    names = {s: t for s, t in _names(tensors, student, layout).items() if t in measure}
+    axes = {t: groups_of(s, layout) or () for s, t in names.items()}
+    values = {t: measure[t].double() for t in names.values()}
+    return select_units(unit_sums(values, axes, {}), layout)
+
+
 def transfer(
-    tensors: Mapping[str, Tensor],
-    student: nn.Module,
-    layout: Layout,
-    measure: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor], student: nn.Module, layout: Layout, kept: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The state dict of the student.
+    """Return the state dict of the student.
 
     Args:
         tensors: the teacher's, see `teacher_tensors`.
         student: the model built; its values are not used.
         layout: sizes and layer maps.
-        measure: what decides on dimensions: non-negative tensors by the teacher's names.
+        kept: see `choose_units`.
     Raises:
         ValueError: lists every tensor that has no counterpart, another size that is not a width, or
             that is tied in the student only.
     """
+    state = student.state_dict(keep_vars=True)
     names = _names(tensors, student, layout)
-    kept = select(group_scores(measure, names.items(), layout), layout)
-    return transfer_kept(tensors, student, layout, kept)
+    problems, values = Problems(), {}
+    for name, value in state.items():
+        fitted = _fitted(name, tensors[names[name]], value.shape, (layout, kept))
+        if fitted.shape == value.shape:
+            values[name] = fitted
+        else:
+            sizes = f"{tuple(fitted.shape)} in the teacher and {tuple(value.shape)} in the student"
+            problems.add(f"{name} is {sizes}")
+    problems.raise_if_any(MISFIT)
+    tied = _tied(state)
+    for first, *others in tied:
+        for name in others:
+            problems.unless(
+                torch.equal(values[first], values[name]),
+                f"the student ties {first} and {name}, which differ in the teacher",
+            )
+    problems.raise_if_any(MISFIT)
+    factors = _factors(tied, values, layout)
+    return {
+        name: value * factors[name] if factors.get(name, 1.0) != 1.0 else value.clone()
+        for name, value in values.items()
+    }
 
 
-def transfer_kept(
-    tensors: Mapping[str, Tensor],
-    student: nn.Module,
-    layout: Layout,
-    kept: Mapping[str, Tensor],
-) -> dict[str, Tensor]:
-    """As `transfer`, where it is known which members of each group are `kept` (ascending)."""
-    own = student.state_dict(keep_vars=True)
-    names = _names(tensors, student, layout)
-    problems, found = [], {}
-    for name, value in own.items():
-        try:
-            found[name] = _fitted(name, tensors[names[name]], value.shape, (layout, kept))
-        except ValueError as error:
-            problems.append(str(error))
-    if problems:
-        raise ValueError(_listed(problems))
-    return _rescaled(_check_ties(found, own), own, layout)
+def _names(tensors: Iterable[str], student: nn.Module, layout: Layout) -> dict[str, str]:
+    """Return the teacher's name of each of the student's tensors: another layer number.
 
-
-def _names(tensors: Mapping[str, Tensor], student: nn.Module, layout: Layout) -> dict[str, str]:
-    """The teacher's name of each of the student's parameters; lists those without a counterpart."""
-    names = {name: teacher_name(name, layout) for name in student.state_dict()}
-    problems = [
-        f"{name}: the teacher has no {theirs}"
-        for name, theirs in names.items()
-        if theirs not in tensors
-    ]
-    used = set(names.values())
-    problems += [
-        f"{theirs}: the student has no place for it"
-        for theirs in tensors
-        if theirs not in used and not _is_dropped(theirs, layout)
-    ]
-    if problems:
-        raise ValueError(_listed(problems))
+    Raises:
+        ValueError: lists those without a counterpart.
+    """
+    tensors = set(tensors)
+    names = {}
+    for name in student.state_dict():
+        match = _LAYER.fullmatch(name)
+        pairs = dict(layout.layers[name.split(".")[0]]) if match else {}
+        names[name] = f"{match[1]}{pairs[int(match[2])]}{match[3]}" if match else name
+    problems = Problems()
+    for name, teacher_name in names.items():
+        problems.unless(teacher_name in tensors, f"{name}: the teacher has no {teacher_name}")
+    for name in sorted(tensors - set(names.values())):
+        dropped = _is_dropped(name, layout)
+        problems.unless(dropped, f"{name}: the student has no place for it")
+    problems.raise_if_any(MISFIT)
     return names
 
 
 def _is_dropped(name: str, layout: Layout) -> bool:
-    """Whether a teacher's parameter belongs to a layer that the student does not take."""
-    found = _LAYER.fullmatch(name)
-    taken = layout.layers[name.split(".")[0]] if found else ()
-    return found is not None and int(found[2]) not in {theirs for _, theirs in taken}
-
-
-def _listed(problems: list[str]) -> str:
-    return f"--teacher and --arch do not fit: {'; '.join(problems)}"
+    """Return whether a teacher's tensor belongs to a layer that the student does not take."""
+    match = _LAYER.fullmatch(name)
+    taken = layout.layers[name.split(".")[0]] if match else ()
+    return match is not None and int(match[2]) not in {layer for _, layer in taken}
 
 
 def _fitted(
     name: str, value: Tensor, shape: torch.Size, choice: tuple[Layout, Mapping[str, Tensor]]
 ) -> Tensor:
+    """Return a teacher's tensor narrowed to `shape` if it can be."""
     layout, kept = choice
-    groups = groups_of(name, layout.shared, layout.projected)
+    groups = groups_of(name, layout)
     if name.endswith(_POSITIONS) and len(value) >= shape[0]:
         value = value[: shape[0]]
     if groups is not None:
-        sizes = {group: len(kept[group]) for group in groups if group in kept}
-        wanted = tuple(sizes.get(group, n) for group, n in zip(groups, value.shape, strict=True))
-        if wanted == tuple(shape):
+        counts = {group: int(kept[group].sum()) for group in groups if group in kept}
+        sizes = [counts.get(group, n) for group, n in zip(groups, value.shape, strict=True)]
+        if tuple(sizes) == tuple(shape):
             return narrowed(value, groups, kept)
-    if value.shape == shape:
-        return value
-    raise ValueError(
-        f"{name} is {tuple(value.shape)} in the teacher and {tuple(shape)} in the student"
-    )
+    return value
 
 
-def _check_ties(found: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    problems = [
-        f"the student ties {first} and {name}, which differ in the teacher"
-        for first, *others in _tied(own)
-        for name in others
-        if not torch.equal(found[first], found[name])
-    ]
-    if problems:
-        raise ValueError(_listed(problems))
-    return found
-
-
-def _tied(own: Mapping[str, Tensor]) -> list[list[str]]:
-    """Names that are one parameter, together."""
+def _tied(state: Mapping[str, Tensor]) -> list[list[str]]:
+    """Return the names of each parameter, together."""
     names: dict[int, list[str]] = {}
-    for name, value in own.items():
+    for name, value in state.items():
         names.setdefault(id(value), []).append(name)
     return list(names.values())
 
 
-def _rescaled(
-    found: dict[str, Tensor], own: Mapping[str, Tensor], layout: Layout
-) -> dict[str, Tensor]:
+def _factors(
+    tied: list[list[str]], values: Mapping[str, Tensor], layout: Layout
+) -> dict[str, float]:
+    """Return what tensors are multiplied by to undo a change of width."""
     factors: dict[str, float] = {}
-    for together in _tied(own):
-        tables = [name for name in together if name.endswith("embed_tokens.weight")]
+    for names in tied:
+        tables = [name for name in names if name.endswith("embed_tokens.weight")]
         if not tables:
             continue
         scale = layout.scales[tables[0].split(".")[0]]
-        factors |= dict.fromkeys(together, scale)
-        if len(tables) < len(together):
-            norm = _last_norm(together, found, layout)
+        factors |= dict.fromkeys(names, scale)
+        if len(tables) < len(names):
+            norm = _last_norm(names, values, layout)
             factors |= {f"{norm}.{kind}": 1 / scale for kind in ("weight", "bias")}
-    for name in found:
-        side = name.split(".")[0]
+    for name in values:
         if re.search(r"_attn\.q_proj\.(weight|bias)$", name):
-            factors[name] = (layout.student[side].head_dim / layout.teacher[side].head_dim) ** 0.5
-    return {
-        name: value * factors[name] if factors.get(name, 1.0) != 1.0 else value.clone()
-        for name, value in found.items()
-    }
+            teacher, student = layout.sizes_of(name.split(".")[0])
+            factors[name] = (student.head_dim / teacher.head_dim) ** 0.5
+    return factors
 
 
-def _last_norm(together: list[str], found: Mapping[str, Tensor], layout: Layout) -> str:
-    """The LayerNorm in front of an output layer that is tied to embeddings."""
-    if "encoder.lm_head.weight" in together:
+def _last_norm(names: list[str], values: Mapping[str, Tensor], layout: Layout) -> str:
+    """Return the LayerNorm in front of an output layer that is tied to embeddings."""
+    if "encoder.lm_head.weight" in names:
         return "encoder.lm_head.layer_norm"
-    if "decoder.layer_norm.weight" in found:
+    if "decoder.layer_norm.weight" in values:
         return "decoder.layer_norm"
     return f"decoder.layers.{layout.student['decoder'].layers - 1}.final_layer_norm"

@@ -1,4 +1,4 @@
-"""Tasks that fairseq lacks; importing this registers them."""
+"""Register the tasks that fairseq lacks."""
 
 import fairseq  # noqa: F401  # registers the plug-in first, whichever module is imported
 

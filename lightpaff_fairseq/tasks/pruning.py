@@ -8,6 +8,7 @@ No postponed annotations here: fairseq reads the types of the flags.
 
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Any, Dict, List, Optional
 
@@ -15,17 +16,19 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.logging import metrics
 from omegaconf import II
 
+from ..problems import Problems
 from ..pruning.importance import KINDS
+from ..pruning.layer_norm import make_maskable
 from ..pruning.plan import make_plan
 from ..pruning.prune_schedule import Schedule, update_number
-from ..pruning.pruner import Method, Pruner, make_model_maskable
+from ..pruning.pruner import Method, Pruner
 from ..pruning.target import WAYS, Target
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class PruningConfig(FairseqDataclass):
+class PruningConfig(FairseqDataclass):  # type: ignore[misc]
     """Flags of all prunable tasks."""
 
     prune_target_width: Optional[float] = field(
@@ -64,7 +67,7 @@ class PruningConfig(FairseqDataclass):
     )
     prune_decay: float = field(
         default=0.85,
-        metadata={"help": "of the moving average of sensitivity, an evaluation, 0 to below 1"},
+        metadata={"help": "of the moving average of sensitivity, per evaluation, 0 to below 1"},
     )
     prune_uncertainty_decay: float = field(
         default=0.95,
@@ -94,20 +97,20 @@ class PruningMixin:
 
     @classmethod
     def setup_task(cls, cfg: Any, **kwargs: Any) -> Any:
-        """The stock task plus the --prune-* settings; they are checked when training begins."""
+        """Set up the stock task; --prune-* settings are checked when its model is built."""
         task = super().setup_task(cfg, **kwargs)  # type: ignore[misc]
         task.pruning = cfg
         return task
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        """The stock model, maskable; for a training also the plan.
+        """Build the stock model, maskable; for a training also the plan.
 
         Raises:
             ValueError: flags out of range, or a model that cannot be pruned to the target.
         """
         method = None if from_checkpoint else method_of(self.pruning)
         model = super().build_model(cfg, from_checkpoint)  # type: ignore[misc]
-        make_model_maskable(model)
+        make_maskable(model)
         if method is not None:
             plan = make_plan(model, cfg, target_of(self.pruning))
             self.pruner = Pruner(model, plan, method)
@@ -125,40 +128,40 @@ class PruningMixin:
             )
 
     def train_step(self, *args: Any, **kwargs: Any) -> Any:
-        """The stock step."""
+        """Make the stock step."""
         if self.pruner is not None and not self._is_checked:
             self.pruner.check_start()
             self._is_checked = True
         return super().train_step(*args, **kwargs)  # type: ignore[misc]
 
     def optimizer_step(self, optimizer: Any, model: Any, update_num: int) -> None:
-        """The stock step, between observing true gradients and masking what it moved."""
-        if self.pruner is not None:
-            self.pruner.before_step(optimizer, update_num + 1)
-        super().optimizer_step(optimizer, model, update_num)  # type: ignore[misc]
-        if self.pruner is not None:
-            self.pruner.after_step(optimizer, update_num + 1)
+        """Make the stock step, and prune what it moved."""
+        stock_step = partial(super().optimizer_step, optimizer, model, update_num)  # type: ignore[misc]
+        if self.pruner is None:
+            stock_step()
+        else:
+            self.pruner.step(optimizer, update_num + 1, stock_step)
 
     def reduce_metrics(self, logging_outputs: List[dict[str, Any]], criterion: Any) -> None:
-        """The stock metrics; in training also `prune_sparsity`, the part of all parameters."""
+        """Log the stock metrics; in training also `prune_sparsity`, the part of all parameters."""
         super().reduce_metrics(logging_outputs, criterion)  # type: ignore[misc]
         if self.pruner is not None and criterion.training:
-            # weight 0: the present value is shown, no mean over the interval
+            # weight 0: the present value is logged, no mean over the interval
             sparsity = self.pruner.sparsity()
             metrics.log_scalar("prune_sparsity", sparsity, weight=0, round=4)
 
     def get_checkpoint_dict(self) -> Dict[str, Any]:
-        """What fairseq stores of the task in a checkpoint."""
+        """Return what fairseq stores of the task in a checkpoint."""
         return {} if self.pruner is None else {type(self).__name__: self.pruner.state()}
 
     def set_checkpoint_dict(self, state: Dict[str, Any]) -> None:
-        """What fairseq hands back when a run is resumed."""
+        """Take what `get_checkpoint_dict` returned, when a run is resumed."""
         if self.pruner is not None:
             self.pruner.load(state)
 
 
-def target_of(cfg: Any) -> Target:
-    """The target that the flags ask for."""
+def target_of(cfg: PruningConfig) -> Target:
+    """Return the target that the flags ask for."""
     return Target(
         cfg.prune_target_width,
         cfg.prune_target_params,
@@ -168,55 +171,43 @@ def target_of(cfg: Any) -> Target:
     )
 
 
-def method_of(cfg: Any) -> Method:
-    """How and when is pruned, from the flags.
+def method_of(cfg: PruningConfig) -> Method:
+    """Return how and when to prune, from the flags.
 
     Raises:
         ValueError: lists every flag that is out of range, those of the target too.
     """
-    problems = [*target_of(cfg).problems(), *_problems(cfg)]
-    if problems:
-        raise ValueError("; ".join(problems))
+    problems = target_of(cfg).problems()
+    decays = {"decay": cfg.prune_decay, "uncertainty-decay": cfg.prune_uncertainty_decay}
+    for name, decay in decays.items():
+        problems.unless(0 <= decay < 1, f"--prune-{name} {decay}: expected 0 to below 1")
+    interval = cfg.prune_interval
+    problems.unless(interval >= 1, f"--prune-interval {interval}: expected 1 or more")
+    problems.extend(_schedule_problems(cfg))
+    problems.raise_if_any()
     start, end = (update_number(x, cfg.max_update) for x in (cfg.prune_start, cfg.prune_end))
-    return Method(
-        Schedule(start, end, cfg.prune_interval),
-        str(cfg.prune_importance),
-        cfg.prune_decay,
-        cfg.prune_uncertainty_decay,
-    )
+    importance = str(cfg.prune_importance)
+    return Method(Schedule(start, end, interval), importance, *decays.values())
 
 
-def _problems(cfg: Any) -> List[str]:
-    problems = []
-    for name in ("prune_decay", "prune_uncertainty_decay"):
-        if not 0 <= getattr(cfg, name) < 1:
-            flag = f"--{name.replace('_', '-')}"
-            problems.append(f"{flag} {getattr(cfg, name)}: expected 0 to below 1")
-    if cfg.prune_interval < 1:
-        problems.append(f"--prune-interval {cfg.prune_interval}: expected 1 or more")
-    return problems + _schedule_problems(cfg)
-
-
-def _schedule_problems(cfg: Any) -> List[str]:
+def _schedule_problems(cfg: PruningConfig) -> Problems:
+    problems = Problems()
     values = {"--prune-start": cfg.prune_start, "--prune-end": cfg.prune_end}
-    problems = [f"{f} {v}: expected 0 or more" for f, v in values.items() if not 0 <= v < inf]
-    if problems:
+    for flag, value in values.items():
+        problems.unless(0 <= value < inf, f"{flag} {value}: expected 0 or more")
+        if cfg.max_update < 1 and 0 < value <= 1:
+            problems.add(f"{flag} {value}: is a fraction of --max-update, which is not given")
+    if problems or cfg.max_update < 1:
         return problems
-    if cfg.max_update < 1:
-        return [
-            f"{f} {v}: is a fraction of --max-update, which is not given"
-            for f, v in values.items()
-            if 0 < v <= 1
-        ]
-    start, end = (update_number(v, cfg.max_update) for v in values.values())
-    if start > end:
-        problems.append(
-            f"--prune-start {cfg.prune_start}: expected at most --prune-end (update {end} of "
-            f"{cfg.max_update}), found update {start}"
-        )
-    if not 1 <= end <= cfg.max_update:
-        problems.append(
-            f"--prune-end {cfg.prune_end}: expected an update from 1 to --max-update "
-            f"({cfg.max_update}), found {end}: the target would never be reached"
-        )
+    start, end = (update_number(value, cfg.max_update) for value in values.values())
+    problems.unless(
+        start <= end,
+        f"--prune-start {cfg.prune_start}: expected at most --prune-end (update {end} of "
+        f"{cfg.max_update}), got update {start}",
+    )
+    problems.unless(
+        1 <= end <= cfg.max_update,
+        f"--prune-end {cfg.prune_end}: expected an update from 1 to --max-update "
+        f"({cfg.max_update}), got {end}: the target would never be reached",
+    )
     return problems

@@ -61,7 +61,7 @@ def test_links_stay_and_lead_to_what_is_new(tmp_path):
 def test_places_that_cannot_be_written_are_named(tmp_path, monkeypatch):
     (tmp_path / "there").write_text("")
     for path, overwrite, words in (
-        (tmp_path, True, "found a folder"),
+        (tmp_path, True, "got a folder"),
         (tmp_path / "no" / "x", True, f"the folder {tmp_path / 'no'} does not exist"),
         (tmp_path / "there", False, "exists already; --force overwrites it"),
     ):

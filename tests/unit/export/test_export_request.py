@@ -229,7 +229,7 @@ def test_a_folder_is_replaced_with_force_only_and_only_if_it_is_ours(run, tmp_pa
     other.mkdir()
     (other / PRECIOUS).touch()
     check_refused(run("--force", out=other), "--force replaces only what this command wrote")
-    check_refused(run(out=other / PRECIOUS), "expected a folder, found a file")
+    check_refused(run(out=other / PRECIOUS), "expected a folder, got a file")
     assert (other / PRECIOUS).is_file()
     assert {x.name for x in tmp_path.iterdir()} == {"out", "other"}
 

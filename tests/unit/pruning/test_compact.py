@@ -11,7 +11,7 @@ from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.pruning import compact as module
 from lightpaff_fairseq.pruning.compact import compact_checkpoint
 from lightpaff_fairseq.pruning.layer_norm import KeptDimensions
-from prunable_cases import CASES, PAIRS, Prunable, build
+from prunable_cases import CASES, PAIRS, Prunable, build, do_nothing
 
 
 def compacted(built, tmp_path):
@@ -77,7 +77,7 @@ def test_nothing_pruned_is_a_plain_checkpoint(tmp_path):
 
 def test_a_target_that_is_not_reached_yet_is_refused(tmp_path, capsys):
     built = build(CASES["roberta"], tmp_path)
-    built.task.pruner.after_step(None, 5)
+    built.task.pruner.step(None, 5, do_nothing)
     path = built.save(tmp_path / "early.pt")
     out = tmp_path / "small.pt"
     assert main(["compact", "--path", str(path), "--out", str(out)]) == 2
@@ -89,7 +89,7 @@ def test_a_target_that_is_not_reached_yet_is_refused(tmp_path, capsys):
 def test_a_checkpoint_of_another_task_is_refused(tmp_path):
     built = build(CASES["roberta"], tmp_path, prunable=False)
     path = toy.save_model(tmp_path / "t.pt", built.cfg, built.model)
-    with pytest.raises(ValueError, match="wrote for a prunable task, found none"):
+    with pytest.raises(ValueError, match="wrote for a prunable task, got one without"):
         compact_checkpoint(path, tmp_path / "small.pt")
 
 
@@ -97,7 +97,7 @@ def test_masks_that_are_not_the_plans_are_refused(tmp_path):
     built = build(CASES["roberta"], tmp_path)
     built.prune().masks.kept["encoder.0.ffn"][:] = True
     path = built.save(tmp_path / "t.pt")
-    with pytest.raises(ValueError, match="the checkpoint is damaged"):
+    with pytest.raises(ValueError, match="the checkpoint is corrupt"):
         compact_checkpoint(path, tmp_path / "small.pt")
 
 
@@ -105,14 +105,14 @@ def test_a_model_that_computes_something_else_is_never_written(tmp_path, monkeyp
     built = build(CASES["roberta"], tmp_path)
     built.prune()
     path = built.save(tmp_path / "t.pt")
-    original = module.transfer_kept
+    original = module.transfer
 
     def wrong(*args):
         found = original(*args)
         name = "encoder.sentence_encoder.layers.0.fc1.bias"
         return {**found, name: found[name] + 0.1}
 
-    monkeypatch.setattr(module, "transfer_kept", wrong)
+    monkeypatch.setattr(module, "transfer", wrong)
     with pytest.raises(ValueError, match="does not compute what the masked one does"):
         compact_checkpoint(path, tmp_path / "small.pt")
     assert sorted(f.name for f in tmp_path.iterdir()) == ["data", "t.pt"]

@@ -116,7 +116,7 @@ def test_importance_is_weight_times_gradient(teacher):
     for name in want:
         torch.testing.assert_close(found[name], want[name])
     assert all(p.grad is None for p in source.model.parameters())
-    with pytest.raises(ValueError, match="--importance-batches: expected 99 batches .* found "):
+    with pytest.raises(ValueError, match="--importance-batches: expected 99 batches .* got "):
         importances(source.model, source.task, source.cfg, Sample(99, 40))
 
 

@@ -47,13 +47,13 @@ def refused(source, tmp_path, capsys, *flags, **sizes):
     ("flags", "words"),
     [
         (("--arch", "transformer_tinny"), "no architecture of this name; close to it: transformer"),
-        (("--arch", "roberta_tiny"), "teacher's model family transformer, found one of roberta"),
+        (("--arch", "roberta_tiny"), "teacher's model family transformer, got one of roberta"),
         (("--data", "/no/such/folder"), "--data /no/such/folder: no such folder"),
         (("--out", "/no/such/folder/s.pt"), "the folder /no/such/folder does not exist"),
         (("--teacher", "/no/such/t.pt"), "--teacher /no/such/t.pt: no such file"),
         (
             ("--importance-batches", 0, "--importance-max-tokens", -1),
-            "--importance-batches: expected 1 or more, found 0; --importance-max-tokens: expected",
+            "--importance-batches: expected 1 or more, got 0; --importance-max-tokens: expected",
         ),
         (("--encoder-layer", 2), "unrecognized arguments: --encoder-layer 2"),
         (("--encoder-layers", "two"), "argument --encoder-layers: invalid int value: 'two'"),
@@ -73,14 +73,14 @@ def test_all_that_does_not_fit_at_once(teacher, tmp_path, capsys, monkeypatch):
     flags += ("--encoder-normalize-before", "--decoder-output-dim", 16, "--layers", "middle")
     line = refused(source, tmp_path, capsys, *flags)
     for words in (
-        "--encoder-layers: expected from 1 to the teacher's 4, found 5",
-        "--encoder-ffn-embed-dim: expected from 1 to the teacher's 24, found 25",
-        "--decoder-attention-heads: expected a divisor of the width 15, found 2",
-        "--decoder-output-dim: expected 15, as the teacher's is that of its layers, found 16",
+        "--encoder-layers: expected from 1 to the teacher's 4, got 5",
+        "--encoder-ffn-embed-dim: expected from 1 to the teacher's 24, got 25",
+        "--decoder-attention-heads: expected a divisor of the width 15, got 2",
+        "--decoder-output-dim: expected 15, as the teacher's is that of its layers, got 16",
         "--decoder-layers-map '3,5' as '1:3,2:5', counted from 1: teacher layer 5 does not exist",
         "(the teacher has 4 layers)",
-        "--activation-fn: expected the teacher's relu, found gelu",
-        "--encoder-normalize-before: expected the teacher's False, found True",
+        "--activation-fn: expected the teacher's relu, got gelu",
+        "--encoder-normalize-before: expected the teacher's False, got True",
         "--layers 'middle': expected first, last, uniform or teacher layers as 1,3,5",
     ):
         assert words in line, words
@@ -89,11 +89,11 @@ def test_all_that_does_not_fit_at_once(teacher, tmp_path, capsys, monkeypatch):
 def test_wider_heads_and_wrong_numbers_of_layers(teacher, tmp_path, capsys):
     source = teacher("mass")
     line = refused(source, tmp_path, capsys, "--layers", "1,2,3", heads=1, layers=2)
-    assert "heads of at most the teacher's 4 dimensions, found 1 heads of 16" in line
-    assert "--layers '1,2,3': expected 2 teacher layers, one a student layer, found 3" in line
+    assert "heads of at most the teacher's 4 dimensions, got 1 heads of 16" in line
+    assert "--layers '1,2,3': expected 2 teacher layers, one per student layer, got 3" in line
     line = refused(source, tmp_path, capsys, "--layers", "2,1", heads=8, width=32, layers=2)
-    assert "--encoder-attention-heads: expected from 1 to the teacher's 4, found 8" in line
-    assert "--decoder-embed-dim: expected from 1 to the teacher's 16, found 32" in line
+    assert "--encoder-attention-heads: expected from 1 to the teacher's 4, got 8" in line
+    assert "--decoder-embed-dim: expected from 1 to the teacher's 16, got 32" in line
     assert "expected layers that ascend" in line
 
 
@@ -135,5 +135,5 @@ def test_files(teacher, tmp_path, capsys, monkeypatch):
 def test_no_norm_that_could_undo_the_scale_of_tied_embeddings(teacher, tmp_path, capsys):
     source = teacher("transformer, pre-norm")
     line = refused(source, tmp_path, capsys, "--no-decoder-final-norm", width=8, heads=2)
-    assert "--no-decoder-final-norm: expected the teacher's False, found True" in line
+    assert "--no-decoder-final-norm: expected the teacher's False, got True" in line
     assert "--no-decoder-final-norm: expected a student as wide as the teacher" in line

@@ -8,7 +8,19 @@ from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.pruning.plan import make_plan
 from lightpaff_fairseq.pruning.target import Target, possible_sizes
 from lightpaff_fairseq.tasks.pruning import method_of
-from prunable_cases import CASES, HALF, LM, MLM, PAIRS, PRE_NORM, ROBERTA, TIED, Prunable, build
+from prunable_cases import (
+    CASES,
+    HALF,
+    LM,
+    MLM,
+    PAIRS,
+    PRE_NORM,
+    ROBERTA,
+    TIED,
+    Prunable,
+    build,
+    do_nothing,
+)
 
 GROUP = "encoder.0.ffn"
 NAME = "encoder.sentence_encoder.layers.0.fc2.weight"
@@ -34,29 +46,28 @@ def test_units_return_before_the_end_with_their_weights_and_never_after_it(tmp_p
     before = dict(built.model.named_parameters())[NAME].detach().clone()
     weight = dict(built.model.named_parameters())[NAME]
     pruner = planted(built, range(24))
-    pruner.after_step(None, 12)
+    pruner.step(None, 12, do_nothing)
     kept = pruner.masks.kept[GROUP].clone()
     gone = (~kept).nonzero().flatten()
     assert gone.tolist() == list(range(len(gone))) and 8 < len(gone) < 12
     with torch.no_grad():
         weight += 1  # an optimizer's momentum
-    pruner.after_step(None, 13)  # no evaluation
+    pruner.step(None, 13, do_nothing)  # no evaluation
     assert weight[:, gone].abs().sum() == 0 and torch.equal(pruner.masks.kept[GROUP], kept)
     pruner = planted(built, range(23, -1, -1))  # now the first are the best
-    pruner.after_step(None, 14)
+    pruner.step(None, 14, do_nothing)
     rows = pruner.masks.kept["encoder.hidden"]
     assert pruner.masks.kept[GROUP][:11].all() and (weight[rows][:, gone] != 0).all()
     chosen = rows & (before != 0).any(1)
     assert torch.equal(weight[chosen][:, gone], before[chosen][:, gone])
-    pruner.after_step(None, 16)
-    assert pruner.is_finished and not pruner.masks.held
+    pruner.step(None, 16, do_nothing)
+    assert pruner.is_finished and not pruner.masks.pruned_values
     final = {g: k.clone() for g, k in pruner.masks.kept.items()}
     planted(built, range(24))
     for update in (17, 18, 20):
         with torch.no_grad():
             weight += 1
-        pruner.before_step(None, update)
-        pruner.after_step(None, update)
+        pruner.step(None, update, do_nothing)
         assert all(torch.equal(k, final[g]) for g, k in pruner.masks.kept.items())
         assert weight[:, ~final[GROUP]].abs().sum() == 0
 
@@ -68,7 +79,7 @@ def test_every_group_follows_the_schedule_to_the_exact_target(name, tmp_path):
     final = pruner.plan.kept_sizes()
     counts = []
     for update in range(1, 16):
-        pruner.after_step(None, update)
+        pruner.step(None, update, do_nothing)
         counts.append({g: int(k.sum()) for g, k in pruner.masks.kept.items()})
     assert counts[3] == pruner.plan.groups.sizes and counts[11] == counts[14] == final
     for before, after in zip(counts, counts[1:]):
@@ -81,22 +92,20 @@ def test_scores_that_are_not_finite_are_not_observed_and_the_end_waits_for_some(
     pruner = built.task.pruner
     for p in built.model.parameters():
         p.grad = torch.full_like(p, float("nan"))
-    pruner.before_step(None, 16)
-    pruner.after_step(None, 16)
-    assert not pruner.importance.mean and pruner.masks.is_complete and not pruner.is_finished
+    pruner.step(None, 16, do_nothing)
+    assert not pruner.importance.mean and not pruner.masks.active and not pruner.is_finished
     for p in built.model.parameters():
         p.grad = torch.randn_like(p)
-    pruner.before_step(None, 17)
-    pruner.after_step(None, 17)
+    pruner.step(None, 17, do_nothing)
     assert pruner.is_finished
 
 
 def test_sharded_parameters_are_refused(tmp_path):
-    pruner = sensitive(tmp_path).task.pruner
-    for p in pruner.model.parameters():
+    built = sensitive(tmp_path)
+    for p in built.model.parameters():
         p.data = p.data.flatten()
     with pytest.raises(ValueError, match="sharded parameters"):
-        pruner.before_step(None, 2)
+        built.task.pruner.step(None, 2, do_nothing)
 
 
 REFUSED = {
@@ -145,9 +154,9 @@ BAD = [
     (("--prune-target-width", 32), "--prune-target-width 32: expected at most the model's 16"),
     (("--prune-target-width", 0.05), "too little for the encoder's 4 heads of 4: expected 4"),
     ((), "neither"),
-    (("--prune-target-width", 0.5, "--prune-target-params", "1M"), "found both"),
+    (("--prune-target-width", 0.5, "--prune-target-params", "1M"), "got both"),
     (("--prune-target-params", "many"), "--prune-target-params 'many': expected a number"),
-    (("--prune-target-params", "9B"), "--prune-target-params 9B: expected .* parameters, found"),
+    (("--prune-target-params", "9B"), "--prune-target-params 9B: expected .* parameters, got"),
     ((*HALF, "--prune-start", 9, "--prune-end", 5), "--prune-start 9.0: expected at most"),
     ((*HALF, "--prune-end", 11), "--prune-end 11.0: .*never be reached"),
     ((*HALF, "--prune-end", 0), "--prune-end 0.0: .*never be reached"),
@@ -209,11 +218,11 @@ def test_the_printed_plan_counts_the_model_that_its_flags_build(name, tmp_path, 
     built = build(case, tmp_path, prunable=False)
     path = str(toy.save_model(tmp_path / "t.pt", built.cfg, built.model))
     assert main(["prune-plan", "--path", path, "--target-width", "0.5", "--multiple", "4"]) == 0
-    said = capsys.readouterr().out
-    count = int(said.split(" parameters -> ")[1].split()[0].replace(",", ""))
-    line = next(x for x in said.splitlines() if x.startswith("architecture: "))
+    printed = capsys.readouterr().out
+    count = int(printed.split(" parameters -> ")[1].split()[0].replace(",", ""))
+    line = next(x for x in printed.splitlines() if x.startswith("architecture: "))
     flags = line.removeprefix("architecture: ").split()
     task = (tmp_path / "data", "--task", case.kind[1], *case.kind[2])
     model = toy.build(*task, *flags, "--criterion", case.criterion)[1]
     assert sum(p.numel() for p in model.parameters()) == count
-    assert "fc1, " in said and "multiples of 4" in said
+    assert "fc1, " in printed and "multiples of 4" in printed

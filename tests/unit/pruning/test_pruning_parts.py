@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from lightpaff_fairseq.pruning.importance import Importance, unit_sums
+from lightpaff_fairseq.pruning.importance import Importance
 from lightpaff_fairseq.pruning.prune_schedule import Schedule, update_number
-from lightpaff_fairseq.pruning.selection import select_units, units_left
+from lightpaff_fairseq.pruning.selection import remaining_units, select_units, unit_sums
 from lightpaff_fairseq.pruning.sizes import Layout, Sizes
 
 
@@ -19,7 +19,7 @@ def test_the_schedule_is_the_papers_formula(start, end, final):
             wanted = 1.0
         else:
             wanted = final + (1 - final) * (1 - (t - start) / (end - start)) ** 3
-        assert schedule.keep_ratio(t, final) == pytest.approx(wanted, abs=1e-12), t
+        assert final + (1 - final) * schedule.remaining(t) == pytest.approx(wanted, abs=1e-12), t
     due = [t for t in range(1, 40) if schedule.is_due(t)]
     assert due == sorted({*range(3, end, 3), end})
 
@@ -33,11 +33,11 @@ def test_update_numbers_are_fractions_up_to_one():
 def test_units_fall_from_all_to_the_target_and_never_below_the_ratio(full):
     final = max(1, full // 3)
     schedule = Schedule(10, 60, 1)
-    counts = [units_left(full, final, schedule.remaining(t)) for t in range(80)]
+    counts = [remaining_units(full, final, schedule.remaining(t)) for t in range(80)]
     assert counts == sorted(counts, reverse=True)
     assert counts[:11] == [full] * 11 and counts[60:] == [final] * 20
     for t, count in enumerate(counts):
-        exact = full * schedule.keep_ratio(t, final / full)
+        exact = final + (full - final) * schedule.remaining(t)
         assert exact - 1e-6 <= count < exact + 1
 
 
@@ -112,7 +112,7 @@ def test_a_group_without_any_gradient_has_no_scores_but_zero(kind):
     importance = Importance(kind)
     for values in ({"ffn": torch.arange(6.0)}, {"ffn": torch.zeros(6), "hidden": torch.zeros(4)}):
         importance.observe(values, everything())
-        importance.keep(everything(), everything())
+        importance.change_kept(everything(), everything())
     scores = importance.scores({})
     assert torch.equal(scores["hidden"], torch.zeros(4))
     assert scores["ffn"].isfinite().all() and scores["ffn"].argmax() == 5
@@ -127,12 +127,12 @@ def test_pruned_units_keep_their_score_and_the_others_stay_comparable_with_it():
         importance.observe({"hidden": steady}, kept)
     before = importance.mean["hidden"].clone()
     fewer = {**kept, "hidden": torch.tensor([False, True, True, True])}
-    importance.keep(kept, fewer)
+    importance.change_kept(kept, fewer)
     for _ in range(40):
         importance.observe({"hidden": steady * fewer["hidden"] / 100}, fewer)
     torch.testing.assert_close(importance.mean["hidden"], before, rtol=1e-2, atol=0)
     assert importance.mean["hidden"][0] == before[0]
-    importance.keep(fewer, kept)
+    importance.change_kept(fewer, kept)
     assert importance.level["hidden"] == pytest.approx(4.0, rel=1e-3)
 
 
@@ -168,7 +168,7 @@ def test_every_head_keeps_as_many_dimensions_its_best_ones():
 
 def test_whole_heads_go_together_in_both_products():
     scores = random_scores()
-    kept = select_units(scores, layout((16, 4, 24), (8, 2, 12)), 0.0)
+    kept = select_units(scores, layout((16, 4, 24), (8, 2, 12)), relative=True)
     pair = [kept[f"encoder.0.self_attn.{kind}"].view(4, 4) for kind in ("qk", "vo")]
     assert torch.equal(*pair) and pair[0].all(1).sum() == 2 and pair[0].any(1).sum() == 2
     parts = [scores[f"encoder.0.self_attn.{kind}"] for kind in ("qk", "vo")]
