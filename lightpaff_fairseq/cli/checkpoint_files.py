@@ -18,4 +18,4 @@ class CheckpointFiles:
 
 def megabytes(path: Path) -> str:
     """Return the size of a file as it is printed."""
-    return f"{path.stat().st_size / 1e6:.1f} MB"
+    return f"{path.stat().st_size / MEGABYTE:.1f} MB"

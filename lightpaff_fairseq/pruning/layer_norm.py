@@ -73,8 +73,9 @@ def _extended(base: type) -> type:
 def make_maskable(model: nn.Module) -> None:
     """Let every LayerNorm of a model leave out dimensions; it computes as before until then."""
     for module in model.modules():
-        norm: Any = module
-        if isinstance(norm, nn.LayerNorm) and not isinstance(norm, KeptDimensions):
-            norm.__class__ = _extended(type(norm))
+        if isinstance(module, nn.LayerNorm) and not isinstance(module, KeptDimensions):
+            norm: Any = module
+            kind: type = type(norm)
+            norm.__class__ = _extended(kind)
             norm.register_buffer(KEPT, torch.ones(norm.normalized_shape, dtype=torch.bool))
             norm.share = 1.0

@@ -20,7 +20,7 @@ from lightpaff_fairseq.evaluation.model_rows import ModelFile
         (["--compare", "a", "c"], "got ['c']"),
         (["--references", "nowhere"], "--references nowhere"),
         (["--out", "no/r.json"], f"--out no/r.json: the folder {Path.cwd() / 'no'} does not exist"),
-        (["--out", "."], "--out .: expected a file name, found a folder"),
+        (["--out", "."], "--out .: expected a file name, got a folder"),
         (["--path", "nowhere.pt"], "--path nowhere.pt: no such file"),
     ],
 )
