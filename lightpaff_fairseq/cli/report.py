@@ -9,7 +9,7 @@ from ..checkpoints.output_file import file_problem, write_text
 from ..flags import add_flags, flag, parse_flags
 from ..problems import Problems
 from ..report.figures import kl_sparsity
-from ..report.log import Log
+from ..report.log import TRAINING, Log
 from ..report.page import render_page
 from ..report.results import Run, read_runs
 
@@ -97,5 +97,5 @@ def _logs_to_plot(runs: list[Run]) -> dict[str, Log]:
         for run in runs
         for name, label in run.labels().items()
         if name in run.logs
-        and (not run.path.is_dir() or run.logs[name].training_curve("prune_sparsity"))
+        and (not run.path.is_dir() or "prune_sparsity" in run.logs[name].curves[TRAINING])
     }

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .log import EPOCH, INTERVAL, Curve, Log
+from .log import TRAINING, Curve, Log
 
 TITLES = {  # metric -> title; whatever else a criterion logs is shown under its own name
     "loss": "loss (bits)",
@@ -63,21 +63,17 @@ def stages(logs: Mapping[str, Log]) -> dict[str, list[str]]:
 
 def panels(logs: Mapping[str, Log]) -> list[Panel]:
     """Return a panel per metric: first those of validation, then those of training."""
-    sets = dict.fromkeys(name for log in logs.values() for name in log.validation_sets)
-    made = [
-        Panel(source, metric, {n: log.curves.get((source, metric), {}) for n, log in logs.items()})
-        for source in sets
-        for metric in _metrics(logs.values(), source)
-    ]
-    made += [
-        Panel("training", metric, {n: log.training_curve(metric) for n, log in logs.items()})
-        for metric in _metrics(logs.values(), INTERVAL, EPOCH)
-    ]
-    return [Panel(p.source, p.metric, {n: c for n, c in p.curves.items() if c}) for p in made]
+    sources = dict.fromkeys(source for log in logs.values() for source in log.curves)
+    panels = []
+    for source in sorted(sources, key=lambda source: source == TRAINING):
+        logged = {name: log.curves.get(source, {}) for name, log in logs.items()}
+        for metric in _worth_a_plot(metric for metrics in logged.values() for metric in metrics):
+            curves = {name: m[metric] for name, m in logged.items() if metric in m}
+            panels.append(Panel(source, metric, curves))
+    return panels
 
 
-def _metrics(logs: Iterable[Log], *sources: str) -> list[str]:
-    """Return the metrics worth a plot, those of `TITLES` first."""
-    logged = dict.fromkeys(m for log in logs for source in sources for m in log.metrics(source))
-    worthy = [m for m in logged if m not in _MACHINERY and not m.startswith("best_")]
-    return sorted(worthy, key=lambda m: list(TITLES).index(m) if m in TITLES else len(TITLES))
+def _worth_a_plot(metrics: Iterable[str]) -> list[str]:
+    """Return the metrics that are not machinery, those of `TITLES` first."""
+    shown = [m for m in dict.fromkeys(metrics) if m not in _MACHINERY and m[:5] != "best_"]
+    return sorted(shown, key=lambda m: list(TITLES).index(m) if m in TITLES else len(TITLES))

@@ -6,7 +6,7 @@ from typing import Any
 
 from .curves import TITLES, Panel
 from .drawing import COLORS, PAPER, TEXT, Style, figure, inline_svg, standalone_svg, styles
-from .log import Curve, Log
+from .log import TRAINING, Curve, Log
 from .quality import Metric, Row, is_number
 from .sweep import LOWER_IS_BETTER, Sweep
 
@@ -142,7 +142,7 @@ def kl_sparsity(logs: Mapping[str, Log]) -> str:
         ValueError: names the logs without distillation loss, or none has a sparsity.
     """
     kl, sparsity = (
-        {name: log.training_curve(metric) for name, log in logs.items()}
+        {name: log.curves[TRAINING].get(metric, {}) for name, log in logs.items()}
         for metric in ("kd_loss", "prune_sparsity")
     )
     missing = [f"{name} has no kd_loss" for name, curve in kl.items() if not curve]

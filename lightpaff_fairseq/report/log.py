@@ -10,7 +10,7 @@ from typing import Any
 from ..provenance import LOGGER as PROVENANCE
 from .input_files import read_text
 
-INTERVAL, EPOCH = "train_inner", "train"  # the loggers to which fairseq writes training metrics
+TRAINING = "training"  # source of the curves that are not of a validation set
 
 _PLAIN = re.compile(r"^(?:[^|]*\| )?[A-Z]+ \| (?P<logger>[^|]+?) *\| (?P<text>.*)$")
 _HYDRA = re.compile(r"^\[[^\]]*\]\[(?P<logger>[^\]]+)\]\[[A-Z]+\] - (?P<text>.*)$")
@@ -67,8 +67,8 @@ class Log:
     """A training, as far as its log tells.
 
     Attributes:
-        curves: (source, metric) -> curve; a source is `train_inner` (means over the last updates),
-            `train` (over an epoch), or the name of a validation set.
+        curves: source -> metric -> curve; the sources are the validation sets and, last, `training`
+            (means over intervals, or over epochs where no interval was logged).
         provenance: what the plug-in recorded, see `provenance.provenance`; empty without it, and
             without `configuration` in logs of version 0.1.
         parameters: of the model in training.
@@ -78,7 +78,7 @@ class Log:
         problems: what of the file could not be used, for the reader.
     """
 
-    curves: dict[tuple[str, str], Curve] = field(default_factory=dict)
+    curves: dict[str, dict[str, Curve]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     parameters: int | None = None
     starts: int = 0
@@ -90,8 +90,8 @@ class Log:
     @property
     def configuration(self) -> dict[str, Any]:
         """Settings of the last start, `section.name` -> value; empty if the log lacks them."""
-        settings = self.provenance.get("configuration")
-        return settings if isinstance(settings, dict) else {}
+        settings: dict[str, Any] = self.provenance.get("configuration", {})
+        return settings
 
     @property
     def task(self) -> str:
@@ -99,23 +99,10 @@ class Log:
         return str(self.configuration.get("task._name", "")).removeprefix("prunable_")
 
     @property
-    def validation_sets(self) -> list[str]:
-        """Names of the sets on which the training was validated."""
-        return list(dict.fromkeys(s for s, _ in self.curves if s not in (INTERVAL, EPOCH)))
-
-    @property
     def last_update(self) -> int:
         """Number of the last update that was logged."""
-        return max((max(curve) for curve in self.curves.values()), default=0)
-
-    def metrics(self, source: str) -> list[str]:
-        """Return the metrics of a source, in the log's order."""
-        return [metric for name, metric in self.curves if name == source]
-
-    def training_curve(self, metric: str) -> Curve:
-        """Return a training metric by interval, or by epoch if no interval was logged."""
-        by_epoch = self.curves.get((EPOCH, metric), {})
-        return self.curves.get((INTERVAL, metric), by_epoch)
+        curves = [curve for metrics in self.curves.values() for curve in metrics.values()]
+        return max((max(curve) for curve in curves), default=0)
 
     def mark_restart(self) -> None:
         """Note that the training was started (again)."""
@@ -126,11 +113,12 @@ class Log:
     def add_metrics(self, source: str, update: int, values: dict[str, float]) -> None:
         """Add one moment; the first after a restart drops what was logged of later updates."""
         if self._has_just_started:
-            for key, curve in self.curves.items():
-                self.curves[key] = {u: value for u, value in curve.items() if u < update}
+            for metrics in self.curves.values():
+                for metric, curve in metrics.items():
+                    metrics[metric] = {u: value for u, value in curve.items() if u < update}
         self._has_just_started = False
         for metric, value in values.items():
-            self.curves.setdefault((source, metric), {})[update] = value
+            self.curves.setdefault(source, {}).setdefault(metric, {})[update] = value
 
     def add_line(self, logger: str, message: str) -> None:
         """Take what a line tells.
@@ -150,6 +138,21 @@ class Log:
             self.parameters = int(match[1].replace(",", ""))
         elif match := _PRUNED.match(message):
             self.pruned_at = int(match[1])
+
+    def arrange_curves(self) -> None:
+        """Sort the curves by update, make one source of the training's, and note their gaps."""
+        intervals, epochs = (self.curves.pop(source, {}) for source in ("train_inner", "train"))
+        self.curves[TRAINING] = epochs | {name: curve for name, curve in intervals.items() if curve}
+        for source, metrics in self.curves.items():
+            curves = {name: dict(sorted(curve.items())) for name, curve in metrics.items() if curve}
+            self.curves[source] = curves
+            for name, curve in curves.items():
+                gaps = [update for update, value in curve.items() if not math.isfinite(value)]
+                if gaps:
+                    self.problems.append(
+                        f"{source} {name} is not a finite number at {len(gaps)} of {len(curve)} "
+                        f"points, first at update {gaps[0]}"
+                    )
 
 
 def read_log(path: Path) -> Log:
@@ -171,12 +174,5 @@ def read_log(path: Path) -> Log:
             except ValueError:
                 state = "is cut off" if number == len(lines) else "cannot be read"
                 log.problems.append(f"line {number} {state} and is skipped")
-    log.curves = {key: dict(sorted(curve.items())) for key, curve in log.curves.items() if curve}
-    for (source, metric), curve in log.curves.items():
-        gaps = [update for update, value in curve.items() if not math.isfinite(value)]
-        if gaps:
-            log.problems.append(
-                f"{source} {metric} is not a finite number at {len(gaps)} of {len(curve)} points, "
-                f"first at update {gaps[0]}"
-            )
+    log.arrange_curves()
     return log

@@ -2,8 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from .curves import panels, stages
 from .drawing import Style, styles
 from .figures import learning, sweep_panel, tradeoff
 from .log import Log
-from .quality import quality_metric, speed_key
+from .quality import Row, quality_metric, speed_key
 from .results import Run, model_names
 from .summary import summarize, summarize_sweep
 from .sweep import Sweep
@@ -50,69 +49,52 @@ def render_page(runs: Sequence[Run], title: str) -> str:
     }
     return environment.get_template("page.html.j2").render(
         title=title,
-        sections=[_section(_Names(run, f"run-{i}")) for i, run in enumerate(runs)],
+        sections=[_section(run, f"run-{i}") for i, run in enumerate(runs)],
+        most_curves=MOST_CURVES,
         version=version("lightpaff-fairseq") or "not installed as a package",
         date=datetime.date.today().isoformat(),
     )
 
 
-@dataclass(frozen=True)
-class _Names:
-    """A run, the anchor of its section, and how its models are labeled and look."""
-
-    run: Run
-    anchor: str
-
-    @property
-    def labels(self) -> dict[str, str]:
-        return self.run.labels()
-
-    @property
-    def looks(self) -> dict[str, Style]:
-        return styles(self.labels)
-
-    def legend(self, models: Iterable[str]) -> list[tuple[Style, str]]:
-        """Return look and label of every model."""
-        return [(self.looks[model], self.labels[model]) for model in models]
-
-
-def _section(names: _Names) -> Mapping[str, Any]:
+def _section(run: Run, anchor: str) -> Mapping[str, Any]:
     """Return what the template shows of a run."""
-    run, anchor, sweep = names.run, names.anchor, names.run.sweep
-    models = model_names(run.rows)
-    trainings = dict.fromkeys([n for n in names.labels if n in run.commands] + [*run.commands])
+    labels, models, sweep = run.labels(), model_names(run.rows), run.sweep
+    looks = styles(labels)
     return {
         "anchor": anchor,
         "run": run,
-        "labels": names.labels,
+        "labels": labels,
+        "looks": looks,
+        "models": models,
         "summary": summarize(run.rows) or (summarize_sweep(sweep) if sweep else ""),
         "results": tables.results_table(run.rows, models) if run.rows else None,
-        "legend": names.legend(models),
-        "tradeoffs": _tradeoffs(names, models),
+        "tradeoffs": _tradeoffs(run.rows, [looks[model] for model in models], anchor),
         "sweep_figures": _sweep_figures(sweep, anchor) if sweep else [],
         "sweep_table": tables.sweep_table(sweep) if sweep else None,
         "benchmarks": {k: tables.benchmark_tables(b) for k, b in run.benchmarks.items()},
         "stages": [
-            _stage(names, task, models, f"{anchor}-stage-{i}")
-            for i, (task, models) in enumerate(stages(run.logs).items())
+            {"task": task, "models": names, "figures": _learning(run, names, f"{anchor}-stage-{i}")}
+            for i, (task, names) in enumerate(
+                stages({n: run.logs[n] for n in labels if n in run.logs}).items()
+            )
         ],
-        "trainings": {name: _facts(run.logs.get(name)) for name in trainings},
+        "trainings": {
+            name: _facts(run.logs.get(name))
+            for name in [*labels, *run.commands]
+            if name in run.commands
+        },
         "versions": list(dict.fromkeys(filter(None, map(_versions, run.logs.values())))),
     }
 
 
-def _tradeoffs(names: _Names, models: Sequence[str]) -> list[str]:
-    rows = names.run.rows
+def _tradeoffs(rows: Sequence[Row], looks: Sequence[Style], anchor: str) -> list[str]:
     metric, speed = quality_metric(rows), speed_key(rows)
     if metric is None:
         return []
     axes = [("params", "parameters")] if all("params" in row for row in rows) else []
     axes += [(speed, _SPEED_TITLES.get(speed, speed))] if speed else []
-    looks = [names.looks[model] for model in models]
-    return [
-        tradeoff(rows, axis, metric, looks, f"{names.anchor}-tradeoff-{i}")
-        for i, axis in enumerate(axes)
-    ]
+    names = [f"{anchor}-tradeoff-{i}" for i in range(len(axes))]
+    return [tradeoff(rows, axis, metric, looks, n) for axis, n in zip(axes, names, strict=True)]
 
 
 def _sweep_figures(sweep: Sweep, anchor: str) -> list[str]:
@@ -120,16 +102,14 @@ def _sweep_figures(sweep: Sweep, anchor: str) -> list[str]:
     return [sweep_panel(sweep, axis, f"{anchor}-axis-{i}") for i, axis in axes]
 
 
-def _stage(names: _Names, task: str, models: Sequence[str], anchor: str) -> Mapping[str, Any]:
-    """Return the curves of one task; single points are left out where a sweep's table has them."""
-    logs = {name: names.run.logs[name] for name in names.labels if name in models}
-    if len(logs) > MOST_CURVES:
-        note = f"{len(logs)} trainings are too many for a plot; give some of the logs alone."
-        return {"task": task, "legend": [], "figures": [], "note": note}
-    shown = [p for p in panels(logs) if p.has_lines or names.run.sweep is None]
-    drawn = [learning(p, names.looks, names.labels, f"{anchor}-{i}") for i, p in enumerate(shown)]
-    note = "" if drawn else "The logs hold no numbers yet."
-    return {"task": task, "legend": names.legend(logs), "figures": drawn, "note": note}
+def _learning(run: Run, models: Sequence[str], anchor: str) -> list[str]:
+    """Plot the curves of one task; single points are left out where a sweep's table has them."""
+    if len(models) > MOST_CURVES:
+        return []
+    labels = run.labels()
+    looks = styles(labels)
+    shown = [p for p in panels({m: run.logs[m] for m in models}) if p.has_lines or not run.sweep]
+    return [learning(panel, looks, labels, f"{anchor}-{i}") for i, panel in enumerate(shown)]
 
 
 def _facts(log: Log | None) -> list[str]:

@@ -126,7 +126,7 @@ def _read_folder(path: Path, title: str) -> list[Run]:
         run.sweep = read_sweep(path / "results.jsonl")
     for file in [*sorted(path.glob("*.log")), *sorted((path / "logs").glob("*.log"))]:
         log = read_log(file)
-        if log.curves or log.starts:
+        if log.last_update or log.starts:
             run.logs[file.stem] = log
         elif not file.stem.startswith(_OTHER_STEPS):
             run.notes.append(f"{file.name} holds no training of fairseq")
@@ -160,7 +160,7 @@ def _read_single_logs(paths: Mapping[str, Path], problems: Problems) -> Run:
             problems.add(str(error))
             continue
         problems.unless(
-            bool(log.curves or log.starts),
+            bool(log.last_update or log.starts),
             f"RUNS {path}: expected a log of fairseq-train, got no line of one",
         )
         run.logs[name] = log

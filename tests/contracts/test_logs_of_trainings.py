@@ -52,12 +52,12 @@ def test_a_pruning_run_that_is_resumed(run, kind, tmp_path):
     train(run, tmp_path / "run", 6, kind, path)
     log = read_log(path)
     assert (first.starts, log.starts) == (1, 2) and log.is_finished and not log.problems
-    sparsity, kl = (log.training_curve(name) for name in ("prune_sparsity", "kd_loss"))
+    sparsity, kl = (log.curves["training"][name] for name in ("prune_sparsity", "kd_loss"))
     assert list(sparsity) == list(kl) == [1, 2, 3, 4, 5, 6]
-    assert {u: sparsity[u] for u in range(1, 5)} == first.training_curve("prune_sparsity")
-    assert log.training_curve("kd_hidden")[6] > 0
-    assert [m for m in log.metrics("valid") if m in ("loss", "ppl")] == ["loss", "ppl"]
-    assert "prune_sparsity" not in log.metrics("valid")
+    assert {u: sparsity[u] for u in range(1, 5)} == first.curves["training"]["prune_sparsity"]
+    assert log.curves["training"]["kd_hidden"][6] > 0
+    assert [m for m in log.curves["valid"] if m in ("loss", "ppl")] == ["loss", "ppl"]
+    assert "prune_sparsity" not in log.curves["valid"]
 
     values = list(sparsity.values())
     assert values == sorted(values) and values[3] == values[5] > 0.3

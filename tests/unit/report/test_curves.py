@@ -21,5 +21,5 @@ def test_panels_hold_every_metric_and_stages_do_not_mix(tmp_path):
 
 def test_sparsity_of_pruned_runs(tmp_path):
     log = read_log(pruning_log(tmp_path / "pruned.log"))
-    assert log.pruned_at == 400 and log.training_curve("prune_sparsity")[600] == 0.8
+    assert log.pruned_at == 400 and log.curves["training"]["prune_sparsity"][600] == 0.8
     assert "prune_sparsity" in [panel.metric for panel in panels({"pruned": log})]

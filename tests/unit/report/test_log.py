@@ -51,19 +51,19 @@ def test_a_training_that_was_resumed_counts_once_and_the_later_start_wins(tmp_pa
     first = [*start(), *(inner(u, loss=u) for u in (50, 100, 150, 200)), valid(120, loss=1)]
     again = [*start(), *(inner(u, loss=1000 + u) for u in (150, 200, 250)), DONE]
     log = read(tmp_path, [*first, *again])
-    assert log.curves["train_inner", "loss"] == {
+    assert log.curves["training"]["loss"] == {
         50: 50,
         100: 100,
         150: 1150,
         200: 1200,
         250: 1250,
     }
-    assert log.curves["valid", "loss"] == {120: 1}
+    assert log.curves["valid"]["loss"] == {120: 1}
     assert log.starts == 2 and log.is_finished and log.parameters == 1234
 
     shorter = read(tmp_path, [*first, *start(), inner(50, loss=7)])
-    assert shorter.curves["train_inner", "loss"] == {50: 7}, "started anew: the rest is of before"
-    assert ("valid", "loss") not in shorter.curves and not shorter.is_finished
+    assert shorter.curves["training"]["loss"] == {50: 7}, "started anew: the rest is of before"
+    assert not shorter.curves["valid"] and not shorter.is_finished
 
     idle = read(tmp_path, [*first, *start()])
     assert idle.last_update == 200, "a start that has not logged anything takes nothing away"
@@ -72,16 +72,16 @@ def test_a_training_that_was_resumed_counts_once_and_the_later_start_wins(tmp_pa
 def test_lines_that_are_cut_off_are_skipped_and_listed(tmp_path):
     whole = inner(100, loss=2)
     log = read(tmp_path, [*start(), inner(50, loss=3), whole[: len(whole) // 2]])
-    assert log.curves["train_inner", "loss"] == {50: 3}
+    assert log.curves["training"]["loss"] == {50: 3}
     assert log.problems == ["line 5 is cut off and is skipped"]
     mixed = read(tmp_path, [*start(), whole[:-5], inner(150, loss=1)])
     assert mixed.problems == ["line 4 cannot be read and is skipped"]
-    assert mixed.curves["train_inner", "loss"] == {150: 1}
+    assert mixed.curves["training"]["loss"] == {150: 1}
 
 
 def test_what_is_not_a_number_stays_a_gap_and_is_told(tmp_path):
     log = read(tmp_path, [*start(), *(inner(u, loss=v) for u, v in ((1, 2), (2, "nan"), (3, 4)))])
-    curve = log.curves["train_inner", "loss"]
+    curve = log.curves["training"]["loss"]
     assert curve[1] == 2 and math.isnan(curve[2]) and curve[3] == 4
     assert "not a finite number at 1 of 3 points, first at update 2" in log.problems[0]
     assert read(tmp_path, [inner(1, loss="inf")]).problems
@@ -90,9 +90,9 @@ def test_what_is_not_a_number_stays_a_gap_and_is_told(tmp_path):
 def test_an_epoch_serves_where_no_interval_was_logged(tmp_path):
     text = json.dumps({"epoch": 1, "train_loss": "0.5", "train_num_updates": "10"})
     log = read(tmp_path, [line("train", text)])
-    assert log.training_curve("loss") == {10: 0.5}
+    assert log.curves["training"]["loss"] == {10: 0.5}
     both = read(tmp_path, [inner(5, loss=1), line("train", text)])
-    assert both.training_curve("loss") == {5: 1.0}
+    assert both.curves["training"]["loss"] == {5: 1.0}
 
 
 def test_the_configuration_of_the_last_start_counts(tmp_path):
