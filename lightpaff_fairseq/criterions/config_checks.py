@@ -9,7 +9,7 @@ from dataclasses import fields
 from ..losses.divergences import DIVERGENCES
 from ..losses.features import RELATIONS
 from ..losses.intermediate import INTERMEDIATE_LOSSES
-from ..models.activations import SIDES
+from ..models.activations import MODULES
 from ..problems import Problems
 from ..teachers.cache.tail import TAILS
 from .config import DistillationConfig, divergence, intermediate_weights, split_names
@@ -65,8 +65,8 @@ def _name_problems(cfg: DistillationConfig) -> Iterator[str]:
     if not split_names(cfg.kd_relation):
         yield f"--kd-relation: expected some of {', '.join(RELATIONS)}, got nothing"
     yield from _unknown_names("--kd-relation", cfg.kd_relation, RELATIONS)
-    yield from _unknown_names("--kd-modules", cfg.kd_modules, SIDES)
-    yield from _unknown_names("--kd-sides", cfg.kd_sides, SIDES)
+    yield from _unknown_names("--kd-modules", cfg.kd_modules, MODULES)
+    yield from _unknown_names("--kd-sides", cfg.kd_sides, MODULES)
     if cfg.kd_sides is not None and cfg.kd_modules is not None:
         yield f"--kd-sides {cfg.kd_sides}: the old name of --kd-modules, which is given as well"
 

@@ -8,7 +8,7 @@ from ..losses import features
 from ..losses.intermediate import IntermediateLosses, IntermediateSettings
 from ..losses.layer_map import Pairs, layer_pairs
 from ..losses.layers import LayerStack
-from ..models.activations import SIDES, check_attentions, check_recordable, layer_stacks
+from ..models.activations import MODULES, check_attentions, check_recordable, layer_stacks
 from ..problems import Problems
 from .config import DistillationConfig, intermediate_weights, split_names
 
@@ -53,7 +53,7 @@ def _module_problems(
     for module in modules:
         if module not in student or module not in teacher:
             yield f"--kd-modules {module}: {present}"
-    if cfg.kd_decoder_layer_map and set(student) != set(SIDES):
+    if cfg.kd_decoder_layer_map and set(student) != set(MODULES):
         yield (
             f"--kd-decoder-layer-map {cfg.kd_decoder_layer_map}: only for a model with encoder and "
             f"decoder; this one has {', '.join(student)}"

@@ -108,7 +108,7 @@ def value_and_gradient(
     with torch.enable_grad():
         leaf = lprobs_s.detach().requires_grad_()
         value = entry.value(leaf, lprobs_t, divergence.beta)
-    (slope,) = torch.autograd.grad(value.sum(), leaf)
+        (slope,) = torch.autograd.grad(value.sum(), leaf)
     return value.detach(), slope - lprobs_s.exp() * slope.sum(-1, keepdim=True)
 
 

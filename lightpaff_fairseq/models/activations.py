@@ -15,7 +15,6 @@ from ..problems import Problems
 from .outputs import unwrapped
 
 MODULES = ("encoder", "decoder", "cross")
-SIDES = MODULES  # the name of yesterday, until nobody uses it
 
 
 def layer_stacks(model: nn.Module) -> dict[str, LayerStack]:

@@ -78,42 +78,42 @@ def logits():
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
 def test_flsw_is_the_angle_between_the_logits(logits, gamma):
     s, t = (x.double() for x in logits)
-    found = flsw_hardness(s, t, gamma)
+    hardness = flsw_hardness(s, t, gamma)
     for i in range(len(s)):
         cosine = sum(a * b for a, b in zip(s[i], t[i])) / (s[i].norm() * t[i].norm())
-        assert found[i].item() == pytest.approx(((1 - cosine) ** gamma).item(), rel=1e-9)
+        assert hardness[i].item() == pytest.approx(((1 - cosine) ** gamma).item(), rel=1e-9)
     same = flsw_hardness(2 * s, s, 1.0)  # only the direction counts
     assert same.abs().max() < 1e-12 and torch.isfinite(flsw_hardness(s * 0, t, gamma)).all()
 
 
 def test_cwsm_is_the_inverse_of_the_confidence(logits):
     s = logits[0].double()
-    found = cwsm_hardness(s)
+    hardness = cwsm_hardness(s)
     for i, row in enumerate(s.tolist()):
         total = sum(math.exp(x) for x in row)
-        want = 1 / (max(math.exp(x) / total for x in row) + 1e-3)
-        assert found[i].item() == pytest.approx(want, rel=1e-9)
+        expected = 1 / (max(math.exp(x) / total for x in row) + 1e-3)
+        assert hardness[i].item() == pytest.approx(expected, rel=1e-9)
     assert cwsm_hardness(torch.zeros(1, 7)).item() == pytest.approx(7, rel=0.01)
 
 
 def test_temperatures(logits):
     hardness = cwsm_hardness(logits[0])
-    found = dynamic_temperature(hardness, base=8.0, beta=1.5)
-    assert found.mean().item() == pytest.approx(8.0, rel=1e-6)  # no limit is reached here
-    assert torch.equal(found.argsort(), hardness.argsort(descending=True))
+    temperatures = dynamic_temperature(hardness, base=8.0, beta=1.5)
+    assert temperatures.mean().item() == pytest.approx(8.0, rel=1e-6)  # no limit is reached here
+    assert torch.equal(temperatures.argsort(), hardness.argsort(descending=True))
     naive = [8.0 + 1.5 * (sum(hardness.tolist()) / len(hardness) - h) for h in hardness.tolist()]
-    assert found.tolist() == pytest.approx(naive, rel=1e-5)
+    assert temperatures.tolist() == pytest.approx(naive, rel=1e-5)
     assert dynamic_temperature(hardness, 4.0, 0.0).tolist() == [4.0] * len(hardness)
 
 
 def test_temperatures_stay_positive():
-    found = dynamic_temperature(torch.tensor([1.0, 1.0, 900.0]), base=2.0, beta=1.0)
-    assert found.min().item() == pytest.approx(COLDEST * 2.0)
+    temperatures = dynamic_temperature(torch.tensor([1.0, 1.0, 900.0]), base=2.0, beta=1.0)
+    assert temperatures.min().item() == pytest.approx(COLDEST * 2.0)
 
 
 def test_no_gradient_and_half_precision(logits):
     s, t = (x.half().requires_grad_() for x in logits)
-    for found in (flsw_hardness(s, t, 2.0), cwsm_hardness(s)):
-        assert not found.requires_grad and found.dtype == torch.float32
+    for hardness in (flsw_hardness(s, t, 2.0), cwsm_hardness(s)):
+        assert not hardness.requires_grad and hardness.dtype == torch.float32
     wide = flsw_hardness(*(x.detach().float() for x in (s, t)), 2.0)
     assert torch.equal(flsw_hardness(s, t, 2.0), wide)
