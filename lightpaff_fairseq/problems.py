@@ -56,3 +56,15 @@ def prefix_errors(flag: str) -> Iterator[None]:
         if str(error).startswith("--"):
             raise
         raise ValueError(f"{flag}: {error}") from error
+
+
+@contextmanager
+def as_value_error(
+    message: str, kinds: type[Exception] | tuple[type[Exception], ...] = Exception
+) -> Iterator[None]:
+    """Raise `message` and an exception's own text, on one line, as a ValueError in its place."""
+    try:
+        yield
+    except kinds as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{message}: {text}") from error

@@ -13,13 +13,8 @@ ENCODING, RECORD = "encoding.json", "lightpaff.json"
 MARKS = (ENCODING, RECORD)  # one of them is in every folder that is written
 
 TARGETS = {"hf": "fairseq", "mass": "fairseq", "fairseq": "hf"}  # --from -> --to
-ONLY_FROM = {
-    "segment": ("hf",),
-    "langs": ("hf", "mass"),
-    "dict": ("mass",),
-    "heads": ("mass",),
-    "data": ("fairseq",),
-}
+MASS_ONLY = dict.fromkeys(("dict", "heads"), ("mass",))
+ONLY_FROM = {"segment": ("hf",), "langs": ("hf", "mass"), **MASS_ONLY, "data": ("fairseq",)}
 
 
 @dataclass(frozen=True)
@@ -42,25 +37,20 @@ class Conversion:
     segment: int | None = flag(
         "BERT: fold this segment embedding into the positions, for single sentences (default: "
         "refuse models with segments)",
-        default=None,
+        None,
         metavar="N",
     )
     langs: Sequence[str] | None = flag(
         "languages to record in a translation model (default: source target)",
-        default=None,
+        None,
         nargs=2,
         metavar=("SRC", "TGT"),
     )
-    dict: Path | None = flag(
-        "MASS: its dict.txt (default: beside the file)", default=None, metavar="FILE"
-    )
-    heads: int | None = flag(
-        "MASS: attention heads (default: width / 64)", default=None, metavar="N"
-    )
+    dict: Path | None = flag("MASS: its dict.txt (default: beside the file)", None, metavar="FILE")
+    heads: int | None = flag("MASS: attention heads (default: width / 64)", None, metavar="N")
     data: Path | None = flag(
-        "from fairseq: folder of its dictionaries (default: the checkpoint's, or where it was "
-        "trained)",
-        default=None,
+        "fairseq: folder of its dictionaries (default: the checkpoint's, or where it was trained)",
+        None,
         metavar="DIR",
     )
     force: bool = flag("replace the output (default: refuse)", default=False)

@@ -18,7 +18,7 @@ from ..checkpoints.building import apply_arch_defaults, build, heads_in, value_o
 from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.strip import stripped_state
 from ..checkpoints.writing import verify_loads, write_checkpoint
-from ..problems import Problems, prefix_errors
+from ..problems import Problems, as_value_error
 from .conversion import ORIGIN, RECORD
 from .tables import name_problems, shape_problems
 
@@ -59,27 +59,22 @@ def read(path: Path, data: Path | None) -> FairseqModel:
     Args:
         data: the folder of the dictionaries; None: the checkpoint's, or where it was trained.
     Raises:
-        ValueError: the file is unusable, its weights are not those of the model that it describes,
-            there are no dictionaries, or `origin` is corrupt.
+        ValueError: the file or the record is corrupt, there are no dictionaries, or they and the
+            weights are not those of the model that it describes.
     """
     state = read_checkpoint(path, "--from fairseq")
     cfg = state["cfg"]
     beside = path.parent if any(path.parent.glob("dict*.txt")) else None
     folder = data or beside or Path(str(value_of(cfg.task, "data")).split(":")[0])
-    try:
+    with as_value_error(f"--data {folder}: expected the dictionaries of {path}, got none"):
         task = setup_task(cfg, folder)
-    except Exception as error:  # whatever a task of any kind raises
-        raise ValueError(
-            f"--data {folder}: expected the dictionaries of {path}, got none: {error}"
-        ) from error
     origins = (path.parent / ORIGIN, folder / ORIGIN)
     origin = next((place for place in origins if (place / RECORD).is_file()), None)
     record = {} if origin is None else _read_record(origin / RECORD)
     model = FairseqModel(cfg, dict(state["model"]), task, origin, record)
     _check_sizes(model, path, folder)
     apply_arch_defaults(cfg.model)
-    with prefix_errors(f"--from fairseq {path}"):
-        return replace(model, tensors=complete(cfg, task, model.tensors))
+    return replace(model, tensors=complete(cfg, task, model.tensors))
 
 
 def _check_sizes(model: FairseqModel, path: Path, folder: Path) -> None:
@@ -98,13 +93,11 @@ def _check_sizes(model: FairseqModel, path: Path, folder: Path) -> None:
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    try:
+    with as_value_error(f"{path}: corrupt", ValueError):
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"--from fairseq: {path} is corrupt: {error}") from error
-    missing = [key for key in RECORDED if not isinstance(record, dict) or key not in record]
-    if missing:
-        raise ValueError(f"--from fairseq: {path} is corrupt: it has no {', '.join(missing)}")
+        missing = [key for key in RECORDED if not isinstance(record, dict) or key not in record]
+        if missing:
+            raise ValueError(f"it has no {', '.join(missing)}")
     return dict(record)
 
 

@@ -73,13 +73,14 @@ def write(path: Path, data: Path | None, folder: Path) -> list[str]:
         ValueError: no transformers class holds the model (all reasons), or see
             `fairseq_checkpoint.read`.
     """
-    source = fairseq_checkpoint.read(path, data)
     with prefix_errors(f"--from fairseq {path}"):
+        source = fairseq_checkpoint.read(path, data)
         family, config = _choose(source)
         tensors, notes = _one_head(source.tensors)
-        model = _build(source, family, config, any(name.startswith(HEAD) for name in tensors))
+        model = _build(source, family, config, is_classifier=bool(notes))
         state = _hf_state(source, family, model, tensors)
-        _load(model, state)
+        model.load_state_dict(state, strict=False)
+        model.tie_weights()
         folder.mkdir(exist_ok=True)
         model.to(_dtype(source, state)).save_pretrained(folder)
     _write_tokenizers(source, family, folder)
@@ -148,10 +149,12 @@ def _one_head(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[st
     return kept, ["a classifier has no masked-LM head in Hugging Face's class: it is left out"]
 
 
-def _build(source: FairseqModel, family: Family, config: dict[str, Any], classifier: bool) -> Any:
+def _build(
+    source: FairseqModel, family: Family, config: dict[str, Any], is_classifier: bool
+) -> Any:
     """Build the transformers model, with random weights."""
     name = family.classes[0]
-    if classifier:
+    if is_classifier:
         name = re.sub("For.*|LMHead.*", "", name) + "ForSequenceClassification"
     model_class = getattr(transformers_package(), name)
     config = with_classes(config, source.task, source.tensors)
@@ -163,7 +166,10 @@ def _build(source: FairseqModel, family: Family, config: dict[str, Any], classif
 def _hf_state(
     source: FairseqModel, family: Family, model: Any, tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Return the Hugging Face state dict; refuse tensors that the class lacks or needs besides."""
+    """Return the Hugging Face state dict; refuse tensors that do not fit the class.
+
+    Those that fairseq has no counterpart for are zeros.
+    """
     name, tied = type(model).__name__, model.config.tie_word_embeddings
     config = {**model.config.to_dict(), "tie_word_embeddings": tied}
     sizes = {"encoder": len(source.task.source_dictionary), "decoder": len(source.target)}
@@ -174,22 +180,14 @@ def _hf_state(
     left_over = [n for n in tensors if n not in expected and not re.fullmatch(NO_WEIGHT, n)]
     problems = Problems(name_problems(expected - tensors.keys(), left_over))
     problems.raise_if_any(f"the weights do not fit {name}; ")
-    return to_hf_state(rows, tensors)
-
-
-def _load(model: Any, state: dict[str, Tensor]) -> None:
-    """Load a state dict; tensors that fairseq has no counterpart for are zeros."""
-    expected = model.state_dict()
-    for name, tensor in expected.items():
-        if re.fullmatch(ZERO, name):
-            state[name] = torch.zeros_like(tensor)
-    shapes = Problems(name_problems(shapes=shape_problems(expected, state)))
-    shapes.raise_if_any(f"the weights do not fit {type(model).__name__}; ")
-    missing, left_over = model.load_state_dict(state, strict=False)
-    missing = [name for name in missing if not re.fullmatch(COMPUTED, name)]
-    problems = Problems(name_problems(missing, left_over))
-    problems.raise_if_any(f"the weights do not fit {type(model).__name__}; ")
-    model.tie_weights()
+    needed = model.state_dict()
+    zeros = {key: torch.zeros_like(x) for key, x in needed.items() if re.fullmatch(ZERO, key)}
+    state = {**to_hf_state(rows, tensors), **zeros}
+    missing = {key for key in needed.keys() - state.keys() if not re.fullmatch(COMPUTED, key)}
+    shapes = shape_problems(needed, state)
+    problems.extend(name_problems(missing, state.keys() - needed.keys(), shapes))
+    problems.raise_if_any(f"the weights do not fit {name}; ")
+    return state
 
 
 def _dtype(source: FairseqModel, state: Mapping[str, Tensor]) -> torch.dtype:

@@ -1,4 +1,7 @@
-"""Read a Hugging Face folder: configuration, weights, tokenizer; offline, and running no code."""
+"""Read a Hugging Face folder: configuration, weights, tokenizer; offline, and running no code.
+
+Errors do not name the folder: `to_fairseq` puts `--from hf FOLDER` in front.
+"""
 
 import importlib
 import json
@@ -12,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ..problems import Problems
+from ..problems import Problems, as_value_error
 from .families.family import Family
 from .tables import name_problems
 
@@ -66,17 +69,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: no such folder, no such file, or not a configuration.
     """
-    if not folder.is_dir():
-        raise ValueError(f"--from hf {folder}: no such folder")
     path = folder / "config.json"
+    if not folder.is_dir():
+        raise ValueError("no such folder")
     if not path.is_file():
-        raise ValueError(f"--from hf {folder}: expected a Hugging Face folder, got no config.json")
-    try:
+        raise ValueError("expected a Hugging Face folder, got no config.json")
+    with as_value_error("config.json: corrupt", ValueError):
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"--from hf {path}: corrupt: {error}") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
-        raise ValueError(f"--from hf {path}: expected a configuration with a model_type, got none")
+        raise ValueError("config.json: expected a configuration with a model_type, got none")
     return config
 
 
@@ -87,20 +88,15 @@ def full_config(folder: Path, architecture: str) -> dict[str, Any]:
         ValueError: it holds what the class refuses, or the weights are quantized.
     """
     config_class = getattr(transformers_package(), architecture).config_class
-    try:
-        config: dict[str, Any] = config_class.from_pretrained(
-            folder, local_files_only=True
-        ).to_dict()
-    except Exception as error:  # whatever transformers raises
+    with as_value_error("config.json: transformers refuses it"):
+        config = config_class.from_pretrained(folder, local_files_only=True)
+    options: dict[str, Any] = config.to_dict()
+    if options.get("quantization_config"):
         raise ValueError(
-            f"--from hf {folder / 'config.json'}: transformers refuses it: {_one_line(error)}"
-        ) from error
-    if config.get("quantization_config"):
-        raise ValueError(
-            f"--from hf {folder}: quantization_config: expected none, got quantized weights; "
-            "convert the model that they were made of"
+            "quantization_config: expected none, got quantized weights; convert the model that "
+            "they were made of"
         )
-    return config
+    return options
 
 
 def check_weights(folder: Path) -> None:
@@ -115,18 +111,16 @@ def check_weights(folder: Path) -> None:
     candidates = [sorted(folder.glob(f"{name}*.{ending}")) for name, ending in NAMES]
     paths = next((files for files in candidates if files), [])
     if not paths:
-        raise ValueError(
-            f"--from hf {folder}: expected model.safetensors or pytorch_model.bin, got neither"
-        )
+        raise ValueError("expected model.safetensors or pytorch_model.bin, got neither")
     for path in paths:
         if path.suffix == ".bin":
             load_tensors(path, "--from hf", "meta")
             continue
-        try:
-            with safe_open(path, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"--from hf {path}: corrupt: {error}") from error
+        with (
+            as_value_error(f"{path.name}: corrupt", (SafetensorError, OSError)),
+            safe_open(path, framework="pt"),
+        ):
+            pass
 
 
 def load_tensors(path: Path, flag: str, device: str = "cpu") -> Any:
@@ -172,7 +166,7 @@ def load_model(
             be: all are named.
     """
     model_class = getattr(transformers_package(), architecture)
-    try:
+    with as_value_error("transformers cannot load it"):
         model, info = model_class.from_pretrained(
             folder,
             config=model_class.config_class.from_pretrained(folder, local_files_only=True),
@@ -181,22 +175,17 @@ def load_model(
             dtype="auto",
             ignore_mismatched_sizes=True,
         )
-    except Exception as error:  # whatever transformers raises
-        raise ValueError(
-            f"--from hf {folder}: transformers cannot load it: {_one_line(error)}"
-        ) from error
     missing = needed & set(info["missing_keys"])
     left_over = [n for n in info["unexpected_keys"] if not matches(n, family.unused)]
     shapes = [str(entry) for entry in info["mismatched_keys"]]
     problems = Problems(name_problems(missing, left_over, shapes))
-    problems.raise_if_any(f"--from hf {folder}: the weights do not fit config.json; ")
+    problems.raise_if_any("the weights do not fit config.json; ")
     state = model.state_dict()
     nonzero = [name for name in family.zero if name in state and bool(state[name].any())]
-    if nonzero:
-        raise ValueError(
-            f"--from hf {folder}: expected zeros, as fairseq has no place for them, in "
-            f"{', '.join(nonzero)}"
-        )
+    problems.unless(
+        not nonzero, f"{', '.join(nonzero)}: expected zeros, as fairseq has no place for values"
+    )
+    problems.raise_if_any()
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     return model.eval().float(), dtype
 
@@ -207,10 +196,8 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         ValueError: there is none, or transformers cannot load it.
     """
-    try:
+    with as_value_error("no usable tokenizer"):
         return transformers_package().AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # whatever a tokenizer of any kind raises
-        raise ValueError(f"--from hf {folder}: no usable tokenizer: {_one_line(error)}") from error
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
@@ -225,7 +212,3 @@ def copy_side_files(source: Path, folder: Path) -> None:
         skipped = any(path.match(pattern) for pattern in (*WEIGHTS, *FOREIGN))
         if path.is_file() and not skipped and path.stat().st_size <= LARGEST_SIDE_FILE:
             shutil.copyfile(path, folder / path.name)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

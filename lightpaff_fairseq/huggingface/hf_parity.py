@@ -1,7 +1,6 @@
 """Measure the largest difference between a fairseq model and its Hugging Face counterpart."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,13 @@ SENTENCES, LONGEST = 3, 12
 PAD, EOS, FIRST = 1, 2, 4
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Sentences of random tokens in fairseq's numbering, padded on the right.
+def sample_batch(symbols: int, longest: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Sample sentences of random tokens in fairseq's numbering, padded on the right.
 
-    Attributes:
-        tokens: `(B, T)`, each sentence closed by `</s>`.
-        previous: `(B, T)` the same, shifted to the right behind `</s>`.
+    Returns:
+        `(B, T)` tokens, each sentence closed by `</s>`; `(B, T)` the same, shifted to the right
+        behind `</s>`.
     """
-
-    tokens: Tensor
-    previous: Tensor
-
-
-def sample_batch(symbols: int, longest: int, seed: int = 0) -> Batch:
-    """Sample sentences of up to `longest` tokens; the only special one is the last `</s>`."""
     generator = torch.Generator().manual_seed(seed)
     length = max(2, min(LONGEST, longest))
     tokens = torch.randint(FIRST, symbols, (SENTENCES, length), generator=generator)
@@ -44,7 +35,7 @@ def sample_batch(symbols: int, longest: int, seed: int = 0) -> Batch:
     previous = tokens.roll(1, dims=1)
     previous[:, 0] = EOS
     previous[tokens == PAD] = PAD
-    return Batch(tokens, previous)
+    return tokens, previous
 
 
 def largest_logit_difference(
@@ -110,37 +101,29 @@ def logits_of_both(
         classifier.
     """
     limit = model.max_positions()
-    batch = sample_batch(len(order), int(min(limit) if isinstance(limit, tuple) else limit))
+    longest = int(min(limit) if isinstance(limit, tuple) else limit)
+    tokens, previous = sample_batch(len(order), longest)
     head = next(iter(getattr(model, "classification_heads", {})), None)
-    more = {} if segment is None else {"token_type_ids": torch.full_like(batch.tokens, segment)}
-    fairseq = _fairseq_logits(model, batch, head)
-    hf = _hf_logits(hf_model, batch, order, **more)
+    name = {} if head is None else {"classification_head_name": head}
+    if hasattr(model, "encoder") and hasattr(model, "decoder"):
+        fairseq = model(tokens, (tokens != PAD).sum(1), previous, **name)[0].float()
+    else:
+        fairseq = model(tokens, **name)[0].float()
+    inputs = {"input_ids": order[tokens], "attention_mask": (tokens != PAD).long()}
+    if segment is not None:
+        inputs["token_type_ids"] = torch.full_like(tokens, segment)
+    hf = _hf_logits(hf_model, inputs, order[previous])
     if head is not None:
         return fairseq, hf
     known = order < hf.shape[-1]
-    real = batch.tokens != PAD
+    real = tokens != PAD
     return fairseq[..., known][real], hf[..., order[known]][real]
 
 
-def _fairseq_logits(model: Any, batch: Batch, head: str | None) -> Tensor:
-    """Return logits `(B, T, V)`, or those of the classes `(B, K)`."""
-    name = {} if head is None else {"classification_head_name": head}
-    lengths = (batch.tokens != PAD).sum(1)
-    if hasattr(model, "encoder") and hasattr(model, "decoder"):
-        out = model(batch.tokens, lengths, batch.previous, **name)
-    else:
-        out = model(batch.tokens, **name)
-    logits: Tensor = out[0]
-    return logits.float()
-
-
-def _hf_logits(hf_model: Any, batch: Batch, order: Tensor, **more: Tensor) -> Tensor:
-    """Return logits in Hugging Face's numbering; `more` goes to the model as it is."""
+def _hf_logits(hf_model: Any, inputs: dict[str, Any], previous: Tensor) -> Tensor:
+    """Return logits in Hugging Face's numbering; an encoder takes no `previous` tokens."""
     config = hf_model.config
-    inputs: dict[str, Any] = {"input_ids": order[batch.tokens], **more}
-    inputs["attention_mask"] = (batch.tokens != PAD).long()
     if getattr(config, "is_encoder_decoder", False) or config.model_type in ("bart", "fsmt"):
-        previous = order[batch.previous]
         if config.model_type == "marian":
             previous[:, 0] = int(config.decoder_start_token_id)
         # with a cache, FSMT takes its input for one step and masks nothing

@@ -24,19 +24,18 @@ from .hf_folder import transformers_package
 END = "<|endoftext|>"  # the last token of OpenAI's file
 PIECES = "sentencepiece.bpe.model"
 PIECE_FILES = (PIECES, "spiece.model", "sentencepiece.model", "source.spm")
-# What fairseq's `--bpe bert` does besides: text cleaned, Chinese characters apart, accents taken
-# off where letters become lower case.
+# What a tokenizer must do to equal fairseq's `--bpe`: part -> setting -> value.
+BYTE_BPE: dict[str, dict[str, Any]] = {
+    "model": {"type": "BPE"},
+    "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
+    "normalizer": {"type": None},
+}
 WORD_PIECES: dict[str, dict[str, Any]] = {
     "model": {"type": "WordPiece", "continuing_subword_prefix": "##"},
     "pre_tokenizer": {"type": "BertPreTokenizer"},
     "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True},
 }
-SPECIAL_TOKENS = {
-    "bos_token": "<s>",
-    "pad_token": "<pad>",
-    "eos_token": "</s>",
-    "unk_token": "<unk>",
-}
+ROLES = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 ENDS = {"roberta": "<s> $A </s>", "gpt2": "</s> $A"}  # fairseq's language models start with </s>
 
 
@@ -54,18 +53,8 @@ def read_merges(tokenizer: Any) -> Merges:
     Raises:
         ValueError: it is not the byte-level BPE that fairseq's `--bpe gpt2` computes.
     """
-    state = _fast_state(tokenizer, "a byte-level BPE")
-    model, split = state["model"], state["pre_tokenizer"] or {}
-    prefix, normalizer = bool(split.get("add_prefix_space")), state.get("normalizer") or {}
-    problems = Problems()
-    problems.unless(model["type"] == "BPE", f"model: expected BPE, got {model['type']}")
-    problems.unless(
-        split.get("type") == "ByteLevel",
-        f"pre_tokenizer: expected ByteLevel, got {split.get('type')}",
-    )
-    problems.unless(not prefix, "add_prefix_space: expected False, got True")
-    problems.unless(not normalizer, f"normalizer: expected none, got {normalizer.get('type')}")
-    problems.raise_if_any("tokenizer: fairseq's --bpe gpt2 differs: ")
+    _check_settings(tokenizer, "gpt2", BYTE_BPE)
+    model = _fast_state(tokenizer)["model"]
     pairs = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in model["merges"]]
     tokens = [*bytes_to_unicode().values(), *(a + b for a, b in pairs), END]
     ids: dict[str, int] = {}
@@ -80,21 +69,11 @@ def check_word_pieces(tokenizer: Any) -> None:
     Raises:
         ValueError: all differences.
     """
-    state = _fast_state(tokenizer, "BERT's word pieces")
-    problems = Problems()
-    for part, expected in WORD_PIECES.items():
-        settings = state[part] or {}
-        for key, value in expected.items():
-            problems.unless(
-                settings.get(key) == value,
-                f"{part}.{key}: expected {value}, got {settings.get(key)}",
-            )
-    normalizer = state["normalizer"] or {}
-    strip, lower = normalizer.get("strip_accents"), bool(normalizer.get("lowercase"))
-    problems.unless(
-        strip in (None, lower), f"normalizer.strip_accents: expected {lower}, got {strip}"
-    )
-    problems.raise_if_any("tokenizer: fairseq's --bpe bert differs: ")
+    normalizer = _fast_state(tokenizer)["normalizer"] or {}
+    lower = bool(normalizer.get("lowercase"))  # accents are taken off with it, None: as it
+    accents = {"strip_accents": lower} if normalizer.get("strip_accents") is not None else {}
+    expected = {**WORD_PIECES, "normalizer": {**WORD_PIECES["normalizer"], **accents}}
+    _check_settings(tokenizer, "bert", expected)
 
 
 def pieces_problem(path: Path, symbols: Collection[str]) -> str | None:
@@ -196,22 +175,31 @@ def write_hf_tokenizer(dictionary: Dictionary, model_type: str, folder: Path) ->
     backend.post_processor = processors.TemplateProcessing(
         single=ENDS.get(model_type, "$A </s>"), special_tokens=[("<s>", 0), ("</s>", 2)]
     )
-    special = SPECIAL_TOKENS | ({"mask_token": "<mask>"} if "<mask>" in vocabulary else {})
+    special = ROLES | ({"mask_token": "<mask>"} if "<mask>" in vocabulary else {})
     tokenizer = transformers_package().PreTrainedTokenizerFast(tokenizer_object=backend, **special)
     tokenizer.save_pretrained(folder)
 
 
 def is_cased(tokenizer: Any) -> bool:
     """Tell whether word pieces keep upper case."""
-    return not _fast_state(tokenizer, "BERT's word pieces")["normalizer"]["lowercase"]
+    return not _fast_state(tokenizer)["normalizer"]["lowercase"]
 
 
-def _fast_state(tokenizer: Any, expected: str) -> dict[str, Any]:
+def _fast_state(tokenizer: Any) -> dict[str, Any]:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise ValueError(f"tokenizer: expected {expected}, got one without a fast form")
+        raise ValueError("tokenizer: expected one with a fast form, got one without")
     state: dict[str, Any] = json.loads(backend.to_str())
     return state
+
+
+def _check_settings(tokenizer: Any, bpe: str, expected: dict[str, dict[str, Any]]) -> None:
+    state, problems = _fast_state(tokenizer), Problems()
+    for part, settings in expected.items():
+        for key, value in settings.items():
+            got = (state[part] or {}).get(key)
+            problems.unless(got == value, f"{part}.{key}: expected {value}, got {got}")
+    problems.raise_if_any(f"tokenizer: fairseq's --bpe {bpe} differs: ")
 
 
 def _pieces_file(source: Path) -> Path:

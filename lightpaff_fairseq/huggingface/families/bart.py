@@ -12,16 +12,8 @@ from functools import partial
 
 from torch import Tensor
 
-from ...problems import Problems
 from ..tables import Positions, Row, Rows, linear, row
-from .family import (
-    FAIRSEQ_ACTIVATIONS,
-    Config,
-    Family,
-    as_flags,
-    wrong_activation,
-    wrong_values,
-)
+from .family import FAIRSEQ_ACTIVATIONS, Config, Family, as_flags
 
 OPTIONS = {
     "d_model": "--encoder-embed-dim",
@@ -60,19 +52,6 @@ AROUND = {
     "m2m_100": ("layer_norm",),
     "fsmt": (),
 }
-
-
-def unsupported(config: Config) -> Problems:
-    """Collect the options that fairseq's transformer lacks."""
-    problems = Problems(wrong_activation(config, "activation_function"))
-    problems.extend(wrong_values(config, {"tie_word_embeddings": (True,), "pad_token_id": (1,)}))
-    start, end = config.get("decoder_start_token_id"), config.get("eos_token_id")
-    problems.unless(
-        config["model_type"] == "mbart" or start == end,
-        "decoder_start_token_id: expected that of </s>, with which fairseq's decoders start "
-        f"({end}), got {start}",
-    )
-    return problems
 
 
 def size_flags(config: Config) -> list[str]:
@@ -124,7 +103,9 @@ def _family(model_type: str, prefix: str, task: str, alphabet: str = "multilingu
         task=task,
         alphabet=alphabet,
         layers=LAYERS,
-        unsupported=unsupported,
+        activation="activation_function",
+        allowed={"tie_word_embeddings": (True,), "pad_token_id": (1,)},
+        start=None if model_type == "mbart" else "eos_token_id",
         flags=flags,
         rows=partial(rows, around=AROUND[model_type]),
         unused=() if learned else (r"model\.(encoder|decoder)\.embed_positions\.weights?",),

@@ -13,18 +13,8 @@ import math
 
 from torch import Tensor
 
-from ...problems import Problems
 from ..tables import Positions, Row, Rows, linear, row
-from .family import (
-    FAIRSEQ_ACTIVATIONS,
-    LAYER_NORM_EPS,
-    Config,
-    Family,
-    State,
-    as_flags,
-    wrong_activation,
-    wrong_values,
-)
+from .family import FAIRSEQ_ACTIVATIONS, LAYER_NORM_EPS, Config, Family, State, as_flags
 
 LARGEST_SCALE = 64.0
 HEAD = "classification_heads.sentence_classification_head"
@@ -46,23 +36,22 @@ LAYER = {
     "fc2": "output.dense",
     "final_layer_norm": "output.LayerNorm",
 }
-MLM_HEADS = {
-    "roberta": {
-        "dense": "lm_head.dense",
-        "layer_norm": "lm_head.layer_norm",
-        "weight": "lm_head.decoder.weight",
-        "bias": "lm_head.bias",
-    },
-    "bert": {
-        "dense": "cls.predictions.transform.dense",
-        "layer_norm": "cls.predictions.transform.LayerNorm",
-        "weight": "cls.predictions.decoder.weight",
-        "bias": "cls.predictions.bias",
-    },
+MLM_HEADS = {  # dense, layer_norm, weight and bias of fairseq's head
+    "roberta": ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder.weight", "lm_head.bias"),
+    "bert": (
+        *("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm"),
+        *("cls.predictions.decoder.weight", "cls.predictions.bias"),
+    ),
 }
 CLASSIFIERS = {
     "roberta": {"dense": "classifier.dense", "out_proj": "classifier.out_proj"},
     "bert": {"dense": "bert.pooler.dense", "out_proj": "classifier"},
+}
+
+ALLOWED = {
+    "position_embedding_type": ("absolute",),
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
 }
 
 
@@ -82,20 +71,12 @@ def positions(config: Config) -> int:
     return int(config["max_position_embeddings"]) - first_position(config)
 
 
-def unsupported(config: Config) -> Problems:
-    """Collect the options that fairseq's `roberta` lacks."""
-    problems = Problems(wrong_activation(config, "hidden_act"))
-    allowed = {
-        "position_embedding_type": ("absolute",),
-        "is_decoder": (False,),
-        "add_cross_attention": (False,),
-    }
-    problems.extend(wrong_values(config, allowed))
+def eps_problem(config: Config) -> str | None:
+    """Return why fairseq's LayerNorms cannot stand for the model's; or None."""
     eps = float(config["layer_norm_eps"])
-    problems.unless(
-        0 < eps <= LAYER_NORM_EPS, f"layer_norm_eps: expected at most {LAYER_NORM_EPS}, got {eps}"
-    )
-    return problems
+    if 0 < eps <= LAYER_NORM_EPS:
+        return None
+    return f"layer_norm_eps: expected at most {LAYER_NORM_EPS}, got {eps}"
 
 
 def segment_problem(config: Config, segment: int | None) -> str | None:
@@ -141,14 +122,10 @@ def rows(config: Config, order: Tensor, architecture: str) -> list[Row]:
         for part, hf_part in CLASSIFIERS[prefix].items():
             table += linear(f"{HEAD}.{part}", hf_part)
         return table
-    names = MLM_HEADS[prefix]
-    return [
-        *table,
-        *linear("encoder.lm_head.dense", names["dense"]),
-        *linear("encoder.lm_head.layer_norm", names["layer_norm"]),
-        row("encoder.lm_head.weight", names["weight"], plain),
-        row("encoder.lm_head.bias", names["bias"], plain),
-    ]
+    dense, norm, weight, bias = MLM_HEADS[prefix]
+    table += linear("encoder.lm_head.dense", dense) + linear("encoder.lm_head.layer_norm", norm)
+    table.append(row("encoder.lm_head.weight", weight, plain))
+    return [*table, row("encoder.lm_head.bias", bias, plain)]
 
 
 def fold_segment(config: Config, state: State, segment: int) -> State:
@@ -171,7 +148,9 @@ def _family(model_type: str, prefix: str, alphabet: str) -> Family:
         task="masked_lm",
         alphabet=alphabet,
         layers={"encoder": "num_hidden_layers"},
-        unsupported=unsupported,
+        activation="hidden_act",
+        allowed=ALLOWED,
+        check=eps_problem,
         flags=flags,
         rows=rows,
         prepare=fold_segment,

@@ -13,25 +13,11 @@ Config = Mapping[str, Any]
 State = dict[str, Tensor]
 
 # Hugging Face's name -> fairseq's (`gelu_accurate` is the tanh approximation), and back.
-FAIRSEQ_ACTIVATIONS = {
-    "relu": "relu",
-    "gelu": "gelu",
-    "gelu_new": "gelu_accurate",
-    "gelu_pytorch_tanh": "gelu_accurate",
-    "tanh": "tanh",
-    "linear": "linear",
-    "swish": "swish",
-    "silu": "swish",
-}
-HF_ACTIVATIONS = {
-    "relu": "relu",
-    "gelu": "gelu",
-    "gelu_accurate": "gelu_new",
-    "gelu_fast": "gelu_new",
-    "tanh": "tanh",
-    "linear": "linear",
-    "swish": "silu",
-}
+SHARED_NAMES = {name: name for name in ("relu", "gelu", "tanh", "linear")}
+TANH_GELU = {"gelu_new": "gelu_accurate", "gelu_pytorch_tanh": "gelu_accurate"}
+FAIRSEQ_ACTIVATIONS = {**SHARED_NAMES, **TANH_GELU, "swish": "swish", "silu": "swish"}
+TANH_GELU_BACK = {"gelu_accurate": "gelu_new", "gelu_fast": "gelu_new"}
+HF_ACTIVATIONS = {**SHARED_NAMES, **TANH_GELU_BACK, "swish": "silu"}
 LAYER_NORM_EPS = 1e-5  # torch's default, the only one that fairseq can have
 
 
@@ -45,7 +31,10 @@ class Family:
         task: fairseq's task.
         alphabet: how tokens are named, see `vocabulary`.
         layers: the option that holds the number of layers, per module.
-        unsupported: collect the options of a configuration that fairseq has no counterpart for.
+        activation: the option with the activation function.
+        allowed: the values of options for which fairseq has a counterpart.
+        start: the option with the id that decoders start with in fairseq; None: not checked.
+        check: return what else fairseq has no counterpart for, or None.
         flags: return the flags of fairseq-train that build the model.
         rows: return the table of names, layers as `{}`, from a configuration, the Hugging Face id
             of each token of fairseq's dictionary `(V,)`, and the transformers class.
@@ -60,9 +49,12 @@ class Family:
     task: str
     alphabet: str
     layers: Mapping[str, str]
-    unsupported: Callable[[Config], Problems]
+    activation: str
+    allowed: Mapping[str, Sequence[Any]]
     flags: Callable[[Config], list[str]]
     rows: Callable[[Config, Tensor, str], list[Row]]
+    start: str | None = None
+    check: Callable[[Config], str | None] = lambda config: None
     prepare: Callable[[Config, State, int], State] | None = None
     unused: tuple[str, ...] = ()
     zero: tuple[str, ...] = ()
@@ -71,6 +63,20 @@ class Family:
         """Return one row per tensor of a model; see `rows`."""
         layers = {module: int(config[option]) for module, option in self.layers.items()}
         return expand(self.rows(config, order, architecture), layers)
+
+    def unsupported(self, config: Config) -> Problems:
+        """Collect the options that fairseq has no counterpart for."""
+        activation = {self.activation: config.get(self.activation)}
+        problems = Problems(wrong_values(activation, {self.activation: (*FAIRSEQ_ACTIVATIONS,)}))
+        problems.extend(wrong_values(config, self.allowed))
+        if self.start is not None:
+            expected, start = config.get(self.start), config.get("decoder_start_token_id")
+            problems.unless(
+                start == expected,
+                f"decoder_start_token_id: expected the {self.start} {expected}, got {start}",
+            )
+        problems.extend([self.check(config)])
+        return problems
 
 
 def wrong_values(config: Config, allowed: Mapping[str, Sequence[Any]]) -> list[str]:
@@ -83,11 +89,6 @@ def wrong_values(config: Config, allowed: Mapping[str, Sequence[Any]]) -> list[s
         for name, values in allowed.items()
         if config.get(name, values[0]) not in values
     ]
-
-
-def wrong_activation(config: Config, key: str) -> list[str]:
-    """Return a problem if fairseq lacks the activation function."""
-    return wrong_values({key: config.get(key)}, {key: tuple(FAIRSEQ_ACTIVATIONS)})
 
 
 def as_flags(config: Config, options: Mapping[str, str]) -> list[str]:

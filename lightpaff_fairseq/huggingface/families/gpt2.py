@@ -6,17 +6,8 @@ Its query, key and value are one transposed matrix. Its vocabulary has no `<s>`,
 
 from torch import Tensor
 
-from ...problems import Problems
 from ..tables import Positions, Row, Rows, Transposed, linear, row
-from .family import (
-    FAIRSEQ_ACTIVATIONS,
-    LAYER_NORM_EPS,
-    Config,
-    Family,
-    as_flags,
-    wrong_activation,
-    wrong_values,
-)
+from .family import FAIRSEQ_ACTIVATIONS, LAYER_NORM_EPS, Config, Family, as_flags
 
 OPTIONS = {
     "n_layer": "--decoder-layers",
@@ -34,17 +25,12 @@ MATRICES = {
     ("fc2",): "mlp.c_proj",
     QKV: "attn.c_attn",
 }
-
-
-def unsupported(config: Config) -> Problems:
-    """Collect the options that fairseq's `transformer_lm` lacks."""
-    allowed = {
-        "layer_norm_epsilon": (LAYER_NORM_EPS,),
-        "scale_attn_weights": (True,),
-        "scale_attn_by_inverse_layer_idx": (False,),
-        "add_cross_attention": (False,),
-    }
-    return Problems(wrong_activation(config, "activation_function") + wrong_values(config, allowed))
+ALLOWED = {
+    "layer_norm_epsilon": (LAYER_NORM_EPS,),
+    "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "add_cross_attention": (False,),
+}
 
 
 def flags(config: Config) -> list[str]:
@@ -86,7 +72,8 @@ GPT2 = Family(
     task="language_modeling",
     alphabet="gpt2",
     layers={"decoder": "n_layer"},
-    unsupported=unsupported,
+    activation="activation_function",
+    allowed=ALLOWED,
     flags=flags,
     rows=rows,
 )

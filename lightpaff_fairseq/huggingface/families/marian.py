@@ -16,26 +16,13 @@ Three things have no place in fairseq and are folded into weights, exactly in re
 import torch
 from torch import Tensor
 
-from ...problems import Problems
 from ..tables import Positions, Row, row
 from . import bart
-from .family import Config, Family, State, wrong_activation, wrong_values
+from .family import Config, Family, State
 
 NEVER = -1e4
 SMALLEST_GAIN = 1e-4
 OUTPUT = "lm_head.weight"
-
-
-def unsupported(config: Config) -> Problems:
-    """Collect the options that cannot be folded."""
-    problems = Problems(wrong_activation(config, "activation_function"))
-    allowed = {"share_encoder_decoder_embeddings": (True,), "tie_word_embeddings": (True,)}
-    problems.extend(wrong_values(config, allowed))
-    pad, start = config.get("pad_token_id"), config.get("decoder_start_token_id")
-    problems.unless(
-        pad == start, f"decoder_start_token_id: expected that of <pad> ({pad}), got {start}"
-    )
-    return problems
 
 
 def flags(config: Config) -> list[str]:
@@ -91,7 +78,9 @@ MARIAN = Family(
     task="translation",
     alphabet="marian",
     layers=bart.LAYERS,
-    unsupported=unsupported,
+    activation="activation_function",
+    allowed={"share_encoder_decoder_embeddings": (True,), "tie_word_embeddings": (True,)},
+    start="pad_token_id",
     flags=flags,
     rows=rows,
     prepare=fold_start_and_bias,

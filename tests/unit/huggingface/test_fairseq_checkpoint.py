@@ -37,7 +37,7 @@ def test_a_corrupt_record(text, word, tmp_path, capsys):
     error = refusal(
         capsys, "--from", "fairseq", path, "--data", data, "--to", "hf", tmp_path / "back"
     )
-    assert "lightpaff.json is corrupt" in error and word in error
+    assert "lightpaff.json: corrupt" in error and word in error
 
 
 @pytest.mark.parametrize("family", ["gpt2", "roberta", "bart"])
