@@ -83,8 +83,7 @@ def _roberta(section: Config, tensors: Tensors, problems: Problems) -> Derived:
         allowed["pooler_activation_fn"] = ("tanh",)
     problems.extend(wrong_values(section, allowed))
     problems.unless(
-        len(heads) <= 1,
-        f"classification heads: expected one, got {', '.join(sorted(heads))}",
+        len(heads) <= 1, f"classification heads: expected one, got {', '.join(sorted(heads))}"
     )
     width = section["encoder_embed_dim"]
     for head in heads:

@@ -17,13 +17,7 @@ from .families import bert
 from .families.family import Config, Family
 from .families.registry import find_family
 from .tables import Row, to_fairseq_state
-from .vocabulary import (
-    CLASSIFIER,
-    Vocabulary,
-    class_problems,
-    read_vocabulary,
-    write_classes,
-)
+from .vocabulary import CLASSIFIER, Vocabulary, class_problems, read_vocabulary, write_classes
 
 
 @dataclass(frozen=True)
