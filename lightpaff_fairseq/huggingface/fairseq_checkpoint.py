@@ -19,10 +19,10 @@ from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.strip import stripped_state
 from ..checkpoints.writing import verify_loads, write_checkpoint
 from ..problems import Problems, as_value_error
-from .conversion import ORIGIN, RECORD
+from .conversion import MODEL, ORIGIN, RECORD
 from .tables import name_problems, shape_problems
 
-CRITERIONS = {"masked_lm": "masked_lm", "sentence_prediction": "sentence_prediction"}
+CRITERIONS = ("masked_lm", "sentence_prediction")  # of tasks with the same name
 RECORDED = ("order", "model_type", "architecture", "dtype")  # what a conversion back reads
 EMBEDDINGS = ("encoder.sentence_encoder", "encoder", "decoder")
 
@@ -101,8 +101,8 @@ def _read_record(path: Path) -> dict[str, Any]:
     return dict(record)
 
 
-def parse(data: str, task: str, flags: Sequence[str]) -> Any:
-    """Return the configuration of `fairseq-train DATA --task TASK FLAGS`.
+def parse(data: str, flags: Sequence[str]) -> Any:
+    """Return the configuration of `fairseq-train DATA FLAGS`, where the first flag is `--task`.
 
     Raises:
         ValueError: a value that fairseq's parser refuses.
@@ -113,8 +113,8 @@ def parse(data: str, task: str, flags: Sequence[str]) -> Any:
         raise ValueError(f"fairseq cannot hold this model: {message}")
 
     parser.error = refuse
-    criterion = CRITERIONS.get(task, "cross_entropy")
-    words = [data, "--task", task, "--criterion", criterion, "--optimizer", "adam", *flags]
+    criterion = flags[1] if flags[1] in CRITERIONS else "cross_entropy"
+    words = [data, *flags, "--criterion", criterion, "--optimizer", "adam"]
     args = options.parse_args_and_arch(parser, words)
     with warnings.catch_warnings():  # hydra's, about fairseq's use of it
         warnings.simplefilter("ignore", UserWarning)
@@ -149,18 +149,27 @@ def complete(cfg: Any, task: Any, tensors: dict[str, Tensor]) -> dict[str, Tenso
     return tensors
 
 
-def write(cfg: Any, task: Any, tensors: dict[str, Tensor], path: Path) -> None:
-    """Write the checkpoint and read it back into the model that it describes."""
+def write(out: Path, flags: Sequence[str], tensors: dict[str, Tensor], folder: Path) -> None:
+    """Write `model.pt` to a folder with dictionaries and read it back into the model of `flags`.
+
+    Args:
+        out: the folder's later name, recorded as the data of the task.
+    Raises:
+        ValueError: see `parse` and `complete`.
+    """
+    cfg = parse(str(out), flags)
+    task = setup_task(cfg, folder)
+    tensors = complete(cfg, task, tensors)
     if heads_in(tensors):
         with writable(cfg.model):
             cfg.model.load_checkpoint_heads = True
     state = stripped_state(
         {"cfg": cfg, "model": tensors, "optimizer_history": [{"optimizer_name": "adam"}]}
     )
-    write_checkpoint(state, path, lambda written: verify_loads(state, task, written))
+    write_checkpoint(state, folder / MODEL, lambda written: verify_loads(state, task, written))
 
 
-def load(path: Path) -> tuple[Any, dict[str, Tensor]]:
-    """Return configuration and weights of a checkpoint that `write` wrote."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+def load(folder: Path) -> tuple[Any, dict[str, Tensor]]:
+    """Return configuration and weights that `write` wrote."""
+    state = torch.load(folder / MODEL, map_location="cpu", weights_only=True)
     return OmegaConf.create(state["cfg"]), state["model"]

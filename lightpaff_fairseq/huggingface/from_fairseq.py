@@ -119,7 +119,7 @@ def _original(source: FairseqModel, model: str, section: Mapping[str, Any]) -> D
         source.origin, local_files_only=True
     ).to_dict()
     task = "masked_lm" if model == "roberta" else family.task
-    cfg = fairseq_checkpoint.parse("x", task, family.flags(config))
+    cfg = fairseq_checkpoint.parse("x", ["--task", task, *family.flags(config)])
     built = to_primitive(cfg.model, "model")
     compared = [f"{module}_{key}" for module in ("encoder", "decoder") for key in SHAPE]
     if any((section.get(k) or None) != (built.get(k) or None) for k in [*compared, *KIND]):

@@ -29,6 +29,7 @@ NOWHERE = (
     "no_cross_attention cross_self_attention no_decoder_final_norm base_layers scale_fc scale_attn "
     "scale_heads scale_resids quant_noise_pq encoder_layers_to_keep decoder_layers_to_keep"
 ).split()
+WIDTHS = ("decoder_input_dim", "decoder_output_dim")
 FORM = ("encoder_learned_pos", "encoder_normalize_before", "layernorm_embedding")
 FAMILY_OF_FORM: Mapping[tuple[bool, ...], Family] = {
     (True, False, True): BART,
@@ -54,11 +55,9 @@ def derive(model: str, section: Config, tensors: Tensors, order: Sequence[int]) 
         raise ValueError(f"model: expected one of {', '.join(kinds)}, got {model}")
     problems = Problems()
     for name in NOWHERE:
-        problems.unless(
-            section.get(name) in OFF, f"{name}: expected off, got {section.get(name)!r}"
-        )
-    activation = {"activation_fn": section.get("activation_fn")}
-    problems.extend(wrong_values(activation, {"activation_fn": tuple(HF_ACTIVATIONS)}))
+        value = section.get(name)
+        problems.unless(value in OFF, f"{name}: expected off, got {value!r}")
+    problems.extend(wrong_values(section, {"activation_fn": tuple(HF_ACTIVATIONS)}))
     family, config = kinds[model](section, tensors, problems)
     problems.unless(
         family not in (M2M, FSMT) or order[1] == 1,  # where their sinusoids begin
@@ -73,15 +72,11 @@ def derive(model: str, section: Config, tensors: Tensors, order: Sequence[int]) 
 
 def _roberta(section: Config, tensors: Tensors, problems: Problems) -> Derived:
     heads = {name.split(".")[1] for name in tensors if name.startswith("classification_heads.")}
-    allowed: dict[str, Sequence[Any]] = {
-        "encoder_normalize_before": (False, None),
-        "encoder_learned_pos": (True,),
-        "layernorm_embedding": (True,),
-        "no_scale_embedding": (True,),
-    }
+    on = ("encoder_learned_pos", "layernorm_embedding", "no_scale_embedding")
+    problems.extend(wrong_values(section, dict.fromkeys(on, (True,))))
+    problems.extend(wrong_values(section, {"encoder_normalize_before": (False, None)}))
     if heads:
-        allowed["pooler_activation_fn"] = ("tanh",)
-    problems.extend(wrong_values(section, allowed))
+        problems.extend(wrong_values(section, {"pooler_activation_fn": ("tanh",)}))
     problems.unless(
         len(heads) <= 1, f"classification heads: expected one, got {', '.join(sorted(heads))}"
     )
@@ -103,15 +98,10 @@ def _roberta(section: Config, tensors: Tensors, problems: Problems) -> Derived:
 
 def _gpt2(section: Config, tensors: Tensors, problems: Problems) -> Derived:
     width = section["decoder_embed_dim"]
-    allowed: dict[str, Sequence[Any]] = {
-        "decoder_learned_pos": (True,),
-        "decoder_normalize_before": (True,),
-        "layernorm_embedding": (False, None),
-        "no_scale_embedding": (True,),
-        "decoder_input_dim": (width,),
-        "decoder_output_dim": (width,),
-    }
-    problems.extend(wrong_values(section, allowed))
+    on = ("decoder_learned_pos", "decoder_normalize_before", "no_scale_embedding")
+    problems.extend(wrong_values(section, dict.fromkeys(on, (True,))))
+    problems.extend(wrong_values(section, {"layernorm_embedding": (False, None)}))
+    problems.extend(wrong_values(section, dict.fromkeys(WIDTHS, (width,))))
     known = {
         "vocab_size": _rows(tensors, "decoder.embed_tokens"),
         "n_inner": section["decoder_ffn_embed_dim"],
@@ -131,8 +121,7 @@ def _transformer(section: Config, tensors: Tensors, problems: Problems) -> Deriv
             f"--decoder-{name.replace('_', '-')}: expected the encoder's {encoder}, got {decoder}",
         )
     width = section["decoder_embed_dim"]
-    widths = {f"decoder_{name}_dim": (width,) for name in ("input", "output")}
-    problems.extend(wrong_values(section, widths))
+    problems.extend(wrong_values(section, dict.fromkeys(WIDTHS, (width,))))
     form = tuple(bool(section.get(name)) for name in FORM)
     problems.unless(
         form in FAMILY_OF_FORM,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..checkpoints.building import build, heads_in
 from . import fairseq_checkpoint
-from .conversion import MODEL, RECORD
+from .conversion import RECORD
 from .hf_folder import transformers_package
 
 TOLERANCE = 1e-3  # of a logit; differences of right conversions are two orders below
@@ -50,7 +50,7 @@ def largest_logit_difference(
     Returns:
         the largest absolute difference of a logit.
     """
-    cfg, tensors = fairseq_checkpoint.load(folder / MODEL)
+    cfg, tensors = fairseq_checkpoint.load(folder)
     task = fairseq_checkpoint.setup_task(cfg, folder)
     model = build(OmegaConf.create(cfg.model), task, heads_in(tensors), "fairseq").float()
     model.load_state_dict(tensors, strict=True, model_cfg=cfg.model)

@@ -15,21 +15,11 @@ from torch import Tensor
 
 from ..checkpoints.output_folder import OutputFolder, new_folder
 from ..problems import Problems, prefix_errors
-from . import fairseq_checkpoint
+from . import fairseq_checkpoint, tables
 from .conversion import MARKS, MODEL, Conversion, Converted
 from .families.bart import FLAGS, PARTS
 from .hf_folder import load_tensors
-from .tables import (
-    Positions,
-    Row,
-    Rows,
-    Stacked,
-    expand,
-    linear,
-    name_problems,
-    row,
-    to_fairseq_state,
-)
+from .tables import Row, linear, row
 from .tokenizers import write_encoding, write_word_pieces
 from .vocabulary import SPECIAL, Vocabulary
 
@@ -54,14 +44,14 @@ def convert(request: Conversion) -> Converted:
     vocabulary = read_dictionary(request.dict or request.path.parent / "dict.txt")
     layers = _layers(request, state, vocabulary)
     order = torch.tensor(vocabulary.order)
-    rows = expand(table(order, pad=vocabulary.order[1]), layers)
+    rows = tables.expand(table(order, pad=vocabulary.order[1]), layers)
     _check_names(request, rows, state)
-    tensors = to_fairseq_state(rows, state)
+    tensors = tables.to_fairseq_state(rows, state)
     encoder, decoder = (tensors[name] for name in EMBEDDINGS)
     output = next((state[name][order] for name in OUTPUTS if name in state), decoder)
     tied = torch.equal(output, decoder)
     tensors["decoder.output_projection.weight"] = decoder if tied else output
-    flags = _flags(request, tensors, layers)
+    flags = ["--task", "translation", *_size_flags(request, tensors, layers)]
     if tied:
         same = torch.equal(encoder, decoder)
         flags += ["--share-all-embeddings" if same else "--share-decoder-input-output-embed"]
@@ -71,11 +61,7 @@ def convert(request: Conversion) -> Converted:
         for name in ("dict.txt", f"dict.{source}.txt", f"dict.{target}.txt"):
             vocabulary.write(folder / name)
         encoding = write_encoding(write_word_pieces(_pieces(vocabulary), folder), folder)
-        cfg = fairseq_checkpoint.parse(str(request.out), "translation", flags)
-        task = fairseq_checkpoint.setup_task(cfg, folder)
-        tensors = fairseq_checkpoint.complete(cfg, task, tensors)
-        fairseq_checkpoint.write(cfg, task, tensors, folder / MODEL)
-    flags = ["--task", "translation", *flags]
+        fairseq_checkpoint.write(request.out, flags, tensors, folder)
     return Converted(request.out / MODEL, None, flags=flags, encoding=encoding)
 
 
@@ -123,7 +109,7 @@ def read_dictionary(path: Path) -> Vocabulary:
 
 def table(order: Tensor, pad: int) -> list[Row]:
     """Return the table of names, layers as `{}`."""
-    words, places, stacked = Rows(order), Positions(first=pad + 1), Stacked(len(QKV))
+    words, places = tables.Rows(order), tables.Positions(first=pad + 1)
     rows = [row(name, name, words) for name in EMBEDDINGS]
     for module, parts in PARTS.items():
         name = f"{module}.embed_positions.weight"
@@ -136,7 +122,14 @@ def table(order: Tensor, pad: int) -> list[Row]:
         for attention in {part.split(".")[0] for part in parts if part.endswith(QKV)}:
             for kind in ("weight", "bias"):
                 names = tuple(f"{layer}.{attention}.{part}.{kind}" for part in QKV)
-                rows.append(Row(names, f"{layer}.{attention}.in_proj_{kind}", stacked, module))
+                rows.append(
+                    Row(
+                        names,
+                        f"{layer}.{attention}.in_proj_{kind}",
+                        tables.Stacked(len(QKV)),
+                        module,
+                    )
+                )
     return rows
 
 
@@ -158,14 +151,14 @@ def _layers(
 def _check_names(request: Conversion, rows: list[Row], state: Mapping[str, Tensor]) -> None:
     known = {one.hf for one in rows}
     left_over = [n for n in state.keys() - known - set(OUTPUTS) if not re.fullmatch(UNUSED, n)]
-    problems = Problems(name_problems(known - state.keys(), left_over))
+    problems = Problems(tables.name_problems(known - state.keys(), left_over))
     problems.raise_if_any(f"{request.named}: ")
 
 
-def _flags(
+def _size_flags(
     request: Conversion, tensors: Mapping[str, Tensor], layers: Mapping[str, int]
 ) -> list[str]:
-    """Return the flags of sizes."""
+    """Return the flags of architecture and sizes."""
     width = tensors[EMBEDDINGS[0]].shape[1]
     heads = request.heads or width // HEAD_WIDTH
     if heads < 1 or width % heads:

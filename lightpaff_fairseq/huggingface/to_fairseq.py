@@ -84,18 +84,15 @@ def _write(request: Conversion, source: _Source, model: Any, dtype: str, folder:
     notes: list[str] = []
     if dtype != "float32":
         notes.append(f"the weights were {dtype} and are float32 now")
-    task_name, task_flags = _write_dictionaries(request, source, folder)
+    task, task_flags = _write_dictionaries(request, source, folder)
     encoding = _write_encoding(request, source, folder)
-    flags = [*source.family.flags(source.config), *task_flags]
+    flags = ["--task", task, *source.family.flags(source.config), *task_flags]
     state = dict(model.state_dict())
     if source.family.prepare is not None:
         state = source.family.prepare(source.config, state, request.segment or 0)
     tensors = to_fairseq_state(source.rows, state)
     tensors = _with_mlm_head(tensors, "--untie-weights-roberta" in flags, notes)
-    cfg = fairseq_checkpoint.parse(str(request.out), task_name, flags)
-    task = fairseq_checkpoint.setup_task(cfg, folder)
-    tensors = fairseq_checkpoint.complete(cfg, task, tensors)
-    fairseq_checkpoint.write(cfg, task, tensors, folder / MODEL)
+    fairseq_checkpoint.write(request.out, flags, tensors, folder)
     order = source.vocabulary.order
     difference = hf_parity.largest_logit_difference(folder, model, order, request.segment)
     hf_parity.check_difference(difference, "a logit")
@@ -110,7 +107,6 @@ def _write(request: Conversion, source: _Source, model: Any, dtype: str, folder:
         "encoding": encoding,
     }
     (folder / ORIGIN / RECORD).write_text(json.dumps(record), encoding="utf-8")
-    flags = ["--task", task_name, *flags]
     return Converted(request.out / MODEL, difference, notes, flags, encoding)
 
 

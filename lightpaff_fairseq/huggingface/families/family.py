@@ -66,16 +66,14 @@ class Family:
 
     def unsupported(self, config: Config) -> Problems:
         """Collect the options that fairseq has no counterpart for."""
-        activation = {self.activation: config.get(self.activation)}
-        problems = Problems(wrong_values(activation, {self.activation: (*FAIRSEQ_ACTIVATIONS,)}))
-        problems.extend(wrong_values(config, self.allowed))
+        allowed = {self.activation: tuple(FAIRSEQ_ACTIVATIONS), **self.allowed}
+        problems = Problems([*wrong_values(config, allowed), self.check(config)])
         if self.start is not None:
             expected, start = config.get(self.start), config.get("decoder_start_token_id")
             problems.unless(
                 start == expected,
                 f"decoder_start_token_id: expected the {self.start} {expected}, got {start}",
             )
-        problems.extend([self.check(config)])
         return problems
 
 
