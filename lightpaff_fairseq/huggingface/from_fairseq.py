@@ -11,7 +11,7 @@ import fairseq.models as models
 import torch
 from torch import Tensor
 
-from ..checkpoints.building import value_of
+from ..checkpoints.building import heads_in, value_of
 from ..checkpoints.output_folder import OutputFolder, new_folder
 from ..checkpoints.strip import to_primitive
 from ..problems import Problems, prefix_errors
@@ -26,7 +26,7 @@ from .hf_config import Derived, derive
 from .hf_folder import transformers_package
 from .tables import name_problems, shape_problems, to_hf_state
 from .tokenizers import write_hf_tokenizer
-from .vocabulary import with_classes
+from .vocabulary import CLASSIFIER, with_classes
 
 HEADS, LM_HEAD = "classification_heads.", "encoder.lm_head."
 ZERO = r".*\.token_type_embeddings\.weight|final_logits_bias"
@@ -76,9 +76,8 @@ def write(path: Path, data: Path | None, folder: Path) -> list[str]:
     with prefix_errors(f"--from fairseq {path}"):
         source = fairseq_checkpoint.read(path, data)
         family, config = _choose(source)
-        tensors, notes = _one_head(source.tensors)
-        model = _build(source, family, config, is_classifier=bool(notes))
-        state = _hf_state(source, family, model, tensors)
+        model = _build(source, family, config)
+        state = _hf_state(source, family, model)
         model.load_state_dict(state, strict=False)
         model.tie_weights()
         folder.mkdir(exist_ok=True)
@@ -86,7 +85,9 @@ def write(path: Path, data: Path | None, folder: Path) -> list[str]:
     _write_tokenizers(source, family, folder)
     record = {"format": 1, "order": source.order}
     (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
-    return notes
+    if heads_in(source.tensors):
+        return ["a classifier has no masked-LM head in Hugging Face's class: it is left out"]
+    return []
 
 
 def _choose(source: FairseqModel) -> Derived:
@@ -137,25 +138,11 @@ def _original(source: FairseqModel, model: str, section: Mapping[str, Any]) -> D
     return family, config
 
 
-def _one_head(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Return a classifier's tensors under the stock head's name, without its masked-LM head."""
-    if not any(name.startswith(HEADS) for name in tensors):
-        return dict(tensors), []
-    kept = {
-        f"{HEAD}.{name.split('.', 2)[2]}" if name.startswith(HEADS) else name: tensor
-        for name, tensor in tensors.items()
-        if not name.startswith(LM_HEAD)
-    }
-    return kept, ["a classifier has no masked-LM head in Hugging Face's class: it is left out"]
-
-
-def _build(
-    source: FairseqModel, family: Family, config: dict[str, Any], is_classifier: bool
-) -> Any:
+def _build(source: FairseqModel, family: Family, config: dict[str, Any]) -> Any:
     """Build the transformers model, with random weights."""
     name = family.classes[0]
-    if is_classifier:
-        name = re.sub("For.*|LMHead.*", "", name) + "ForSequenceClassification"
+    if heads_in(source.tensors):
+        name = next((x for x in family.classes if x.endswith(CLASSIFIER)), name)
     model_class = getattr(transformers_package(), name)
     config = with_classes(config, source.task, source.tensors)
     for key in ("architectures", "transformers_version"):
@@ -163,13 +150,23 @@ def _build(
     return model_class(model_class.config_class(**config)).eval()
 
 
-def _hf_state(
-    source: FairseqModel, family: Family, model: Any, tensors: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _one_head(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a classifier's tensors under the stock head's name, without its masked-LM head."""
+    if not heads_in(tensors):
+        return tensors
+    return {
+        f"{HEAD}.{name.split('.', 2)[2]}" if name.startswith(HEADS) else name: tensor
+        for name, tensor in tensors.items()
+        if not name.startswith(LM_HEAD)
+    }
+
+
+def _hf_state(source: FairseqModel, family: Family, model: Any) -> dict[str, Tensor]:
     """Return the Hugging Face state dict; refuse tensors that do not fit the class.
 
     Those that fairseq has no counterpart for are zeros.
     """
+    tensors = _one_head(source.tensors)
     name, tied = type(model).__name__, model.config.tie_word_embeddings
     config = {**model.config.to_dict(), "tie_word_embeddings": tied}
     sizes = {"encoder": len(source.task.source_dictionary), "decoder": len(source.target)}

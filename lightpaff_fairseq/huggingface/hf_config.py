@@ -116,12 +116,9 @@ def _gpt2(section: Config, tensors: Tensors, problems: Problems) -> Derived:
 def _transformer(section: Config, tensors: Tensors, problems: Problems) -> Derived:
     for name in ("learned_pos", "normalize_before", "embed_dim"):
         encoder, decoder = section[f"encoder_{name}"], section[f"decoder_{name}"]
-        problems.unless(
-            encoder == decoder,
-            f"--decoder-{name.replace('_', '-')}: expected the encoder's {encoder}, got {decoder}",
-        )
-    width = section["decoder_embed_dim"]
-    problems.extend(wrong_values(section, dict.fromkeys(WIDTHS, (width,))))
+        text = f"decoder_{name}: expected the encoder's {encoder}, got {decoder}"
+        problems.unless(encoder == decoder, text)
+    problems.extend(wrong_values(section, dict.fromkeys(WIDTHS, (section["decoder_embed_dim"],))))
     form = tuple(bool(section.get(name)) for name in FORM)
     problems.unless(
         form in FAMILY_OF_FORM,

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +176,8 @@ def load_model(
             ignore_mismatched_sizes=True,
         )
     missing = needed & set(info["missing_keys"])
-    left_over = [n for n in info["unexpected_keys"] if not matches(n, family.unused)]
+    unused = "|".join(family.unused)
+    left_over = [n for n in info["unexpected_keys"] if not re.fullmatch(unused, n)]
     shapes = [str(entry) for entry in info["mismatched_keys"]]
     problems = Problems(name_problems(missing, left_over, shapes))
     problems.raise_if_any("the weights do not fit config.json; ")
@@ -198,11 +199,6 @@ def load_tokenizer(folder: Path) -> Any:
     """
     with as_value_error("no usable tokenizer"):
         return transformers_package().AutoTokenizer.from_pretrained(folder, local_files_only=True)
-
-
-def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Tell whether a name matches one of several regular expressions."""
-    return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
 def copy_side_files(source: Path, folder: Path) -> None:

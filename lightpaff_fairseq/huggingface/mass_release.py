@@ -126,7 +126,7 @@ def table(order: Tensor, pad: int) -> list[Row]:
                     Row(
                         names,
                         f"{layer}.{attention}.in_proj_{kind}",
-                        tables.Stacked(len(QKV)),
+                        tables.Parts(len(QKV)),
                         module,
                     )
                 )

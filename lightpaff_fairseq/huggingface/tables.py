@@ -82,33 +82,25 @@ class Positions:
 
 
 @dataclass(frozen=True)
-class Transposed:
-    """Transpose the matrix of GPT-2's `Conv1D`: `parts` of `(out, in)` <-> `(in, parts * out)`.
+class Parts:
+    """Split a tensor into `parts` of `(out, ...)`: a matrix of query, key and value, say.
 
     Attributes:
-        parts: number of fairseq tensors in the Hugging Face tensor (3: query, key, value).
+        transposed: the matrix is GPT-2's `Conv1D` `(in, parts * out)`, else `(parts * out, in)`.
     """
 
-    parts: int = 1
-
-    def to_fairseq(self, hf: Tensor) -> Sequence[Tensor]:
-        return [part.t().contiguous() for part in hf.chunk(self.parts, dim=-1)]
-
-    def to_hf(self, fairseq: Sequence[Tensor]) -> Tensor:
-        return torch.cat([part.t() for part in fairseq], dim=-1).contiguous()
-
-
-@dataclass(frozen=True)
-class Stacked:
-    """Split fairseq 0.8's `in_proj` of an attention: `parts` of `(out, ...)`."""
-
     parts: int
+    transposed: bool = False
 
     def to_fairseq(self, hf: Tensor) -> Sequence[Tensor]:
-        return [part.clone() for part in hf.chunk(self.parts, dim=0)]
+        tensor = hf.t() if self.transposed else hf
+        return [
+            part.clone(memory_format=torch.contiguous_format) for part in tensor.chunk(self.parts)
+        ]
 
     def to_hf(self, fairseq: Sequence[Tensor]) -> Tensor:
-        return torch.cat(list(fairseq))
+        tensor = torch.cat(list(fairseq))
+        return tensor.t().contiguous() if self.transposed else tensor
 
 
 SAME = Same()

@@ -17,6 +17,7 @@ from fairseq.data import Dictionary
 from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 from torch import Tensor
 
+from ..checkpoints.building import heads_in
 from ..problems import Problems
 from .families.family import Config, Family
 from .tokenizers import Merges, read_merges
@@ -102,7 +103,10 @@ def _size_problems(tokens: Mapping[int, str], size: int) -> list[str]:
 
 def _special_ids(tokenizer: Any, ids: Mapping[str, int], model_type: str) -> list[int | None]:
     """Return the ids that become `<s> <pad> </s> <unk>`; None where there is no such token."""
-    names = [_role(tokenizer, role) for role in ROLES]
+    names: list[str | None] = []
+    for role in ROLES:
+        values = (getattr(tokenizer, name, None) for name in role)
+        names.append(next((str(value) for value in values if value is not None), None))
     if model_type == "gpt2":
         letters = bytes_to_unicode()
         spare, taken = iter(letters[byte] for byte in NEVER_IN_UTF8), {names[2], None}
@@ -110,11 +114,6 @@ def _special_ids(tokenizer: Any, ids: Mapping[str, int], model_type: str) -> lis
             names[i] = next(spare) if names[i] in taken else names[i]
             taken.add(names[i])
     return [None if name is None else ids.get(name) for name in names]
-
-
-def _role(tokenizer: Any, attributes: tuple[str, ...]) -> str | None:
-    values = (getattr(tokenizer, name, None) for name in attributes)
-    return next((str(value) for value in values if value is not None), None)
 
 
 def _symbol(
@@ -190,15 +189,14 @@ def with_classes(
     config: Mapping[str, Any], task: Any, tensors: Mapping[str, Tensor]
 ) -> dict[str, Any]:
     """Return a configuration with the classes that a classifier has in fairseq."""
-    start, end = "classification_heads.", ".out_proj.weight"
-    outputs = [len(x) for n, x in tensors.items() if n.startswith(start) and n.endswith(end)]
+    outputs = next((classes for classes, _ in heads_in(tensors).values()), 0)
     if not outputs:
         return dict(config)
     kept = {k: v for k, v in config.items() if k not in ("id2label", "label2id", "num_labels")}
     dictionary: Dictionary | None = getattr(task, "label_dictionary", None)
-    names = dictionary.symbols[dictionary.nspecial :][: outputs[0]] if dictionary else []
-    if len(names) != outputs[0] or len(names) == 1:
-        return {**kept, "num_labels": outputs[0]}
+    names = dictionary.symbols[dictionary.nspecial :][:outputs] if dictionary else []
+    if len(names) != outputs or outputs == 1:
+        return {**kept, "num_labels": outputs}
     numbers = {name: i for i, name in enumerate(names)}
     return {**kept, "id2label": dict(enumerate(names)), "label2id": numbers}
 

@@ -6,7 +6,7 @@ Its query, key and value are one transposed matrix. Its vocabulary has no `<s>`,
 
 from torch import Tensor
 
-from ..tables import Positions, Row, Rows, Transposed, linear, row
+from ..tables import Parts, Positions, Row, Rows, linear, row
 from .family import FAIRSEQ_ACTIVATIONS, LAYER_NORM_EPS, Config, Family, as_flags
 
 OPTIONS = {
@@ -62,7 +62,7 @@ def rows(config: Config, order: Tensor, architecture: str) -> list[Row]:
         for kind in ("weight", "bias"):
             names = tuple(f"{layer}.{part}.{kind}" for part in parts)
             hf_name = f"{hf_layer}.{hf_part}.{kind}"
-            table.append(Row(names, hf_name, Transposed(len(parts)), "decoder"))
+            table.append(Row(names, hf_name, Parts(len(parts), transposed=True), "decoder"))
     return table
 
 

@@ -9,10 +9,9 @@ from lightpaff_fairseq.huggingface.families.bart import FSMT
 from lightpaff_fairseq.huggingface.families.registry import FAMILIES
 from lightpaff_fairseq.huggingface.mass_release import table as mass_table
 from lightpaff_fairseq.huggingface.tables import (
+    Parts,
     Positions,
     Rows,
-    Stacked,
-    Transposed,
     expand,
     row,
     to_fairseq_state,
@@ -114,9 +113,9 @@ def test_where_values_go():
     (places,) = Positions(first=1).to_fairseq(hf)
     assert places.shape == (7, 4) and not places[:2].any()
     assert places[2].tolist() == hf[1].tolist() and places[6].tolist() == hf[5].tolist()
-    left, right = Transposed(2).to_fairseq(hf)
+    left, right = Parts(2, transposed=True).to_fairseq(hf)
     assert left.tolist() == hf[:, :2].T.tolist() and right.tolist() == hf[:, 2:].T.tolist()
-    top, bottom = Stacked(2).to_fairseq(hf)
+    top, bottom = Parts(2).to_fairseq(hf)
     assert top.tolist() == hf[:3].tolist() and bottom.tolist() == hf[3:].tolist()
 
 
