@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export VENV="${VENV:-$PWD/.venv}"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # many small models: more threads slow them down
-export NO_MKDOCS_2_WARNING=1                   # about a release that the pins exclude
+export NO_MKDOCS_2_WARNING=1                   # a notice about the future of mkdocs-material
 
 say() { printf '[test] %s\n' "$*"; }
 
