@@ -3,40 +3,27 @@
 import copy
 from argparse import Namespace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from fairseq import models, tasks, utils
-from fairseq.data import Dictionary
 from fairseq.models.transformer import TransformerModel
 from omegaconf import OmegaConf
 
 import toy
-from lightpaff_fairseq.models import presets as students
+from lightpaff_fairseq.models import presets
 from lightpaff_fairseq.models.mass import MassModel
 from lightpaff_fairseq.models.presets import PRESETS
+from vocabularies import task_with_vocabulary
 
 PAD = 1
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
 
 
-def dictionary(size: int) -> Dictionary:
-    result = Dictionary()
-    for i in range(size - result.nspecial):
-        result.add_symbol(f"w{i}")
-    assert len(result) == size
-    return result
-
-
-def fake_task(vocabulary: int) -> SimpleNamespace:
-    symbols = dictionary(vocabulary)
-    return SimpleNamespace(source_dictionary=symbols, target_dictionary=symbols)
-
-
 def build(arch: str, vocabulary: int = 20, seed: int = 5, **values):
     torch.manual_seed(seed)
-    return models.build_model(Namespace(arch=arch, **NO_DROPOUT, **values), fake_task(vocabulary))
+    args = Namespace(arch=arch, **NO_DROPOUT, **values)
+    return models.build_model(args, task_with_vocabulary(vocabulary))
 
 
 def example() -> dict[str, torch.Tensor]:
@@ -54,8 +41,8 @@ def pair():
     return build("mass_tiny"), build("transformer_mass_tiny")
 
 
-def test_registries_hold_our_classes_and_import_by_fairseq_changes_nothing():
-    folder = Path(students.__file__).parent
+def test_registries_hold_the_classes_and_import_by_fairseq_changes_nothing():
+    folder = Path(presets.__file__).parent
     models.import_models(str(folder), "lightpaff_fairseq.models")  # as --user-dir does
     assert models.MODEL_REGISTRY["mass"] is MassModel
     assert len(PRESETS) == 6
@@ -65,7 +52,7 @@ def test_registries_hold_our_classes_and_import_by_fairseq_changes_nothing():
 
 
 def expected_parameters(vocabulary: int, layers: int, width: int, ffn: int, tables: int) -> int:
-    """Counted on paper: every linear map with its bias, every LayerNorm with scale and shift."""
+    """Count on paper every linear map with its bias, every LayerNorm with scale and shift."""
     attention, norm = 4 * (width * width + width), 2 * width
     feed_forward = (width * ffn + ffn) + (ffn * width + width)
     encoder_layer = attention + feed_forward + 2 * norm
@@ -102,7 +89,7 @@ def test_parameters_of_every_preset(prefix, name, layers, width, ffn, heads, tab
 @pytest.mark.parametrize("sizes", [(6, 1024, 4096), (4, 384, 1536)], ids=["teacher", "student"])
 def test_reconstructed_sizes_are_those_the_documentation_states(vocabulary, sizes):
     count = expected_parameters(vocabulary, *sizes, tables=2)
-    assert f"{count:,}" in students.__doc__ and f"{vocabulary:,}" in students.__doc__
+    assert f"{count:,}" in presets.__doc__ and f"{vocabulary:,}" in presets.__doc__
 
 
 def test_same_seed_gives_the_stock_initialisation(pair):
@@ -112,32 +99,33 @@ def test_same_seed_gives_the_stock_initialisation(pair):
 
 
 @pytest.mark.parametrize("counted", [False, True], ids=["no positions", "counted positions"])
-def test_without_news_it_is_the_stock_model_bit_for_bit(pair, counted):
+def test_without_positions_it_is_the_stock_model_bit_for_bit(pair, counted):
     mass, stock = pair
     net_input = example()
     positions = utils.make_positions(net_input["prev_output_tokens"], PAD) if counted else None
-    ours, theirs = mass(**net_input, positions=positions), stock(**net_input)
-    assert torch.equal(ours[0], theirs[0])
-    assert torch.equal(ours[1]["attn"][0], theirs[1]["attn"][0])
-    ours[0].logsumexp(-1).sum().backward()
-    theirs[0].logsumexp(-1).sum().backward()
+    outputs = mass(**net_input, positions=positions), stock(**net_input)
+    (logits, extra), (stock_logits, stock_extra) = outputs
+    assert torch.equal(logits, stock_logits)
+    assert torch.equal(extra["attn"][0], stock_extra["attn"][0])
+    logits.logsumexp(-1).sum().backward()
+    stock_logits.logsumexp(-1).sum().backward()
     for (name, a), b in zip(mass.named_parameters(), stock.parameters(), strict=True):
         assert torch.equal(a.grad, b.grad), name
 
 
 def test_positions_choose_the_rows_of_the_table(pair):
-    """Reference: a stock model each, whose table was rearranged so that counting finds them."""
+    """Reference: one stock model per row, its table rearranged so that counting gives the rows."""
     mass, stock = pair
     net_input = example()
     positions = torch.tensor([[9, 10, 11, 30], [4, 5, PAD, PAD]])
-    ours = mass(**net_input, positions=positions)[0]
+    logits = mass(**net_input, positions=positions)[0]
     for row, length in ((0, 4), (1, 2)):
         reference = copy.deepcopy(stock)
         table = reference.decoder.embed_positions.weight.data
         table[PAD + 1 : PAD + 1 + length] = table[positions[row, :length]].clone()
-        theirs = reference(**net_input)[0]
-        torch.testing.assert_close(ours[row, :length], theirs[row, :length])
-    assert not torch.allclose(ours[0], stock(**net_input)[0][0])
+        expected = reference(**net_input)[0]
+        torch.testing.assert_close(logits[row, :length], expected[row, :length])
+    assert not torch.allclose(logits[0], stock(**net_input)[0][0])
 
 
 def test_positions_receive_gradients_and_padding_does_not(pair):
@@ -243,7 +231,7 @@ def test_flags_override_a_preset_and_the_decoder_follows(tmp_path):
 def test_hydra_configuration_builds_the_same_model():
     cfg = OmegaConf.create({"_name": "transformer_mass_tiny", "dropout": 0.3})
     OmegaConf.set_struct(cfg, True)
-    model = models.build_model(cfg, fake_task(20))
+    model = models.build_model(cfg, task_with_vocabulary(20))
     assert cfg._name == cfg.arch == "transformer" and model.decoder.dropout_module.p == 0.3
     assert {k: v.shape for k, v in model.state_dict().items()} == {
         k: v.shape for k, v in build("mass_tiny").state_dict().items()

@@ -2,12 +2,10 @@
 
 import math
 from argparse import Namespace
-from types import SimpleNamespace
 
 import pytest
 import torch
 from fairseq import models
-from fairseq.data import Dictionary
 from fairseq.models.roberta import RobertaModel
 from fairseq.models.roberta import model as roberta
 from fairseq.models.transformer_lm import TransformerLanguageModel
@@ -15,6 +13,7 @@ from torch.nn import functional
 
 from lightpaff_fairseq.models import bert_presets as bert
 from lightpaff_fairseq.models import gpt2_presets as gpt2
+from vocabularies import task_with_vocabulary
 
 BERT_ARCHS = {f"roberta_{name}": preset for name, preset in bert.PRESETS.items()}
 GPT2_ARCHS = {f"transformer_lm_gpt2_{name}": preset for name, preset in gpt2.PRESETS.items()}
@@ -24,15 +23,8 @@ STOCK = {"roberta": RobertaModel, "transformer_lm": TransformerLanguageModel}
 TASK_FLAGS = {"tokens_per_sample": 64, "max_target_positions": None, "add_bos_token": False}
 
 
-def fake_task(vocabulary):
-    symbols = Dictionary()
-    for i in range(vocabulary - symbols.nspecial):
-        symbols.add_symbol(f"w{i}")
-    return SimpleNamespace(source_dictionary=symbols, target_dictionary=symbols)
-
-
 def on_paper(arch, vocabulary):
-    """Every linear map with its bias, every LayerNorm with scale and shift, tied output."""
+    """Count every linear map with its bias, every LayerNorm with scale and shift, tied output."""
     sizes = ARCHS[arch]
     c, f = sizes.width, sizes.ffn
     layer = 4 * (c * c + c) + (c * f + f) + (f * c + c) + 2 * 2 * c
@@ -48,7 +40,7 @@ def on_paper(arch, vocabulary):
 def test_parameters_and_structure_of_every_preset(arch, monkeypatch):
     monkeypatch.setattr(roberta, "init_bert_params", lambda module: None)  # needs real tensors
     with torch.device("meta"):
-        model = models.build_model(Namespace(arch=arch, **TASK_FLAGS), fake_task(500))
+        model = models.build_model(Namespace(arch=arch, **TASK_FLAGS), task_with_vocabulary(500))
     assert sum(p.numel() for p in model.parameters()) == on_paper(arch, 500)
     stack = model.encoder.sentence_encoder if arch in BERT_ARCHS else model.decoder
     sizes = ARCHS[arch]
@@ -59,7 +51,7 @@ def test_parameters_and_structure_of_every_preset(arch, monkeypatch):
     assert stack.embed_scale == 1
 
 
-def test_every_architecture_was_seen():
+def test_every_architecture_is_tested():
     assert (len(BERT_ARCHS), len(GPT2_ARCHS)) == (7, 4)
     for arch in ARCHS:
         stock = "roberta" if arch in BERT_ARCHS else "transformer_lm"
@@ -121,7 +113,7 @@ def test_the_stock_architecture_of_a_similar_name_is_not_gpt2():
     """As the module's documentation warns: sinusoidal positions, scaled, an output of its own."""
     arch = "transformer_lm_gpt2_small"
     with torch.device("meta"):
-        model = models.build_model(Namespace(arch=arch, **TASK_FLAGS), fake_task(500))
+        model = models.build_model(Namespace(arch=arch, **TASK_FLAGS), task_with_vocabulary(500))
     decoder = model.decoder
     assert decoder.output_projection.weight is not decoder.embed_tokens.weight
     assert decoder.embed_scale == 32 and not list(decoder.embed_positions.parameters())
@@ -160,7 +152,7 @@ def naive_gpt2(state, tokens, heads):
 def test_it_computes_gpt2():
     torch.manual_seed(3)
     args = Namespace(arch="transformer_lm_gpt2_micro", **TASK_FLAGS)
-    model = models.build_model(args, fake_task(20)).double().eval()
+    model = models.build_model(args, task_with_vocabulary(20)).double().eval()
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.3)
     tokens = torch.tensor([5, 6, 7, 8, 2, 9])

@@ -4,18 +4,17 @@ import copy
 import re
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
 from fairseq import models, tasks
-from fairseq.data import Dictionary
 from omegaconf import OmegaConf
 
 import toy
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.models import bert_presets as bert
 from lightpaff_fairseq.models import gpt2_presets as gpt2
+from vocabularies import task_with_vocabulary
 
 BERT_ARCHS = [f"roberta_{name}" for name in bert.PRESETS]
 GPT2_ARCHS = [f"transformer_lm_gpt2_{name}" for name in gpt2.PRESETS]
@@ -105,13 +104,9 @@ def test_flags_override_a_preset(data, arch, flag, stack):
 
 @pytest.mark.parametrize("arch", SMALLEST)
 def test_hydra_configuration_builds_the_same_model(trained, arch):
-    symbols = Dictionary()
-    for i in range(27):
-        symbols.add_symbol(f"w{i}")
-    task = SimpleNamespace(source_dictionary=symbols, target_dictionary=symbols)
     cfg = OmegaConf.create({"_name": arch, "dropout": 0.3})
     OmegaConf.set_struct(cfg, True)
-    model = models.build_model(cfg, task)
+    model = models.build_model(cfg, task_with_vocabulary(31))
     assert cfg._name == cfg.arch == STOCK[arch]
     expected = toy.checkpoint(trained[arch])["model"]
     assert {k: v.shape for k, v in model.state_dict().items()} == {
@@ -153,7 +148,7 @@ def test_an_encoder_becomes_a_classifier(stripped, classifier):
 
 
 def without_plugin(command, *argv):
-    """What a fairseq command prints in a process that never imports this plug-in."""
+    """Return the output of a fairseq command in a process that never imports this plug-in."""
     code = f"import sys; from fairseq_cli.{command} import cli_main; cli_main(); " + (
         "assert 'lightpaff_fairseq' not in sys.modules"
     )
@@ -163,6 +158,7 @@ def without_plugin(command, *argv):
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_stock_fairseq_evaluates_the_language_model(data, stripped):
     path = stripped["transformer_lm_gpt2_micro"]
     blocks = ("--sample-break-mode", "eos", "--gen-subset", "valid")
@@ -171,6 +167,7 @@ def test_stock_fairseq_evaluates_the_language_model(data, stripped):
     assert 1 < perplexity < 4 * (toy.WORDS + 5)
 
 
+@pytest.mark.slow
 def test_stock_fairseq_validates_the_classifier(classifier, tmp_path):
     labeled, trained = classifier
     path = tmp_path / "classifier.pt"
