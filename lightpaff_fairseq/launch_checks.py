@@ -20,7 +20,7 @@ def check_launch(original: Callable[..., None], cfg: Any, main: Any, **kwargs: A
     commands means TPU. `fairseq-hydra-train` launches before it imports a plug-in: there the first
     of these goes unnoticed, `trainer_hooks.check_before_training` catches the others.
     """
-    if getattr(main, "__module__", None) in ("fairseq_cli.train", "__main__"):
+    if main.__module__ in ("fairseq_cli.train", "__main__"):
         check_launch_config(cfg)
     original(cfg, main, **kwargs)
 

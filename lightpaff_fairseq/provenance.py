@@ -61,7 +61,7 @@ def configuration(cfg: Any) -> dict[str, Any]:
     """Return `section.name` -> value of what describes a training, without what is not set."""
     settings = {}
     for section, names in SETTINGS.items():
-        values = _section(cfg[section])
+        values = _section(cfg.get(section))
         own = [n for n in values if n.startswith(("kd_", "prune_")) and section != "model"]
         for name in (*names, *own):
             if values.get(name) not in (None, "", [], 0, False):

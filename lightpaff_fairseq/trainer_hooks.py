@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
+from torch import nn
 
 from .checkpoints.legacy import rename_criterion
 from .checkpoints.state_dict import MASKED, first_mismatch, is_masked
@@ -18,6 +19,24 @@ from .provenance import log_provenance
 from .pruning.layer_norm import KeptDimensions
 
 logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class PreparesForTraining(Protocol):
+    """A criterion that `check_before_training` prepares."""
+
+    def before_training(
+        self, student: nn.Module, num_updates: Callable[[], int], starts_afresh: bool
+    ) -> None:
+        """Take the model in training, the count of updates, and whether the optimizer is new."""
+
+
+@runtime_checkable
+class FollowsEpochs(Protocol):
+    """A criterion that `begin_epoch_of_criterion` informs."""
+
+    def begin_epoch(self, epoch: int, split: str) -> None:
+        """Take the number of an epoch, from 1, and the name of the training set."""
 
 
 @patch(Trainer, "load_checkpoint")
@@ -40,9 +59,9 @@ def check_before_training(
     check_launch_config(self.cfg)
     _check_restore_file(self.cfg.checkpoint, filename)
     log_provenance(self.cfg)
-    prepare = getattr(self.get_criterion(), "before_training", None)
-    if prepare is not None:
-        prepare(self.model, self.get_num_updates, reset_optimizer)
+    criterion = self.get_criterion()
+    if isinstance(criterion, PreparesForTraining):
+        criterion.before_training(self.model, self.get_num_updates, reset_optimizer)
     try:
         extra_state = original(self, filename, reset_optimizer, *args, **kwargs)
     except Exception as error:
@@ -59,9 +78,9 @@ def begin_epoch_of_criterion(original: Callable[..., None], self: Any, epoch: in
 
     fairseq tells data sets and tasks only; masks, and with them cached soft targets, differ.
     """
-    begin = getattr(self.get_criterion(), "begin_epoch", None)
-    if begin is not None:
-        begin(epoch, self.cfg.dataset.train_subset)
+    criterion = self.get_criterion()
+    if isinstance(criterion, FollowsEpochs):
+        criterion.begin_epoch(epoch, self.cfg.dataset.train_subset)
     original(self, epoch)
 
 
@@ -110,7 +129,7 @@ def _check_restore_file(checkpoint: Any, filename: str) -> None:
     """Raise ValueError if a file that the user asked for is not there."""
     if PathManager.isfile(filename):
         return
-    if filename == getattr(checkpoint, "continue_once", None):
+    if filename == checkpoint.continue_once:
         raise ValueError(f"--continue-once {filename}: no such file")
     if checkpoint.restore_file != "checkpoint_last.pt":  # the default: nothing to resume yet
         raise ValueError(f"--restore-file {checkpoint.restore_file}: no such file")

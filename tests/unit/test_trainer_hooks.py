@@ -23,7 +23,7 @@ def test_files_that_do_not_exist(restore, once, words):
     cfg = OmegaConf.create({"restore_file": restore, "continue_once": once})
     with pytest.raises(ValueError, match=words):
         trainer_hooks._check_restore_file(cfg, once or restore)
-    fresh = OmegaConf.create({"restore_file": "checkpoint_last.pt"})
+    fresh = OmegaConf.create({"restore_file": "checkpoint_last.pt", "continue_once": None})
     trainer_hooks._check_restore_file(fresh, "save/checkpoint_last.pt")  # nothing to resume yet
 
 
@@ -60,3 +60,27 @@ def test_dummy_batches_are_marked():
         prepared, is_dummy = trainer._prepare_sample(nothing)
         assert is_dummy and prepared[DUMMY_BATCH] and len(prepared["id"]) == 3
     assert DUMMY_BATCH not in trainer._dummy_batch
+
+
+def test_a_criterion_is_prepared_before_the_checkpoint_is_read(monkeypatch):
+    calls = []
+    criterion = types.SimpleNamespace(before_training=lambda *args: calls.append(args))
+    trainer = Trainer.__new__(Trainer)
+    trainer.cfg = OmegaConf.structured(FairseqConfig)
+    trainer.cfg.common.cpu = True
+    trainer._num_updates, trainer._wrapped_model = 7, torch.nn.Linear(1, 1)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setattr(Trainer, "get_criterion", lambda self: criterion)
+    monkeypatch.setattr(Trainer, "model", "student")
+    with pytest.raises(AttributeError):  # fairseq's own part needs a whole trainer
+        trainer.load_checkpoint("save/checkpoint_last.pt", True)
+    ((model, num_updates, starts_afresh),) = calls
+    assert (model, num_updates(), starts_afresh) == ("student", 7, True)
+
+
+def test_other_criterions_are_left_alone(monkeypatch):
+    trainer = Trainer.__new__(Trainer)
+    trainer.cfg = OmegaConf.create({"dataset": {"train_subset": "some"}})
+    monkeypatch.setattr(Trainer, "get_criterion", lambda self: torch.nn.Identity())
+    with pytest.raises(AttributeError, match="task|_"):
+        trainer.begin_epoch(4)
