@@ -117,6 +117,7 @@ def test_what_stops_a_command_is_one_line(monkeypatch, capsys, error, code, word
     assert printed.err.endswith(words) and printed.err.count("\n") == 1 and not printed.out
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_error():
     command = f"{sys.executable} -m lightpaff_fairseq.cli.main flags | head -n 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
