@@ -29,16 +29,15 @@ Advance = Callable[[int], None]  # receives how much of the current block is don
 class Shard:
     """The blocks that one run computes: every `num_shards`-th, from `shard_id` on."""
 
-    num_shards: int = flag("number of runs that share the work", default=1, metavar="N")
-    shard_id: int = flag("which of these runs this one is, from 0", default=0, metavar="I")
+    num_shards: int = flag("number of runs that share the work", 1, metavar="N")
+    shard_id: int = flag("which of these runs this one is, from 0", 0, metavar="I")
 
     def problem(self) -> str | None:
         """Return why there is no such shard, in words that start with the flag; or None."""
         if self.num_shards < 1:
             return f"--num-shards {self.num_shards}: expected 1 or more"
         if not 0 <= self.shard_id < self.num_shards:
-            last = self.num_shards - 1
-            return f"--shard-id {self.shard_id}: expected 0 to --num-shards - 1 ({last})"
+            return f"--shard-id {self.shard_id}: expected 0 to {self.num_shards - 1}"
         return None
 
     def select(self, blocks: Sequence[T]) -> Sequence[T]:
@@ -54,10 +53,6 @@ class Block:
     first: int
     count: int
     epoch: int = 1
-
-    @property
-    def samples(self) -> range:
-        return range(self.first, self.first + self.count)
 
 
 @dataclass(frozen=True)
@@ -102,10 +97,9 @@ class PlanFormat:
         version = content.pop("version", None)
         if version != VERSION:
             raise ValueError(f"{path}: expected version {VERSION}, got {version}: build it anew")
-        if self.has_checksum:
-            checksum = content.pop("checksum", None)
-            if checksum != _checksum(self.stamped(content)):
-                raise ValueError(f"{path}: corrupt: checksum mismatch")
+        checksum = content.pop("checksum", None)
+        if self.has_checksum and checksum != _checksum(self.stamped(content)):
+            raise ValueError(f"{path}: corrupt: checksum mismatch")
         return content
 
 
@@ -156,18 +150,19 @@ class BlockFolder:
         Raises:
             ValueError: it holds something else, with every difference between the plans.
         """
-        named = f"{self.flag} {self.path}"
         paths = list(self.path.iterdir()) if self.path.is_dir() else []
         if self.path / PLAN in paths:
             problems = plan_differences(self.format.read(self.path / PLAN), self.plan)
             if problems:
                 raise ValueError(
-                    f"{named}: holds {self.format.contents} of something else: "
+                    f"{self.flag} {self.path}: holds {self.format.contents} of something else: "
                     f"{'; '.join(problems)}. Name another folder, or delete this one"
                 )
         elif not all(path.match(TEMPORARY_PLANS) for path in paths) or self.path.is_file():
-            command = f"lightpaff {self.format.command}"
-            raise ValueError(f"{named}: expected a new folder, or one that {command} began")
+            raise ValueError(
+                f"{self.flag} {self.path}: expected a new folder, or one that lightpaff "
+                f"{self.format.command} began"
+            )
 
     def claim(self) -> None:
         """Create the folder with its plan, unless it is there already.
@@ -204,10 +199,9 @@ class BlockFolder:
         write: Callable[[Path, T], Any],
         progress: "Progress",
     ) -> None:
-        """Compute and write blocks, in order.
+        """Compute and write some of the blocks, in order.
 
         Args:
-            blocks: some of this folder's.
             compute: returns the content of a block, and may call its second argument meanwhile.
             write: writes a content to a file, completely or not at all.
             progress: of these blocks.
@@ -227,8 +221,8 @@ class BlockFolder:
 
     def remove_temporary_files(self) -> None:
         """Remove what killed runs left, once every block is there."""
-        endings = {Path(block.file).suffix for block in self.blocks}
-        for pattern in (TEMPORARY_PLANS, *(f"*{ending}.*.tmp" for ending in endings)):
+        ending = Path(self.blocks[0].file).suffix
+        for pattern in (TEMPORARY_PLANS, f"*{ending}.*.tmp"):
             for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)  # another shard may have finished as well
 

@@ -12,8 +12,9 @@ from ..shards import Progress, Report, Shard
 from .choose import Chooser, similarity
 from .corpus import checksum
 from .data_folder import DataFolder
+from .decode import Decoder
 from .hypotheses import FORMAT, read_block, write_block
-from .job import Job, make_decoder
+from .job import Job
 from .mix import original_pairs
 
 
@@ -32,7 +33,7 @@ def decode(job: Job, path: Path, shard: Shard, report: Report) -> int:
     folder.check()
     blocks = folder.missing(shard, report)
     if blocks:
-        decoder = make_decoder(job)
+        decoder = Decoder(job)
         folder.claim()
         progress = Progress([block.count for block in blocks], "sentences", report)
         folder.fill(blocks, decoder.decode, write_block, progress)
@@ -50,12 +51,10 @@ def assemble(job: Job, path: Path) -> dict[str, Any]:
     """
     request, (source, target) = job.request, job.dictionaries
     similar = similarity(request.choose_metric, target, job.cfg.common_eval.post_process)
-    special = {target.bos(), target.pad(), target.eos()}
-    choice = request.choice(job.cfg.generation.nbest)
-    chooser = Chooser(choice, (len(target), special), job.corpus, similar)
+    chooser = Chooser(request.choice(job.cfg.generation.nbest), target, job.corpus, similar)
+    sizes = (len(source), len(target))
     try:
         with folder_beside(request.out) as temporary:
-            sizes = (len(source), len(target))
             data = DataFolder(job.corpus.place, request.out, sizes, temporary)
             lengths = _add_distilled(job, path, chooser, data)
             if not lengths["hypotheses"]:
@@ -97,7 +96,7 @@ def _add_distilled(
 
 
 def _add_originals(job: Job, data: DataFolder) -> int:
-    distilled, corpus = len(data.written.origin), job.corpus
+    distilled, corpus = len(data.written), job.corpus
     chosen = original_pairs(distilled, len(corpus), job.request.mix, job.cfg.common.seed)
     for index in chosen.tolist():
         data.add(index, corpus.source(index), corpus.reference(index))

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from fairseq.data import Dictionary
 
 from .corpus import Corpus, Tokens
 from .hypotheses import Hypothesis
@@ -35,7 +36,7 @@ class Choice:
     keep_cut: bool = False
 
 
-def similarity(metric: str, dictionary: Any, post_process: str | None) -> Similarity:
+def similarity(metric: str, dictionary: Dictionary, post_process: str | None) -> Similarity:
     """Return sentence BLEU or chrF of (hypothesis, reference); larger is more similar.
 
     BLEU is sacrebleu's of a sentence (exponential smoothing; orders of n-grams that the sentence
@@ -59,21 +60,16 @@ class Chooser:
     """Selects the training targets of a source, and counts dropped hypotheses by reason.
 
     Args:
-        choice: the rules.
-        vocabulary: size of the target dictionary's file, and its special entries, which no sentence
-            may hold inside.
+        choice: the rules; dictionary: of the targets, as its file has it.
         corpus: has the references; similar: compares with them, for `--choose reference`.
     """
 
     def __init__(
-        self,
-        choice: Choice,
-        vocabulary: tuple[int, set[int]],
-        corpus: Corpus,
-        similar: Similarity,
+        self, choice: Choice, dictionary: Dictionary, corpus: Corpus, similar: Similarity
     ) -> None:
         self.choice, self.corpus, self.similar = choice, corpus, similar
-        self._size, self._special = vocabulary
+        self._size = len(dictionary)
+        self._special = {dictionary.bos(), dictionary.pad(), dictionary.eos()}
         self.dropped: Counter[str] = Counter()
 
     def targets(self, index: int, hypotheses: Sequence[Hypothesis]) -> list[Tokens]:

@@ -1,8 +1,6 @@
 """The student's data folder: written beside its place, read back line by line, then renamed."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,6 @@ from ..checkpoints.output_folder import OutputFolder, put_in_place
 from .corpus import Corpus, Place, Tokens, checksum, copy_the_rest
 
 REPORT = "seq_kd.json"
-
-
-@dataclass
-class Written:
-    """Content of the written lines: number of the original sentence, checksum of the target."""
-
-    origin: list[int] = field(default_factory=list)
-    target: list[int] = field(default_factory=list)
 
 
 def check_output(folder: Path, data: Path, overwrite: bool) -> None:
@@ -46,7 +36,7 @@ class DataFolder:
         self, place: Place, out: Path, vocabularies: tuple[int, int], folder: Path
     ) -> None:
         self.place, self.out, self.folder = place, out, folder
-        self.written = Written()
+        self.written: list[tuple[int, int]] = []  # source's number, checksum of the target
         copy_the_rest(place, self.folder)
         self._prefixes = [
             str(self.folder / f"{place.split}.{place.pair}.{side}")
@@ -61,8 +51,7 @@ class DataFolder:
         """Append a pair, eos included; `origin` is the source's number in the original split."""
         for builder, tokens in zip(self._builders, (source, target), strict=True):
             builder.add_item(torch.from_numpy(tokens))
-        self.written.origin.append(origin)
-        self.written.target.append(checksum(target))
+        self.written.append((origin, checksum(target)))
 
     def close(self, corpus: Corpus, report: dict[str, Any], overwrite: bool) -> None:
         """Read everything back, compare it line by line, and rename the folder.
@@ -75,27 +64,20 @@ class DataFolder:
         self._verify(corpus)
         text = json.dumps(report, indent=1, sort_keys=True) + "\n"
         (self.folder / REPORT).write_text(text, encoding="utf-8")
-        if _is_same(self.out / REPORT, text):  # another shard finished at the same time
-            return
+        finished = self.out / REPORT
+        if finished.is_file() and finished.read_text(encoding="utf-8") == text:
+            return  # another shard finished at the same time
         check_output(self.out, self.place.folder, overwrite)
         put_in_place(self.folder, self.out)
 
     def _verify(self, corpus: Corpus) -> None:
         sides = [data_utils.load_indexed_dataset(prefix, None, "mmap") for prefix in self._prefixes]
-        lines = len(self.written.origin)
-        if any(len(side) != lines for side in sides):
+        if any(len(side) != len(self.written) for side in sides):
             sizes = [len(side) for side in sides]
-            raise ValueError(f"--out {self.out}: expected {lines} pairs, got {sizes}")
-        pairs: Iterable[tuple[int, int]] = zip(
-            self.written.origin, self.written.target, strict=True
-        )
-        for line, (origin, expected) in enumerate(pairs):
+            raise ValueError(f"--out {self.out}: expected {len(self.written)} pairs, got {sizes}")
+        for line, (origin, expected) in enumerate(self.written):
             source, target = (np.asarray(side[line], dtype=np.int64) for side in sides)
             if checksum(target) != expected or not np.array_equal(source, corpus.source(origin)):
                 raise ValueError(
                     f"--out {self.out}: line {line} is not the pair that was written (disk error?)"
                 )
-
-
-def _is_same(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_text(encoding="utf-8") == text

@@ -1,71 +1,67 @@
 """Decoding of sources by the teacher, with fairseq's own generator, block by block."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from fairseq import utils
+from fairseq.models import FairseqEncoderDecoderModel
+from fairseq.search import Sampling
+from fairseq.sequence_generator import SequenceGenerator
 from numpy.typing import NDArray
 from torch import nn
 
 from ..protocols import Sample
 from ..shards import Advance, Block
 from ..teachers.cache.fingerprint import sample_sizes
-from ..teachers.cache.source import Batching, batches, to_device_of
-from .corpus import Corpus, Tokens, checksum
+from ..teachers.cache.source import batches, place, to_device_of
+from ..teachers.loading import load_teacher
+from .corpus import Tokens, checksum
 from .hypotheses import Hypotheses, Hypothesis
+from .job import Job
 
 ANY_LENGTH = 2**31 - 1  # references are not read by the teacher
 
 
-@dataclass(frozen=True)
-class Search:
-    """A generator and its settings.
-
-    Attributes:
-        generator: fairseq's SequenceGenerator of the task; models: that it uses, on their device.
-        prefix_size: tokens of the reference that begin every hypothesis (--prefix-size).
-        seed: of sampling; every block is seeded with (seed, first source).
-        truncates: whether the task shortens sources (--truncate-source).
-    """
-
-    generator: Any
-    models: Sequence[nn.Module]
-    prefix_size: int
-    seed: int
-    truncates: bool
-
-
 class Decoder:
-    """Decodes sources of a split.
+    """The teacher of a job, loaded, with fairseq's generator.
 
-    Args:
-        task: fairseq's, with the split loaded.
-        corpus: the same split as it is on disk.
-        vocab: entries of the target dictionary's file; a task may add language tokens behind them.
     Raises:
-        ValueError: task and disk do not have equally many sentences, or one exceeds --max-tokens.
+        ValueError: the teacher cannot be used; the task has another generator, or ignores
+            --sampling; task and disk differ in the number of sentences; one exceeds --max-tokens.
     """
 
-    def __init__(
-        self, task: Any, corpus: Corpus, vocab: int, search: Search, batching: Batching
-    ) -> None:
-        self.task, self.corpus, self.vocab = task, corpus, vocab
-        self.search, self.batching = search, batching
-        self.dataset: Any = task.dataset(corpus.place.split)
-        if len(self.dataset) != len(corpus):
+    def __init__(self, job: Job) -> None:
+        self.job, self.task, self.corpus = job, job.task, job.corpus
+        self.vocab = len(job.dictionaries[1])  # a task may add language tokens behind them
+        self.models: list[Any] = [_load_model(path, job) for path in job.request.path.split(":")]
+        self.generator = self._build_generator()
+        self.dataset: Any = self.task.dataset(self.corpus.place.split)
+        if len(self.dataset) != len(self.corpus):
             raise ValueError(
-                f"the task reads {len(self.dataset)} sentences where the files have {len(corpus)}: "
-                "expected --upsample-primary 1 and no other sampling of the data"
+                f"the task reads {len(self.dataset)} sentences where the files have "
+                f"{len(self.corpus)}: expected --upsample-primary 1 and no other sampling of the "
+                "data"
             )
-        models: Sequence[Any] = search.models
-        limits = (model.max_positions() for model in models)
-        longest = utils.resolve_max_positions(task.max_positions(), *limits)
+        limits = (model.max_positions() for model in self.models)
+        longest = utils.resolve_max_positions(self.task.max_positions(), *limits)
         self.max_source = int(longest[0] if isinstance(longest, tuple | list) else longest)
-        self._first_word = task.target_dictionary.nspecial
-        self._check_batches(np.asarray(sample_sizes(self.dataset)).reshape(len(corpus), -1).max(-1))
+        self._check_batches()
+
+    def _build_generator(self) -> Any:
+        cfg = self.job.cfg
+        for model in self.models:
+            model.prepare_for_inference_(cfg)
+        generator = self.task.build_generator(self.models, cfg.generation)
+        if not isinstance(generator, SequenceGenerator):
+            raise ValueError(
+                f"--task {cfg.task._name}: expected fairseq's SequenceGenerator, got "
+                f"{type(generator).__name__}"
+            )
+        if cfg.generation.sampling and not isinstance(generator.search, Sampling):
+            raise ValueError(f"--sampling: --task {cfg.task._name} does not support it")
+        return generator
 
     def decode(self, block: Block, advance: Advance) -> list[Hypotheses]:
         """Decode the sources of a block.
@@ -78,20 +74,21 @@ class Decoder:
         Raises:
             ValueError: the task gives another source than the file has at that place.
         """
-        seed = np.random.SeedSequence([self.search.seed, block.first]).generate_state(1)[0]
+        seed = np.random.SeedSequence([self.job.cfg.common.seed, block.first]).generate_state(1)[0]
         torch.manual_seed(int(seed))
         indices = np.arange(block.first, block.first + block.count)
         decoded: dict[int, list[Hypothesis]] = {}
-        for sample in batches(self.dataset, self._usable(indices), self.batching):
+        for sample in batches(self.dataset, self._usable(indices), self.job.batching):
             decoded.update(self._decode_batch(sample))
             advance(len(decoded))
         sources = [(i, checksum(self.corpus.source(i))) for i in indices.tolist()]
         return [Hypotheses(source, decoded.get(i, [])) for i, source in sources]
 
-    def _check_batches(self, tokens: NDArray[Any]) -> None:
-        """Refuse `(sentences,)` lengths of which one alone exceeds --max-tokens."""
-        usable = self._usable(np.arange(len(tokens)))
-        longest, limit = int(tokens[usable].max(initial=0)), self.batching.max_tokens
+    def _check_batches(self) -> None:
+        """Refuse sentences of which one alone exceeds --max-tokens."""
+        tokens = np.asarray(sample_sizes(self.dataset)).reshape(len(self.corpus), -1).max(-1)
+        usable, limit = self._usable(np.arange(len(tokens))), self.job.batching.max_tokens
+        longest = int(tokens[usable].max(initial=0))
         if limit and longest > limit:
             raise ValueError(f"--max-tokens {limit}: expected at least the longest pair, {longest}")
 
@@ -107,8 +104,9 @@ class Decoder:
         rows, ids = sample["net_input"]["src_tokens"], sample["id"].tolist()
         for index, row in zip(ids, rows, strict=True):
             self._check_source(index, row.numpy())
-        sample = to_device_of(self.search.models[0], sample)
-        prefix = sample["target"][:, : self.search.prefix_size] if self.search.prefix_size else None
+        sample = to_device_of(self.models[0], sample)
+        prefix_size = self.job.cfg.generation.prefix_size
+        prefix = sample["target"][:, :prefix_size] if prefix_size else None
         outputs = self._generate(sample, prefix)
         limit = self._limit(rows.size(1))
         for index, output in zip(ids, outputs, strict=True):
@@ -120,9 +118,10 @@ class Decoder:
         Raises:
             ValueError: the generator stops, as it does where no output is possible.
         """
-        generator, models = self.search.generator, list(self.search.models)
         try:
-            return self.task.inference_step(generator, models, sample, prefix_tokens=prefix)
+            return self.task.inference_step(
+                self.generator, self.models, sample, prefix_tokens=prefix
+            )
         except AssertionError as error:
             raise ValueError(
                 f"sentence {int(sample['id'][0])}: fairseq's generator stopped ({error}): expected "
@@ -132,7 +131,7 @@ class Decoder:
 
     def _limit(self, source_length: int) -> int:
         """Return how many tokens the generator allows before eos, for sources of this length."""
-        generator = self.search.generator
+        generator = self.generator
         if generator.match_source_len:
             return ANY_LENGTH
         limit = int(generator.max_len_a * source_length + generator.max_len_b)
@@ -151,7 +150,7 @@ class Decoder:
     def _check_source(self, index: int, row: Tokens) -> None:
         """Compare the source that the task gives to the teacher with the one on disk."""
         on_disk, given = (self._words(x) for x in (self.corpus.source(index), row))
-        if self.search.truncates:
+        if getattr(self.job.cfg.task, "truncate_source", False):
             on_disk = on_disk[: len(given)]
         if not np.array_equal(on_disk, given):
             raise ValueError(
@@ -161,5 +160,16 @@ class Decoder:
 
     def _words(self, row: Tokens) -> Tokens:
         """Drop padding, eos and language tokens."""
-        words: Tokens = row[(row >= self._first_word) & (row < self.vocab)]
+        first = self.task.target_dictionary.nspecial
+        words: Tokens = row[(row >= first) & (row < self.vocab)]
         return words
+
+
+def _load_model(path: str, job: Job) -> nn.Module:
+    try:
+        model = load_teacher(path, job.task, job.request.kd_teacher_data)
+    except ValueError as error:  # the criterions' name of the flag
+        raise ValueError(str(error).replace("--kd-teacher ", "--path ")) from error
+    if not isinstance(model, FairseqEncoderDecoderModel):
+        raise ValueError(f"--path {path}: expected an encoder-decoder, got {type(model).__name__}")
+    return place(model, job.cfg.common)

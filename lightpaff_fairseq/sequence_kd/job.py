@@ -6,18 +6,12 @@ from typing import Any
 
 from fairseq import tasks
 from fairseq.data import Dictionary
-from fairseq.models import FairseqEncoderDecoderModel
-from fairseq.search import Sampling
-from fairseq.sequence_generator import SequenceGenerator
 from omegaconf import OmegaConf
-from torch import nn
 
 from ..teachers.cache.fingerprint import file_digest, split_fingerprint, task_flags
-from ..teachers.cache.source import batching_of, load_split, place
-from ..teachers.loading import load_teacher
+from ..teachers.cache.source import Batching, batching_of, load_split
 from .choose import REFERENCE
 from .corpus import Corpus, Place
-from .decode import Decoder, Search
 from .hypotheses import Plan
 from .seq_kd_request import SeqKdRequest
 
@@ -35,7 +29,7 @@ IRRELEVANT = (
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that is needed to decode, but the teacher, which `make_decoder` loads."""
+    """Everything that is needed to decode, but the teacher, which `Decoder` loads."""
 
     cfg: Any
     request: SeqKdRequest
@@ -43,6 +37,7 @@ class Job:
     corpus: Corpus
     dictionaries: tuple[Dictionary, Dictionary]  # of the files, without language tokens
     plan: Plan
+    batching: Batching
 
 
 def make_job(cfg: Any, request: SeqKdRequest) -> Job:
@@ -64,45 +59,16 @@ def make_job(cfg: Any, request: SeqKdRequest) -> Job:
         if needs_references and not corpus.has_references:
             raise ValueError(f"{flag}: {split.folder} has no references")
     load_split(task, request.split)
+    batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
     plan = Plan(
         data=_data(task, corpus),
         teacher=_teacher(cfg, request),
-        generation=_generation(cfg),
+        generation=_generation(cfg, batching),
         sentences=len(corpus),
         block_size=request.block_size,
     )
     of_files = (_dictionary(task, split, "source"), _dictionary(task, split, "target"))
-    return Job(cfg, request, task, corpus, of_files, plan)
-
-
-def make_decoder(job: Job) -> Decoder:
-    """Load the teacher of a job.
-
-    Raises:
-        ValueError: it cannot be used; the task has another generator than fairseq's own, or ignores
-            --sampling.
-    """
-    cfg, task = job.cfg, job.task
-    models = [_load_model(path, job) for path in job.request.path.split(":")]
-    for model in models:
-        model.prepare_for_inference_(cfg)  # type: ignore[operator]
-    generator = task.build_generator(models, cfg.generation)
-    if not isinstance(generator, SequenceGenerator):
-        raise ValueError(
-            f"--task {cfg.task._name}: expected fairseq's SequenceGenerator, got "
-            f"{type(generator).__name__}"
-        )
-    if cfg.generation.sampling and not isinstance(generator.search, Sampling):
-        raise ValueError(f"--sampling: --task {cfg.task._name} does not support it")
-    search = Search(
-        generator,
-        models,
-        cfg.generation.prefix_size,
-        cfg.common.seed,
-        bool(getattr(cfg.task, "truncate_source", False)),
-    )
-    batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
-    return Decoder(task, job.corpus, len(job.dictionaries[1]), search, batching)
+    return Job(cfg, request, task, corpus, of_files, plan, batching)
 
 
 def place_of(task: Any, folder: Path, split: str) -> Place:
@@ -124,16 +90,6 @@ def place_of(task: Any, folder: Path, split: str) -> Place:
 def _flags(task: Any) -> Any:
     """Return a task's flags: tasks without a dataclass keep them as `args`."""
     return getattr(task, "args", None) or task.cfg
-
-
-def _load_model(path: str, job: Job) -> nn.Module:
-    try:
-        model = load_teacher(path, job.task, job.request.kd_teacher_data)
-    except ValueError as error:  # the criterions' name of the flag
-        raise ValueError(str(error).replace("--kd-teacher ", "--path ")) from error
-    if not isinstance(model, FairseqEncoderDecoderModel):
-        raise ValueError(f"--path {path}: expected an encoder-decoder, got {type(model).__name__}")
-    return place(model, job.cfg.common)
 
 
 def _dictionary(task: Any, split: Place, side: str) -> Dictionary:
@@ -174,12 +130,11 @@ def _teacher(cfg: Any, request: SeqKdRequest) -> dict[str, Any]:
     return {"SHA-256 of the teacher": digests, "precision": precision}
 
 
-def _generation(cfg: Any) -> dict[str, Any]:
+def _generation(cfg: Any, batching: Batching) -> dict[str, Any]:
     """Return the flags that change hypotheses; sampling draws its random numbers batch by batch."""
     values: Any = OmegaConf.to_container(cfg.generation, resolve=True, enum_to_str=True)
     entries = {f"--{k.replace('_', '-')}": v for k, v in values.items() if k not in IRRELEVANT}
     if cfg.generation.sampling:
-        batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
         entries |= {"--seed": cfg.common.seed, "--max-tokens": batching.max_tokens}
         entries |= {"--batch-size": batching.batch_size}
     return entries

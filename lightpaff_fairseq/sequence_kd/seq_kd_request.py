@@ -19,74 +19,58 @@ from .choose import BLEU, CHRF, REFERENCE, SCORE, Choice
 class SeqKdRequest:
     """Flags of `lightpaff seq-kd`, beside those of fairseq and of `Shard`."""
 
-    path: str = flag(
-        "fairseq checkpoint; several, separated by colons, are an ensemble", metavar="FILE"
-    )
+    path: str = flag("fairseq checkpoint; several, joined by colons: an ensemble", metavar="FILE")
     out: Path = flag("the data folder to write", metavar="FOLDER")
-    split: str = flag("split to decode (default: %(default)s)", default="train", metavar="NAME")
+    split: str = flag("split to decode (default: %(default)s)", "train", metavar="NAME")
     choose: str = flag(
         "hypotheses that become targets: the teacher's --nbest best, or those most similar to the "
         "reference (default: %(default)s)",
-        default=SCORE,
+        SCORE,
         choices=(SCORE, REFERENCE),
     )
     choose_metric: str = flag(
         "sentence similarity of --choose reference; of words if --post-process tells how to join "
         "tokens, otherwise of tokens (default: %(default)s)",
-        default=BLEU,
+        BLEU,
         choices=(BLEU, CHRF),
     )
     mix: float = flag(
         "share of original pairs in the data, beside all distilled ones; 0.5: as many as distilled "
         "(default: 0, none)",
-        default=0.0,
+        0.0,
         metavar="SHARE",
     )
     min_ratio: float = flag(
-        "drop hypotheses shorter than R times the source, in tokens (default: 0, off)",
-        default=0.0,
-        metavar="R",
+        "drop hypotheses shorter than R times the source, in tokens (0: off)", 0.0, metavar="R"
     )
     max_ratio: float = flag(
-        "drop hypotheses longer than R times the source, in tokens (default: 0, off)",
-        default=0.0,
-        metavar="R",
+        "drop hypotheses longer than R times the source, in tokens (0: off)", 0.0, metavar="R"
     )
-    keep_cut: bool = flag(
-        "keep hypotheses that the length limit ended (default: drop them)", default=False
-    )
+    keep_cut: bool = flag("keep hypotheses that the length limit ended (default: drop them)", False)
     hypotheses: Path | None = flag(
-        "all decoded hypotheses, to continue or to choose from again (default: OUT.hypotheses)",
-        default=None,
+        "all decoded hypotheses, to choose from again (default: OUT.hypotheses)",
+        None,
         metavar="FOLDER",
     )
     kd_teacher_data: str | None = flag(
-        "folder with the teacher's dictionaries (default: where it was trained)",
-        default=None,
-        metavar="FOLDER",
+        "the teacher's dictionaries (default: where it was trained)", None, metavar="FOLDER"
     )
     block_size: int = flag(
-        "sentences per file; a stopped run loses at most one file (default: %(default)s)",
-        default=4096,
-        metavar="N",
+        "sentences per file; a stopped run loses one file (default: %(default)s)", 4096, metavar="N"
     )
-    force: bool = flag("replace an --out of seq-kd (default: refuse)", default=False)
+    force: bool = flag("replace an --out of seq-kd (default: refuse)", False)
 
     def problems(self) -> Problems:
         """Return every value out of range, in words that start with its flag."""
         problems = Problems()
+        mix, low, high, size = self.mix, self.min_ratio, self.max_ratio, self.block_size
+        problems.unless(0 <= mix < 1, f"--mix {mix}: expected a share from 0 (none) to below 1")
+        problems.unless(0 <= low < math.inf, f"--min-ratio {low}: expected 0 (off) or more")
+        problems.unless(0 <= high < math.inf, f"--max-ratio {high}: expected 0 (off) or more")
         problems.unless(
-            0 <= self.mix < 1, f"--mix {self.mix}: expected a share from 0 (none) to below 1"
+            not high or low <= high, f"--min-ratio {low}: expected at most --max-ratio {high}"
         )
-        for name, ratio in (("min", self.min_ratio), ("max", self.max_ratio)):
-            problems.unless(
-                0 <= ratio < math.inf, f"--{name}-ratio {ratio}: expected 0 (off) or more"
-            )
-        problems.unless(
-            not self.max_ratio or self.min_ratio <= self.max_ratio,
-            f"--min-ratio {self.min_ratio}: expected at most --max-ratio",
-        )
-        problems.unless(self.block_size >= 1, f"--block-size {self.block_size}: expected 1 or more")
+        problems.unless(size >= 1, f"--block-size {size}: expected 1 or more")
         return problems
 
     @property

@@ -25,31 +25,22 @@ DEFAULT_K, DEFAULT_TOKENS = 32, 4096
 class CacheRequest:
     """Flags of `lightpaff cache-teacher`, beside those of fairseq and of `Shard`."""
 
-    path: str = flag(
-        "fairseq checkpoint; several, separated by colons, are averaged", metavar="FILE"
-    )
+    path: str = flag("fairseq checkpoint; several, joined by colons: their mean", metavar="FILE")
     out: Path = flag("the cache", metavar="FOLDER")
     topk: int | None = flag(
-        f"tokens stored per position (default: {DEFAULT_K}; kd_lu: all classes)",
-        default=None,
-        metavar="K",
+        f"tokens stored per position (default: {DEFAULT_K}; kd_lu: all classes)", None, metavar="K"
     )
-    split: str = flag("data set (default: %(default)s)", default="train", metavar="NAME")
+    split: str = flag("data set (default: %(default)s)", "train", metavar="NAME")
     epochs: int = flag(
-        "epochs whose masks are stored, for kd_mlm and kd_mssm (default: %(default)s)",
-        default=1,
-        metavar="N",
+        "epochs whose masks are stored, for kd_mlm and kd_mssm (default: 1)", 1, metavar="N"
     )
     temperature: float = flag(
-        "as --kd-temperature of the training (default: %(default)s); only --kd-tail ghost needs it "
-        "here",
-        default=1.0,
+        "--kd-temperature of the training, where it has --kd-tail ghost (default: 1)",
+        1.0,
         metavar="T",
     )
     block_tokens: int = flag(
-        "tokens per file of the cache; a stopped run loses at most one file (default: %(default)s)",
-        default=2**17,
-        metavar="N",
+        "tokens per file; a stopped run loses one file (default: %(default)s)", 2**17, metavar="N"
     )
 
     def problems(self) -> Problems:

@@ -1,5 +1,6 @@
 """Similarity to the reference, selection of hypotheses, and what is dropped."""
 
+import copy
 import math
 from collections import Counter
 
@@ -55,6 +56,7 @@ def test_similarity_is_sentence_bleu_of_tokens(dictionary):
 @pytest.mark.parametrize("metric", ["bleu", "chrf"])
 def test_post_process_joins_tokens_to_words(dictionary, metric):
     """`cat s` and `cats` are other tokens, but one word."""
+    dictionary = copy.deepcopy(dictionary)
     dictionary.add_symbol("▁cats")
     cats = dictionary.index("▁cats")
     words = similarity(metric, dictionary, "sentencepiece")
@@ -82,7 +84,7 @@ def hypotheses(*rows, cut=False):
 
 
 def chosen(choice, stored, corpus, dictionary):
-    chooser = Chooser(choice, (12, {0, 1, EOS}), corpus, similarity("bleu", dictionary, None))
+    chooser = Chooser(choice, dictionary, corpus, similarity("bleu", dictionary, None))
     targets = chooser.targets(0, stored)
     return [tuple(x.tolist()) for x in targets], dict(chooser.dropped)
 
