@@ -57,18 +57,9 @@ class Block:
 
 @dataclass(frozen=True)
 class PlanFormat:
-    """How plans of one kind are stored and named.
-
-    Attributes:
-        name: entry "format" of the JSON file.
-        contents: what such a folder holds, in a message.
-        command: the sub-command that writes it.
-        has_checksum: whether the file ends with a checksum of all other entries.
-    """
+    """The JSON format of one kind of plan: its name, and whether it ends with a checksum."""
 
     name: str
-    contents: str
-    command: str
     has_checksum: bool
 
     def stamped(self, entries: dict[str, Any]) -> dict[str, Any]:
@@ -155,13 +146,13 @@ class BlockFolder:
             problems = plan_differences(self.format.read(self.path / PLAN), self.plan)
             if problems:
                 raise ValueError(
-                    f"{self.flag} {self.path}: holds {self.format.contents} of something else: "
+                    f"{self.flag} {self.path}: was begun with other data or flags: "
                     f"{'; '.join(problems)}. Name another folder, or delete this one"
                 )
         elif not all(path.match(TEMPORARY_PLANS) for path in paths) or self.path.is_file():
             raise ValueError(
-                f"{self.flag} {self.path}: expected a new folder, or one that lightpaff "
-                f"{self.format.command} began"
+                f"{self.flag} {self.path}: expected a new folder, or one with a {PLAN} of this "
+                "command"
             )
 
     def claim(self) -> None:
@@ -181,11 +172,7 @@ class BlockFolder:
             write_text(self.path / PLAN, self.format.encode(self.plan), self.flag)
 
     def missing(self, shard: Shard | None = None, report: Report | None = None) -> list[Block]:
-        """List the blocks of a shard (default: all) whose files are not there.
-
-        Args:
-            report: is told how many are there already.
-        """
+        """List the blocks of a shard (default: all) without a file; report how many have one."""
         blocks = shard.select(self.blocks) if shard else self.blocks
         missing = [block for block in blocks if not (self.path / block.file).is_file()]
         if report and len(missing) < len(blocks):
@@ -231,8 +218,7 @@ class Progress:
     """Reports how much is done: after every block, and every `INTERVAL` seconds within one.
 
     Args:
-        sizes: of the blocks; unit: that they are counted in, in the plural.
-        report: receives the lines.
+        sizes: of the blocks, in `unit` (a plural); report: receives the lines.
     """
 
     def __init__(self, sizes: Sequence[int], unit: str, report: Report) -> None:

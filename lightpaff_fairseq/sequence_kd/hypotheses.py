@@ -18,7 +18,7 @@ from ..checkpoints.output_file import replacing
 from ..shards import Block, BlockFolder, PlanFormat
 from .corpus import Tokens
 
-FORMAT = PlanFormat("lightpaff hypotheses", "hypotheses", "seq-kd", has_checksum=False)
+FORMAT = PlanFormat("lightpaff hypotheses", has_checksum=False)
 CORRUPT = (OSError, ValueError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 

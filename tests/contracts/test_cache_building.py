@@ -200,8 +200,7 @@ def test_a_folder_of_something_else_is_not_used(settings, tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("mine")
     assert build_cache(settings(SS), tmp_path) == 2
     assert (
-        "expected a new folder, or one that lightpaff cache-teacher began"
-        in capsys.readouterr().err
+        "expected a new folder, or one with a plan.json of this command" in capsys.readouterr().err
     )
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 

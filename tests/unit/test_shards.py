@@ -17,7 +17,7 @@ from lightpaff_fairseq.shards import (
 )
 
 BLOCKS = [Block(f"b{i}.bin", 10 * i, 10) for i in range(5)]
-FORMATS = [PlanFormat("a format", "a cache", "cache-teacher", has) for has in (True, False)]
+FORMATS = [PlanFormat("a format", has_checksum) for has_checksum in (True, False)]
 
 
 def folder(path, format=FORMATS[0], **plan):
@@ -40,7 +40,7 @@ def test_a_plan_is_claimed_once_and_continued_by_the_same_plan_only(tmp_path, fo
     with pytest.raises(ValueError) as caught:
         folder(path, format, data={"split": "valid"}, block_size=4).claim()
     message = str(caught.value)
-    assert message.startswith(f"--out {path}: holds a cache of something else: ")
+    assert message.startswith(f"--out {path}: was begun with other data or flags: ")
     assert (
         "split: train in the folder, valid here; block size: None in the folder, 4 here" in message
     )
@@ -75,7 +75,7 @@ def test_folders_of_something_else_are_left_alone(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     for name in ("file", "mine"):
-        with pytest.raises(ValueError, match="expected a new folder, or one that lightpaff"):
+        with pytest.raises(ValueError, match="expected a new folder, or one with a plan.json"):
             folder(tmp_path / name).claim()
     with pytest.raises(ValueError, match="cannot be created"):
         folder(tmp_path / "no" / "such").claim()

@@ -13,7 +13,7 @@ from ...shards import Block, BlockFolder, PlanFormat
 from .layout import Layout
 
 HEADER = "cache.json"
-FORMAT = PlanFormat("lightpaff teacher cache", "a cache", "cache-teacher", has_checksum=True)
+FORMAT = PlanFormat("lightpaff teacher cache", has_checksum=True)
 
 
 @dataclass(frozen=True)
