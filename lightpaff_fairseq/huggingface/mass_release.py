@@ -41,8 +41,14 @@ def convert(request: Conversion) -> Converted:
     """
     OutputFolder(request.out, "--to fairseq", MARKS, [request.path]).check(request.force)
     state = read(request.path)
-    vocabulary = read_dictionary(request.dict or request.path.parent / "dict.txt")
-    layers = _layers(request, state, vocabulary)
+    dictionary = request.dict or request.path.parent / "dict.txt"
+    vocabulary = read_dictionary(dictionary)
+    size, symbols = len(state[NEEDED[0]]), len(vocabulary.symbols)
+    if size != symbols:
+        raise ValueError(
+            f"--dict {dictionary}: expected the {size} rows of {request.path}, got {symbols}"
+        )
+    layers = _layers(state)
     order = torch.tensor(vocabulary.order)
     rows = tables.expand(table(order, pad=vocabulary.order[1]), layers)
     _check_names(request, rows, state)
@@ -97,9 +103,10 @@ def read_dictionary(path: Path) -> Vocabulary:
     ids = {piece: i for i, piece in enumerate(pieces)}
     problems = Problems()
     missing = [piece for piece in COUNTERPARTS if piece not in ids]
-    problems.unless(not missing, f"expected the word pieces {', '.join(missing)}, got none")
+    text = f"expected {', '.join(COUNTERPARTS)} among the word pieces, got no {', '.join(missing)}"
+    problems.unless(not missing, text)
     twice = len(pieces) - len(ids)
-    problems.unless(not twice, f"expected word pieces, each once, got {twice} again")
+    problems.unless(not twice, f"expected each word piece once, got {twice} of them again")
     problems.raise_if_any(f"--dict {path}: ")
     order = [ids[piece] for piece in COUNTERPARTS]
     order += sorted(set(range(len(pieces))) - set(order))
@@ -133,16 +140,8 @@ def table(order: Tensor, pad: int) -> list[Row]:
     return rows
 
 
-def _layers(
-    request: Conversion, state: Mapping[str, Tensor], vocabulary: Vocabulary
-) -> dict[str, int]:
-    """Return the number of layers per module; refuse a dictionary of another size."""
-    size = len(state[NEEDED[0]])
-    if size != len(vocabulary.symbols):
-        raise ValueError(
-            f"--dict: expected the {size} rows of {request.path}, got {len(vocabulary.symbols)} "
-            "symbols"
-        )
+def _layers(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Return the number of layers per module."""
     matches = [re.match(r"(encoder|decoder)\.layers\.(\d+)\.", name) for name in state]
     layers = {(match[1], int(match[2])) for match in matches if match is not None}
     return {module: sum(of == module for of, _ in layers) for module in PARTS}

@@ -161,7 +161,7 @@ def to_fairseq_state(rows: Sequence[Row], hf: Mapping[str, Tensor]) -> dict[str,
                 differing.append(one.hf)
     if differing:
         raise ValueError(
-            f"expected tensors equal to those fairseq ties, got {', '.join(differing)}"
+            f"expected equal tensors where fairseq has one, got others in {', '.join(differing)}"
         )
     return state
 

@@ -8,7 +8,7 @@ one special token, its `</s>`. The other rows get byte tokens that no valid UTF-
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,16 +65,18 @@ def read_vocabulary(tokenizer: Any, config: Config, family: Family) -> Vocabular
     size = int(config["vocab_size"])
     ids = {**tokenizer.get_vocab(), **getattr(tokenizer, "lang_token_to_id", {})}
     tokens = {int(i): str(token) for token, i in sorted(ids.items(), key=lambda item: item[1])}
-    problems = Problems(_size_problems(tokens, size))
+    problems = _size_problems(tokens, size)
     merges = read_merges(tokenizer) if family.alphabet == "gpt2" else None
     special = _special_ids(tokenizer, {t: i for i, t in tokens.items()}, family.model_type)
     if family.alphabet == "marian":
         special[0] = size  # a row of its own, see `marian`
     counterparts = dict(zip(SPECIAL, special, strict=True))
     missing = [name for name, i in counterparts.items() if i is None]
-    problems.unless(not missing, f"the tokenizer has no counterpart of {', '.join(missing)}")
+    text = f"tokenizer: expected counterparts of {' '.join(SPECIAL)}, got none of"
+    problems.unless(not missing, f"{text} {', '.join(missing)}")
     shared = [n for n, i in counterparts.items() if i is not None and special.count(i) > 1]
-    problems.unless(not shared, f"the tokenizer has one token for {' and '.join(shared)}")
+    text = f"tokenizer: expected as many special tokens, got one token for {' and '.join(shared)}"
+    problems.unless(not shared, text)
     problems.raise_if_any()
     order = [i for i in special if i is not None]
     order += sorted(set(range(size)) - set(order))
@@ -85,19 +87,19 @@ def read_vocabulary(tokenizer: Any, config: Config, family: Family) -> Vocabular
     return Vocabulary(symbols, order, languages, merges)
 
 
-def _size_problems(tokens: Mapping[int, str], size: int) -> list[str]:
+def _size_problems(tokens: Mapping[int, str], size: int) -> Problems:
     beyond = sorted(token for i, token in tokens.items() if i >= size)
-    problems = []
-    if beyond:
-        problems.append(
-            f"the tokenizer has {len(beyond)} tokens beyond the model's table of {size}: "
-            f"{_quoted(beyond)}{', ...' if len(beyond) > 5 else ''}"
-        )
-    if size - (len(tokens) - len(beyond)) > MOST_FILLERS:
-        problems.append(
-            f"vocab_size: expected the tokenizer's {len(tokens)} tokens and at most "
-            f"{MOST_FILLERS} fillers, got {size}"
-        )
+    problems = Problems()
+    problems.unless(
+        not beyond,
+        f"tokenizer: expected at most the model's vocab_size of {size} tokens, got {len(beyond)} "
+        f"tokens beyond: {_quoted(beyond)}",
+    )
+    problems.unless(
+        size - (len(tokens) - len(beyond)) <= MOST_FILLERS,
+        f"vocab_size: expected the tokenizer's {len(tokens)} tokens and at most {MOST_FILLERS} "
+        f"fillers, got {size}",
+    )
     return problems
 
 
@@ -136,12 +138,12 @@ def _symbol(
 def _check_symbols(symbols: Sequence[str], needs_mask: bool) -> None:
     twice = sorted(symbol for symbol, count in Counter(symbols).items() if count > 1)
     problems = Problems()
-    problems.unless(not twice, f"two tokens would be the symbol {_quoted(twice)}")
+    problems.unless(not twice, f"dict.txt: expected each symbol once, got {_quoted(twice)} twice")
     broken = [symbol for symbol in symbols if "\n" in symbol or "\r" in symbol or not symbol]
-    problems.unless(not broken, f"no line of dict.txt can hold {_quoted(broken)}")
+    problems.unless(not broken, f"dict.txt: expected symbols of one line, got {_quoted(broken)}")
     problems.unless(
         not needs_mask or "<mask>" in symbols,
-        "the tokenizer has no mask token, which fairseq's masked_lm needs",
+        "tokenizer: expected a mask token, which fairseq's masked_lm needs, got none",
     )
     problems.raise_if_any()
 
@@ -205,5 +207,5 @@ def _write_dictionary(symbols: Iterable[str], path: Path) -> None:
     path.write_text("".join(f"{symbol} 1\n" for symbol in symbols), encoding="utf-8")
 
 
-def _quoted(symbols: Collection[str]) -> str:
-    return ", ".join(map(repr, list(symbols)[:5]))
+def _quoted(symbols: Sequence[str]) -> str:
+    return ", ".join(map(repr, symbols[:5])) + (", ..." if len(symbols) > 5 else "")

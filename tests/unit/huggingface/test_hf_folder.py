@@ -103,6 +103,6 @@ def test_no_weights_no_config_no_tokenizer(source, tmp_path, capsys):
     folder = copy_of(source, tmp_path / "hf")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).unlink()
-    check_refused(capsys, folder, "vocab_size", "no counterpart of <s>, <pad>, <unk>")
+    check_refused(capsys, folder, "vocab_size", "got none of <s>, <pad>, <unk>")
     (folder / "model.safetensors").unlink()
     check_refused(capsys, folder, "pytorch_model.bin")

@@ -122,5 +122,5 @@ def test_where_values_go():
 def test_tensors_that_only_fairseq_ties_must_be_equal():
     rows, tensor = [row("a", "x"), row("a", "y"), row("b", "z")], torch.tensor([1.0, torch.nan])
     assert list(to_fairseq_state(rows, dict.fromkeys("xyz", tensor))) == ["a", "b"]
-    with pytest.raises(ValueError, match=r"fairseq ties, got y$"):
+    with pytest.raises(ValueError, match=r"where fairseq has one, got others in y$"):
         to_fairseq_state(rows, {"x": torch.ones(2), "y": torch.zeros(2), "z": torch.zeros(2)})

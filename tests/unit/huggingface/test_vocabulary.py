@@ -58,7 +58,7 @@ def test_a_tokenizer_of_another_model(source, tmp_path, capsys):
     tokenizer = T.AutoTokenizer.from_pretrained(folder)
     tokenizer.add_tokens(["one", "two"])
     tokenizer.save_pretrained(folder)
-    check_refused(capsys, folder, "2 tokens beyond the model's table", "'one'")
+    check_refused(capsys, folder, "vocab_size of 300 tokens, got 2 tokens beyond", "'one'")
     config = T.GPT2Config(vocab_size=900, n_embd=8, n_layer=1, n_head=2, n_positions=8)
     save(folder, T.GPT2LMHeadModel(config), T.AutoTokenizer.from_pretrained(source))
     check_refused(capsys, folder, "vocab_size", "900")
