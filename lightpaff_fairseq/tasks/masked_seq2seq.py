@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from dataclasses import dataclass, field
-from typing import Any, List, Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import numpy as np
 from fairseq import utils
@@ -17,7 +17,8 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import II, MISSING
 
-from .masked_seq2seq_dataset import MASK_SYMBOL, MaskedSeq2SeqDataset, MaskPolicy, Symbols
+from ..problems import Problems
+from .masked_seq2seq_dataset import MASK_SYMBOL, Indices, MaskedSeq2SeqDataset, MaskPolicy, Symbols
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +34,13 @@ class MaskedSeq2SeqConfig(FairseqDataclass):
         default=MISSING,
         metadata={
             "help": "folder of binarized monolingual text with its dict.txt; several, separated "
-            "by colons, are used in turn, one an epoch"
+            "by colons, are used in turn, one per epoch"
         },
     )
     tokens_per_sample: int = field(
         default=512,
         metadata={
-            "help": "tokens of a sample; sentences that are longer stay whole unless "
+            "help": "tokens per sample; sentences that are longer stay whole unless "
             "--sample-break-mode is none; without effect on --sample-break-mode eos"
         },
     )
@@ -47,17 +48,17 @@ class MaskedSeq2SeqConfig(FairseqDataclass):
         default="complete",
         metadata={
             "help": "none: samples of exactly --tokens-per-sample tokens; complete: of complete "
-            "sentences; complete_doc: and within one document; eos: one sentence a sample"
+            "sentences; complete_doc: and within one document; eos: one sentence per sample"
         },
     )
     mask_ratio: float = field(
         default=0.5,
-        metadata={"help": "part of a sample (of a window) that is masked, above 0, up to 1"},
+        metadata={"help": "part of a sample (of a window) to mask, above 0, up to 1"},
     )
     mask_window: int = field(
         default=0,
         metadata={
-            "help": "masks one fragment in every window of so many tokens; 0 = one fragment a "
+            "help": "mask one fragment in every window of so many tokens; 0 = one fragment per "
             "sample (64: as the released summarization models)"
         },
     )
@@ -88,8 +89,11 @@ class MaskedSeq2SeqConfig(FairseqDataclass):
     )
 
 
-def replace_shares(text: str) -> Optional[Tuple[float, float, float]]:
-    """The three probabilities of --mask-replace, scaled to sum to 1; None if they are not that."""
+Shares = Tuple[float, float, float]
+
+
+def replace_shares(text: str) -> Optional[Shares]:
+    """Return the probabilities of --mask-replace, scaled to sum to 1; None if they are not that."""
     try:
         mask, random, keep = (float(part) for part in text.split(","))
     except ValueError:
@@ -100,53 +104,54 @@ def replace_shares(text: str) -> Optional[Tuple[float, float, float]]:
     return mask / total, random / total, keep / total
 
 
-def config_problems(cfg: MaskedSeq2SeqConfig) -> List[str]:
-    """Every flag out of range, one sentence each."""
-    problems = []
-    if not 0 < cfg.mask_ratio <= 1:
-        problems.append(f"--mask-ratio {cfg.mask_ratio}: expected a number above 0, up to 1")
-    if replace_shares(cfg.mask_replace) is None:
-        problems.append(
-            f"--mask-replace {cfg.mask_replace!r}: expected three non-negative numbers that sum "
-            "to 1 (mask, random, keep), as 0.8,0.1,0.1"
-        )
-    if cfg.tokens_per_sample < 1:
-        problems.append(f"--tokens-per-sample {cfg.tokens_per_sample}: expected 1 or more tokens")
-    if not 0 <= cfg.mask_window <= cfg.tokens_per_sample:
-        problems.append(
-            f"--mask-window {cfg.mask_window}: expected 0 (off) to --tokens-per-sample "
-            f"({cfg.tokens_per_sample})"
-        )
+def config_problems(cfg: MaskedSeq2SeqConfig) -> Problems:
+    """Return every flag out of range."""
+    problems, size = Problems(), cfg.tokens_per_sample
+    problems.unless(
+        0 < cfg.mask_ratio <= 1,
+        f"--mask-ratio {cfg.mask_ratio}: expected a number above 0, up to 1",
+    )
+    problems.unless(
+        replace_shares(cfg.mask_replace) is not None,
+        f"--mask-replace {cfg.mask_replace!r}: expected three non-negative numbers that sum to 1 "
+        "(mask, random, keep), as 0.8,0.1,0.1",
+    )
+    problems.unless(size >= 1, f"--tokens-per-sample {size}: expected 1 or more tokens")
+    problems.unless(
+        0 <= cfg.mask_window <= size,
+        f"--mask-window {cfg.mask_window}: expected 0 (off) to --tokens-per-sample ({size})",
+    )
     limits = {"source": cfg.max_source_positions, "target": cfg.max_target_positions}
     for side, limit in limits.items():
-        if str(cfg.sample_break_mode) != "eos" and cfg.tokens_per_sample > limit:
-            problems.append(
-                f"--tokens-per-sample {cfg.tokens_per_sample}: expected at most "
-                f"--max-{side}-positions ({limit})"
-            )
+        problems.unless(
+            str(cfg.sample_break_mode) == "eos" or size <= limit,
+            f"--tokens-per-sample {size}: expected at most --max-{side}-positions ({limit})",
+        )
     return problems
 
 
-def dictionary_problems(cfg: MaskedSeq2SeqConfig, dictionary: Dictionary, path: str) -> List[str]:
-    """What a dictionary lacks for masking, one sentence each."""
+def dictionary_problem(
+    cfg: MaskedSeq2SeqConfig, dictionary: Dictionary, path: str
+) -> Optional[str]:
+    """Return what a dictionary lacks for masking."""
     if MASK_SYMBOL not in dictionary.indices:
-        return [
+        return (
             f"{path}: no symbol {MASK_SYMBOL}; append the line '{MASK_SYMBOL} 1' to the "
             "dictionary, then binarize with fairseq-preprocess --srcdict (pre-training and "
             "fine-tuning share this dictionary)"
-        ]
+        )
     shares, ordinary = replace_shares(cfg.mask_replace), Symbols.of(dictionary).ordinary
     if shares is not None and shares[1] > 0 and len(ordinary) < 2:
-        return [
+        return (
             f"--mask-replace {cfg.mask_replace}: random symbols need 2 or more ordinary symbols, "
             f"{path} holds {len(ordinary)}"
-        ]
-    return []
+        )
+    return None
 
 
 @register_task("masked_seq2seq", dataclass=MaskedSeq2SeqConfig)
 class MaskedSeq2SeqTask(FairseqTask):
-    """Predicts a masked fragment of a text from the rest: MASS, arXiv 1905.02450."""
+    """Predict a masked fragment of a text from the rest: MASS, arXiv 1905.02450."""
 
     cfg: MaskedSeq2SeqConfig
 
@@ -160,7 +165,7 @@ class MaskedSeq2SeqTask(FairseqTask):
 
     @classmethod
     def setup_task(cls, cfg: MaskedSeq2SeqConfig, **kwargs: Any) -> "MaskedSeq2SeqTask":
-        """Checks every flag, then the dictionary.
+        """Check every flag, then the dictionary.
 
         Raises:
             ValueError: lists every flag out of range and what the dictionary lacks.
@@ -168,19 +173,18 @@ class MaskedSeq2SeqTask(FairseqTask):
         """
         problems = config_problems(cfg)
         path = os.path.join(utils.split_paths(cfg.data)[0], "dict.txt")
-        if problems and not os.path.exists(path):
-            raise ValueError("; ".join(problems))
+        if not os.path.exists(path):
+            problems.raise_if_any()
         dictionary = Dictionary.load(path)
-        problems += dictionary_problems(cfg, dictionary, path)
-        if problems:
-            raise ValueError("; ".join(problems))
+        problems.extend([dictionary_problem(cfg, dictionary, path)])
+        problems.raise_if_any()
         logger.info(f"dictionary: {len(dictionary)} types")
         return cls(cfg, dictionary)
 
     def load_dataset(
         self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any
     ) -> None:
-        """Loads a split: of folders in turn for training, else of the first.
+        """Load a split: of folders in turn for training, else of the first.
 
         Raises:
             FileNotFoundError: there is no such split.
@@ -200,7 +204,7 @@ class MaskedSeq2SeqTask(FairseqTask):
         logger.info(f"{split}: {len(sizes):,} samples, {sizes.sum():,} tokens from {path}")
 
     def _text(self, path: str, split: str, combine: bool) -> Any:
-        """The binarized sentences of a split."""
+        """Return the binarized sentences of a split."""
         if os.path.exists(f"{path}.bin") and os.path.getsize(f"{path}.bin") == 0:
             raise ValueError(_empty(split, path))  # numpy cannot map a file of no bytes
         dataset = data_utils.load_indexed_dataset(
@@ -210,8 +214,8 @@ class MaskedSeq2SeqTask(FairseqTask):
             raise FileNotFoundError(f"Dataset not found: {split} ({path})")
         return dataset
 
-    def _blocks(self, text: Any) -> Tuple[Any, np.ndarray]:
-        """Samples and their numbers of tokens, cut from the sentences by --sample-break-mode."""
+    def _blocks(self, text: Any) -> Tuple[Any, Indices]:
+        """Cut sentences into samples by --sample-break-mode; return them and their sizes."""
         sizes = np.array(text.sizes, dtype=np.int64)
         mode = str(self.cfg.sample_break_mode)
         if mode == "complete_doc" and sizes.max(initial=0) <= 1:  # nothing but separators

@@ -1,4 +1,4 @@
-"""MASS samples: a text with a hidden fragment for the encoder, that fragment for the decoder.
+"""MASS samples: a text with a masked fragment for the encoder, that fragment for the decoder.
 
 Shape letters: n tokens of a sample, m of them maskable, k masked; B batch, S longest source, T
 longest target. Source: MASS (arXiv 1905.02450), section 3.
@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 from fairseq.data import Dictionary, FairseqDataset, data_utils
+from numpy.typing import NDArray
 from torch import Tensor
 
+Indices = NDArray[np.int64]
 MASK_SYMBOL = "<mask>"
 PADDING_SYMBOL = "madeupword"  # fairseq-preprocess fills a dictionary up with these
 
@@ -24,7 +26,7 @@ class MaskPolicy:
 
     Attributes:
         ratio: part of the maskable tokens that is masked, in (0, 1].
-        window: one fragment in every `window` tokens; 0 = one fragment a sample.
+        window: one fragment in every `window` tokens; 0 = one fragment per sample.
         replace: probabilities, summing to 1, that the encoder sees instead of a masked token: the
             mask symbol, a random other symbol, the token itself.
         placement: where a fragment starts: `uniform`, or `mass` (20 % at the beginning, 20 % at
@@ -46,11 +48,11 @@ class Symbols:
     pad: int
     eos: int
     mask: int
-    ordinary: np.ndarray
+    ordinary: Indices
 
     @classmethod
     def of(cls, dictionary: Dictionary) -> "Symbols":
-        """The indices in a dictionary that holds the mask symbol."""
+        """Return the indices in a dictionary that holds the mask symbol."""
         mask = dictionary.indices[MASK_SYMBOL]
         ordinary = [
             index
@@ -60,21 +62,21 @@ class Symbols:
         return cls(dictionary.pad(), dictionary.eos(), mask, np.array(ordinary, dtype=np.int64))
 
 
-def maskable_length(tokens: np.ndarray, eos: int) -> int:
-    """Number of leading tokens that may be masked: all but a closing eos, unless it is alone."""
+def maskable_length(tokens: Indices, eos: int) -> int:
+    """Return how many leading tokens may be masked: all but a closing eos, unless it is alone."""
     return len(tokens) - 1 if len(tokens) > 1 and tokens[-1] == eos else len(tokens)
 
 
-def masked_positions(length: int, policy: MaskPolicy, rng: np.random.Generator) -> np.ndarray:
-    """`(k,)` ascending positions below `length` (>= 1): one fragment in every window."""
+def masked_positions(length: int, policy: MaskPolicy, rng: np.random.Generator) -> Indices:
+    """Draw `(k,)` ascending positions below `length` (>= 1): one fragment in every window."""
     window = policy.window or length
     starts = range(0, length, window)
     fragments = [s + _fragment(min(window, length - s), policy, rng) for s in starts]
     return np.concatenate(fragments)
 
 
-def _fragment(size: int, policy: MaskPolicy, rng: np.random.Generator) -> np.ndarray:
-    """Consecutive positions within `size` tokens: the ratio of them rounded half up, at least 1."""
+def _fragment(size: int, policy: MaskPolicy, rng: np.random.Generator) -> Indices:
+    """Draw consecutive positions within `size` tokens: the ratio rounded half up, at least 1."""
     length = min(size, max(1, math.floor(policy.ratio * size + 0.5)))
     last_start = size - length
     draw = rng.random() if policy.placement == "mass" else 1.0
@@ -88,13 +90,13 @@ def _fragment(size: int, policy: MaskPolicy, rng: np.random.Generator) -> np.nda
 
 
 def corrupted(
-    tokens: np.ndarray,
-    positions: np.ndarray,
+    tokens: Indices,
+    positions: Indices,
     symbols: Symbols,
     policy: MaskPolicy,
     rng: np.random.Generator,
-) -> np.ndarray:
-    """What the encoder sees: `(n,)` tokens with those at `positions` `(k,)` replaced.
+) -> Indices:
+    """Return the encoder's input: `(n,)` tokens with those at `positions` `(k,)` replaced.
 
     Each is replaced on its own. A random replacement is never the token itself, so that a masked
     token is visible only where "keep" was drawn.
@@ -107,14 +109,13 @@ def corrupted(
     return result
 
 
-def _other_symbols(
-    tokens: np.ndarray, ordinary: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """For each token a uniformly drawn ordinary symbol that is not this token."""
+def _other_symbols(tokens: Indices, ordinary: Indices, rng: np.random.Generator) -> Indices:
+    """Draw for each token an ordinary symbol, uniformly, that is not this token."""
     rank = np.searchsorted(ordinary, tokens)
     inside = ordinary[np.minimum(rank, len(ordinary) - 1)] == tokens
     drawn = rng.integers(0, len(ordinary) - inside, size=len(tokens))
-    return ordinary[drawn + (inside & (drawn >= rank))]
+    other: Indices = ordinary[drawn + (inside & (drawn >= rank))]
+    return other
 
 
 class MaskedSeq2SeqDataset(FairseqDataset):
@@ -127,7 +128,7 @@ class MaskedSeq2SeqDataset(FairseqDataset):
     """
 
     def __init__(
-        self, blocks: Sequence[Tensor], sizes: np.ndarray, symbols: Symbols, policy: MaskPolicy
+        self, blocks: Sequence[Tensor], sizes: Indices, symbols: Symbols, policy: MaskPolicy
     ) -> None:
         """
         Args:
@@ -143,7 +144,7 @@ class MaskedSeq2SeqDataset(FairseqDataset):
 
     @property
     def can_reuse_epoch_itr_across_epochs(self) -> bool:
-        """No: workers hold a copy of this data set, and with it the epoch they started in."""
+        """False: workers hold a copy of this data set, and with it the epoch they started in."""
         return False
 
     def set_epoch(self, epoch: int) -> None:
@@ -168,13 +169,13 @@ class MaskedSeq2SeqDataset(FairseqDataset):
         return len(self.sizes)
 
     def collater(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Pads items to a batch, longest source first.
+        """Pad items to a batch, longest source first.
 
         Returns:
             `id` `(B,)`; `nsentences`; `ntokens`, the number of targets; `target` `(B, T)`;
             `net_input` with `src_tokens` `(B, S)`, padded on the left, `src_lengths` `(B,)`,
             `prev_output_tokens` and `positions` `(B, T)`. Padding is the pad symbol's index
-            everywhere, on the right but for the source. Nothing for no samples.
+            everywhere, on the right but for the source. Empty for no samples.
         """
         if not samples:
             return {}
@@ -194,28 +195,32 @@ class MaskedSeq2SeqDataset(FairseqDataset):
 
     def _padded(self, samples: list[dict[str, Any]], key: str) -> Tensor:
         values = [sample[key] for sample in samples]
-        return data_utils.collate_tokens(values, self.symbols.pad, left_pad=key == "source")
+        pad = self.symbols.pad
+        padded: Tensor = data_utils.collate_tokens(values, pad, left_pad=key == "source")
+        return padded
 
     def num_tokens(self, index: int) -> int:
         return int(self.sizes[index])
 
-    def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
-        return self.sizes[indices]
+    def num_tokens_vec(self, indices: Indices) -> Indices:
+        sizes: Indices = self.sizes[indices]
+        return sizes
 
     def size(self, index: int) -> tuple[int, int]:
-        """Tokens of the source, twice: the decoder's positions reach as far as the source's."""
+        """Return the source's tokens twice: the decoder's positions reach as far as they do."""
         return int(self.sizes[index]), int(self.sizes[index])
 
-    def filter_indices_by_size(self, indices: np.ndarray, max_sizes: Any) -> tuple[Any, Any]:
-        """The indices of samples that both sides' limits admit, and the list of the others."""
+    def filter_indices_by_size(self, indices: Indices, max_sizes: Any) -> Any:
+        """Return the indices of samples within both limits, and the list of the others."""
         return data_utils.filter_paired_dataset_indices_by_size(
             self.sizes, self.sizes, indices, max_sizes
         )
 
-    def ordered_indices(self) -> np.ndarray:
-        """Sorted by size, in random order (numpy's, which fairseq seeds) where sizes are equal."""
+    def ordered_indices(self) -> Indices:
+        """Sort by size, in random order (numpy's, which fairseq seeds) where sizes are equal."""
         indices = np.random.permutation(np.flatnonzero(self.sizes))
-        return indices[np.argsort(self.sizes[indices], kind="stable")]
+        ordered: Indices = indices[np.argsort(self.sizes[indices], kind="stable")]
+        return ordered
 
     @property
     def supports_prefetch(self) -> bool:

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class PruningConfig(FairseqDataclass):  # type: ignore[misc]
+class PruningConfig(FairseqDataclass):
     """Flags of all prunable tasks."""
 
     prune_target_width: Optional[float] = field(
