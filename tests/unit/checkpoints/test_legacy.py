@@ -75,6 +75,7 @@ def test_the_teacher_is_the_same(pair):
     assert torch.equal(old, new)
 
 
+@pytest.mark.slow
 def test_it_is_planned_for_and_pruned(pair, tmp_path, capsys):
     printed = []
     for path in (pair.old, pair.new):

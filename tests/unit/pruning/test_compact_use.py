@@ -26,7 +26,13 @@ def pruned_and_small(name, folder):
     return path, out
 
 
-@pytest.mark.parametrize("to,name", [(to, name) for to, names in EXPORTS.items() for name in names])
+MARKS = {"hf": pytest.mark.hf, "ctranslate2": pytest.mark.export, "onnx": pytest.mark.export}
+
+
+@pytest.mark.parametrize(
+    ("to", "name"),
+    [pytest.param(to, n, marks=MARKS[to]) for to, names in EXPORTS.items() for n in names],
+)
 def test_every_exporter_takes_it(to, name, tmp_path):
     pytest.importorskip({"hf": "transformers", "onnx": "onnxruntime"}.get(to, to))
     _, small = pruned_and_small(name, tmp_path)
