@@ -76,7 +76,9 @@ class MassDecoder(TransformerDecoderBase):
     ) -> tuple[Tensor, dict[str, Any]]:
         """Run the stock forward; `positions` `(B, T)` are rows of the position table, or None."""
         with self.embed_positions.given(positions):
-            return super().forward(prev_output_tokens, *args, **kwargs)
+            output: tuple[Tensor, dict[str, Any]]
+            output = super().forward(prev_output_tokens, *args, **kwargs)
+        return output
 
 
 @register_model("mass")
@@ -118,7 +120,7 @@ class MassModel(TransformerModel):
         encoder_out = self.encoder(
             src_tokens, src_lengths=src_lengths, return_all_hiddens=return_all_hiddens
         )
-        return self.decoder(
+        output: tuple[Tensor, dict[str, Any]] = self.decoder(
             prev_output_tokens,
             encoder_out=encoder_out,
             features_only=features_only,
@@ -128,6 +130,7 @@ class MassModel(TransformerModel):
             return_all_hiddens=return_all_hiddens,
             positions=positions,
         )
+        return output
 
 
 def _architecture(preset: MassPreset) -> Callable[[Any], None]:
