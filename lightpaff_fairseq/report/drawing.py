@@ -1,6 +1,7 @@
 """Draw with matplotlib: how a model looks, and figures as SVG, inside a page or as a file."""
 
 import io
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ _VARIABLES = {  # color -> CSS variable by which a page's theme replaces it
     PAPER: "--paper",
     **{color: f"--series-{i}" for i, color in enumerate(COLORS)},
 }
+_NUMBERS = itertools.count()  # of figures inside pages
 _SETTINGS = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and copied
     "svg.hashsalt": "lightpaff",
@@ -30,11 +32,9 @@ _SETTINGS = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "axes.axisbelow": True,
     **dict.fromkeys(["axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "text.color"], TEXT),
     **dict.fromkeys(["xtick.color", "ytick.color"], TEXT),
     "grid.color": GRID,
-    "grid.linewidth": 0.6,
     "axes.facecolor": "none",
     "legend.frameon": False,
 }
@@ -102,12 +102,9 @@ def standalone_svg(drawn: Any, title: str, description: str) -> str:
     return _described(_svg(drawn, "white"), title, description, "figure")
 
 
-def inline_svg(drawn: Any, title: str, description: str, name: str) -> str:
-    """Return a figure as an element of a page, its colors as CSS variables.
-
-    Args:
-        name: different for every figure of the page; it goes before every id.
-    """
+def inline_svg(drawn: Any, title: str, description: str) -> str:
+    """Return a figure as an element of a page: its ids are unique, its colors CSS variables."""
+    name = f"figure-{next(_NUMBERS)}"
     text = _svg(drawn, "none")
     text = re.sub(r'\bid="', f'id="{name}-', text[text.index("<svg") :])
     text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)

@@ -15,7 +15,7 @@ MOST_MARKERS = 30  # points of a curve up to which each gets a marker
 
 
 def tradeoff(
-    rows: Sequence[Row], axis: tuple[str, str], metric: Metric, looks: Sequence[Style], name: str
+    rows: Sequence[Row], axis: tuple[str, str], metric: Metric, looks: Sequence[Style]
 ) -> str:
     """Plot quality against size or speed: a marker per model, better is up.
 
@@ -45,7 +45,7 @@ def tradeoff(
             axes.invert_yaxis()
         values = [f"{r['name']}: {metric.title} {r[metric.key]:g} at {r[key]:g}" for r, _ in shown]
         description = f"{title} to the right. {'; '.join(values)}."
-        return inline_svg(drawn, f"{metric.title} and {title}", description, name)
+        return inline_svg(drawn, f"{metric.title} and {title}", description)
 
 
 def _label_ticks(axes: Any, values: Sequence[float]) -> None:
@@ -67,7 +67,7 @@ def short_number(x: float) -> str:
     return f"{x:g}"
 
 
-def learning(panel: Panel, looks: Mapping[str, Style], labels: Mapping[str, str], name: str) -> str:
+def learning(panel: Panel, looks: Mapping[str, Style], labels: Mapping[str, str]) -> str:
     """Plot a metric over updates, a curve per model; a curve has a gap where it is not a number."""
     with figure(WIDTH, HEIGHT) as (drawn, (axes,)):
         for model, curve in panel.curves.items():
@@ -76,7 +76,7 @@ def learning(panel: Panel, looks: Mapping[str, Style], labels: Mapping[str, str]
         _limit(axes, panel.curves.values())
         ends = [f"{labels[m]}: {_last(curve)}" for m, curve in panel.curves.items()]
         description = f"At the end {'; '.join(ends)}."
-        return inline_svg(drawn, f"{panel.title} over updates", description, name)
+        return inline_svg(drawn, f"{panel.title} over updates", description)
 
 
 def _draw(axes: Any, curve: Curve, look: Style, **options: Any) -> None:
@@ -102,7 +102,7 @@ def _last(curve: Curve) -> str:
     return f"{value:g} at update {update}"
 
 
-def sweep_panel(sweep: Sweep, axis: str, name: str) -> str:
+def sweep_panel(sweep: Sweep, axis: str) -> str:
     """Plot the points on one axis of a sweep, with lines for the base point and the teacher."""
     is_low_better = sweep.metric in LOWER_IS_BETTER
     points = sorted(sweep.panels()[axis], key=lambda s: s.mean, reverse=is_low_better)
@@ -119,7 +119,7 @@ def sweep_panel(sweep: Sweep, axis: str, name: str) -> str:
             drawn.legend(loc="outside upper right", ncols=2, fontsize=8)
         means = [f"{s.label}: {s.mean:g}" for s in reversed(points)]
         description = f"Means, best first. {'; '.join(means)}."
-        return inline_svg(drawn, f"{sweep.metric} by {axis}", description, name)
+        return inline_svg(drawn, f"{sweep.metric} by {axis}", description)
 
 
 def draw_students(axes: Any, points: Sequence[Any]) -> None:

@@ -15,7 +15,6 @@ from .log import Log
 from .quality import Row, quality_metric, speed_key
 from .results import Run, model_names
 from .summary import summarize, summarize_sweep
-from .sweep import Sweep
 
 MOST_CURVES = 16  # in a plot; more cannot be told apart
 _SPEED_TITLES = {"sentences_per_s": "sentences per second", "tokens_per_s": "tokens per second"}
@@ -49,67 +48,52 @@ def render_page(runs: Sequence[Run], title: str) -> str:
     }
     return environment.get_template("page.html.j2").render(
         title=title,
-        sections=[_section(run, f"run-{i}") for i, run in enumerate(runs)],
+        sections=[_section(run) for run in runs],
         most_curves=MOST_CURVES,
         version=version("lightpaff-fairseq") or "not installed as a package",
         date=datetime.date.today().isoformat(),
     )
 
 
-def _section(run: Run, anchor: str) -> Mapping[str, Any]:
+def _section(run: Run) -> Mapping[str, Any]:
     """Return what the template shows of a run."""
     labels, models, sweep = run.labels(), model_names(run.rows), run.sweep
     looks = styles(labels)
+    trained = {name: run.logs[name] for name in labels if name in run.logs}
+    trainings = [name for name in [*labels, *run.commands] if name in run.commands]
     return {
-        "anchor": anchor,
         "run": run,
         "labels": labels,
         "looks": looks,
         "models": models,
         "summary": summarize(run.rows) or (summarize_sweep(sweep) if sweep else ""),
         "results": tables.results_table(run.rows, models) if run.rows else None,
-        "tradeoffs": _tradeoffs(run.rows, [looks[model] for model in models], anchor),
-        "sweep_figures": _sweep_figures(sweep, anchor) if sweep else [],
+        "tradeoffs": _tradeoffs(run.rows, [looks[model] for model in models]),
+        "sweep_figures": [sweep_panel(sweep, axis) for axis in sweep.panels()] if sweep else [],
         "sweep_table": tables.sweep_table(sweep) if sweep else None,
         "benchmarks": {k: tables.benchmark_tables(b) for k, b in run.benchmarks.items()},
-        "stages": [
-            {"task": task, "models": names, "figures": _learning(run, names, f"{anchor}-stage-{i}")}
-            for i, (task, names) in enumerate(
-                stages({n: run.logs[n] for n in labels if n in run.logs}).items()
-            )
-        ],
-        "trainings": {
-            name: _facts(run.logs.get(name))
-            for name in [*labels, *run.commands]
-            if name in run.commands
-        },
+        "stages": {task: (names, _learning(run, names)) for task, names in stages(trained).items()},
+        "trainings": {name: _facts(run.logs.get(name)) for name in trainings},
         "versions": list(dict.fromkeys(filter(None, map(_versions, run.logs.values())))),
     }
 
 
-def _tradeoffs(rows: Sequence[Row], looks: Sequence[Style], anchor: str) -> list[str]:
+def _tradeoffs(rows: Sequence[Row], looks: Sequence[Style]) -> list[str]:
     metric, speed = quality_metric(rows), speed_key(rows)
     if metric is None:
         return []
     axes = [("params", "parameters")] if all("params" in row for row in rows) else []
     axes += [(speed, _SPEED_TITLES.get(speed, speed))] if speed else []
-    names = [f"{anchor}-tradeoff-{i}" for i in range(len(axes))]
-    return [tradeoff(rows, axis, metric, looks, n) for axis, n in zip(axes, names, strict=True)]
+    return [tradeoff(rows, axis, metric, looks) for axis in axes]
 
 
-def _sweep_figures(sweep: Sweep, anchor: str) -> list[str]:
-    axes = enumerate(sweep.panels())
-    return [sweep_panel(sweep, axis, f"{anchor}-axis-{i}") for i, axis in axes]
-
-
-def _learning(run: Run, models: Sequence[str], anchor: str) -> list[str]:
+def _learning(run: Run, models: Sequence[str]) -> list[str]:
     """Plot the curves of one task; single points are left out where a sweep's table has them."""
     if len(models) > MOST_CURVES:
         return []
     labels = run.labels()
-    looks = styles(labels)
     shown = [p for p in panels({m: run.logs[m] for m in models}) if p.has_lines or not run.sweep]
-    return [learning(panel, looks, labels, f"{anchor}-{i}") for i, panel in enumerate(shown)]
+    return [learning(panel, styles(labels), labels) for panel in shown]
 
 
 def _facts(log: Log | None) -> list[str]:

@@ -10,7 +10,7 @@ from lightpaff_fairseq.report.figures import learning
 
 def line_of(curve):
     """The coordinates of the curve in the plot, and the plot."""
-    svg = learning(Panel("valid", "loss", {"a": curve}), styles("a"), {"a": "a"}, "x")
+    svg = learning(Panel("valid", "loss", {"a": curve}), styles("a"), {"a": "a"})
     paths = re.findall(
         r'<path d="([^"]*)" clip-path="[^"]*" style="fill: none; stroke: var\(--s', svg
     )
