@@ -91,30 +91,25 @@ def read_sweep(path: Path) -> Sweep:
     """
     base, teacher = (_read_object(path.with_name(f"{name}.json")) for name in ("base", "teacher"))
     sweep = Sweep(read_rows(path), base, teacher)
+    for number, row in enumerate(sweep.rows if base else [], 1):
+        missing = sorted({*base, "seed", "parameters"} - row.keys())
+        missing += [] if _values(row, sweep.metric) else [f"a result in {sweep.metric}"]
+        if missing:
+            raise ValueError(f"RUNS {path}: line {number}: there is no {', '.join(missing)}")
+        _check_values(row, sweep, f"RUNS {path}: line {number}")
     if base:
-        for number, row in enumerate(sweep.rows, 1):
-            _check_row(row, sweep, f"RUNS {path}: line {number}")
-        _check_numbers(teacher, sweep.metric, f"RUNS {path.with_name('teacher.json')}")
+        _check_values(teacher, sweep, f"RUNS {path.with_name('teacher.json')}")
     return sweep
 
 
-def _check_row(row: Row, sweep: Sweep, place: str) -> None:
-    missing = sorted({*sweep.base, "seed", "parameters"} - row.keys())
-    if not _values(row, sweep.metric):
-        missing.append(f"a result in {sweep.metric}")
-    if missing:
-        raise ValueError(f"{place}: there is no {', '.join(missing)}")
-    _check_numbers(row, sweep.metric, place)
-    for axis in sweep.base:
-        if not isinstance(row[axis], str):
-            raise ValueError(f"{place}: {axis}: expected a word, got {row[axis]!r}")
-
-
-def _check_numbers(row: Row, metric: str, place: str) -> None:
+def _check_values(row: Row, sweep: Sweep, place: str) -> None:
+    """Raise ValueError where a row has no number or no word where one belongs."""
     for key, value in row.items():
-        is_number = key in ("seed", "parameters") or key.endswith((f"_{metric}", "_loss"))
+        is_number = key in ("seed", "parameters") or key.endswith((f"_{sweep.metric}", "_loss"))
         if is_number and not isinstance(value, int | float):
             raise ValueError(f"{place}: {key}: expected a number, got {value!r}")
+        if key in sweep.base and not isinstance(value, str):
+            raise ValueError(f"{place}: {key}: expected a word, got {value!r}")
 
 
 def _values(row: Row, metric: str) -> Row:
