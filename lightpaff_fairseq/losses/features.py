@@ -18,6 +18,19 @@ from torch import Tensor
 
 from .dense import at_least_float32
 
+Distance = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def in_float32(distance: Distance) -> Distance:
+    """Convert both inputs, and keep autocast (`--amp`) out: products could overflow in half."""
+
+    @functools.wraps(distance)
+    def call(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+        with torch.autocast(student.device.type, enabled=False):
+            return distance(at_least_float32(student), at_least_float32(teacher), mask)
+
+    return call
+
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Average `values` `(B, ...)` where `mask` (same shape) is true; 0 where it never is."""
@@ -26,18 +39,19 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return total / mask.sum(dims).clamp(min=1)
 
 
+@in_float32
 def hidden_mse(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
     """Return the mean squared difference of two `(B, T, C)`, over C and valid positions."""
-    gap = at_least_float32(hidden_s) - at_least_float32(hidden_t)
-    return masked_mean(gap.square().mean(-1), mask)
+    return masked_mean((hidden_s - hidden_t).square().mean(-1), mask)
 
 
+@in_float32
 def hidden_cosine(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
     """Return `1 - cosine` of two `(B, T, C)`, over valid positions: 0 to 2."""
-    similarity = F.cosine_similarity(at_least_float32(hidden_s), at_least_float32(hidden_t), dim=-1)
-    return masked_mean(1 - similarity, mask)
+    return masked_mean(1 - F.cosine_similarity(hidden_s, hidden_t, dim=-1), mask)
 
 
+@in_float32
 def hidden_pkd(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
     """Return the mean squared difference of the first valid token's states, scaled to length 1.
 
@@ -45,24 +59,23 @@ def hidden_pkd(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
     """
     rows = torch.arange(mask.size(0), device=mask.device)
     first = mask.int().argmax(1)
-    state_s, state_t = (
-        F.normalize(at_least_float32(x[rows, first]), dim=-1) for x in (hidden_s, hidden_t)
-    )
+    state_s, state_t = (F.normalize(x[rows, first], dim=-1) for x in (hidden_s, hidden_t))
     return (state_s - state_t).square().mean(-1)
 
 
+@in_float32
 def attention_mse(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
     """Return the mean squared difference of scores `(B, H, T, S)`, over heads and valid pairs."""
-    gap = at_least_float32(scores_s) - at_least_float32(scores_t)
-    return masked_mean(gap.square().mean(1), mask)
+    return masked_mean((scores_s - scores_t).square().mean(1), mask)
 
 
+@in_float32
 def attention_mse_sum(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
     """Compare scores summed over heads, whose number may differ, by `attention_mse`."""
-    summed_s, summed_t = (at_least_float32(x).sum(1, keepdim=True) for x in (scores_s, scores_t))
-    return attention_mse(summed_s, summed_t, mask)
+    return attention_mse(scores_s.sum(1, keepdim=True), scores_t.sum(1, keepdim=True), mask)
 
 
+@in_float32
 def attention_ce(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
     """Return the cross entropy of the student's attention probabilities, given the teacher's.
 
@@ -74,47 +87,29 @@ def attention_ce(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
     return masked_mean(entropy.mean(1), mask.any(-1))
 
 
+@in_float32
 def attention_ce_mean(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
     """Compare scores averaged over heads, whose number may differ, by `attention_ce`."""
-    mean_s, mean_t = (at_least_float32(x).mean(1, keepdim=True) for x in (scores_s, scores_t))
-    return attention_ce(mean_s, mean_t, mask)
+    return attention_ce(scores_s.mean(1, keepdim=True), scores_t.mean(1, keepdim=True), mask)
 
 
-def full_precision(distance: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Keep autocast (`--amp`) out of a distance whose products could overflow in half."""
-
-    @functools.wraps(distance)
-    def call(first: Tensor, *args: Tensor) -> Tensor:
-        with torch.autocast(first.device.type, enabled=False):
-            return distance(first, *args)
-
-    return call
-
-
-@full_precision
+@in_float32
 def token_relation(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
     """Return the mean squared difference of `X X^T / C`, over valid pairs; C may differ."""
-    gram_s, gram_t = (
-        x @ x.transpose(1, 2) / x.size(-1)
-        for x in (at_least_float32(hidden_s), at_least_float32(hidden_t))
-    )
+    gram_s, gram_t = (x @ x.transpose(1, 2) / x.size(-1) for x in (hidden_s, hidden_t))
     return masked_mean((gram_s - gram_t).square(), pair_mask(mask, mask))
 
 
-@full_precision
+@in_float32
 def channel_relation(hidden_s: Tensor, hidden_t: Tensor, mask: Tensor) -> Tensor:
     """Return the mean squared difference of `X^T X / length` `(C, C)`, over channel pairs."""
     length = mask.sum(1).clamp(min=1).view(-1, 1, 1)
-    gram_s, gram_t = (
-        x.transpose(1, 2) @ (x / length)
-        for x in (
-            torch.where(mask.unsqueeze(-1), at_least_float32(x), 0) for x in (hidden_s, hidden_t)
-        )
-    )
+    real = (torch.where(mask.unsqueeze(-1), x, 0) for x in (hidden_s, hidden_t))
+    gram_s, gram_t = (x.transpose(1, 2) @ (x / length) for x in real)
     return (gram_s - gram_t).square().mean((1, 2))
 
 
-@full_precision
+@in_float32
 def head_relation(heads_s: Tensor, heads_t: Tensor, mask: Tensor) -> Tensor:
     """Return KL(teacher || student) of `softmax(X X^T / sqrt D)`, over heads and valid queries.
 
@@ -125,8 +120,7 @@ def head_relation(heads_s: Tensor, heads_t: Tensor, mask: Tensor) -> Tensor:
     """
     pairs = pair_mask(mask, mask)
     lprobs_s, lprobs_t = (
-        _log_softmax(x @ x.transpose(-1, -2) / x.size(-1) ** 0.5, pairs)
-        for x in (at_least_float32(heads_s), at_least_float32(heads_t))
+        _log_softmax(x @ x.transpose(-1, -2) / x.size(-1) ** 0.5, pairs) for x in (heads_s, heads_t)
     )
     gap = torch.where(pairs.unsqueeze(1), lprobs_t.exp() * (lprobs_t - lprobs_s), 0).sum(-1)
     return masked_mean(gap.mean(1), mask)
@@ -145,7 +139,6 @@ def regroup(heads: Tensor, count: int) -> Tensor:
 
 def _log_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     """Normalize the last dimension of `(B, H, T, S)` where `mask` `(B, T, S)` is true."""
-    scores = at_least_float32(scores)
     lowest = torch.finfo(scores.dtype).min / 2
     return F.log_softmax(scores.masked_fill(~mask.unsqueeze(1), lowest), dim=-1)
 

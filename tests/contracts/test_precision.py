@@ -1,5 +1,5 @@
-"""Half precision takes the float32 run's updates: on the CPU as far as fairseq goes there, the rest
-on a GPU, if there is one.
+"""Half precision makes the updates of the float32 run: on the CPU where fairseq supports it, and on
+a GPU if there is one.
 
 `--amp` needs a GPU; what it does to the loss is autocast, see
 `test_criterions.py::test_autocast_follows_float32`.
@@ -14,7 +14,7 @@ import toy
 from caching import build_cache
 from cases import CASES
 
-# largest relative difference of three updates: float16 keeps 11 bits, bfloat16 8
+# largest relative difference after three updates: float16 keeps 11 bits, bfloat16 8
 MODES = {
     "fp16": (("--fp16", "--fp16-no-flatten-grads"), 0.01),
     "memory-efficient-fp16": (("--memory-efficient-fp16",), 0.01),
@@ -28,16 +28,16 @@ GPU_MODES = {
 }
 # scripts/gpu.sh runs these on a machine with a GPU; the modes of the CPU run everywhere
 NEEDS_GPU = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="fairseq's --fp16 and --amp need CUDA; none is here"
+    not torch.cuda.is_available(), reason="fairseq's --fp16 and --amp need CUDA"
 )
-# With a large epsilon Adam follows the gradients themselves, and not their signs alone; the steps
-# are long beside the rounding of the weights, which is no matter of gradients.
+# With a large epsilon Adam follows the gradients themselves, not only their signs; the steps are
+# large compared with the rounding of the weights, which is not tested here.
 RUN = ("--lr", 20, "--adam-eps", 1.0, "--batch-size", 6, "--max-update", 3, "--seed", 4)
 RUN += ("--disable-validation",)
 
 
 def updates(case, data, folder, mode, *flags):
-    """All parameters after training minus those before, as one vector."""
+    """Train; return the change of all parameters as one vector."""
     argv = case.argv(data, *RUN, "--criterion", case.name, *flags)
     quiet = ("--log-format", "none", "--no-progress-bar", "--num-workers", 0)
     cfg = toy.parse(*argv, *quiet, "--save-dir", folder)
@@ -54,7 +54,7 @@ def updates(case, data, folder, mode, *flags):
     return torch.cat([(after[n].float() - before[n]).flatten() for n in floating])
 
 
-DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
+DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NEEDS_GPU])])
 
 
 @DEVICES
@@ -75,22 +75,23 @@ def test_updates_from_a_cache_equal_those_of_float32(settings, device, tmp_path)
     compare(case, setting.data, tmp_path, device, *flags)
 
 
+@pytest.mark.gpu
 @NEEDS_GPU
 @pytest.mark.parametrize("name", ["kd_mlm", "kd_lm", "kd_ss", "kd_lu"])
 def test_updates_on_the_gpu_are_those_of_the_cpu(settings, name, tmp_path):
     case = next(c for c in CASES if c.name == name)
     setting = settings(case)
     flags = ("--kd-teacher", setting.path, "--kd-lambda", 0.7, "--kd-hidden-weight", 1)
-    want = updates(case, setting.data, tmp_path / "cpu", None, *flags, "--cpu")
-    got = updates(case, setting.data, tmp_path / "cuda", None, *flags)
-    assert (got - want).norm() <= 1e-3 * want.norm()  # the GPU adds in another order
+    cpu = updates(case, setting.data, tmp_path / "cpu", None, *flags, "--cpu")
+    gpu = updates(case, setting.data, tmp_path / "cuda", None, *flags)
+    assert (gpu - cpu).norm() <= 1e-3 * cpu.norm()  # the GPU adds in another order
 
 
 def compare(case, data, folder, device, *flags):
     modes = GPU_MODES if device == "cuda" else MODES
     flags += () if device == "cuda" else ("--cpu",)
-    want = updates(case, data, folder / "full", None, *flags)
-    assert want.norm() > 0.5
+    float32 = updates(case, data, folder / "full", None, *flags)
+    assert float32.norm() > 0.5
     for mode, (more, tolerance) in modes.items():
-        got = updates(case, data, folder / mode, mode, *flags, *more)
-        assert (got - want).norm() <= tolerance * want.norm(), mode
+        half = updates(case, data, folder / mode, mode, *flags, *more)
+        assert (half - float32).norm() <= tolerance * float32.norm(), mode
