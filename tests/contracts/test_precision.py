@@ -14,6 +14,8 @@ import toy
 from caching import build_cache
 from cases import CASES
 
+pytestmark = pytest.mark.slow
+
 # largest relative difference after three updates: float16 keeps 11 bits, bfloat16 8
 MODES = {
     "fp16": (("--fp16", "--fp16-no-flatten-grads"), 0.01),
@@ -54,7 +56,9 @@ def updates(case, data, folder, mode, *flags):
     return torch.cat([(after[n].float() - before[n]).flatten() for n in floating])
 
 
-DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NEEDS_GPU])])
+DEVICES = pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NEEDS_GPU])]
+)
 
 
 @DEVICES

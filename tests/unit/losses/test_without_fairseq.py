@@ -1,5 +1,6 @@
 """The losses where fairseq cannot be imported: the public names, and the documented example."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -48,25 +49,28 @@ for a, b in zip(*(torch.autograd.grad(x.loss, [hidden_s, head_s]) for x in (fuse
 """
 
 
-def run(*parts: str) -> str:
-    code = "\n".join([NO_FAIRSEQ, *parts, "assert 'fairseq' not in sys.modules"])
+LOADED = """
+assert "fairseq" not in sys.modules
+print([name.split(".")[1] for name in sys.modules if name.startswith("lightpaff_fairseq.")])
+"""
+
+
+def documented_example() -> str:
+    lines = losses.__doc__.splitlines()
+    lines = [line[4:] for line in lines[lines.index("    import torch") :]]
+    end = next(i for i, line in enumerate(lines) if line.startswith("print"))
+    assert end > 12
+    return "\n".join(lines[: end + 1]).replace("32000", "300").replace("2048", "40")
+
+
+def test_the_losses_and_their_documented_example_need_pytorch_alone():
+    code = "\n".join([NO_FAIRSEQ, COMPARE, documented_example(), LOADED])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
-
-def test_the_losses_need_no_fairseq_and_no_other_package_of_the_plug_in():
-    others = "print([x for x in sys.modules if x.startswith('lightpaff_fairseq.')])"
-    modules = {name.split(".")[1] for name in eval(run(COMPARE, others))}
+    example, modules = done.stdout.splitlines()
+    assert example.count("tensor(") == 2
+    modules = set(ast.literal_eval(modules))
     assert "losses" in modules and modules <= {"losses", "problems", "registration"}
-
-
-def test_the_example_of_the_documentation_runs():
-    lines = losses.__doc__.splitlines()
-    example = [line[4:] for line in lines[lines.index("    import torch") :]]
-    example = example[: next(i for i, line in enumerate(example) if line.startswith("print")) + 1]
-    printed = run("\n".join(example).replace("32000", "300").replace("2048", "40"))
-    assert len(example) > 12 and "tensor(" in printed
 
 
 def test_every_public_name_exists_and_is_documented():
