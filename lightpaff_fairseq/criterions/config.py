@@ -1,10 +1,11 @@
 """The --kd-* flags, the same for every criterion, and values that follow from them alone."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
+from ..flags import flag
 from ..losses import features, layer_map
 from ..losses.divergences import DIVERGENCES, Divergence
 from ..losses.intermediate import INTERMEDIATE_LOSSES
@@ -22,141 +23,91 @@ TEMPERATURE_SCHEDULE_CHOICES = ChoiceEnum(list(TEMPERATURE_SCHEDULES))
 class DistillationConfig(FairseqDataclass):
     """The --kd-* flags."""
 
-    kd_teacher: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "fairseq checkpoint of the teacher; several, separated by colons, teach "
-            "the mean of their probabilities; needed unless every weight is 0 or --kd-cache is set"
-        },
+    kd_teacher: Optional[str] = flag(
+        "fairseq checkpoint of the teacher; several, separated by colons, teach the mean of their "
+        "probabilities; needed unless every weight is 0 or --kd-cache is set",
+        None,
     )
-    kd_teacher_data: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "folder with the teacher's dictionaries, to compare them with the student's "
-            "(default: the folder the teacher was trained on)"
-        },
+    kd_teacher_data: Optional[str] = flag(
+        "folder of the teacher's dictionaries (default: the data that it was trained on)", None
     )
-    kd_cache: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "folder that `lightpaff cache-teacher` wrote: the teacher's probabilities come "
-            "from there, and no teacher is loaded"
-        },
+    kd_cache: Optional[str] = flag(
+        "output of `lightpaff cache-teacher`, which teaches instead of a --kd-teacher", None
     )
-    kd_tail: TAIL_CHOICES = field(  # type: ignore[valid-type]
-        default="ghost",
-        metadata={
-            "help": "what a --kd-cache of k tokens says of all others: ghost (their mass, as one "
-            "outcome), drop (nothing: mass 0), uniform (their mass, spread evenly)"
-        },
+    kd_tail: TAIL_CHOICES = flag(  # type: ignore[valid-type]
+        "what a --kd-cache of k tokens says of all others: ghost (their mass, as one outcome), "
+        "drop (nothing: mass 0), uniform (their mass, spread evenly)",
+        "ghost",
     )
-    kd_lambda: float = field(
-        default=0.5,
-        metadata={
-            "help": "weight of the soft loss, 0 to 1; the task loss gets the rest; 0 = off, "
-            "1 = labels are not used"
-        },
+    kd_lambda: float = flag(
+        "weight of the soft loss, 0 (off) to 1 (labels are not used); the task loss gets the rest",
+        0.5,
     )
-    kd_temperature: float = field(
-        default=1.0,
-        metadata={"help": "divides the logits of both models in the soft loss, > 0; 1 = off"},
+    kd_temperature: float = flag(
+        "divides the logits of both models in the soft loss, > 0; 1 = off", 1.0
     )
-    kd_divergence: DIVERGENCE_CHOICES = field(  # type: ignore[valid-type]
-        default="forward_kl",
-        metadata={
-            "help": "the soft loss: forward_kl (teacher || student), reverse_kl, jsd (between the "
-            "two, see --kd-beta) or tvd (total variation distance)"
-        },
+    kd_divergence: DIVERGENCE_CHOICES = flag(  # type: ignore[valid-type]
+        "the soft loss: forward_kl (teacher || student), reverse_kl, jsd (between the two, see "
+        "--kd-beta) or tvd (total variation distance)",
+        "forward_kl",
     )
-    kd_beta: float = field(
-        default=0.5,
-        metadata={"help": "for --kd-divergence jsd, 0 to 1: 0 = forward_kl, 1 = reverse_kl"},
+    kd_beta: float = flag("for --kd-divergence jsd, 0 to 1: 0 = forward_kl, 1 = reverse_kl", 0.5)
+    kd_chunk_tokens: int = flag(
+        "positions per chunk of the fused loss: memory grows with it, the result is the same", 512
     )
-    kd_chunk_tokens: int = field(
-        default=512,
-        metadata={
-            "help": "predicted positions that the fused loss handles at once: memory grows "
-            "with it, the result does not change"
-        },
+    kd_embedding_weight: float = flag(
+        "weight of the embeddings' mean squared difference; 0 = off", 0.0
     )
-    kd_embedding_weight: float = field(
-        default=0.0,
-        metadata={"help": "weight of the embeddings' mean squared difference; 0 = off"},
+    kd_hidden_weight: float = flag(
+        "weight of the difference of matched layers' hidden states; 0 = off", 0.0
     )
-    kd_hidden_weight: float = field(
-        default=0.0,
-        metadata={"help": "weight of the difference of matched layers' hidden states; 0 = off"},
+    kd_hidden_loss: HIDDEN_LOSS_CHOICES = flag(  # type: ignore[valid-type]
+        "difference of hidden states: mse, cosine, or pkd (first token)", "mse"
     )
-    kd_hidden_loss: HIDDEN_LOSS_CHOICES = field(  # type: ignore[valid-type]
-        default="mse",
-        metadata={"help": "difference of hidden states: mse, cosine, or pkd (first token)"},
+    kd_attention_weight: float = flag(
+        "weight of the difference of matched layers' attentions; 0 = off", 0.0
     )
-    kd_attention_weight: float = field(
-        default=0.0,
-        metadata={"help": "weight of the difference of matched layers' attentions; 0 = off"},
+    kd_attention_loss: ATTENTION_LOSS_CHOICES = flag(  # type: ignore[valid-type]
+        "difference of attentions: mse (scores) or ce (probabilities), head by head; mse_sum, "
+        "ce_mean: over heads together, for models with unequal numbers of heads",
+        "mse",
     )
-    kd_attention_loss: ATTENTION_LOSS_CHOICES = field(  # type: ignore[valid-type]
-        default="mse",
-        metadata={
-            "help": "difference of attentions: mse (scores) or ce (probabilities), head by head; "
-            "mse_sum, ce_mean: over heads together, for models with unequal numbers of heads"
-        },
+    kd_relation_weight: float = flag(
+        "weight of the difference of matched layers' relations; 0 = off", 0.0
     )
-    kd_relation_weight: float = field(
-        default=0.0,
-        metadata={"help": "weight of the difference of matched layers' relations; 0 = off"},
+    kd_relation: str = flag(
+        "relations, some of query, key, value, token, channel", "query,key,value"
     )
-    kd_relation: str = field(
-        default="query,key,value",
-        metadata={"help": "relations, some of query, key, value, token, channel"},
+    kd_relation_heads: int = flag(
+        "heads of the relations of queries, keys, values; 0 = the models' greatest common divisor",
+        0,
     )
-    kd_relation_heads: int = field(
-        default=0,
-        metadata={
-            "help": "heads into which queries, keys and values are regrouped for their relations; "
-            "0 = the models' common number, else its greatest common divisor"
-        },
+    kd_modules: Optional[str] = flag(
+        "modules whose layers are matched, some of encoder, decoder, cross (attentions between "
+        "the two); default: all that the model has",
+        None,
     )
-    kd_modules: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "modules whose layers are matched, some of encoder, decoder, cross (attentions "
-            "between the two); default: all that the model has"
-        },
+    kd_sides: Optional[str] = None  # the name of --kd-modules in version 0.1
+    kd_layer_map: str = flag(f"matched layers: {layer_map.HELP}", "uniform")
+    kd_decoder_layer_map: Optional[str] = flag(
+        "as --kd-layer-map, for the decoder of an encoder-decoder", None
     )
-    kd_sides: Optional[str] = field(default=None)  # the name of --kd-modules in version 0.1
-    kd_layer_map: str = field(
-        default="uniform",
-        metadata={"help": f"matched layers: {layer_map.HELP}"},
+    kd_schedule: Optional[str] = flag(
+        "weights that change with the updates, as lambda:linear_decay,hidden:cosine; names: "
+        "lambda, embedding, hidden, attention, relation; schedules: constant, linear_growth, "
+        "linear_decay, cosine (which decays); default: all constant",
+        None,
     )
-    kd_decoder_layer_map: Optional[str] = field(
-        default=None,
-        metadata={"help": "as --kd-layer-map, for the decoder of an encoder-decoder"},
+    kd_schedule_updates: int = flag(
+        "updates that the changes of --kd-schedule take, from the first one", 0
     )
-    kd_schedule: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "weights that change with the updates, as lambda:linear_decay,hidden:cosine; "
-            "names: lambda, embedding, hidden, attention, relation; schedules: constant, "
-            "linear_growth, linear_decay, cosine (which decays); default: all constant"
-        },
+    kd_temperature_schedule: TEMPERATURE_SCHEDULE_CHOICES = flag(  # type: ignore[valid-type]
+        "constant, or one temperature per position, lower where it is harder: flsw (student and "
+        "teacher disagree), cwsm (the student is unsure); these take the dense loss",
+        "constant",
     )
-    kd_schedule_updates: int = field(
-        default=0,
-        metadata={"help": "updates that the changes of --kd-schedule take, from the first one"},
-    )
-    kd_temperature_schedule: TEMPERATURE_SCHEDULE_CHOICES = field(  # type: ignore[valid-type]
-        default="constant",
-        metadata={
-            "help": "constant, or one temperature per position, lower where it is harder: flsw "
-            "(student and teacher disagree), cwsm (the student is unsure); these take the dense "
-            "loss"
-        },
-    )
-    kd_temperature_beta: float = field(
-        default=1.0, metadata={"help": "strength of flsw and cwsm, 0 or more; 0 = constant"}
-    )
-    kd_temperature_gamma: float = field(default=1.0, metadata={"help": "exponent of flsw, above 0"})
+    kd_temperature_beta: float = flag("strength of flsw and cwsm, 0 or more; 0 = constant", 1.0)
+    kd_temperature_gamma: float = flag("exponent of flsw, above 0", 1.0)
 
 
 def weight_schedules(cfg: DistillationConfig) -> Dict[str, WeightSchedule]:

@@ -3,7 +3,7 @@
 import enum
 import logging
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 
 from ..losses.divergences import DIVERGENCES
@@ -17,67 +17,59 @@ from .config import DistillationConfig, divergence, intermediate_weights, split_
 logger = logging.getLogger(__name__)
 
 
+# what is expected of a number, and whether it is
+ABOVE_ZERO = "a number above 0", lambda x: 0 < x < math.inf
+NOT_NEGATIVE = "0 (off) or more", lambda x: 0 <= x < math.inf
+NUMBERS = {
+    "kd_lambda": ("a number from 0 (off) to 1", lambda x: 0 <= x <= 1),
+    "kd_beta": ("a number from 0 to 1", lambda x: 0 <= x <= 1),
+    "kd_temperature": ABOVE_ZERO,
+    "kd_temperature_gamma": ABOVE_ZERO,
+    "kd_temperature_beta": NOT_NEGATIVE,
+    **{f"kd_{name}_weight": NOT_NEGATIVE for name in INTERMEDIATE_LOSSES},
+    "kd_relation_heads": ("0 (automatic) or more", lambda x: x >= 0),
+    "kd_chunk_tokens": ("1 or more positions", lambda x: x >= 1),
+}
+LISTS = {"kd_relation": RELATIONS, "kd_modules": MODULES, "kd_sides": MODULES}
+
+
 def check_config(cfg: DistillationConfig) -> None:
     """Check every --kd-* flag.
 
     Raises:
         ValueError: lists all that are out of range, or do not go together.
     """
-    problems = Problems()
-    for find in (_choice_problems, _number_problems, _name_problems, _divergence_problems):
-        problems.extend(find(cfg))
-    problems.extend([*_teacher_problems(cfg), *_cache_problems(cfg)])
+    problems = Problems(_value_problems(cfg))
+    problems.extend([*_combination_problems(cfg), *_ensemble_problems(cfg), *_cache_problems(cfg)])
     problems.raise_if_any()
     if cfg.kd_sides is not None:
         logger.warning("--kd-sides is now called --kd-modules")
 
 
-def _choice_problems(cfg: DistillationConfig) -> Iterator[str]:
-    """Check what fairseq's parser and hydra check too, for configurations made in Python."""
+def _value_problems(cfg: DistillationConfig) -> Iterator[str]:
+    """Check flags one by one: fairseq's parser and hydra check the choices, too, but not Python."""
     for field in fields(DistillationConfig):
-        if isinstance(field.type, type) and issubclass(field.type, enum.Enum):
-            choices, value = [str(choice) for choice in field.type], str(getattr(cfg, field.name))
-            if value not in choices:
-                flag = f"--{field.name.replace('_', '-')}"
+        value, flag = getattr(cfg, field.name), f"--{field.name.replace('_', '-')}"
+        if field.name in NUMBERS:
+            expected, is_valid = NUMBERS[field.name]
+            if not is_valid(value):
+                yield f"{flag} {value}: expected {expected}"
+        elif field.name in LISTS:
+            unknown = [name for name in split_names(value) if name not in LISTS[field.name]]
+            if unknown or (field.name == "kd_relation" and not split_names(value)):
+                known = ", ".join(LISTS[field.name])
+                yield f"{flag} {', '.join(unknown) or repr(value)}: expected some of {known}"
+        elif isinstance(field.type, type) and issubclass(field.type, enum.Enum):
+            choices = [str(choice) for choice in field.type]
+            if str(value) not in choices:
                 yield f"{flag} {value}: expected one of {', '.join(choices)}"
 
 
-def _number_problems(cfg: DistillationConfig) -> Iterator[str]:
-    if not 0 <= cfg.kd_lambda <= 1:
-        yield f"--kd-lambda {cfg.kd_lambda}: expected a number from 0 (off) to 1"
-    if not 0 <= cfg.kd_beta <= 1:
-        yield f"--kd-beta {cfg.kd_beta}: expected a number from 0 to 1"
-    for name in ("temperature", "temperature_gamma"):
-        value = getattr(cfg, f"kd_{name}")
-        if not (value > 0 and math.isfinite(value)):
-            yield f"--kd-{name.replace('_', '-')} {value}: expected a number above 0"
-    for name in ("temperature_beta", *(f"{kind}_weight" for kind in INTERMEDIATE_LOSSES)):
-        value = getattr(cfg, f"kd_{name}")
-        if not (value >= 0 and math.isfinite(value)):
-            yield f"--kd-{name.replace('_', '-')} {value}: expected 0 (off) or more"
-    if cfg.kd_chunk_tokens < 1:
-        yield f"--kd-chunk-tokens {cfg.kd_chunk_tokens}: expected 1 or more positions"
-    if cfg.kd_relation_heads < 0:
-        yield f"--kd-relation-heads {cfg.kd_relation_heads}: expected 0 (automatic) or more"
-
-
-def _name_problems(cfg: DistillationConfig) -> Iterator[str]:
-    if not split_names(cfg.kd_relation):
-        yield f"--kd-relation: expected some of {', '.join(RELATIONS)}, got nothing"
-    yield from _unknown_names("--kd-relation", cfg.kd_relation, RELATIONS)
-    yield from _unknown_names("--kd-modules", cfg.kd_modules, MODULES)
-    yield from _unknown_names("--kd-sides", cfg.kd_sides, MODULES)
+def _combination_problems(cfg: DistillationConfig) -> Iterator[str]:
     if cfg.kd_sides is not None and cfg.kd_modules is not None:
         yield f"--kd-sides {cfg.kd_sides}: the old name of --kd-modules, which is given as well"
-
-
-def _unknown_names(flag: str, value: str | None, known: Collection[str]) -> Iterator[str]:
-    unknown = [name for name in split_names(value) if name not in known]
-    if unknown:
-        yield f"{flag} {', '.join(unknown)}: expected some of {', '.join(known)}"
-
-
-def _divergence_problems(cfg: DistillationConfig) -> Iterator[str]:
+    if cfg.kd_cache is None and cfg.kd_tail != TAILS[0]:
+        yield f"--kd-tail {cfg.kd_tail}: only a --kd-cache has a tail"
     if cfg.kd_beta != DistillationConfig.kd_beta and cfg.kd_divergence != "jsd":
         yield f"--kd-beta {cfg.kd_beta}: only --kd-divergence jsd has a beta"
     is_regression = getattr(cfg, "regression_target", False)  # a flag of kd_lu only
@@ -88,7 +80,7 @@ def _divergence_problems(cfg: DistillationConfig) -> Iterator[str]:
         )
 
 
-def _teacher_problems(cfg: DistillationConfig) -> Iterator[str]:
+def _ensemble_problems(cfg: DistillationConfig) -> Iterator[str]:
     """Check what an ensemble cannot teach: it has nothing but a mean of probabilities."""
     count = len((cfg.kd_teacher or "").split(":"))
     if count > 1 and intermediate_weights(cfg):
@@ -106,8 +98,6 @@ def _teacher_problems(cfg: DistillationConfig) -> Iterator[str]:
 def _cache_problems(cfg: DistillationConfig) -> Iterator[str]:
     """Check what needs more of a teacher than its stored probabilities."""
     if cfg.kd_cache is None:
-        if cfg.kd_tail != TAILS[0]:
-            yield f"--kd-tail {cfg.kd_tail}: only a --kd-cache has a tail"
         return
     flag = f"--kd-cache {cfg.kd_cache}:"
     if cfg.kd_teacher is not None:

@@ -18,13 +18,16 @@ from fairseq.criterions import FairseqCriterion
 from torch import Tensor, nn
 
 from ..losses.dense import LossSettings
+from ..models.outputs import decoder_output
 from ..protocols import LoggingOutput, Prediction, Sample, Task
 from .config import DistillationConfig, divergence
 from .config_checks import check_config
 from .distiller import Distiller
 from .metrics import log_metrics
+from .prediction import TokenPrediction
 
 FORMER_PREFIX, PREFIX = "knowledge.", "distiller.intermediate."  # of version 0.1; now
+Losses = tuple[Tensor, int | Tensor, LoggingOutput]  # what fairseq takes of a criterion
 logger = logging.getLogger(__name__)
 
 
@@ -45,6 +48,11 @@ class DistillationMixin(FairseqCriterion):
     report_accuracy: bool = False
     ignore_prefix_size: int = 0
     sentence_avg: bool = False
+
+    # what `TokenPrediction` says of the family
+    teacher_type: ClassVar[tuple[type[nn.Module], str]]
+    masks_differ_by_epoch: ClassVar[bool] = False
+    run = staticmethod(decoder_output)
 
     distiller: Distiller
     starts_afresh: bool = False
@@ -71,7 +79,14 @@ class DistillationMixin(FairseqCriterion):
 
     def build_prediction(self, cfg: Any) -> Prediction:
         """Return what this criterion predicts."""
-        raise NotImplementedError
+        return TokenPrediction(
+            cfg._name,
+            self.padding_idx,
+            self.ignore_prefix_size,
+            self.teacher_type,
+            self.masks_differ_by_epoch,
+            self.run,
+        )
 
     def before_training(
         self, student: nn.Module, num_updates: Callable[[], int], starts_afresh: bool = False
@@ -98,11 +113,12 @@ class DistillationMixin(FairseqCriterion):
         if self.distiller.teacher is not None:
             self.distiller.teacher.begin_epoch(epoch, split)
 
-    def forward(self, model: nn.Module, sample: Sample, reduce: bool = True) -> Any:
+    def forward(self, model: nn.Module, sample: Sample, reduce: bool = True) -> Losses:
         """Return loss (nats, summed), divisor and logging output, as every fairseq criterion."""
         distiller = self.distiller
         if not (self.training and distiller.is_active):
-            return super().forward(model, sample, reduce=reduce)
+            stock: Losses = super().forward(model, sample, reduce=reduce)
+            return stock
         self.before_training(model, distiller.num_updates)
         with distiller.record(model) as activations:
             loss, sample_size, log = self.distill(model, sample)
@@ -112,26 +128,24 @@ class DistillationMixin(FairseqCriterion):
         log["loss"] = loss.data
         return loss, sample_size, log
 
-    def distill(
-        self, model: nn.Module, sample: Sample
-    ) -> tuple[Tensor, int | Tensor, LoggingOutput]:
+    def distill(self, model: nn.Module, sample: Sample) -> Losses:
         """Return what `forward` does, without intermediate losses, for models of tokens."""
-        positions = self.distiller.prediction.label_positions(sample)
-        terms = self.distiller.output_loss(model, sample, positions)
+        terms = self.distiller.output_loss(model, sample)
+        positions = self.distiller.prediction.label_positions(sample).sum()
         log: LoggingOutput = {
             "nll_loss": terms.nll_loss,
             "kd_loss": terms.kd_loss,
-            "kd_positions": positions.sum(),
+            "kd_positions": positions,
             "ntokens": sample["ntokens"],
             "nsentences": sample["nsentences"],
             "sample_size": self.sample_size(sample, positions),
         }
         if self.report_accuracy:
-            log |= {"n_correct": terms.n_correct, "total": log["kd_positions"]}
+            log |= {"n_correct": terms.n_correct, "total": positions}
         return terms.loss, log["sample_size"], log
 
     def sample_size(self, sample: Sample, positions: Tensor) -> int | Tensor:
-        """Return fairseq's divisor of loss and gradient: sentences or tokens."""
+        """Return fairseq's divisor of loss and gradient; `positions`: the number of them."""
         return sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
 
     def load_state_dict(self, state_dict: dict[str, Tensor] | None, strict: bool = True) -> Any:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -22,14 +21,8 @@ from ..teachers.base import Teacher, build_teacher
 from .config import DistillationConfig, weight_schedules
 from .layer_matching import match_layers
 
+Activations = dict[str, LayerActivations]  # by module
 logger = logging.getLogger(__name__)
-
-
-class Activations(NamedTuple):
-    """What student and teacher computed of one batch, by module."""
-
-    student: dict[str, LayerActivations]
-    teacher: dict[str, LayerActivations]
 
 
 class Distiller(nn.Module):
@@ -45,10 +38,6 @@ class Distiller(nn.Module):
         ValueError: --kd-schedule or --kd-schedule-updates is malformed.
     """
 
-    teacher: Teacher | None
-    intermediate: IntermediateLosses | None
-    num_updates: Callable[[], int]
-
     def __init__(
         self, cfg: DistillationConfig, prediction: Prediction, settings: LossSettings
     ) -> None:
@@ -61,8 +50,9 @@ class Distiller(nn.Module):
             cfg.kd_temperature_beta,
             cfg.kd_temperature_gamma,
         )
-        self.teacher, self.intermediate = None, None
-        self.num_updates = lambda: 0  # until the trainer tells
+        self.teacher: Teacher | None = None
+        self.intermediate: IntermediateLosses | None = None
+        self.num_updates: Callable[[], int] = lambda: 0  # until the trainer tells
 
     @property
     def is_active(self) -> bool:
@@ -86,24 +76,31 @@ class Distiller(nn.Module):
             )
         teacher = build_teacher(self.cfg, self.prediction, task)
         teacher.prepare(student)
-        if self.temperature.name == "flsw":
-            _check_raw_logits(student, teacher.model)
-        if len(self.schedules) > 1:
-            assert teacher.model is not None  # `check_config` saw to it
-            intermediate = match_layers(self.cfg, student, teacher.model)
-            self.intermediate = intermediate.to(next(student.parameters()))
+        if teacher.model is not None:
+            self._check_temperature(student=student, teacher=teacher.model)
+            if len(self.schedules) > 1:
+                intermediate = match_layers(self.cfg, student, teacher.model)
+                self.intermediate = intermediate.to(next(student.parameters()))
         self.teacher = teacher
 
-    def soft_targets(
-        self, student: nn.Module, sample: Sample, positions: Tensor
-    ) -> ModelOutput | TopKOutput:
-        """Return the teacher's output at the N chosen `positions` `(B, T)` (bool)."""
+    def _check_temperature(self, **models: nn.Module) -> None:
+        for who, model in models.items():
+            if self.temperature.name == "flsw" and not has_raw_logits(model):
+                raise ValueError(
+                    f"--kd-temperature-schedule flsw compares logits, but the {who} has only "
+                    "probabilities (adaptive softmax); use cwsm or constant"
+                )
+
+    def soft_targets(self, student: nn.Module, sample: Sample) -> ModelOutput | TopKOutput:
+        """Return the teacher's output at the positions that have a label."""
         assert self.teacher is not None
+        positions = self.prediction.label_positions(sample)
         return self.teacher.soft_targets(student, sample, positions)
 
-    def output_loss(self, student: nn.Module, sample: Sample, positions: Tensor) -> LossTerms:
-        """Return task and soft loss, summed over the N chosen `positions` `(B, T)` (bool)."""
-        teacher = self.soft_targets(student, sample, positions)
+    def output_loss(self, student: nn.Module, sample: Sample) -> LossTerms:
+        """Return task and soft loss, summed over the positions that have a label."""
+        teacher = self.soft_targets(student, sample)
+        positions = self.prediction.label_positions(sample)
         output = self.prediction.compute_output(student, sample, positions)
         target = sample["target"][positions]
         settings = replace(self.settings, kd_lambda=self.weight("lambda"))
@@ -117,41 +114,29 @@ class Distiller(nn.Module):
         return dense_distillation_loss(logits_s, logits_t, target, settings)
 
     @contextmanager
-    def record(self, student: nn.Module) -> Iterator[Activations | None]:
+    def record(self, student: nn.Module) -> Iterator[tuple[Activations, Activations] | None]:
         """Record what the intermediate losses need while student and teacher run; else None."""
-        if self.intermediate is None:
+        if self.intermediate is None or self.teacher is None or self.teacher.model is None:
             yield None
             return
-        assert self.teacher is not None and self.teacher.model is not None
         settings = self.intermediate.settings
-        modules = tuple(settings.pairs), settings.with_attention
+        modules, with_attention = tuple(settings.pairs), settings.with_attention
         with (
-            ActivationRecorder(student, *modules) as of_student,
-            ActivationRecorder(self.teacher.model, *modules) as of_teacher,
+            ActivationRecorder(student, modules, with_attention) as of_student,
+            ActivationRecorder(self.teacher.model, modules, with_attention) as of_teacher,
         ):
-            yield Activations(of_student, of_teacher)
+            yield of_student, of_teacher
 
     def intermediate_losses(
-        self, activations: Activations | None, sample: Sample
+        self, recorded: tuple[Activations, Activations] | None, sample: Sample
     ) -> dict[str, Tensor]:
-        """Return a scalar per intermediate loss before its weight, summed over labels."""
-        if self.intermediate is None or activations is None:
+        """Return a scalar per intermediate loss, before its weight, summed over labels."""
+        if self.intermediate is None or recorded is None:
             return {}
-        labels = self.prediction.label_positions(sample).sum(1)
-        return self.intermediate(*activations, self._masks(sample), labels)  # type: ignore[no-any-return]
-
-    def _masks(self, sample: Sample) -> PaddingMasks:
-        """Return which tokens are real, in the modules whose input the batch has."""
         inputs, pad = sample["net_input"], self.prediction.padding_idx
         source = inputs["src_tokens"].ne(pad)
         target = inputs.get("prev_output_tokens")  # none: only one module, whichever it is
-        return PaddingMasks(encoder=source, decoder=source if target is None else target.ne(pad))
-
-
-def _check_raw_logits(student: nn.Module, teacher: nn.Module | None) -> None:
-    for who, model in (("student", student), ("teacher", teacher)):
-        if model is not None and not has_raw_logits(model):
-            raise ValueError(
-                f"--kd-temperature-schedule flsw compares logits, but the {who} has only "
-                "probabilities (adaptive softmax); use cwsm or constant"
-            )
+        masks = PaddingMasks(source, source if target is None else target.ne(pad))
+        labels = self.prediction.label_positions(sample).sum(1)
+        losses: dict[str, Tensor] = self.intermediate(*recorded, masks, labels)
+        return losses

@@ -1,16 +1,13 @@
 """The criterions `kd_clm` and `kd_lm`: causal language modeling (GPT-2)."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from fairseq.criterions import register_criterion
 from fairseq.criterions.cross_entropy import CrossEntropyCriterion, CrossEntropyCriterionConfig
 from fairseq.models import FairseqLanguageModel
 
-from ..protocols import Prediction
 from .config import DistillationConfig
 from .distillation import DistillationMixin
-from .prediction import TokenPrediction
 
 
 @dataclass
@@ -27,11 +24,7 @@ class KdLanguageModelingCriterion(DistillationMixin, CrossEntropyCriterion):
 
     extra_metrics = ("kd_loss", "nll_loss")
     stock_ppl_is_of_loss = True
-
-    def build_prediction(self, cfg: Any) -> Prediction:
-        """Return what this criterion predicts: the next token, everywhere."""
-        words = "a language model (transformer_lm)"
-        return TokenPrediction(cfg._name, self.padding_idx, FairseqLanguageModel, words)
+    teacher_type = FairseqLanguageModel, "a language model (transformer_lm)"
 
 
 @register_criterion("kd_clm", dataclass=KdLanguageModelingConfig)

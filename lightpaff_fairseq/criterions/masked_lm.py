@@ -1,7 +1,6 @@
 """The criterion `kd_mlm`: masked language modeling (BERT)."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from fairseq.criterions import register_criterion
 from fairseq.criterions.masked_lm import MaskedLmConfig, MaskedLmLoss
@@ -9,10 +8,9 @@ from fairseq.models import FairseqEncoderModel
 from torch import Tensor
 
 from ..models.outputs import encoder_output
-from ..protocols import Prediction, Sample
+from ..protocols import Sample
 from .config import DistillationConfig
 from .distillation import DistillationMixin
-from .prediction import TokenPrediction
 
 
 @dataclass
@@ -30,18 +28,9 @@ class KdMaskedLmCriterion(DistillationMixin, MaskedLmLoss):
 
     extra_metrics = ("kd_loss", "nll_loss")
     stock_ppl_is_of_loss = True
-
-    def build_prediction(self, cfg: Any) -> Prediction:
-        """Return what this criterion predicts: the masked tokens."""
-        return TokenPrediction(
-            cfg._name,
-            self.padding_idx,
-            FairseqEncoderModel,
-            "an encoder (BERT, RoBERTa, XLM-R)",
-            masks_differ_by_epoch=True,
-            output=encoder_output,
-        )
+    teacher_type = FairseqEncoderModel, "an encoder (BERT, RoBERTa, XLM-R)"
+    masks_differ_by_epoch = True
+    run = staticmethod(encoder_output)
 
     def sample_size(self, sample: Sample, positions: Tensor) -> Tensor:
-        """Return the number of masked tokens."""
-        return positions.sum()
+        return positions  # the masked tokens

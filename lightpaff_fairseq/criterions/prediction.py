@@ -4,59 +4,50 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fairseq.models.nat import FairseqNATModel
 from torch import Tensor, nn
 
 from ..losses.model_output import ModelOutput
 from ..models.outputs import decoder_output
 from ..protocols import Sample
 
+Run = Callable[[nn.Module, dict[str, Any], Tensor], ModelOutput]  # model, its inputs, positions
+
 
 @dataclass(frozen=True)
 class TokenPrediction:
-    """Predict a token at every position that has a label.
+    """Predict a token at every position that has a label; see `protocols.Prediction`.
 
     Attributes:
-        criterion: registered name, for error messages.
-        padding_idx: the index of padding.
-        teacher_class: what a teacher must be an instance of, and `teacher_words` for users.
-        ignore_prefix_size: the number of leading target positions without a loss.
-        masks_differ_by_epoch: see `protocols.Prediction`.
-        output: runs a model, given its inputs and positions.
+        criterion: registered name; teacher_type: class of its teachers, and in words.
+        run: computes the output of a model.
     """
 
     criterion: str
     padding_idx: int
-    teacher_class: type[nn.Module]
-    teacher_words: str
-    ignore_prefix_size: int = 0
+    ignore_prefix_size: int
+    teacher_type: tuple[type[nn.Module], str]
     masks_differ_by_epoch: bool = False
-    output: Callable[[nn.Module, dict[str, Any], Tensor], ModelOutput] = decoder_output
-
-    @property
-    def output_depends_on_labels(self) -> bool:
-        """True: labels are fed to the decoder, or chosen by the mask."""
-        return True
-
-    @property
-    def is_regression(self) -> bool:
-        """False: tokens have probabilities."""
-        return False
+    run: Run = decoder_output
+    output_depends_on_labels: bool = True  # the decoder's input, or chosen by the mask
+    is_regression: bool = False
 
     def compute_output(self, model: nn.Module, sample: Sample, positions: Tensor) -> ModelOutput:
-        """Run student or teacher; return its output at the N chosen `positions` `(B, T)` (bool)."""
-        return self.output(model, sample["net_input"], positions)
+        return self.run(model, sample["net_input"], positions)
 
     def label_positions(self, sample: Sample) -> Tensor:
-        """Return `(B, T)` bool: the positions that have a label and count in the loss."""
         positions = sample["target"].ne(self.padding_idx)
         if self.ignore_prefix_size:
             positions[:, : self.ignore_prefix_size] = False
         return positions
 
     def check_teacher(self, model: nn.Module, path: str) -> None:
-        """Raise a ValueError unless the model of checkpoint `path` is a `teacher_class`."""
-        if not isinstance(model, self.teacher_class):
+        expected, words = self.teacher_type
+        problem = f"--kd-teacher {path}: {self.criterion} needs {words} as its teacher"
+        if not isinstance(model, expected):
+            raise ValueError(f"{problem}, got {type(model).__name__}")
+        if isinstance(model, FairseqNATModel):
             raise ValueError(
-                f"--kd-teacher {path}: {self.criterion} needs {self.teacher_words} as its "
-                f"teacher, got {type(model).__name__}"
+                f"{problem}, which predicts one token after another, got {type(model).__name__}, "
+                "which predicts all at once"
             )

@@ -15,9 +15,9 @@ from ..losses.dense import soft_loss
 from ..losses.model_output import LogitsOutput, ModelOutput
 from ..losses.top_k import TopKOutput
 from ..models.outputs import record_output
-from ..protocols import LoggingOutput, Prediction, Sample
+from ..protocols import Prediction, Sample
 from .config import DistillationConfig
-from .distillation import DistillationMixin
+from .distillation import DistillationMixin, Losses
 
 
 @dataclass
@@ -27,12 +27,10 @@ class KdSentencePredictionConfig(DistillationConfig, SentencePredictionConfig):
 
 @dataclass(frozen=True)
 class SentencePrediction:
-    """Predict a class, or a number, per sentence.
+    """Predict a class, or a number, per sentence; see `protocols.Prediction`.
 
     Attributes:
-        padding_idx: the index of padding in the sentences.
         head: name of the classification head; classes: number of its outputs.
-        is_regression: see `protocols.Prediction`, as for the others.
     """
 
     padding_idx: int
@@ -44,18 +42,15 @@ class SentencePrediction:
     output_depends_on_labels: bool = False
 
     def compute_output(self, model: nn.Module, sample: Sample, positions: Tensor) -> ModelOutput:
-        """Return class logits `(B, V)`; all sentences count, `positions` is not used."""
         inputs = sample["net_input"]
         logits = model(**inputs, features_only=True, classification_head_name=self.head)[0]
-        return LogitsOutput(logits)
+        return LogitsOutput(logits)  # (B, V): all sentences count
 
     def label_positions(self, sample: Sample) -> Tensor:
-        """Return `(B, 1)` bool: every sentence is one position."""
         tokens = sample["net_input"]["src_tokens"]
-        return torch.ones_like(tokens[:, :1], dtype=torch.bool)
+        return torch.ones_like(tokens[:, :1], dtype=torch.bool)  # a sentence is one position
 
     def check_teacher(self, model: nn.Module, path: str) -> None:
-        """Raise a ValueError unless the model of checkpoint `path` has this head."""
         heads: Any = getattr(model, "classification_heads", {})  # none: not a classifier
         classes = {name: head.out_proj.out_features for name, head in heads.items()}
         if classes.get(self.head) != self.classes:
@@ -78,7 +73,6 @@ class KdSentencePredictionCriterion(DistillationMixin, SentencePredictionCriteri
     extra_metrics = ("kd_loss", "label_loss")
 
     def build_prediction(self, cfg: Any) -> Prediction:
-        """Return what this criterion predicts: the output of a classification head."""
         return SentencePrediction(
             self.padding_idx,
             self.classification_head_name,
@@ -86,13 +80,10 @@ class KdSentencePredictionCriterion(DistillationMixin, SentencePredictionCriteri
             bool(self.regression_target),
         )
 
-    def distill(
-        self, model: nn.Module, sample: Sample
-    ) -> tuple[Tensor, int | Tensor, LoggingOutput]:
+    def distill(self, model: nn.Module, sample: Sample) -> Losses:
         """Run the stock forward, and compute the soft loss from the logits that it made."""
         distiller = self.distiller
-        positions = distiller.prediction.label_positions(sample)
-        teacher = distiller.soft_targets(model, sample, positions)
+        teacher = distiller.soft_targets(model, sample)
         assert not isinstance(teacher, TopKOutput)  # all classes are kept
         with record_output(model) as outputs:
             task_loss, sample_size, log = super(DistillationMixin, self).forward(model, sample)
