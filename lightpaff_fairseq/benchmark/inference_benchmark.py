@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from ..checkpoints.dictionaries import first_difference
 from ..evaluation.model_rows import Row, count_parameters
 from ..export.engines import Engine, Search
 from ..export.export_quality import score_answers
 from ..export.loaded_model import LANGUAGE_MODELING, LoadedModel
 from ..export.sample_batches import Sample, split_samples
-from ..teachers.loading import first_difference
 from .inference_backends import FAIRSEQ, Variant, plan_variants, write_variants
 from .peak_memory import peak_extra_bytes
 from .timing import interleaved_times, median_ratio

@@ -38,27 +38,23 @@ class CachedTeacher:
         self.reader = CacheReader(folder, "--kd-cache")
         self.use, self._prediction, self._task = use, prediction, task
         self._epoch: int | None = None
-        self._check_contents()
-        self._check_temperature()
-        layout, skipped = self.reader.plan.layout, self.reader.skipped
-        size = f"{self.reader.positions:,} positions, {layout.k} tokens each"
+        self._check_layout()
+        size = f"{self.reader.positions:,} positions, {self.reader.plan.layout.k} tokens each"
         logger.info(f"teacher: cache {folder}, {size}")
-        if skipped:
+        if self.reader.skipped:
             logger.warning(
-                f"--kd-cache {folder}: {skipped} samples were too long for the teacher "
+                f"--kd-cache {folder}: {self.reader.skipped} samples were too long for the teacher "
                 f"({self.reader.plan.max_positions} positions); training stops if it meets one"
             )
 
-    def _check_contents(self) -> None:
-        content, is_regression = self.reader.plan.layout.content, self._prediction.is_regression
-        if is_regression != (content == VALUES):
-            expected = "values of a regression" if is_regression else "probabilities"
-            raise ValueError(
-                f"--kd-cache {self.reader.folder}: expected {expected}, got {content}: {REBUILD}"
-            )
-
-    def _check_temperature(self) -> None:
+    def _check_layout(self) -> None:
         layout, flag = self.reader.plan.layout, f"--kd-temperature {self.use.temperature}"
+        if self._prediction.is_regression != (layout.content == VALUES):
+            expected = VALUES if self._prediction.is_regression else "probabilities"
+            raise ValueError(
+                f"--kd-cache {self.reader.folder}: expected {expected}, got {layout.content}: "
+                f"{REBUILD}"
+            )
         if layout.temperature not in (1.0, self.use.temperature):
             raise ValueError(
                 f"{flag}: the cache {self.reader.folder} was built at temperature "
@@ -77,14 +73,7 @@ class CachedTeacher:
         """Do nothing: any student can be taught."""
 
     def begin_epoch(self, epoch: int, split: str) -> None:
-        """Check, before an epoch's first update, that the cache is one of these data.
-
-        Args:
-            epoch: counted from 1; split: name of the training set, loaded in the task.
-        Raises:
-            ValueError: the epoch is not in the cache; or lists every difference between the data
-                that the cache was built from and these.
-        """
+        """Check that the epoch is in the cache, and the first time that the data are the same."""
         if self._epoch is None:
             data = data_fingerprint(self._task, split, self._prediction)
             problems = differences(self.reader.plan.data, data, "in the cache")
@@ -99,9 +88,9 @@ class CachedTeacher:
     def soft_targets(
         self, student: nn.Module, sample: Sample, positions: Tensor
     ) -> ModelOutput | TopKOutput:
-        """Return the cached output at `positions` `(B, T)` (bool), on the student's device.
+        """Look up the output at `positions` `(B, T)` (bool).
 
-        For a dummy batch, which may be of any data and does not count: anything of that form.
+        A dummy batch may be of any data and does not count: it gets anything of that form.
 
         Raises:
             ValueError: a record is corrupt, missing, or of another text.

@@ -1,22 +1,16 @@
 """A frozen teacher model from a fairseq checkpoint, checked before any training is done."""
 
-import logging
 from pathlib import Path
-from typing import Any
 
-from fairseq import tasks, utils
-from fairseq.data import Dictionary
+from fairseq import utils
 from fairseq.models import BaseFairseqModel
 from fairseq.tasks import FairseqTask
 from torch import nn
 
-from ..checkpoints.building import build, heads_in, writable
+from ..checkpoints.building import build, heads_in
+from ..checkpoints.dictionaries import ONE_DICTIONARY, compare_dictionaries
 from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.state_dict import first_mismatch
-
-logger = logging.getLogger(__name__)
-
-HINT = "distillation compares probabilities symbol by symbol: train both with one dict.txt"
 
 
 def load_teacher(path: str, task: FairseqTask, data: str | None = None) -> nn.Module:
@@ -39,11 +33,11 @@ def load_teacher(path: str, task: FairseqTask, data: str | None = None) -> nn.Mo
     flag = f"--kd-teacher {path}"
     state = read_checkpoint(Path(path), "--kd-teacher")
     cfg, tensors = state["cfg"], state["model"]
-    _compare_dictionaries(path, cfg.task, task, data)
+    compare_dictionaries(path, cfg.task, task, data)
     model: nn.Module = build(cfg.model, task, heads_in(tensors), flag)
     mismatch = first_mismatch(tensors, model)
     if mismatch and "embed_tokens" in mismatch:
-        raise ValueError(f"{flag}: another vocabulary: {mismatch}; {HINT}")
+        raise ValueError(f"{flag}: another vocabulary: {mismatch}; {ONE_DICTIONARY}")
     try:
         model.load_state_dict(tensors, strict=True, model_cfg=cfg.model)  # type: ignore[call-arg]
     except RuntimeError as error:
@@ -72,64 +66,3 @@ def check_lengths(
             f"but samples may have {limit}: lower --tokens-per-sample, or --max-source-positions "
             "and --max-target-positions (--max-positions for sentence_prediction)"
         )
-
-
-def _compare_dictionaries(path: str, teacher_cfg: Any, task: FairseqTask, data: str | None) -> None:
-    """Refuse a teacher whose dictionaries are not the student's, symbol by symbol."""
-    teacher_task = _teacher_task(path, teacher_cfg, data)
-    if teacher_task is None:
-        logger.warning(
-            f"--kd-teacher {path}: the teacher's dictionary was not found where it was trained "
-            f"({teacher_cfg.data}): only vocabulary sizes are compared. Name the folder with "
-            "--kd-teacher-data to have every symbol checked"
-        )
-        return
-    for role in ("source", "target", "label"):
-        student, teacher = _dictionary(task, role), _dictionary(teacher_task, role)
-        difference = first_difference(teacher, student) if student and teacher else None
-        if difference:
-            raise ValueError(
-                f"--kd-teacher {path}: {role} dictionaries differ: {difference}; {HINT}"
-            )
-
-
-def _dictionary(task: FairseqTask, role: str) -> Dictionary | None:
-    dictionary = getattr(task, f"{role}_dictionary", None)  # fairseq's tasks have some of them
-    return dictionary if isinstance(dictionary, Dictionary) else None
-
-
-def first_difference(teacher: Dictionary, student: Dictionary) -> str | None:
-    """Describe the first symbol in which two dictionaries differ; return None if they are equal."""
-    pairs = zip(student.symbols, teacher.symbols, strict=False)
-    for index, (symbol_s, symbol_t) in enumerate(pairs):
-        if symbol_s != symbol_t:
-            return (
-                f"symbol {index} is {symbol_t!r} in the teacher's and {symbol_s!r} in the student's"
-            )
-    if len(student) != len(teacher):
-        index = min(len(student), len(teacher))
-        longer, whose = (student, "student") if len(student) > index else (teacher, "teacher")
-        return (
-            f"symbol {index} {longer.symbols[index]!r} exists only in the {whose}'s "
-            f"(teacher {len(teacher)}, student {len(student)} symbols)"
-        )
-    return None
-
-
-def _teacher_task(path: str, teacher_cfg: Any, data: str | None) -> FairseqTask | None:
-    """Set up the teacher's own task, for its dictionaries; None: they are not on this machine."""
-    if data is not None and not Path(data).is_dir():
-        raise ValueError(f"--kd-teacher-data {data}: no such folder")
-    folder = data or str(getattr(teacher_cfg, "data", None))  # no `data`: a task without files
-    if data is None and not all(Path(part).is_dir() for part in folder.split(":")):
-        return None
-    with writable(teacher_cfg):
-        teacher_cfg.data = folder
-    try:
-        return tasks.setup_task(teacher_cfg, from_checkpoint=True)
-    except Exception as error:  # whatever a task of any kind raises
-        if data is not None:
-            raise ValueError(
-                f"--kd-teacher-data {data}: the dictionaries of {path} are not there: {error}"
-            ) from error
-        return None

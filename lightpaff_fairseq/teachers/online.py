@@ -66,17 +66,13 @@ class OnlineTeacher:
     def __init__(
         self, teachers: Sequence[TeacherModel], prediction: Prediction, task: Task
     ) -> None:
-        self._teachers, self._prediction, self._task = tuple(teachers), prediction, task
-
-    @property
-    def models(self) -> tuple[nn.Module, ...]:
-        """All of them."""
-        return tuple(teacher.model for teacher in self._teachers)
+        self._teachers, self._prediction, self._task = teachers, prediction, task
+        self.models = tuple(teacher.model for teacher in teachers)
 
     @property
     def model(self) -> nn.Module:
         """The only one, or the first."""
-        return self._teachers[0].model
+        return self.models[0]
 
     def prepare(self, student: nn.Module) -> None:
         """Check that no teacher takes shorter samples than the student may be given."""

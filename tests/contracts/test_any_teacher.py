@@ -42,9 +42,9 @@ def test_a_student_learns_from_it(row, tmp_path):
     dataset = task.dataset("train")
     sample = dataset.collater([dataset[i] for i in range(min(6, len(dataset)))])
     loss, _, log = criterion.train()(student.eval(), sample)
-    wanted = naive_divergence(row, task, teacher, student, sample)
-    assert wanted > 0 and log["kd_positions"] > 0
-    assert loss.item() == pytest.approx(wanted.item(), rel=1e-4)
+    expected = naive_divergence(row, task, teacher, student, sample)
+    assert expected > 0 and log["kd_positions"] > 0
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def refusal(row, tmp_path, student_task=None):
@@ -137,15 +137,15 @@ def test_the_page_has_every_row_and_no_other():
 def commands():
     """Words of every command of the page, its `...` left out."""
     text = PAGE.read_text(encoding="utf-8").replace("\\\n", " ").replace("$langs", "en_XX,ro_RO")
-    found = re.findall(r"^(fairseq-train|lightpaff) (.*)$", text, re.MULTILINE)
-    return [(name, shlex.split(line.replace("...", ""), comments=True)) for name, line in found]
+    lines = re.findall(r"^(fairseq-train|lightpaff) (.*)$", text, re.MULTILINE)
+    return [(name, shlex.split(line.replace("...", ""), comments=True)) for name, line in lines]
 
 
 def test_every_command_of_the_page_is_one():
     """fairseq's own parsers take every flag."""
-    found = commands()
-    assert len(found) == 13
-    for name, words in found:
+    lines = commands()
+    assert len(lines) == 13
+    for name, words in lines:
         if name == "fairseq-train":
             parser, words = options.get_training_parser(), [*words, "--optimizer", "adam"]
         else:

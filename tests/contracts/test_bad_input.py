@@ -126,30 +126,30 @@ def test_teacher_with_another_vocabulary(tmp_path):
         (toy.WORDS + 2, "symbol 30 is 'w26' in the teacher's and '<mask>' in the student's"),
     ):
         folder = tmp_path / str(words)
-        teacher = save_teacher(SS, folder, SS.data(folder / "theirs", words))
+        teacher = save_teacher(SS, folder, SS.data(folder / "teacher_data", words))
         message = error_of(SS, SS.data(folder / "ours"), folder / "s", "--kd-teacher", teacher)
         assert expected in message and "source dictionaries differ" in message
 
 
 def test_dictionaries_of_one_size_but_other_symbols(tmp_path):
-    data, theirs = SS.data(tmp_path / "ours"), SS.data(tmp_path / "theirs")
+    data, teacher_data = SS.data(tmp_path / "ours"), SS.data(tmp_path / "teacher_data")
     for lang in ("sv", "en"):
-        path = theirs / f"dict.{lang}.txt"
+        path = teacher_data / f"dict.{lang}.txt"
         path.write_text(path.read_text().replace("w7 ", "W7 "))
-    teacher = save_teacher(SS, tmp_path, theirs)
+    teacher = save_teacher(SS, tmp_path, teacher_data)
     message = error_of(SS, data, tmp_path / "s", "--kd-teacher", teacher)
     assert "symbol 11 is 'W7' in the teacher's and 'w7' in the student's" in message
 
 
 def test_vocabulary_sizes_are_compared_when_the_dictionary_is_gone(tmp_path):
-    theirs = SS.data(tmp_path / "theirs", toy.WORDS + 2)
-    teacher = save_teacher(SS, tmp_path, theirs)
-    theirs.rename(tmp_path / "moved")
+    teacher_data = SS.data(tmp_path / "teacher_data", toy.WORDS + 2)
+    teacher = save_teacher(SS, tmp_path, teacher_data)
+    teacher_data.rename(tmp_path / "moved")
     data = SS.data(tmp_path / "ours")
     message = error_of(SS, data, tmp_path / "s", "--kd-teacher", teacher)
     assert "another vocabulary" in message and "embed_tokens.weight is (33, 16)" in message
-    found = ("--kd-teacher", teacher, "--kd-teacher-data", tmp_path / "moved")
-    assert "symbol 30 is 'w26'" in error_of(SS, data, tmp_path / "s", *found)
+    flags = ("--kd-teacher", teacher, "--kd-teacher-data", tmp_path / "moved")
+    assert "symbol 30 is 'w26'" in error_of(SS, data, tmp_path / "s", *flags)
     (tmp_path / "empty").mkdir()
     for folder, word in (("nowhere", "no such folder"), ("empty", "are not there")):
         flags = ("--kd-teacher", teacher, "--kd-teacher-data", tmp_path / folder)
@@ -173,8 +173,8 @@ def test_teacher_of_another_family(name, tmp_path):
         c for c in CASES if c.name == ("kd_clm" if name in ("kd_mlm", "kd_ss") else "kd_mlm")
     )
     data = case.data(tmp_path / "data")
-    theirs = other.data(tmp_path / "theirs")
-    teacher = save_teacher(other, tmp_path, theirs)
+    teacher_data = other.data(tmp_path / "teacher_data")
+    teacher = save_teacher(other, tmp_path, teacher_data)
     message = error_of(case, data, tmp_path / "s", "--kd-teacher", teacher)
     assert f"{name} needs" in message and ", got " in message
 
@@ -195,10 +195,10 @@ def test_teacher_without_the_classification_head(tmp_path):
 
 def test_teacher_with_its_classes_in_another_order(tmp_path):
     lu = next(c for c in CASES if c.name == "kd_lu")
-    data, theirs = lu.data(tmp_path / "data"), lu.data(tmp_path / "theirs")
-    labels = theirs / "label" / "dict.txt"
+    data, teacher_data = lu.data(tmp_path / "data"), lu.data(tmp_path / "teacher_data")
+    labels = teacher_data / "label" / "dict.txt"
     labels.write_text("".join(reversed(labels.read_text().splitlines(keepends=True))))
-    teacher = save_teacher(lu, tmp_path, theirs)
+    teacher = save_teacher(lu, tmp_path, teacher_data)
     message = error_of(lu, data, tmp_path / "s", "--kd-teacher", teacher)
     assert "label dictionaries differ: symbol 4 is '2' in the teacher's" in message
 

@@ -88,8 +88,8 @@ def test_two_processes_prune_as_one(tmp_path):
         torch.testing.assert_close(two["model"][key], value, rtol=1e-4, atol=1e-6)
     assert_equal(two["model"], three["model"])
     assert_equal(pruning(two), pruning(three))
-    ours, theirs = pruning(one), pruning(two)
-    assert ours["is_finished"]
-    for group, kept in ours["kept"].items():
-        assert torch.equal(theirs["kept"][group], kept) and 2 * kept.sum() == len(kept)
-        torch.testing.assert_close(theirs["mean"][group], ours["mean"][group], rtol=1e-4, atol=0)
+    state, other = pruning(one), pruning(two)
+    assert state["is_finished"]
+    for group, kept in state["kept"].items():
+        assert torch.equal(other["kept"][group], kept) and 2 * kept.sum() == len(kept)
+        torch.testing.assert_close(other["mean"][group], state["mean"][group], rtol=1e-4, atol=0)

@@ -87,11 +87,11 @@ def test_regression_distills_the_prediction(tmp_path):
     criterion = setting.criterion(*flags, "--kd-lambda", 0.25)
     sample = toy.batch(setting.task, range(9))
     loss, _, log = setting.run(criterion, sample)
-    (ours, labels), (theirs, _) = (
+    (values_s, labels), (values_t, _) = (
         LU.predict(m, sample) for m in (setting.student, setting.teacher)
     )
-    label_loss = (ours.view(-1) - labels).square().sum()
-    kd_loss = (ours - theirs).square().sum()
+    label_loss = (values_s.view(-1) - labels).square().sum()
+    kd_loss = (values_s - values_t).square().sum()
     assert loss.item() == pytest.approx((0.75 * label_loss + 0.25 * kd_loss).item(), rel=1e-5)
     assert log["kd_loss"].item() == pytest.approx(kd_loss.item(), rel=1e-5)
 

@@ -98,14 +98,14 @@ def test_padding_and_batch_split_change_nothing(settings, case, use):
 def test_what_is_recorded_is_what_the_model_computed(settings, case):
     setting = settings(case)
     model = copy.deepcopy(setting.teacher).double().eval()
-    sides, given = tuple(layer_stacks(model)), {}
+    modules, given = tuple(layer_stacks(model)), {}
     for module in (m for m in model.modules() if isinstance(m, MultiheadAttention)):
         module.register_forward_pre_hook(
             lambda m, _, inputs: given.update({m: inputs}), with_kwargs=True
         )
     net_input = toy.batch(setting.task, range(6))["net_input"]
-    with ActivationRecorder(model, sides, with_attention=True) as trace:
-        if "decoder" in sides:
+    with ActivationRecorder(model, modules, with_attention=True) as trace:
+        if "decoder" in modules:
             states = model(**net_input)[1]["inner_states"]
             side = trace["decoder"]
         else:
@@ -113,11 +113,11 @@ def test_what_is_recorded_is_what_the_model_computed(settings, case):
             states, side = states["inner_states"], trace["encoder"]
     recorded = [side.embedding, *side.hidden]
     assert len(recorded) == len(states) == 3
-    for ours, theirs in zip(recorded, states):
-        torch.testing.assert_close(ours, theirs.transpose(0, 1))
+    for hidden, state in zip(recorded, states):
+        torch.testing.assert_close(hidden, state.transpose(0, 1))
 
     recorded = [attention for side in trace.values() for attention in side.attention]
-    assert len(recorded) == len(given) == 2 * len(sides)
+    assert len(recorded) == len(given) == 2 * len(modules)
     for attention in recorded:
         inputs = {name: given[attention.module][name] for name in ("query", "key", "value")}
         _, weights = attention.module(**inputs)

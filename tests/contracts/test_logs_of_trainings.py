@@ -76,10 +76,10 @@ def test_a_pruning_run_that_is_resumed(run, kind, tmp_path):
 
 def naive_sparsity(state, parameters):
     """The part of the weights that is zero: the teacher is random, so nothing else is."""
-    seen = []
+    tensors = []
     for name, value in state["model"].items():
-        is_tied = any(value.shape == other.shape and value.equal(other) for other in seen)
+        is_tied = any(value.shape == other.shape and value.equal(other) for other in tensors)
         if not is_tied and not name.endswith((KEPT, "version", "_float_tensor")):
-            seen.append(value)
-    assert sum(value.numel() for value in seen) == parameters
-    return sum(int((value == 0).sum()) for value in seen) / parameters
+            tensors.append(value)
+    assert sum(value.numel() for value in tensors) == parameters
+    return sum(int((value == 0).sum()) for value in tensors) / parameters

@@ -71,8 +71,8 @@ def execute(code, place, monkeypatch):
 
 
 def test_a_student_translates(place, monkeypatch):
-    found = execute(blocks()[0], place, monkeypatch)
-    student, (sentence,) = found["student"], found["english"]
+    names = execute(blocks()[0], place, monkeypatch)
+    student, (sentence,) = names["student"], names["english"]
     tokens = student.encode(TEXT[0])
     assert len(tokens) > 3 and student.src_dict.unk() not in tokens  # they are pieces
     best = student.generate([tokens], beam=5)[0][0]["tokens"]
@@ -81,29 +81,29 @@ def test_a_student_translates(place, monkeypatch):
 
 
 def test_a_student_classifies(place, monkeypatch):
-    found = execute(blocks()[1], place, monkeypatch)
-    student = found["student"]
+    names = execute(blocks()[1], place, monkeypatch)
+    student = names["student"]
     tokens = student.encode(TEXT[1])
     head = "sentence_classification_head"
     logits = student.model(tokens[None], features_only=True, classification_head_name=head)[0]
-    assert torch.allclose(found["lprobs"], logits.log_softmax(-1), atol=1e-6)
-    assert found["label"] == str(logits.argmax().item())
+    assert torch.allclose(names["lprobs"], logits.log_softmax(-1), atol=1e-6)
+    assert names["label"] == str(logits.argmax().item())
 
 
 def test_a_student_scores(place, monkeypatch):
-    found = execute(blocks()[2], place, monkeypatch)
-    student = found["student"]
+    names = execute(blocks()[2], place, monkeypatch)
+    student = names["student"]
     tokens = student.encode(TEXT[2])
     given = torch.cat([tokens[-1:], tokens[:-1]])[None]
     lprobs = student.models[0](given)[0].log_softmax(-1)[0, torch.arange(len(tokens)), tokens]
     lprobs = lprobs[:-1]  # fairseq does not score the end of the sentence here
-    assert torch.allclose(found["lprobs"], lprobs, atol=1e-5)
-    assert found["perplexity"].item() == pytest.approx((-lprobs.mean()).exp().item(), rel=1e-5)
+    assert torch.allclose(names["lprobs"], lprobs, atol=1e-5)
+    assert names["perplexity"].item() == pytest.approx((-lprobs.mean()).exp().item(), rel=1e-5)
 
 
 def test_loggers_are_told_of_distillation(tmp_path, monkeypatch):
     """tensorboardX is not needed for the tests: what it would be told is recorded."""
-    told = {}
+    scalars = {}
 
     class Writer:
         def __init__(self, folder):
@@ -113,7 +113,7 @@ def test_loggers_are_told_of_distillation(tmp_path, monkeypatch):
             pass
 
         def add_scalar(self, key, value, step):
-            told.setdefault(self.part, {})[key] = float(value)
+            scalars.setdefault(self.part, {})[key] = float(value)
 
         def flush(self):
             pass
@@ -131,7 +131,9 @@ def test_loggers_are_told_of_distillation(tmp_path, monkeypatch):
     where = ("--save-dir", tmp_path / "s", "--tensorboard-logdir", tmp_path / "board")
     toy.train(*case.argv(tmp_path / "data", *kd, *flags, *where))
     stock = {"loss", "nll_loss", "ppl"}
-    assert told["train"].keys() >= {"kd_loss", "kd_hidden", *stock}
-    assert told["train_inner"].keys() >= {"kd_loss", "kd_hidden", *stock}
-    assert told["valid"].keys() >= stock and not {"kd_loss", "kd_hidden"} & told["valid"].keys()
-    assert told["train"]["kd_loss"] > 0
+    assert scalars["train"].keys() >= {"kd_loss", "kd_hidden", *stock}
+    assert scalars["train_inner"].keys() >= {"kd_loss", "kd_hidden", *stock}
+    assert (
+        scalars["valid"].keys() >= stock and not {"kd_loss", "kd_hidden"} & scalars["valid"].keys()
+    )
+    assert scalars["train"]["kd_loss"] > 0

@@ -130,8 +130,8 @@ def test_regressions_are_averaged_as_numbers(tmp_path):
     task, student, criterion = toy.build(*case.argv(data, *flags, *kd))
     sample = toy.batch(task, range(9))
     loss = criterion.train()(student.train(), sample)[0]
-    ours, *theirs = (case.predict(m, sample)[0] for m in (student, *teachers))
-    want = (ours - (theirs[0] + theirs[1]) / 2).square().sum()
+    values, *of_teachers = (case.predict(m, sample)[0] for m in (student, *teachers))
+    want = (values - (of_teachers[0] + of_teachers[1]) / 2).square().sum()
     assert loss.item() == pytest.approx(want.item(), rel=1e-5)
 
 

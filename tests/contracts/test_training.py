@@ -48,7 +48,7 @@ def test_projections_are_trained_saved_and_resumed_but_not_the_students(prepared
     straight = train(case, prepared, tmp_path / "a", "--max-update", 5, *terms)
     first = train(case, prepared, tmp_path / "b", "--max-update", 2, *terms)
     resumed = train(case, prepared, tmp_path / "b", "--max-update", 5, *terms)
-    assert len(straight["criterion"]) == 8  # weight and bias; a layer and a table; on two sides
+    assert len(straight["criterion"]) == 8  # weight and bias; a layer and a table; two modules
     for part in ("model", "criterion"):
         for name, value in straight[part].items():
             assert torch.equal(value, resumed[part][name]), name
@@ -57,7 +57,7 @@ def test_projections_are_trained_saved_and_resumed_but_not_the_students(prepared
     assert straight["model"].keys() == {name for name in teacher if ".layers.1." not in name}
 
 
-def test_a_stage_with_knowledge_starts_from_one_without_and_back(prepared, tmp_path):
+def test_a_stage_with_projections_starts_from_one_without_and_back(prepared, tmp_path):
     case = next(c for c in CASES if c.name == "kd_ss")
     terms = ("--kd-hidden-weight", 1)
     train(case, prepared, tmp_path / "plain", "--max-update", 2)

@@ -10,10 +10,10 @@ from fairseq import tasks
 import toy
 
 
-def sizes(sides, dim, layers):
-    """Flags of a Transformer of this width on the given sides."""
+def sizes(modules, dim, layers):
+    """Flags of a Transformer of this width on the given modules."""
     values = {"embed-dim": dim, "ffn-embed-dim": 2 * dim, "attention-heads": 2, "layers": layers}
-    return tuple(x for side in sides for k, v in values.items() for x in (f"--{side}-{k}", v))
+    return tuple(x for side in modules for k, v in values.items() for x in (f"--{side}-{k}", v))
 
 
 BOTH, ENCODER, DECODER = ("encoder", "decoder"), ("encoder",), ("decoder",)
@@ -35,7 +35,7 @@ class Row:
     """A teacher, a student and the criterion between them.
 
     Attributes:
-        name: of the row; criterion: ours; stock: what the teacher was trained with.
+        name: of the row; criterion: of the plug-in; stock: what the teacher was trained with.
         task: flags common to teacher and student; write: makes the data.
         teacher, student: flags of the two models.
     """
