@@ -3,7 +3,7 @@
 import enum
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 
 from ..losses.divergences import DIVERGENCES
@@ -17,10 +17,10 @@ from .config import DistillationConfig, divergence, intermediate_weights, split_
 logger = logging.getLogger(__name__)
 
 
-# what is expected of a number, and whether it is
-ABOVE_ZERO = "a number above 0", lambda x: 0 < x < math.inf
-NOT_NEGATIVE = "0 (off) or more", lambda x: 0 <= x < math.inf
-NUMBERS = {
+Check = tuple[str, Callable[[float], bool]]  # what is expected of a number, and the test of it
+ABOVE_ZERO: Check = "a number above 0", lambda x: 0 < x < math.inf
+NOT_NEGATIVE: Check = "0 (off) or more", lambda x: 0 <= x < math.inf
+NUMBERS: dict[str, Check] = {
     "kd_lambda": ("a number from 0 (off) to 1", lambda x: 0 <= x <= 1),
     "kd_beta": ("a number from 0 to 1", lambda x: 0 <= x <= 1),
     "kd_temperature": ABOVE_ZERO,
