@@ -96,6 +96,7 @@ def test_language_tokens_of_the_teacher_only_are_named(name, symbol, tmp_path):
     assert f"'{symbol}" in message and "exists only in the teacher's" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nllb, m2m", "mbart, translation", "bart, translation"])
 def test_seq_kd_leads_from_language_tokens_to_a_plain_student(name, tmp_path, capsys):
     row = BY_NAME[name]

@@ -141,6 +141,7 @@ def test_dictionaries_of_one_size_but_other_symbols(tmp_path):
     assert "symbol 11 is 'W7' in the teacher's and 'w7' in the student's" in message
 
 
+@pytest.mark.slow
 def test_vocabulary_sizes_are_compared_when_the_dictionary_is_gone(tmp_path):
     teacher_data = SS.data(tmp_path / "teacher_data", toy.WORDS + 2)
     teacher = save_teacher(SS, tmp_path, teacher_data)

@@ -144,6 +144,7 @@ def test_no_hook_without_these_losses_and_none_left_behind(settings, case, monke
     assert criterion.distiller.intermediate is None and hooks() == 0
 
 
+@pytest.mark.slow
 def test_different_numbers_of_heads(tmp_path):
     case = next(c for c in CASES if c.name == "kd_mlm")
     setting = Setting(case, tmp_path)
