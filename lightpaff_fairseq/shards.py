@@ -29,8 +29,8 @@ Advance = Callable[[int], None]  # receives how much of the current block is don
 class Shard:
     """The blocks that one run computes: every `num_shards`-th, from `shard_id` on."""
 
-    num_shards: int = flag("number of runs that share the work", 1, metavar="N")
-    shard_id: int = flag("which of these runs this one is, from 0", 0, metavar="I")
+    num_shards: int = flag("runs that share the work (default: 1)", 1, metavar="N")
+    shard_id: int = flag("which of these runs this is, from 0 (default: 0)", 0, metavar="I")
 
     def problem(self) -> str | None:
         """Return why there is no such shard, in words that start with the flag; or None."""

@@ -57,7 +57,7 @@ class DataFolder:
         """Read everything back, compare it line by line, and rename the folder.
 
         Raises:
-            ValueError: what is on disk is not what was written, or `out` is there already.
+            ValueError: the files differ from what was written, or `out` exists meanwhile.
         """
         for builder, prefix in zip(self._builders, self._prefixes, strict=True):
             builder.finalize(f"{prefix}.idx")

@@ -1,8 +1,8 @@
 """A folder of hypotheses: everything that the teacher generated for every source, in blocks.
 
 A block is an ordinary `.npz` file, so every array has a checksum: the tokens of all hypotheses one
-after the other, their lengths, scores and whether they were cut, the number of hypotheses per
-source, and the checksums of the sources.
+after the other, their lengths, scores and cuts, the number of hypotheses per source, and the
+checksums of the sources.
 """
 
 import zipfile
@@ -60,7 +60,7 @@ class Hypothesis:
     Attributes:
         tokens: `(T,)`, without eos and language tokens.
         score: of the generator (mean log-probability per token unless --unnormalized).
-        cut: whether it was ended by the length limit and not by the teacher.
+        cut: true where the length limit ended it, and not the teacher.
     """
 
     tokens: Tokens

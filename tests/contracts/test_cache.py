@@ -185,6 +185,7 @@ def test_a_process_without_a_batch_needs_no_record(settings, caches, case, k, tm
             assert_close(before, list(model.parameters()), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_one_cache_serves_other_seeds_and_batches(settings, caches, tmp_path):
     """It holds all tokens, so each seed's training takes the steps of the online teacher."""
     case = next(c for c in CASES if c.name == "kd_ss")

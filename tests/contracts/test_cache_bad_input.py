@@ -97,6 +97,7 @@ def test_truncated_missing_and_unfinished(cache, settings):
     run(setting, cached(setting, cache))
 
 
+@pytest.mark.slow
 def test_every_flipped_byte_is_noticed_and_named(cache, settings):
     setting = settings(SS)
     files = sorted(cache.glob("*.bin"))

@@ -80,6 +80,7 @@ def test_wrong_flags_are_all_listed(setting, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_bad_places_and_teachers(setting, copied, tmp_path, capsys):
     out = tmp_path / "out"
     assert "no such file" in error(setting, out, capsys, path=tmp_path / "x.pt")

@@ -20,7 +20,7 @@ def expected_bytes(plan: Plan, positions: int) -> int:
 
 
 def check_space(path: Path, plan: Plan, shard: Shard, complete: int) -> None:
-    """Refuse to begin, or to continue, what will not fit.
+    """Refuse a cache that does not fit on the disk.
 
     Args:
         complete: bytes of the complete cache.

@@ -2,7 +2,7 @@
 
 Fingerprints are stored and compared, so their names and values never change. Flags that only change
 the speed, the padding or the validation are left out, and so is the seed where it does not choose
-masks: one cache serves students of many seeds. What no flag tells (another text with the same
+masks: one cache serves students of many seeds. What no flag determines (another text with the same
 number of tokens) is noticed sample by sample: see `text_checksums`.
 """
 
@@ -70,7 +70,7 @@ def task_flags(task: FairseqTask, masks: bool) -> dict[str, Any]:
 
     Args:
         task: one with a dataclass; of others, only the name is known.
-        masks: whether the seed chooses masks.
+        masks: true where the seed chooses masks.
     """
     cfg = getattr(task, "cfg", None) or getattr(task, "args", None)
     if not OmegaConf.is_config(cfg):

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from ...losses.model_output import ModelOutput
 from ...protocols import Prediction, Sample
 from ...shards import Block
+from ..online import OnlineTeacher
 from .block_file import Item
 from .fingerprint import sample_sizes, text_checksums
 from .layout import Layout
@@ -93,7 +94,7 @@ class Source:
     Args:
         task: with the split loaded; split: its name.
         prediction: of the criterion; it knows which positions are predicted.
-        teacher: an `OnlineTeacher` on its device.
+        teacher: on its device.
         batching: of the teacher's forward passes.
     """
 
@@ -102,13 +103,13 @@ class Source:
         task: FairseqTask,
         split: str,
         prediction: Prediction,
-        teacher: Any,
+        teacher: OnlineTeacher,
         batching: Batching,
     ) -> None:
         self.task, self.split = task, split
         self.dataset: Any = task.dataset(split)
         self.prediction, self.teacher, self.batching = prediction, teacher, batching
-        limits = (model.max_positions() for model in teacher.models)
+        limits = (x.max_positions() for x in teacher.models)  # type: ignore[operator]
         self.max_positions = utils.resolve_max_positions(task.max_positions(), *limits)
         sizes = sample_sizes(self.dataset)
         self.tokens = sizes.reshape(len(sizes), -1).max(-1)  # of the longer side
