@@ -1,4 +1,4 @@
-"""Results of the measurements as text."""
+"""Format the results of the measurements as text."""
 
 from typing import Any
 
@@ -8,16 +8,16 @@ from .step_benchmark import StepReport
 
 
 def problem_line(report: dict[str, Any]) -> str:
-    """The sizes of a loss and where it was measured, in a line."""
+    """Return the sizes of a loss and where it was measured, in one line."""
     return (
-        "{tokens} positions, {vocab} symbols, student {student_dim}, teacher {teacher_dim}, "
+        "{tokens} positions, vocabulary {vocab}, student {student_dim}, teacher {teacher_dim}, "
         "{divergence}, k {topk}, {dtype}, chunks of {chunk_tokens}, {device}, {threads} threads, "
         "{clock} time"
     ).format(**report)
 
 
-def table(report: dict[str, Any], rows: list[Row]) -> str:
-    """The results as text, a line a variant, with what was measured above and a summary below."""
+def loss_table(report: dict[str, Any], rows: list[Row]) -> str:
+    """Return one line per variant, what was measured above and a summary below."""
     lines = [
         problem_line(report),
         f"{'':14} {'seconds':>8} {'x floor':>8} {'extra MB':>9}",
@@ -36,25 +36,21 @@ def table(report: dict[str, Any], rows: list[Row]) -> str:
 
 
 def step_table(report: dict[str, Any], result: StepReport) -> str:
-    """The results as text: what was measured, a line a variant, and the two ratios."""
+    """Return what was measured, one line per variant, and the ratios."""
     names = {
         "plain": "student update, stock criterion",
         "teacher": "teacher forward, no gradient",
         "kd": "student update with distillation",
-        "cached": f"the same from a cache of {report['topk']} symbols a position",
+        "cached": f"the same from a cache of {report['topk']} tokens per position",
         "more": f"kd with {report['more']}",
         "masked": f"kd pruned to {report['prune']:g}: an update that only masks",
         "choosing": "and one that observes and chooses units",
     }
     names = {name: text for name, text in names.items() if name in result.seconds}
-    lines = [
-        "{family}: {sentences} x {length} tokens, {vocab} symbols, {device}, {threads} threads, "
-        "{clock} time"
-    ]
+    lines = [f"{_update(report)}, {result.positions} predicted positions"]
     lines += [
         f"{side} {report[side]}: {count:,} parameters" for side, count in result.parameters.items()
     ]
-    lines[0] = lines[0].format(**report) + f", {result.positions} predicted positions"
     lines += [
         f"{name:8} {result.seconds[name]:8.3f} s {_megabytes(report['extra_mb'].get(name))} {text}"
         for name, text in names.items()
@@ -71,21 +67,27 @@ def step_table(report: dict[str, Any], result: StepReport) -> str:
     return "\n".join(lines)
 
 
+def _update(report: dict[str, Any]) -> str:
+    """Return the batch of an update and where it was measured."""
+    return (
+        "{family}: {sentences} x {length} tokens, vocabulary {vocab}, {device}, {threads} threads, "
+        "{clock} time"
+    ).format(**report)
+
+
 def _megabytes(extra: float | None) -> str:
     return "" if extra is None else f"{extra:6.0f} MB "
 
 
 def cache_table(report: dict[str, Any], result: CacheReport) -> str:
-    """The results as text: what was measured, a line a variant, the ratios and the size."""
+    """Return what was measured, one line per variant, the ratios and the size."""
     names = {
         "teacher": "teacher forward, no gradient",
         "build": "the same, top-k, and writing to disk",
         "plain": "student update, stock criterion",
         "read": "reading the batch from the cache",
     }
-    head = "{family}: {sentences} x {length} tokens, {vocab} symbols, k {topk}, {device}, "
-    head += "{threads} threads, {clock} time, {positions} predicted positions"
-    lines = [head.format(**report)]
+    lines = [f"{_update(report)}, k {report['topk']}, {result.positions} predicted positions"]
     for name, text in names.items():
         seconds = result.seconds[name]
         speed = result.positions / seconds
@@ -93,7 +95,7 @@ def cache_table(report: dict[str, Any], result: CacheReport) -> str:
     lines += [
         f"build / teacher throughput  {result.build_to_teacher:.3f}",
         f"read / plain update         {result.read_to_plain:.4f}",
-        f"bytes a position            {result.bytes_a_position:.1f}",
+        f"bytes per position          {result.bytes_a_position:.1f}",
         f"medians of {len(result.all_seconds['read'])} rounds; ratios are taken within a round",
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`lightpaff benchmark cache`: what building and reading a teacher's cache take."""
+"""`lightpaff benchmark cache`: the time to build and to read a teacher's cache."""
 
 import statistics
 from collections.abc import Callable
@@ -8,19 +8,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .step_benchmark import Bench, StepProblem, check_problem
+from .step_benchmark import PLAIN, TEACHER, Bench
+from .step_sizes import StepProblem
 from .timing import interleaved_times, median_ratio
 
-PLAIN, TEACHER, BUILD, READ = "plain", "teacher", "build", "read"
+BUILD, READ = "build", "read"
 
 
 @dataclass(frozen=True)
 class CacheReport:
-    """Times in seconds, a value a round; ratios are medians over the rounds.
+    """Times in seconds, one per round; ratios are medians over the rounds.
 
     Attributes:
         build_to_teacher: throughput of building / of the teacher's forward pass alone.
-        read_to_plain: time of reading a batch / of a plain update with it.
+        read_to_plain: time to read a batch / of a plain update with it.
         bytes_a_position: size of the cache / predicted positions, checksums included.
         positions: predicted positions of the batch.
     """
@@ -34,30 +35,30 @@ class CacheReport:
 
 
 def variants(bench: Bench) -> dict[str, Callable[[], Any]]:
-    """What is timed, by name: one batch each."""
+    """Return the functions to time, by name; each takes one batch."""
     distiller, student = bench.cached.get_criterion().distiller, bench.cached.model
     positions = distiller.prediction.label_positions(bench.sample)
     return {
         PLAIN: partial(bench.update, bench.plain),
-        TEACHER: bench.teach,
-        BUILD: bench.store.build_again,
+        TEACHER: bench.teacher_logits,
+        BUILD: bench.cache.build_again,
         READ: partial(distiller.soft_targets, student, bench.sample, positions),
     }
 
 
 def benchmark_cache(problem: StepProblem, repeats: int) -> CacheReport:
-    """Measures building and reading in one run, interleaved with what they are compared to.
+    """Measure building and reading in one run, interleaved with the teacher and a plain update.
 
     Args:
         problem: batch and models; repeats: rounds of timing, >= 1.
     Raises:
-        ValueError: see `benchmark.step.check_problem`.
+        ValueError: see `benchmark_step`.
     """
-    check_problem(problem)
+    problem.problems().raise_if_any()
     with TemporaryDirectory() as folder:
         bench = Bench(problem, Path(folder))
         times = interleaved_times(variants(bench), repeats, clock=problem.clock)
-        size = sum(path.stat().st_size for path in bench.store.folder.glob("*.bin"))
+        size = sum(path.stat().st_size for path in bench.cache.folder.glob("*.bin"))
         positions = int(bench.positions.sum())
     return CacheReport(
         seconds={name: statistics.median(seconds) for name, seconds in times.items()},

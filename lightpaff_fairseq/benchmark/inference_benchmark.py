@@ -1,4 +1,4 @@
-"""`lightpaff benchmark inference`: teacher and student, in fairseq and where they would serve."""
+"""`lightpaff benchmark inference`: teacher and student in fairseq and in serving formats."""
 
 import logging
 import statistics
@@ -8,29 +8,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..checkpoints.dictionaries import first_difference
 from ..evaluation.model_rows import Row, count_parameters
 from ..export.engines import Engine, Search
 from ..export.export_quality import score_answers
 from ..export.loaded_model import LANGUAGE_MODELING, LoadedModel
 from ..export.sample_batches import Sample, split_samples
+from ..megabytes import MEGABYTE
+from ..problems import Problems
 from .inference_backends import FAIRSEQ, Variant, plan_variants, write_variants
+from .inference_settings import InferenceSettings
 from .peak_memory import peak_extra_bytes
 from .timing import interleaved_times, median_ratio
 
 
-@dataclass(frozen=True)
-class InferenceProblem:
-    """What is asked, of which models.
+@dataclass(frozen=True, kw_only=True)
+class InferenceProblem(InferenceSettings):
+    """Two models, the data that they are measured on, and how.
 
     Attributes:
         teacher, student: checkpoints; `data`: their dictionaries and the split `subset`.
-        sentences: from the beginning of the split; 0: all.
-        latency_sentences: of them, one by one; `batch`: sentences at a time for throughput.
-        backends: none: all that fit.
-        repeats: rounds; `memory`: also measure peaks.
         quality: also score the answers.
     """
 
@@ -38,61 +35,41 @@ class InferenceProblem:
     student: Path
     data: Path
     subset: str
-    sentences: int
-    latency_sentences: int
-    batch: int
     search: Search
-    device: str
-    backends: tuple[str, ...] = ()
-    repeats: int = 3
-    memory: bool = False
     quality: bool = True
-    remove_bpe: str | None = None
+
+    def problems(self) -> Problems:
+        """Return what is wrong with the flags."""
+        problems = super().problems()
+        problems.unless(self.data.is_dir(), f"--data {self.data}: no such folder")
+        return problems
 
 
 @dataclass
 class _Run:
-    """A variant while it is measured."""
+    """A loaded variant, its latencies and its answers."""
 
     variant: Variant
-    task_of: LoadedModel
+    model: LoadedModel
     engine: Engine
     latencies: list[list[float]]
     answers: list[Sequence[Any]]
 
 
-def check_problem(problem: InferenceProblem) -> None:
-    """Raises ValueError: names all sizes out of range, or a device that is not there."""
-    least = {"sentences": 0, "latency_sentences": 1, "batch": 1, "repeats": 1}
-    wrong = [
-        f"--{name.replace('_', '-')}: expected {low} or more, found {getattr(problem, name)}"
-        for name, low in least.items()
-        if getattr(problem, name) < low
-    ]
-    if problem.search.beam < 1:
-        wrong.append(f"--beam: expected 1 or more, found {problem.search.beam}")
-    if problem.device == "cuda" and not torch.cuda.is_available():
-        wrong.append("--device cuda: PyTorch finds no GPU here")
-    if not problem.data.is_dir():
-        wrong.append(f"--data {problem.data}: no such folder")
-    if wrong:
-        raise ValueError("; ".join(wrong))
-
-
 def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
-    """Measures all variants in one run, interleaved.
+    """Measure all variants in one run, interleaved.
 
     Args:
-        folder: an empty one, for exported models.
+        folder: empty; exported models go there.
     Returns:
-        one row a variant, the teacher in fairseq first. Times are medians over the rounds, ratios
+        one row per variant, the teacher in fairseq first. Times are medians over the rounds, ratios
         medians of ratios within a round; latencies (p50, p95) are over sentences and rounds.
     Raises:
         ValueError: bad flags or files; models with different dictionaries; see `plan_variants`.
     """
-    check_problem(problem)
+    problem.problems().raise_if_any()
     models, planned = _plan(problem, folder)
-    for model in models.values():  # the student's remain; the teacher must take them, too
+    for model in models.values():  # the teacher must take the samples, the student's are used
         batches = split_samples(model, problem.subset, problem.sentences, problem.batch)
     single = split_samples(models["student"], problem.subset, problem.latency_sentences, batch=1)
     variants: list[Variant] = []
@@ -120,21 +97,19 @@ def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
 def _plan(
     problem: InferenceProblem, folder: Path
 ) -> tuple[dict[str, LoadedModel], dict[str, list[Variant]]]:
-    """Both models, which fit each other, and what they are measured on; nothing is written yet."""
+    """Return both models, which fit each other, and their variants; nothing is written yet."""
     settings = {"data": problem.data, "search": problem.search, "device": problem.device}
-    found = {
-        role: plan_variants(role, path, folder, problem.backends, settings)
-        for role, path in (("teacher", problem.teacher), ("student", problem.student))
-    }
-    models = {role: model for role, (model, _) in found.items()}
+    models, planned = {}, {}
+    for role, path in (("teacher", problem.teacher), ("student", problem.student)):
+        models[role], planned[role] = plan_variants(role, path, folder, problem.backends, settings)
     _check_pair(models["teacher"], models["student"])
-    return models, {role: variants for role, (_, variants) in found.items()}
+    return models, planned
 
 
 def _check_pair(teacher: LoadedModel, student: LoadedModel) -> None:
     tasks = [model.info.task for model in (teacher, student)]
     if tasks[0] != tasks[1]:
-        raise ValueError(f"--student: expected a model of --task {tasks[0]}, found {tasks[1]}")
+        raise ValueError(f"--student: expected a model of --task {tasks[0]}, got {tasks[1]}")
     for side in ("source", "target"):
         pair = [getattr(model.task, f"{side}_dictionary") for model in (teacher, student)]
         difference = first_difference(*pair)
@@ -145,9 +120,9 @@ def _check_pair(teacher: LoadedModel, student: LoadedModel) -> None:
 def _time(
     runs: list[_Run], rows: list[Row], batches: list[Sample], single: list[Sample], repeats: int
 ) -> None:
-    """Adds load_s, p50_ms, p95_ms, per_s and the ratios to the rows."""
+    """Add load_s, p50_ms, p95_ms, per_s and the ratios to the rows."""
     by_name = {run.variant.name: run for run in runs}
-    loads = {n: lambda r=r: r.variant.load(r.task_of) for n, r in by_name.items()}
+    loads = {n: lambda r=r: r.variant.load(r.model) for n, r in by_name.items()}
     whole = {n: lambda r=r: _answer(r, batches) for n, r in by_name.items()}
     one = {n: lambda r=r: _one_by_one(r, single) for n, r in by_name.items()}
     load_times, times = (interleaved_times(x, repeats) for x in (loads, whole))
@@ -167,7 +142,7 @@ def _time(
 
 
 def _units(task: str, batches: Sequence[Sample]) -> int:
-    """Sentences; of language models tokens."""
+    """Count sentences; of language models tokens."""
     key = "ntokens" if task == LANGUAGE_MODELING else "nsentences"
     return sum(int(batch[key]) for batch in batches)
 
@@ -192,33 +167,33 @@ def _one_by_one(run: _Run, single: Sequence[Sample]) -> None:
 
 
 def _add_memory(rows: list[Row], variants: Sequence[Variant], problem: InferenceProblem) -> None:
-    """Adds peak_mb: of loading the model and answering every batch, above the libraries and data.
+    """Add peak_mb, of loading the model and answering every batch, above libraries and data.
 
-    None where it is not known: what other libraries than PyTorch take on a GPU.
+    None where it is not known: of other libraries than PyTorch on a GPU.
     """
     for row, variant in zip(rows, variants, strict=True):
         known = problem.device == "cpu" or variant.folder is None
         settings = variant, problem
         peak = peak_extra_bytes(_first_run, settings, "", problem.device) if known else None
-        row["peak_mb"] = None if peak is None else peak / 1e6
+        row["peak_mb"] = None if peak is None else peak / MEGABYTE
 
 
 def _first_run(
     settings: tuple[Variant, InferenceProblem], _: str, small: bool
 ) -> Callable[[], Any]:
-    """See `memory.Factory`."""
+    """Set up the first run of a variant (a `peak_memory.Factory`)."""
     logging.getLogger().setLevel(logging.WARNING)  # a fresh process: fairseq set it to DEBUG
     variant, problem = settings
     opened = variant.open()
     count = 1 if small else problem.sentences
     batches = split_samples(opened, problem.subset, count, problem.batch)
-    task_of = replace(opened, model=None)
+    model = replace(opened, model=None)
     if small:  # the same code on one sentence
-        engine = variant.load(task_of)
+        engine = variant.load(model)
         return lambda: engine.run(batches[0])
 
     def run() -> None:
-        engine = variant.load(task_of)
+        engine = variant.load(model)
         for batch in batches:
             engine.run(batch)
 

@@ -1,4 +1,4 @@
-"""Results of `lightpaff benchmark inference` as text."""
+"""Format the results of `lightpaff benchmark inference` as text."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ def _rate(value: float) -> str:
 
 
 def inference_table(report: dict[str, Any], rows: Sequence[Row]) -> str:
-    """The results: what was measured, a line a variant, and what the columns mean."""
+    """Return what was measured, one row per variant, and what the columns mean."""
     unit = "tokens/s" if report["task"] == "language_modeling" else "sentences/s"
     columns = [
         *SIZE,

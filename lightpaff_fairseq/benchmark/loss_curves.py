@@ -1,22 +1,25 @@
-"""`lightpaff benchmark loss --over`: how time and memory of the loss grow with one size."""
+"""`lightpaff benchmark loss --over`: time and memory of the loss as one size grows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.output_file import replacing
+from ..checkpoints.output_file import file_problem, replacing
+from ..problems import Problems
 from .loss_benchmark import Row, benchmark_loss
 from .loss_sizes import LossProblem
 
 WIDTH = "width"
 AXES = ("tokens", "vocab", "topk", "chunk-tokens", WIDTH)
-Curves = dict[str, dict[int, list[Row]]]  # axis -> value -> a row a variant
+PANELS = {"seconds": "seconds", "times the floor": "ratio_to_floor", "extra MB": "extra_mb"}
+PLOT_SUFFIXES = (".svg", ".png", ".pdf")
+Curves = dict[str, dict[int, list[Row]]]  # axis -> value -> one row per variant
 
 
 @dataclass(frozen=True)
 class Over:
-    """One size and the values that it takes, the others staying as they are.
+    """One size and the values that it takes; the other sizes do not change.
 
     Attributes:
         axis: one of `AXES`; `width` is the student's, the teacher's keeps its proportion.
@@ -26,7 +29,7 @@ class Over:
     values: tuple[int, ...]
 
     def problem(self, base: LossProblem, value: int) -> LossProblem:
-        """The base with this size set."""
+        """Return the base problem with this size set."""
         if self.axis == WIDTH:
             wider = value * base.teacher_dim // base.student_dim
             return replace(base, student_dim=value, teacher_dim=wider)
@@ -35,26 +38,44 @@ class Over:
 
 
 def parse_over(words: Sequence[Sequence[str]]) -> list[Over]:
-    """`--over AXIS VALUE VALUE...`, once or more.
+    """Parse every `--over AXIS VALUE VALUE...`.
 
     Raises:
         ValueError: an unknown size, fewer than two values, or no numbers.
     """
-    found = []
+    overs = []
     for axis, *values in words:
         if axis not in AXES:
-            raise ValueError(f"--over: expected one of {', '.join(AXES)}, found {axis!r}")
+            raise ValueError(f"--over {axis}: expected one of {', '.join(AXES)}")
         if len(values) < 2 or not all(value.isdigit() and int(value) > 0 for value in values):
-            shown = " ".join(values) or "nothing"
-            raise ValueError(f"--over {axis}: expected two or more positive numbers, found {shown}")
-        found.append(Over(axis, tuple(int(value) for value in values)))
-    return found
+            got = " ".join(values) or "nothing"
+            raise ValueError(f"--over {axis}: expected two or more positive numbers, got {got}")
+        overs.append(Over(axis, tuple(int(value) for value in values)))
+    return overs
+
+
+def check_plot(path: Path, overs: Sequence[Over]) -> None:
+    """Check that curves can be drawn into a file.
+
+    Raises:
+        ValueError: there are no curves, the file cannot be written, or matplotlib is missing.
+    """
+    problems = Problems([file_problem(path, "--plot", overwrite=True)])
+    problems.unless(
+        bool(overs), f"--plot {path}: expected --over, which says what the curves are over"
+    )
+    problems.unless(
+        path.suffix in PLOT_SUFFIXES,
+        f"--plot {path}: expected a name that ends in {' or '.join(PLOT_SUFFIXES)}",
+    )
+    problems.raise_if_any()
+    pyplot()
 
 
 def benchmark_curves(
     base: LossProblem, overs: Sequence[Over], repeats: int, peers: Sequence[str] = ()
 ) -> Curves:
-    """`benchmark_loss` at every value of every size."""
+    """Run `benchmark_loss` at every value of every size."""
     return {
         over.axis: {
             value: benchmark_loss(over.problem(base, value), repeats, peers)[0]
@@ -65,7 +86,7 @@ def benchmark_curves(
 
 
 def as_json(curves: Curves) -> dict[str, list[dict[str, Any]]]:
-    """The same as plain values: axis -> [{value, rows}]."""
+    """Return the curves as plain values: axis -> [{value, rows}]."""
     return {
         axis: [{"value": v, "rows": [asdict(row) for row in rows]} for v, rows in points.items()]
         for axis, points in curves.items()
@@ -73,7 +94,7 @@ def as_json(curves: Curves) -> dict[str, list[dict[str, Any]]]:
 
 
 def curves_table(curves: Curves) -> str:
-    """A block of lines a size: a line a value, three columns a variant."""
+    """Return one block of lines per size: one line per value, three columns per variant."""
     lines = []
     for axis, points in curves.items():
         names = [row.name for row in next(iter(points.values()))]
@@ -91,8 +112,10 @@ def _size(row: Row) -> str:
 
 
 def write_plot(curves: Curves, title: str, path: Path) -> None:
-    """Three panels a size (seconds, times the floor, extra MB), as the suffix of `path` says.
+    """Draw three panels per size: seconds, times the floor, extra MB.
 
+    Args:
+        path: its suffix is the format.
     Raises:
         ValueError: matplotlib is not installed.
     """
@@ -100,12 +123,12 @@ def write_plot(curves: Curves, title: str, path: Path) -> None:
     figure, axes = plt.subplots(
         len(curves), 3, figsize=(10, 2.6 * len(curves) + 0.6), squeeze=False, layout="constrained"
     )
-    labels = ("seconds", "times the floor", "extra MB")
     for row_of_axes, (axis, points) in zip(axes, curves.items(), strict=True):
-        for panel, label in zip(row_of_axes, labels, strict=True):
-            for i, (name, values) in enumerate(_series(points, label).items()):
-                look = {"color": f"C{i}", "marker": "osD^v<>"[i % 7], "markersize": 4}
-                panel.plot(list(points), values, label=name, **look)
+        for panel, (label, field) in zip(row_of_axes, PANELS.items(), strict=True):
+            for i, variant in enumerate(zip(*points.values(), strict=True)):
+                style = {"color": f"C{i}", "marker": "osD^v<>"[i % 7], "markersize": 4}
+                values = [getattr(row, field) for row in variant]
+                panel.plot(list(points), values, label=variant[0].name, **style)
             panel.set(xscale="log", xlabel=axis, ylabel=label)
             panel.set_xticks(list(points), [f"{value:,}" for value in points])
             panel.minorticks_off()
@@ -119,10 +142,10 @@ def write_plot(curves: Curves, title: str, path: Path) -> None:
 
 
 def pyplot() -> Any:
-    """matplotlib's pyplot, drawing into files only.
+    """Return matplotlib's pyplot, which draws into files only.
 
     Raises:
-        ValueError: it is not installed.
+        ValueError: matplotlib is not installed.
     """
     try:
         import matplotlib
@@ -136,12 +159,3 @@ def pyplot() -> Any:
     plt.rcParams["svg.fonttype"] = "none"
     plt.rcParams["svg.hashsalt"] = "lightpaff"
     return plt
-
-
-def _series(points: Mapping[int, list[Row]], label: str) -> dict[str, list[float | None]]:
-    field = {"seconds": "seconds", "times the floor": "ratio_to_floor"}.get(label, "extra_mb")
-    names = [row.name for row in next(iter(points.values()))]
-    return {
-        name: [getattr(row, field) for rows in points.values() for row in rows if row.name == name]
-        for name in names
-    }

@@ -1,128 +1,108 @@
 """Other libraries' distillation losses, for `lightpaff benchmark loss`; none is needed otherwise.
 
-Each is used as its documentation says, on the same inputs, and scaled to our sum over positions:
+Each is used as its documentation says, on the same inputs, and scaled to a sum over positions:
 `[loss, gradient of hidden states, gradient of the head]`. `pip install lightpaff-fairseq[bench]`.
 """
 
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..losses.divergences import Divergence
+from ..problems import Problems
+from .loss_sizes import Inputs
 
-
-@dataclass(frozen=True)
-class Problem:
-    """Inputs `(N, C)`, heads `(V, C)` and labels `(N,)`, as `benchmark.loss` makes them."""
-
-    hidden_s: Tensor
-    weight_s: Tensor
-    hidden_t: Tensor
-    weight_t: Tensor
-    target: Tensor
-    chunk_tokens: int
-    divergence: Divergence
-
-    def gradients(self, mean_loss: Tensor) -> list[Tensor]:
-        """Of a mean over positions, all as sums."""
-        leaves = [self.hidden_s, self.weight_s]
-        n = len(self.target)
-        return [x.detach() * n for x in (mean_loss, *torch.autograd.grad(mean_loss, leaves))]
+Computation = Callable[[], list[Tensor]]
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A library's loss.
+    """The loss of a library.
 
     Attributes:
-        package: what to install; module: where the loss is; kinds: the divergences it knows.
+        package: its name for pip; module: has the loss; kinds: the divergences that it computes.
         make: sets up the computation.
     """
 
     package: str
     module: str
     kinds: tuple[str, ...]
-    make: Callable[[Problem], Callable[[], list[Tensor]]]
+    make: Callable[[Inputs], Computation]
 
 
-def _liger(compiled: bool) -> Callable[[Problem], Callable[[], list[Tensor]]]:
-    def make(problem: Problem) -> Callable[[], list[Tensor]]:
-        ends = {"forward_kl": 0.0, "reverse_kl": 1.0}
-        loss: Any = importlib.import_module(LIGER).LigerFusedLinearJSDLoss(
-            beta=ends.get(problem.divergence.kind, problem.divergence.beta),
-            compiled=compiled,
-            chunk_size=problem.chunk_tokens,
-        )
-        inputs = (problem.hidden_s, problem.weight_s, problem.hidden_t, problem.weight_t)
-        return lambda: problem.gradients(loss(*inputs, problem.target))
-
-    return make
+def _summed(inputs: Inputs, mean_loss: Tensor) -> list[Tensor]:
+    """Return a mean over positions and its gradients, all as sums."""
+    return [x * len(inputs.target) for x in inputs.gradients(mean_loss)]
 
 
-def _torchtune(problem: Problem) -> Callable[[], list[Tensor]]:
-    chunks = max(1, len(problem.target) // problem.chunk_tokens)
+def _liger(inputs: Inputs, compiled: bool) -> Computation:
+    student, teacher, divergence = inputs.student, inputs.teacher, inputs.settings.divergence
+    loss: Any = importlib.import_module(LIGER).LigerFusedLinearJSDLoss(
+        beta={"forward_kl": 0.0, "reverse_kl": 1.0}.get(divergence.kind, divergence.beta),
+        compiled=compiled,
+        chunk_size=inputs.settings.chunk_tokens,
+    )
+    outputs = (student.hidden, student.weight, teacher.hidden, teacher.weight)
+    return lambda: _summed(inputs, loss(*outputs, inputs.target))
+
+
+def _torchtune(inputs: Inputs) -> Computation:
+    chunks = max(1, len(inputs.target) // inputs.settings.chunk_tokens)
     losses: Any = importlib.import_module(TORCHTUNE)
     soft = losses.ForwardKLWithChunkedOutputLoss(chunks)
     hard = losses.CEWithChunkedOutputLoss(chunks)
-    labels = problem.target.unsqueeze(0)
+    labels = inputs.target.unsqueeze(0)
 
     def run() -> list[Tensor]:
-        parts = problem.hidden_s.unsqueeze(0).chunk(chunks, dim=1)
-        logits_s = [x @ problem.weight_s.t() for x in parts]
-        parts = problem.hidden_t.unsqueeze(0).chunk(chunks, dim=1)
-        logits_t = [x @ problem.weight_t.t() for x in parts]
-        return problem.gradients(
-            0.5 * hard(logits_s, labels) + 0.5 * soft(logits_s, logits_t, labels)
+        logits_s, logits_t = (
+            [part @ x.weight.t() for part in x.hidden.unsqueeze(0).chunk(chunks, dim=1)]
+            for x in (inputs.student, inputs.teacher)
         )
+        loss = 0.5 * hard(logits_s, labels) + 0.5 * soft(logits_s, logits_t, labels)
+        return _summed(inputs, loss)
 
     return run
 
 
-def _textbrewer(problem: Problem) -> Callable[[], list[Tensor]]:
+def _textbrewer(inputs: Inputs) -> Computation:
     soft: Any = importlib.import_module(TEXTBREWER).kd_ce_loss
 
     def run() -> list[Tensor]:
-        logits_s = problem.hidden_s @ problem.weight_s.t()
-        logits_t = problem.hidden_t @ problem.weight_t.t()
-        hard = F.cross_entropy(logits_s, problem.target)
-        return problem.gradients(0.5 * hard + 0.5 * soft(logits_s, logits_t))
+        logits_s, logits_t = (x.hidden @ x.weight.t() for x in (inputs.student, inputs.teacher))
+        hard = F.cross_entropy(logits_s, inputs.target)
+        return _summed(inputs, 0.5 * hard + 0.5 * soft(logits_s, logits_t))
 
     return run
 
 
-LIGER, TORCHTUNE, TEXTBREWER = (
-    "liger_kernel.chunked_loss",
-    "torchtune.modules.loss",
-    "textbrewer.losses",
-)
+LIGER, TORCHTUNE = "liger_kernel.chunked_loss", "torchtune.modules.loss"
+TEXTBREWER = "textbrewer.losses"
 ANY = ("forward_kl", "reverse_kl", "jsd")
 PEERS = {
-    "liger": Peer("liger-kernel", LIGER, ANY, _liger(compiled=False)),
-    "liger-compiled": Peer("liger-kernel", LIGER, ANY, _liger(compiled=True)),
+    "liger": Peer("liger-kernel", LIGER, ANY, partial(_liger, compiled=False)),
+    "liger-compiled": Peer("liger-kernel", LIGER, ANY, partial(_liger, compiled=True)),
     "torchtune": Peer("torchtune", TORCHTUNE, ("forward_kl",), _torchtune),
     "textbrewer": Peer("textbrewer", TEXTBREWER, ("forward_kl",), _textbrewer),
 }
 
 
 def check_peers(names: Sequence[str], divergence: Divergence) -> None:
-    """Refuses peers that are not there, or do not know the divergence.
+    """Check that peers are installed and compute the divergence.
 
     Raises:
-        ValueError: names all of them.
+        ValueError: lists all that do not.
     """
-    problems = []
+    problems = Problems()
     for name in names:
         peer = PEERS[name]
-        if divergence.kind not in peer.kinds:
-            problems.append(f"--peers {name}: has no {divergence.kind}")
+        problems.unless(divergence.kind in peer.kinds, f"--peers {name}: has no {divergence.kind}")
         try:
             importlib.import_module(peer.module)
         except ImportError as error:
-            problems.append(f"--peers {name}: needs the package {peer.package} ({error})")
-    if problems:
-        raise ValueError("; ".join(problems))
+            problems.add(f"--peers {name}: needs the package {peer.package} ({error})")
+    problems.raise_if_any()

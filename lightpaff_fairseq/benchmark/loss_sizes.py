@@ -1,73 +1,67 @@
 """The sizes of a loss that is measured, and inputs of these sizes."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..flags import flag, too_small
 from ..losses.dense import LossSettings
 from ..losses.divergences import DIVERGENCES, Divergence
 from ..losses.model_output import LinearOutput
 from ..losses.top_k import TopKOutput
+from ..problems import Problems
 from ..teachers.cache.layout import TOP_K, Layout
+from .benchmark_run import TimedPlace
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
+SIZES = ("tokens", "vocab", "student_dim", "teacher_dim", "chunk_tokens", "topk")
 
 
-@dataclass(frozen=True)
-class LossProblem:
-    """Sizes of one loss: N positions, V symbols, widths of student and teacher.
+@dataclass(frozen=True, kw_only=True)
+class LossProblem(TimedPlace):
+    """Sizes of one loss, its divergence, and where it is computed."""
 
-    Attributes:
-        topk: symbols a position of the variant `cached`; below `vocab`.
-        divergence, beta: as --kd-divergence and --kd-beta.
-        clock: one of `timing.CLOCKS`.
-    """
+    tokens: int = flag("positions (default: %(default)s)", 2048, metavar="N")
+    vocab: int = flag("size of the vocabulary (default: %(default)s)", 32000, metavar="N")
+    student_dim: int = flag(
+        "width of the student's last layer (default: %(default)s)", 512, metavar="N"
+    )
+    teacher_dim: int = flag(
+        "width of the teacher's last layer (default: %(default)s)", 1024, metavar="N"
+    )
+    chunk_tokens: int = flag(
+        "positions per chunk, as --kd-chunk-tokens (default: %(default)s)", 512, metavar="N"
+    )
+    topk: int = flag(
+        "tokens per position of the cached teacher (default: %(default)s)", 32, metavar="N"
+    )
+    dtype: str = flag(
+        "of hidden states and heads (default: %(default)s)", DTYPES[0], choices=DTYPES
+    )
+    divergence: str = flag("as --kd-divergence (default: %(default)s)", "forward_kl")
+    beta: float = flag("as --kd-beta (default: %(default)s)", 0.5)
 
-    tokens: int
-    vocab: int
-    student_dim: int
-    teacher_dim: int
-    chunk_tokens: int
-    topk: int
-    dtype: str
-    device: str
-    divergence: str
-    beta: float
-    clock: str = "wall"
-
-
-def check_sizes(problem: LossProblem) -> None:
-    """Checks the command line.
-
-    Raises:
-        ValueError: names all sizes below 1, an unknown dtype, or a device that is not there.
-    """
-    wrong = [
-        f"--{name.replace('_', '-')}: expected 1 or more, found {value}"
-        for name, value in asdict(problem).items()
-        if isinstance(value, int) and value < 1
-    ]
-    if problem.topk >= problem.vocab:
-        wrong.append(f"--topk: expected less than --vocab {problem.vocab}, found {problem.topk}")
-    if problem.divergence not in DIVERGENCES:
-        known = ", ".join(DIVERGENCES)
-        wrong.append(f"--divergence: expected one of {known}, found {problem.divergence!r}")
-    if not 0 <= problem.beta <= 1:
-        wrong.append(f"--beta: expected 0 to 1, found {problem.beta}")
-    if problem.dtype not in DTYPES:
-        wrong.append(f"--dtype: expected one of {', '.join(DTYPES)}, found {problem.dtype!r}")
-    if problem.device == "cuda" and not torch.cuda.is_available():
-        wrong.append("--device cuda: PyTorch finds no GPU here")
-    if wrong:
-        raise ValueError("; ".join(wrong))
+    def problems(self) -> Problems:
+        """Return what is wrong with the flags."""
+        problems = super().problems()
+        problems.extend(too_small(self, **dict.fromkeys(SIZES, 1)))
+        problems.unless(
+            self.topk < self.vocab, f"--topk {self.topk}: expected less than --vocab {self.vocab}"
+        )
+        problems.unless(
+            self.divergence in DIVERGENCES,
+            f"--divergence {self.divergence}: expected one of {', '.join(DIVERGENCES)}",
+        )
+        problems.unless(0 <= self.beta <= 1, f"--beta {self.beta}: expected 0 to 1")
+        return problems
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Random states and heads of both models, the student's with gradients; labels `(N,)`."""
+    """Random hidden states and heads, the student's with gradients; labels `(N,)`."""
 
     student: LinearOutput
     teacher: LinearOutput
@@ -76,7 +70,7 @@ class Inputs:
     topk: int
 
     def cached(self) -> TopKOutput:
-        """The teacher's top-k, as it comes from a cache."""
+        """Return the teacher's top-k, as a cache returns it."""
         vocab = self.teacher.vocab_size
         layout = Layout(TOP_K, vocab, self.topk, 1.0)
         step = self.settings.chunk_tokens
@@ -85,18 +79,23 @@ class Inputs:
         ids, lprobs = layout.decode(np.concatenate(parts))
         return TopKOutput(ids.to(self.target.device), lprobs.to(self.target.device), vocab)
 
+    def gradients(self, loss: Tensor) -> list[Tensor]:
+        """Return `[loss, gradient of the hidden states, gradient of the head]`."""
+        leaves = [self.student.hidden, self.student.weight]
+        return [loss.detach(), *torch.autograd.grad(loss, leaves)]
+
 
 def make_inputs(problem: LossProblem) -> Inputs:
-    """Seeded random inputs on the problem's device; logits have a standard deviation of about 1."""
+    """Make seeded random inputs; their logits have a standard deviation of about 1."""
     device, dtype = torch.device(problem.device), getattr(torch, problem.dtype)
     generator = torch.Generator(device).manual_seed(1)
     normal = partial(torch.randn, generator=generator, device=device)
 
-    def readout(width: int) -> LinearOutput:
+    def linear_output(width: int) -> LinearOutput:
         hidden = normal(problem.tokens, width).to(dtype)
         return LinearOutput(hidden, normal(problem.vocab, width).mul_(width**-0.5).to(dtype))
 
-    student, teacher = readout(problem.student_dim), readout(problem.teacher_dim)
+    student, teacher = linear_output(problem.student_dim), linear_output(problem.teacher_dim)
     student.hidden.requires_grad_()
     student.weight.requires_grad_()
     target = torch.randint(problem.vocab, (problem.tokens,), generator=generator, device=device)

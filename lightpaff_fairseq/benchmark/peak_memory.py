@@ -1,4 +1,4 @@
-"""Peak memory that a computation takes on top of its inputs."""
+"""Measure the peak memory that a computation takes on top of its inputs."""
 
 import ctypes
 import gc
@@ -16,20 +16,19 @@ STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")
 RESET_PEAK = "5"  # proc(5): resets the peak resident set size to the current one
 
-# (settings, name, small) -> a computation without arguments, its inputs already there. `small`
+# (settings, name, small) -> a computation without arguments whose inputs exist already. `small`
 # asks for one of negligible size that loads the same code.
 Factory = Callable[[Any, str, bool], Callable[[], Any]]
 
 
 def peak_extra_bytes(make: Factory, settings: Any, name: str, device: str) -> int | None:
-    """Peak memory of one computation above what its inputs take.
+    """Return the peak memory of one computation above its inputs.
 
     On the CPU it runs in a fresh process, since freed memory of earlier work would hide the peak.
 
     Args:
         make: a function of a module (it is sent to another process).
-        settings: what `make` takes first.
-        name: what `make` takes second.
+        settings, name: the first arguments of `make`.
         device: `cpu` or `cuda`.
     Returns:
         bytes, or None where the system does not tell (a CPU without Linux's /proc).
@@ -71,7 +70,7 @@ def _peak_in_this_process(make: Factory, settings: Any, name: str, threads: int)
 
 
 def _return_freed_memory() -> None:
-    """Or what the computation takes from it would not count (glibc keeps freed memory)."""
+    """Return freed memory to the system, or what a computation takes from it would not count."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -79,7 +78,7 @@ def _return_freed_memory() -> None:
 
 
 def _status_bytes(key: str) -> int:
-    """An entry of /proc/self/status, which counts in kB."""
+    """Return an entry of /proc/self/status, which counts in kB."""
     for line in STATUS.read_text().splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024

@@ -1,18 +1,16 @@
-"""Untrained models and random text, for speeds that small trained models do not show."""
+"""Write untrained models and random text, to measure speed at any size."""
 
-import shlex
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-from fairseq import options, tasks
+from fairseq import tasks
 from fairseq.data import Dictionary, indexed_dataset
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
 from ..checkpoints.strip import stripped_state
 from ..export.loaded_model import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION
+from .fairseq_config import parse_training
 from .synthetic_data import SPLIT, write_corpus
 
 LANGUAGES = ("xx", "yy")
@@ -25,7 +23,7 @@ TASK_FLAGS = {
 
 
 def write_random_data(folder: Path, task: str, sizes: dict[str, int]) -> Path:
-    """Data of a task with one split, `synthetic.SPLIT`.
+    """Write data of a task with one split, `synthetic_data.SPLIT`.
 
     Args:
         folder: exists and is empty.
@@ -62,27 +60,20 @@ def _write_labels(folder: Path, count: int) -> None:
 
 
 def write_random_model(path: Path, data: Path, task: str, flag: str, words: str) -> Path:
-    """A checkpoint with the weights that a training starts from.
+    """Write a checkpoint with initial weights.
 
     Args:
         path: the file to write.
         data: see `write_random_data`.
-        flag: where `words` came from, for the error message.
+        flag: the flag that `words` came with, for the message.
         words: an architecture, and model flags behind it.
     Returns:
         `path`.
     Raises:
         ValueError: fairseq-train does not take the words.
     """
-    argv = [str(data), "--task", task, "--arch", *shlex.split(words)]
-    argv += ["--optimizer", "adam", *shlex.split(TASK_FLAGS[task])]
-    try:
-        args = options.parse_args_and_arch(options.get_training_parser(), argv)
-    except SystemExit as error:
-        text = f"{flag}: fairseq-train does not take '--arch {words}' (see above)"
-        raise ValueError(text) from error
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # hydra's, of fairseq
-        cfg = convert_namespace_to_omegaconf(args)
+    argv = [str(data), "--task", task, "--optimizer", "adam", *TASK_FLAGS[task].split()]
+    cfg = parse_training(argv, flag, f"--arch {words}")
     built = tasks.setup_task(cfg.task)
     torch.manual_seed(1)
     model = built.build_model(cfg.model)

@@ -1,8 +1,9 @@
-"""A teacher's cache of a synthetic corpus, for measurements."""
+"""Build the teacher's cache of a synthetic corpus, for measurements."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from fairseq.trainer import Trainer
 
 from ..shards import Shard
 from ..teachers.cache.block_file import write_block
@@ -14,15 +15,15 @@ from .synthetic_data import SPLIT
 
 
 @dataclass(frozen=True)
-class Store:
-    """What built a finished cache, and where it is."""
+class BuiltCache:
+    """A finished cache, and what is needed to build it again."""
 
     source: Source
     plan: Plan
     folder: Path
 
     def build_again(self) -> int:
-        """The work of building all of it, into a file that is thrown away; positions written."""
+        """Build all of it into a file that is deleted; return the number of positions."""
         (block,) = self.plan.blocks
         items = self.source.items(block, self.plan.layout)
         path = self.folder.with_name("again.bin")
@@ -32,12 +33,12 @@ class Store:
             path.unlink(missing_ok=True)
 
 
-def store(trainer: Any, topk: int, path: str, folder: Path) -> Store:
-    """Builds the cache of a trainer's teacher over its training set, epoch 1.
+def build_cache(trainer: Trainer, topk: int, path: str, folder: Path) -> BuiltCache:
+    """Build the cache of a trainer's teacher over its training set, epoch 1.
 
     Args:
-        trainer: distilling from an online teacher, its data loaded.
-        topk: symbols a position; path: of the teacher; folder: new.
+        trainer: distills from an online teacher; its data is loaded.
+        topk: tokens per position; path: of the teacher; folder: new.
     """
     distiller = trainer.get_criterion().distiller
     teacher = distiller.teacher
@@ -50,4 +51,4 @@ def store(trainer: Any, topk: int, path: str, folder: Path) -> Store:
     plan.folder(folder).claim()
     build(source, plan, folder, Shard(), lambda _: None)
     finish(folder, plan)
-    return Store(source, plan, folder)
+    return BuiltCache(source, plan, folder)

@@ -1,4 +1,4 @@
-"""Peak memory of the updates that `step.py` times."""
+"""Measure the peak memory of the updates that `step_benchmark` times."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -6,22 +6,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..megabytes import MEGABYTE
 from .peak_memory import peak_extra_bytes
-from .step_benchmark import Bench, StepProblem
+from .step_benchmark import Bench
+from .step_sizes import StepProblem
 
 
 def step_memory(problem: StepProblem, names: Iterable[str]) -> dict[str, float | None]:
-    """Megabytes (10^6) that the first update takes above the models and the batch, by variant.
+    """Return the MB that the first update takes above the models and the batch, by variant.
 
     Gradients and Adam's state are included, the same for every update. None where the system does
     not tell.
     """
     peaks = {n: peak_extra_bytes(first_run, problem, n, problem.device) for n in names}
-    return {name: None if peak is None else peak / 1e6 for name, peak in peaks.items()}
+    return {name: None if peak is None else peak / MEGABYTE for name, peak in peaks.items()}
 
 
 def first_run(problem: StepProblem, name: str, small: bool) -> Callable[[], Any]:
-    """A variant that has not run yet; see `memory.Factory`."""
+    """Set up a variant that has not run yet (a `peak_memory.Factory`)."""
     if small:
         problem = replace(problem, sentences=1, length=2)
     folder = TemporaryDirectory()

@@ -1,15 +1,16 @@
-"""How models of each family are pre-trained, for measurements of whole updates."""
+"""The pre-training setup of each family of models, for measurements of whole updates."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Family:
-    """How models of one kind are pre-trained.
+    """The pre-training setup of one family.
 
     Attributes:
         task, stock, kd: names of the task, of its criterion, and of that with distillation.
-        student, teacher: default model flags; the teacher is 5 to 7 times larger at 8,192 symbols.
+        student, teacher: default model flags; the teacher is 5 to 7 times larger with a
+            vocabulary of 8,192.
     """
 
     task: str

@@ -1,8 +1,10 @@
-"""What pruning adds to an update: masking always, observing and choosing units every tenth time."""
+"""Variants that time pruning: masking at every update, choosing units at every tenth."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
+
+from fairseq.trainer import Trainer
 
 from .timing import median_ratio
 
@@ -11,15 +13,17 @@ INTERVAL, UPDATES = 10, 1000
 
 
 def prune_flags(task: str, ratio: float) -> str:
-    """fairseq-train's flags for the prunable task of `task`."""
+    """Return fairseq-train's flags for the prunable task of `task`."""
     return (
         f"--task prunable_{task} --prune-target-width {ratio} --prune-interval {INTERVAL} "
         f"--max-update {UPDATES}"
     )
 
 
-def pruning_variants(trainer: Any, update: Callable[[Any], Any]) -> Mapping[str, Callable[[], Any]]:
-    """An update that only masks, and one that observes and chooses too, in mid-schedule.
+def pruning_variants(
+    trainer: Trainer, update: Callable[[Trainer], Any]
+) -> Mapping[str, Callable[[], Any]]:
+    """Return an update that only masks, and one that also observes and chooses, in mid-schedule.
 
     Args:
         trainer: of a prunable task; `update`: makes one update with it.
@@ -35,7 +39,7 @@ def pruning_variants(trainer: Any, update: Callable[[Any], Any]) -> Mapping[str,
 
 
 def pruned_ratio(times: Mapping[str, list[float]], reference: str) -> float:
-    """Median over the rounds of an average update of an interval / that of `reference`."""
+    """Return the median over rounds of an interval's average update / that of `reference`."""
     pairs = zip(times[MASKED], times[CHOOSING], strict=True)
     average = [((INTERVAL - 1) * masked + choosing) / INTERVAL for masked, choosing in pairs]
     return median_ratio(average, times[reference])

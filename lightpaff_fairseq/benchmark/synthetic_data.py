@@ -1,4 +1,4 @@
-"""Random text in fairseq's binary format, for measurements that no real text would change."""
+"""Write random text in fairseq's binary format, for measurements that real text does not change."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ SPLIT = "train"
 
 
 def write_corpus(folder: Path, vocab: int, sentences: int, length: int) -> Path:
-    """Writes a dictionary and one split of sentences that are all equally long.
+    """Write a dictionary and one split of equally long sentences.
 
     Args:
         folder: exists; gets dict.txt, train.bin and train.idx.
-        vocab: symbols of the dictionary, with fairseq's four and `<mask>`, which is the last.
+        vocab: size of the dictionary, with fairseq's four and `<mask>`, which is the last.
         sentences: number of sentences; `length`: tokens of each, end of sentence included.
     Returns:
         `folder`.

@@ -1,4 +1,4 @@
-"""Wall-clock times on machines that change speed: only neighbors in time are compared."""
+"""Time variants on machines that change speed: only runs close in time are compared."""
 
 import statistics
 import time
@@ -9,17 +9,17 @@ import torch
 
 Variants = Mapping[str, Callable[[], Any]]
 
-# cpu: time that this process was given; on a machine with other jobs it tells what wall does not
+# cpu: time that this process got, which other jobs on the machine do not change
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def interleaved_times(
     variants: Variants, repeats: int, warmups: int = 1, clock: str = "wall"
 ) -> dict[str, list[float]]:
-    """Times every variant once a round; the order rotates from round to round.
+    """Time every variant once per round; the order rotates from round to round.
 
     Args:
-        variants: name -> what to time, without arguments; results are dropped at once.
+        variants: name -> function to time; results are dropped at once.
         repeats: rounds that count, >= 1.
         warmups: rounds before them that do not.
         clock: one of `CLOCKS`.
@@ -29,7 +29,7 @@ def interleaved_times(
         ValueError: `repeats` < 1.
     """
     if repeats < 1:
-        raise ValueError(f"--repeats: expected 1 or more, found {repeats}")
+        raise ValueError(f"--repeats {repeats}: expected 1 or more")
     names = list(variants)
     times: dict[str, list[float]] = {name: [] for name in names}
     for round_ in range(-warmups, repeats):
@@ -50,11 +50,11 @@ def _seconds(run: Callable[[], Any], clock: Callable[[], float]) -> float:
 
 
 def _synchronize() -> None:
-    """Waits for the GPU, if this process has used one."""
-    if torch.cuda.is_initialized():
+    """Wait for the GPU, if this process has used one."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.synchronize()
 
 
 def median_ratio(times: list[float], reference: list[float]) -> float:
-    """Median over the rounds of time / reference time of the same round."""
+    """Return the median over rounds of time / reference time of the same round."""
     return statistics.median(t / r for t, r in zip(times, reference, strict=True))

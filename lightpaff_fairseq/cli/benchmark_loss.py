@@ -2,104 +2,93 @@
 
 import argparse
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from ..benchmark.benchmark_tables import problem_line, table
+from ..benchmark.benchmark_run import Run, describe
+from ..benchmark.benchmark_tables import loss_table, problem_line
 from ..benchmark.loss_benchmark import OPTIONAL, benchmark_loss
 from ..benchmark.loss_curves import (
     AXES,
     Over,
     as_json,
     benchmark_curves,
+    check_plot,
     curves_table,
     parse_over,
-    pyplot,
     write_plot,
 )
-from ..benchmark.loss_sizes import DTYPES, LossProblem
-from ..checkpoints.output_file import file_problem
-from .benchmark_run import add_common, machine, prepare, write_report
-
-PLOT_SUFFIXES = (".svg", ".png", ".pdf")
+from ..benchmark.loss_sizes import LossProblem
+from ..flags import add_flags, flag, parse_flags
 
 
-def add_loss(kinds: Any) -> None:
-    """Registers the sub-command."""
-    loss = kinds.add_parser(
-        "loss",
-        help="the fused loss, the dense one, and their matrix products alone",
-        description="Times the distillation loss, forward and backward: its matrix products alone "
-        "(floor), fused in chunks, the same from a top-k cache (no teacher's product), dense, and "
-        "other libraries'; interleaved in one run, since machines change speed. Prints medians of "
-        "the times, of the ratios to the floor within a round, and peak memory above the inputs. "
-        "The default sizes take one to three minutes on two cores.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+@dataclass(frozen=True, kw_only=True)
+class LossRun(Run):
+    """How the loss is measured, once or over sizes."""
+
+    peers: tuple[str, ...] = flag(
+        "measure other libraries' losses, too, where installed (extra bench), and the fused one "
+        "through torch.compile (default: none)",
+        (),
+        nargs="+",
+        choices=OPTIONAL,
     )
-    sizes = {
-        "--tokens": (2048, "positions"),
-        "--vocab": (32000, "symbols of the vocabulary"),
-        "--student-dim": (512, "width of the student's last layer"),
-        "--teacher-dim": (1024, "width of the teacher's last layer"),
-        "--topk": (32, "symbols a position of the cached teacher"),
-    }
-    loss.add_argument("--divergence", default="forward_kl", help="as --kd-divergence")
-    loss.add_argument("--beta", default=0.5, type=float, help="as --kd-beta")
-    text = "other libraries' losses, where installed (extra bench), and ours through torch.compile"
-    loss.add_argument("--peers", nargs="+", default=[], choices=OPTIONAL, help=text)
-    loss.add_argument("--dtype", default=DTYPES[0], choices=DTYPES, help="of states and weights")
-    text = f"one of {', '.join(AXES)} and its values, as vocab 8000 32000: measures at each; "
-    text += "again for more sizes"
-    loss.add_argument("--over", nargs="+", action="append", default=[], metavar="SIZE", help=text)
-    text = "with --over: draw the curves (.svg, .png, .pdf; extra plots)"
-    loss.add_argument("--plot", type=Path, metavar="FILE", help=text)
-    add_common(loss, sizes)
-    loss.set_defaults(func=run_loss)
+    over: list[list[str]] | None = flag(
+        f"measure at several values of one size: {', '.join(AXES)}; as vocab 8000 32000. May be "
+        "repeated for other sizes",
+        None,
+        nargs="+",
+        action="append",
+        metavar="SIZE",
+    )
+    plot: Path | None = flag(
+        "with --over: draw the curves (.svg, .png, .pdf; extra plots)", None, metavar="FILE"
+    )
 
 
-def run_loss(args: argparse.Namespace) -> int:
-    """Measures, prints the table and writes the JSON file.
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the measurement to its parser."""
+    parser.description = (
+        "Time the distillation loss, forward and backward: its matrix products alone "
+        "(floor), fused in chunks, the same from a top-k cache (without the teacher's product), "
+        "dense, and other libraries'; interleaved in one run, since machines change speed. Print "
+        "medians of the times, of the ratios to the floor within a round, and peak memory above "
+        "the inputs. The default sizes take one to three minutes on two cores."
+    )
+    add_flags(parser, LossProblem)
+    add_flags(parser, LossRun)
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print the table and write the JSON file.
 
     Raises:
         ValueError: a flag's value cannot be used.
     """
-    prepare(args)
-    logging.getLogger().setLevel(logging.WARNING)  # matplotlib tells where it looks for fonts
-    overs = parse_over(args.over)
-    _check_plot(args.plot, overs)
-    problem = LossProblem(**{name: getattr(args, name) for name in LossProblem.__annotations__})
+    settings = parse_flags(args, LossRun)
+    settings.start()
+    logging.getLogger().setLevel(logging.WARNING)  # matplotlib reports where it looks for fonts
+    overs = parse_over(settings.over or [])
+    if settings.plot:
+        check_plot(settings.plot, overs)
+    problem = parse_flags(args, LossProblem)
     if overs:
-        return _run_curves(problem, overs, args)
-    rows, agreement = benchmark_loss(problem, args.repeats, args.peers)
+        return _run_curves(problem, overs, settings)
+    rows, agreement = benchmark_loss(problem, settings.repeats, settings.peers)
     results = {"minus_dense": agreement, "rows": [asdict(row) for row in rows]}
-    report = {**asdict(problem), **machine(), **results}
-    print(table(report, rows))
-    write_report(args, report)
+    report = {**describe(problem), **results}
+    print(loss_table(report, rows))
+    settings.write(report)
     return 0
 
 
-def _check_plot(path: Path | None, overs: list[Over]) -> None:
-    if path is None:
-        return
-    if not overs:
-        raise ValueError(f"--plot {path}: expected --over, which says what the curves are over")
-    problem = file_problem(path, "--plot", overwrite=True)
-    if problem:
-        raise ValueError(problem)
-    if path.suffix not in PLOT_SUFFIXES:
-        raise ValueError(
-            f"--plot {path}: expected a name that ends in {' or '.join(PLOT_SUFFIXES)}"
-        )
-    pyplot()
-
-
-def _run_curves(problem: LossProblem, overs: list[Over], args: argparse.Namespace) -> int:
-    curves = benchmark_curves(problem, overs, args.repeats, args.peers)
-    report = {**asdict(problem), **machine()}
+def _run_curves(problem: LossProblem, overs: list[Over], settings: LossRun) -> int:
+    curves = benchmark_curves(problem, overs, settings.repeats, settings.peers)
+    report = describe(problem)
     title = problem_line(report)
-    print(f"{title}\n{curves_table(curves)}\nmedians of {args.repeats} rounds")
-    write_report(args, {**report, "curves": as_json(curves)})
-    if args.plot:
-        write_plot(curves, title, args.plot)
+    print(f"{title}\n{curves_table(curves)}\nmedians of {settings.repeats} rounds")
+    settings.write({**report, "curves": as_json(curves)})
+    if settings.plot:
+        write_plot(curves, title, settings.plot)
     return 0

@@ -15,6 +15,7 @@ from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.export.engines import Search, fairseq_engine
 from lightpaff_fairseq.export.sample_batches import split_samples
 
+pytestmark = pytest.mark.export
 pytest.importorskip("ctranslate2")
 pytest.importorskip("onnxruntime")
 
@@ -42,7 +43,7 @@ def run(*argv):
 @pytest.mark.parametrize("task", RANDOM)
 def test_random_models(task, tmp_path, capsys):
     backend, name, sides = RANDOM[task]
-    path = tmp_path / "found.json"
+    path = tmp_path / "result.json"
     argv = ["--random", "--task", task, "--vocab", 40, "--length", 6, "--json", path, *TINY]
     argv += ["--teacher-arch", arch(name, sides, layers=2), "--student-arch", arch(name, sides)]
     assert run(*argv) == 0
@@ -70,25 +71,25 @@ def test_half_precision_answers_as_float32_does(task, tmp_path, monkeypatch):
     """Offered on a GPU alone, where it is fast; the CPU computes the same."""
     half = replace(inference_backends.BACKENDS["fairseq-half"], devices=("cpu",))
     monkeypatch.setitem(inference_backends.BACKENDS, "fairseq-half", half)
-    found = {}
+    lprobs = {}
 
     def compute(student, search, device, in_half=False):
         engine = fairseq_engine(student, search, device, in_half)
         assert next(engine.model.parameters()).dtype == (torch.half if in_half else torch.float)
-        found[in_half] = engine.log_probs(split_samples(student, SPLIT, 5)[0])
+        lprobs[in_half] = engine.log_probs(split_samples(student, SPLIT, 5)[0])
         return engine
 
     monkeypatch.setattr(inference_backends, "fairseq_engine", compute)
     _, name, sides = RANDOM[task]
-    path = tmp_path / "found.json"
+    path = tmp_path / "result.json"
     argv = ["--random", "--task", task, "--vocab", 40, "--length", 6, "--json", path, *TINY]
     argv += ["--teacher-arch", arch(name, sides), "--student-arch", arch(name, sides)]
     assert run(*argv, "--backends", "fairseq-half") == 0
     assert [row["name"] for row in json.loads(path.read_text())["rows"]][
         1
     ] == "teacher fairseq-half"
-    assert len(found[True]) == len(found[False]) > 0
-    for halved, whole in zip(found[True], found[False]):
+    assert len(lprobs[True]) == len(lprobs[False]) > 0
+    for halved, whole in zip(lprobs[True], lprobs[False]):
         torch.testing.assert_close(halved, whole, atol=0.02, rtol=0.02)
 
 
@@ -126,7 +127,7 @@ def test_trained_models_are_scored_and_memory_is_asked_for(pair, tmp_path, monke
         return 7 * 10**6
 
     monkeypatch.setattr(inference_benchmark, "peak_extra_bytes", peak)
-    path = tmp_path / "found.json"
+    path = tmp_path / "result.json"
     more = ("--memory", "--backends", "ctranslate2-int8", "--json", path)
     assert run(*flags(pair, *more)) == 0
     rows = json.loads(path.read_text())["rows"]
@@ -169,7 +170,10 @@ def test_scores_are_those_of_one_by_one(tmp_path):
             lprobs = made(**sample["net_input"])[0].log_softmax(-1)
         bits -= lprobs.gather(-1, sample["target"].unsqueeze(-1)).sum().item()
         count += sample["target"].numel()
-    problem = InferenceProblem(path, path, data, "valid", 0, 1, 7, Search(), "cpu", repeats=1)
+    problem = InferenceProblem(
+        teacher=path, student=path, data=data, subset="valid", search=Search(),
+        sentences=0, latency_sentences=1, batch=7, repeats=1,
+    )  # fmt: skip
     (tmp_path / "exports").mkdir()
     rows = benchmark_inference(problem, tmp_path / "exports")
     assert [row["name"].split()[1] for row in rows[:3]] == [
@@ -190,11 +194,11 @@ def test_bad_input_is_listed(pair, tmp_path, capsys, monkeypatch):
         (("--random",), ["--teacher-arch: is needed with --random", "--student-arch"]),
         ((), ["--teacher: is needed without --random", "--student:", "--data:"]),
         (("--random", "--teacher-arch", "x", "--student-arch", "x", "--vocab", 3, "--length", 1),
-         ["--vocab: expected 16 or more, found 3", "--length: expected 2"]),
+         ["--vocab 3: expected 16 or more", "--length 1: expected 2"]),
         (("--random", "--teacher-arch", "x", "--student-arch", "x"), ["does not take '--arch x'"]),
-        (flags(pair, "--batch", 0, "--beam", 0), ["--batch: expected 1", "--beam: expected 1"]),
-        (flags(pair, "--latency-sentences", 0), ["--latency-sentences: expected 1"]),
-        (flags(pair, "--repeats", 0), ["--repeats: expected 1"]),
+        (flags(pair, "--batch", 0, "--beam", 0), ["--batch 0: expected 1", "--beam 0: expected 1"]),
+        (flags(pair, "--latency-sentences", 0), ["--latency-sentences 0: expected 1"]),
+        (flags(pair, "--repeats", 0), ["--repeats 0: expected 1"]),
         (flags(pair, "--data", tmp_path / "no"), ["no: no such folder"]),
         (flags(pair, "--teacher", tmp_path / "no.pt"), ["no.pt: no such file"]),
         (flags(pair, "--task", "language_modeling"), ["--task language_modeling: --student"]),

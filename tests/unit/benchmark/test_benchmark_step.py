@@ -13,7 +13,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import toy
 from lightpaff_fairseq.benchmark import cache_benchmark, step_benchmark, step_memory
+from lightpaff_fairseq.benchmark.step_models import FAMILIES
 from lightpaff_fairseq.benchmark.step_pruning import pruned_ratio
+from lightpaff_fairseq.benchmark.step_sizes import StepProblem
 from lightpaff_fairseq.benchmark.synthetic_data import write_corpus
 from lightpaff_fairseq.cli.main import main
 
@@ -28,7 +30,7 @@ TEACHER = {**STUDENT, "bert": "--arch roberta_tiny --encoder-layers 3"}
 def problem(family):
     models = {"student": STUDENT[family], "teacher": TEACHER[family]}
     sizes = {"vocab": 40, "sentences": 3, "length": 9, "chunk_tokens": 8, "topk": 5}
-    return step_benchmark.StepProblem(family=family, device="cpu", **models, **sizes)
+    return StepProblem(family=family, device="cpu", **models, **sizes)
 
 
 def test_synthetic_text(tmp_path):
@@ -42,7 +44,7 @@ def test_synthetic_text(tmp_path):
     assert all(s[-1] == dictionary.eos() for s in text)
 
 
-@pytest.mark.parametrize("family", step_benchmark.FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_timed(family, tmp_path):
     """Each variant does all of its work, both students do the same but for the teacher."""
     bench = step_benchmark.Bench(problem(family), tmp_path)
@@ -53,7 +55,7 @@ def test_what_is_timed(family, tmp_path):
     positions = bench.positions
     teacher = copy.deepcopy(bench.teacher.state_dict())
     expected = len(target[positions]) if family == "bert" else target.numel()
-    logits = bench.teach()
+    logits = bench.teacher_logits()
     assert logits.shape[-1] == 40 and logits.numel() == expected * 40 and not logits.requires_grad
     plain, kd = bench.update(bench.plain), bench.update(bench.kd)
     assert "kd_loss" in kd and "kd_loss" not in plain
@@ -91,11 +93,11 @@ def test_pruning_is_timed_in_mid_schedule(tmp_path):
 
 
 def test_a_ratio_out_of_range_is_refused():
-    with pytest.raises(ValueError, match="--prune: expected a ratio"):
-        step_benchmark.check_problem(dataclasses.replace(problem("bert"), prune=1.5))
+    with pytest.raises(ValueError, match="--prune 1.5: expected a ratio"):
+        dataclasses.replace(problem("bert"), prune=1.5).problems().raise_if_any()
 
 
-@pytest.mark.parametrize("family", step_benchmark.FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_timed_of_a_cache(family, tmp_path):
     bench = step_benchmark.Bench(problem(family), tmp_path)
     # fewer outcomes tell less: between nothing and all of the online loss
@@ -190,13 +192,13 @@ def test_variants_that_are_asked_for_are_reported(tmp_path, capsys):
         assert ratio > 0 and f"{ratio:.3f}" in printed and f"{name} / kd" in printed
 
 
-@pytest.mark.parametrize("family", step_benchmark.FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_default_teachers_are_five_to_seven_times_larger(family, tmp_path):
     toy.write_dictionary(tmp_path / "dict.txt", words=8192 - 5)
     sizes = []
     for side in ("teacher", "student"):
-        words = shlex.split(getattr(step_benchmark.FAMILIES[family], side))
-        cfg = toy.parse(tmp_path, "--task", step_benchmark.FAMILIES[family].task, *words)
+        words = shlex.split(getattr(FAMILIES[family], side))
+        cfg = toy.parse(tmp_path, "--task", FAMILIES[family].task, *words)
         with FakeTensorMode():  # shapes without memory
             model = tasks.setup_task(cfg.task).build_model(cfg.model)
         sizes.append(sum(p.numel() for p in model.parameters()))
@@ -215,7 +217,7 @@ def test_sizes_out_of_range_are_refused(name, capsys):
 def test_all_bad_sizes_are_listed(capsys):
     assert main(command(vocab=3, length=1)) == 2
     error = capsys.readouterr().err
-    assert "--vocab: expected 16 or more, found 3" in error and "--length" in error
+    assert "--vocab 3: expected 16 or more" in error and "--length" in error
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,110 @@
+"""Flags of `lightpaff benchmark inference`, for trained and random models."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..export.loaded_model import TRANSLATION
+from ..flags import flag, too_small
+from ..problems import Problems
+from .benchmark_run import Place
+from .inference_backends import BACKENDS
+from .random_models import TASK_FLAGS
+from .step_sizes import SMALLEST_VOCAB
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceSettings(Place):
+    """How models are measured, trained or random ones."""
+
+    task: str = flag(
+        "of both models (default: %(default)s)", TRANSLATION, choices=tuple(TASK_FLAGS)
+    )
+    sentences: int = flag(
+        "sentences of the split, from its beginning; 0 = all (default: %(default)s)",
+        500,
+        metavar="N",
+    )
+    latency_sentences: int = flag(
+        "how many of them one by one, for latency (default: %(default)s)", 50, metavar="N"
+    )
+    batch: int = flag("sentences per batch, for throughput (default: %(default)s)", 64, metavar="N")
+    beam: int = flag("beam size of translation (default: %(default)s)", 5, metavar="N")
+    backends: tuple[str, ...] = flag(
+        "what runs the models, fairseq always (default: all that can)",
+        (),
+        nargs="+",
+        choices=tuple(BACKENDS),
+    )
+    remove_bpe: str | None = flag(
+        "for BLEU, as fairseq's (default: what the dictionary looks like)", None, metavar="KIND"
+    )
+    memory: bool = flag("also measure peak memory, in a fresh process per variant", False)
+    repeats: int = flag("rounds of timing (default: %(default)s)", 3, metavar="N")
+
+    def problems(self) -> Problems:
+        """Return what is wrong with the flags."""
+        problems = super().problems()
+        problems.extend(too_small(self, sentences=0, latency_sentences=1, batch=1, beam=1))
+        problems.extend(too_small(self, repeats=1))
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModels:
+    """Trained models and their data."""
+
+    teacher: Path | None = flag(
+        "fairseq checkpoint of the teacher; its size is that of the file: strip it first",
+        None,
+        metavar="FILE",
+    )
+    student: Path | None = flag("fairseq checkpoint of the student", None, metavar="FILE")
+    data: Path | None = flag("binarized data of both", None, metavar="DIR")
+    subset: str = flag(
+        "split of --data (default: %(default)s)", "test", name="--gen-subset", metavar="SPLIT"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomModels:
+    """Untrained models and random text."""
+
+    random: bool = flag("measure untrained models", False)
+    teacher_arch: str | None = flag(
+        "an architecture and model flags behind it, in quotes", None, metavar="FLAGS"
+    )
+    student_arch: str | None = flag("the same for the student", None, metavar="FLAGS")
+    vocab: int = flag("size of the vocabulary (default: %(default)s)", 32000, metavar="N")
+    length: int = flag(
+        "tokens per sentence and per translation (default: %(default)s)", 32, metavar="N"
+    )
+
+
+def check_models(settings: InferenceSettings, trained: TrainedModels, random: RandomModels) -> None:
+    """Check that either trained or random models are given.
+
+    Raises:
+        ValueError: lists all flags that are missing, have no effect, or are out of range.
+    """
+    problems = Problems()
+    mode = "with" if random.random else "without"
+    groups: dict[bool, dict[str, Path | str | None]] = {
+        False: {"teacher": trained.teacher, "student": trained.student, "data": trained.data},
+        True: {"teacher-arch": random.teacher_arch, "student-arch": random.student_arch},
+    }
+    for is_random, flags in groups.items():
+        is_needed = is_random == random.random
+        text = "is needed" if is_needed else "has no effect"
+        for name, value in flags.items():
+            problems.unless((value is None) != is_needed, f"--{name}: {text} {mode} --random")
+    if random.random:
+        problems.extend(too_small(random, vocab=SMALLEST_VOCAB, length=2))
+        problems.extend(too_small(settings, sentences=1))
+    else:
+        for name in ("teacher", "student"):
+            path = groups[False][name]
+            problems.unless(
+                path is None or Path(path).is_file(),
+                f"--{name} {path}: no such file (expected a fairseq checkpoint)",
+            )
+    problems.raise_if_any()

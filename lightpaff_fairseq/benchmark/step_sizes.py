@@ -1,0 +1,73 @@
+"""The sizes of an update that is measured, and the models of its student and teacher."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from ..flags import flag, too_small
+from ..problems import Problems
+from .benchmark_run import TimedPlace
+from .step_models import FAMILIES
+
+SMALLEST_VOCAB = 16
+MODEL_FLAGS = "model flags of fairseq-train in quotes, as '--arch ...' (default: "
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateProblem(TimedPlace):
+    """One update: its batch, its models, and the teacher's cache."""
+
+    family: str = flag("kind of model", choices=tuple(FAMILIES))
+    student: str = flag(f"{MODEL_FLAGS}a moderate size)", "", metavar="FLAGS")
+    teacher: str = flag(f"{MODEL_FLAGS}5 to 7 times the student's size)", "", metavar="FLAGS")
+    vocab: int = flag("size of the vocabulary (default: %(default)s)", 8192, metavar="N")
+    sentences: int = flag("sentences of the batch (default: %(default)s)", 16, metavar="N")
+    length: int = flag("tokens per sentence (default: %(default)s)", 64, metavar="N")
+    topk: int = flag(
+        "tokens per position of the cached teacher (default: %(default)s)", 32, metavar="N"
+    )
+    chunk_tokens: int = flag(
+        "positions per chunk, as --kd-chunk-tokens (default: %(default)s)", 512, metavar="N"
+    )
+
+    def with_models(self) -> Self:
+        """Return the problem with the family's models where no flag gave others."""
+        family = FAMILIES[self.family]
+        return replace(
+            self, student=self.student or family.student, teacher=self.teacher or family.teacher
+        )
+
+    def problems(self) -> Problems:
+        """Return what is wrong with the flags."""
+        problems = super().problems()
+        problems.extend(too_small(self, vocab=SMALLEST_VOCAB, sentences=1, length=2))
+        problems.extend(too_small(self, chunk_tokens=1, topk=1))
+        problems.unless(
+            self.topk < self.vocab, f"--topk {self.topk}: expected less than --vocab {self.vocab}"
+        )
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepProblem(UpdateProblem):
+    """One update, and more variants of it."""
+
+    more: str = flag(
+        "--kd-... flags of one more variant, in quotes, to compare with plain distillation "
+        "(default: none)",
+        "",
+        metavar="FLAGS",
+    )
+    prune: float = flag(
+        "one more variant: the same in a prunable task, which keeps this part of the width; "
+        "0 = off (default: %(default)s)",
+        0.0,
+        metavar="RATIO",
+    )
+
+    def problems(self) -> Problems:
+        """Return what is wrong with the flags."""
+        problems = super().problems()
+        problems.unless(
+            0 <= self.prune <= 1, f"--prune {self.prune}: expected a ratio up to 1, or 0 (off)"
+        )
+        return problems
