@@ -1,8 +1,7 @@
-"""The measuring tools measure what they say; the loss benchmark compares equal results."""
+"""`lightpaff benchmark loss` compares equal results, once or over sizes."""
 
 import json
 import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -12,8 +11,6 @@ from lightpaff_fairseq.benchmark import loss_benchmark
 from lightpaff_fairseq.benchmark.loss_curves import Over
 from lightpaff_fairseq.benchmark.loss_peers import PEERS, check_peers
 from lightpaff_fairseq.benchmark.loss_sizes import LossProblem
-from lightpaff_fairseq.benchmark.peak_memory import peak_extra_bytes
-from lightpaff_fairseq.benchmark.timing import interleaved_times, median_ratio
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.losses.divergences import Divergence
 
@@ -29,50 +26,6 @@ PROBLEM = LossProblem(
     divergence="forward_kl",
     beta=0.5,
 )
-BLOCK = 64 * 2**20
-
-
-def test_rounds_rotate_and_warm_up():
-    calls = []
-    variants = {name: lambda name=name: calls.append(name) for name in "abc"}
-    times = interleaved_times(variants, repeats=3, warmups=1)
-    assert {name: len(seconds) for name, seconds in times.items()} == {"a": 3, "b": 3, "c": 3}
-    rounds = ["".join(calls[i : i + 3]) for i in range(0, len(calls), 3)]
-    assert rounds == ["cab", "abc", "bca", "cab"]
-
-
-def test_the_cpu_clock_does_not_count_waiting():
-    times = interleaved_times({"wait": lambda: time.sleep(0.2)}, repeats=1, clock="cpu")
-    assert times["wait"][0] < 0.1
-    times = interleaved_times({"wait": lambda: time.sleep(0.2)}, repeats=1)
-    assert times["wait"][0] >= 0.2
-
-
-def test_ratios_belong_to_one_round():
-    # The machine halves its speed in the second round: the ratio does not notice.
-    assert median_ratio([2.0, 4.0, 2.2], [1.0, 2.0, 1.0]) == 2.0
-    with pytest.raises(ValueError):
-        median_ratio([1.0], [1.0, 2.0])
-
-
-def blocks(count, name, small):
-    """A `memory.Factory`: holds `count` blocks at once, after `count` others were freed."""
-    size = 1 if small else BLOCK
-
-    def run():
-        for _ in range(2):
-            held = [torch.ones(size, dtype=torch.uint8) for _ in range(count)]
-        return len(held)
-
-    return run
-
-
-def test_peak_memory():
-    found = peak_extra_bytes(blocks, 3, "any", "cpu")
-    if found is None:
-        pytest.skip("this system does not tell peak memory")
-    # The second list grows while the first is still held: 2 x 3 blocks at the peak.
-    assert found == pytest.approx(6 * BLOCK, rel=0.05)
 
 
 def test_floor_computes_the_products_of_all_chunks():
@@ -92,13 +45,14 @@ def test_fused_and_dense_are_compared(dtype):
     assert set(loss_benchmark.check_agreement(inputs)) == names
 
 
-def test_the_compiled_loss_is_ours():
+@pytest.mark.slow
+def test_the_compiled_loss_is_the_fused_one():
     inputs = loss_benchmark.make_inputs(replace(PROBLEM, tokens=11, chunk_tokens=4))
     inputs = replace(inputs, settings=replace(inputs.settings, temperature=2.0))
-    for result, want in zip(
+    for result, expected in zip(
         loss_benchmark.fused_compiled(inputs), loss_benchmark.fused(inputs), strict=True
     ):
-        torch.testing.assert_close(result, want)
+        torch.testing.assert_close(result, expected)
 
 
 def test_a_wrong_loss_is_not_timed(monkeypatch):
@@ -161,7 +115,7 @@ def test_missing_peers_are_named(monkeypatch):
 
 
 @pytest.mark.parametrize("peer", PEERS)
-def test_installed_peers_compute_our_loss(peer):
+def test_installed_peers_compute_the_same_loss(peer):
     try:
         check_peers([peer], Divergence())
     except ValueError as error:

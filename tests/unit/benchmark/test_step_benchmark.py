@@ -73,6 +73,7 @@ def test_what_is_timed(family, tmp_path):
     assert bench.teacher.training is False
 
 
+@pytest.mark.slow
 def test_pruning_is_timed_in_mid_schedule(tmp_path):
     students = {"student": "--arch roberta_tiny --encoder-embed-dim 32 --encoder-ffn-embed-dim 64"}
     bench = step_benchmark.Bench(
@@ -124,7 +125,8 @@ def test_report_of_a_cache(tmp_path, capsys):
     assert f"read / plain update         {report['read_to_plain']:.4f}" in printed
 
 
-def test_more_knowledge_is_timed_beside_plain_distillation(tmp_path):
+@pytest.mark.slow
+def test_more_losses_are_timed_beside_plain_distillation(tmp_path):
     more = "--kd-hidden-weight 1 --kd-attention-weight 1 --kd-attention-loss ce_mean"
     bench = step_benchmark.Bench(dataclasses.replace(problem("bert"), more=more), tmp_path)
     assert list(bench.variants()) == ["plain", "teacher", "kd", "cached", "more"]
@@ -133,6 +135,7 @@ def test_more_knowledge_is_timed_beside_plain_distillation(tmp_path):
     assert "kd_hidden" not in bench.update(bench.kd)
 
 
+@pytest.mark.slow
 def test_peak_memory_is_that_of_a_complete_first_update(monkeypatch, capsys):
     sizes = []
 
@@ -180,6 +183,7 @@ def test_report(tmp_path, capsys):
     assert [p.name for p in tmp_path.iterdir()] == ["step.json"]
 
 
+@pytest.mark.slow
 def test_variants_that_are_asked_for_are_reported(tmp_path, capsys):
     path, wide = tmp_path / "step.json", "--encoder-embed-dim 32 --encoder-ffn-embed-dim 64"
     asked = {"more": "--kd-hidden-weight 1", "prune": 0.5, "repeats": 1, "json": path}

@@ -40,6 +40,7 @@ def run(*argv):
     return main([str(word) for word in ("benchmark", "inference", *argv)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", RANDOM)
 def test_random_models(task, tmp_path, capsys):
     backend, name, sides = RANDOM[task]
@@ -66,6 +67,7 @@ def test_random_models(task, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", RANDOM)
 def test_half_precision_answers_as_float32_does(task, tmp_path, monkeypatch):
     """Offered on a GPU alone, where it is fast; the CPU computes the same."""
@@ -117,6 +119,7 @@ def flags(pair, *more):
     return (*names, "--gen-subset", "valid", *TINY, *more)
 
 
+@pytest.mark.slow
 def test_trained_models_are_scored_and_memory_is_asked_for(pair, tmp_path, monkeypatch, capsys):
     asked = []
 
