@@ -14,20 +14,25 @@ KINDS = {
 }
 
 
-class _KindParser(argparse.ArgumentParser):
-    """Add the flags of a kind when its command line is parsed."""
+class LazyParser(argparse.ArgumentParser):
+    """Import a kind's module and add its flags when its command line is parsed."""
 
-    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+    def complete(self) -> None:
+        """Add the flags, unless they are there."""
         if self.get_default("func") is None:
             kind = self.prog.split()[-1]
             importlib.import_module(f"{__package__}.benchmark_{kind}").configure(self)
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse with the flags of the kind."""
+        self.complete()
         return super().parse_known_args(*args, **kwargs)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the kinds of measurements to the parser of the sub-command."""
     kinds = parser.add_subparsers(
-        metavar="WHAT", dest="what", required=True, parser_class=_KindParser
+        metavar="WHAT", dest="what", required=True, parser_class=LazyParser
     )
     for name, summary in KINDS.items():
         kinds.add_parser(name, help=summary)

@@ -12,6 +12,7 @@ from fairseq import utils
 from setuptools import find_packages
 
 import lightpaff_fairseq
+from lightpaff_fairseq.cli.benchmark import LazyParser
 from lightpaff_fairseq.cli.main import build_parser, main
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def leaves(parser, path=()):
     """Every sub-command without sub-commands of its own, as a list of words, with its parser."""
+    if isinstance(parser, LazyParser):
+        parser.complete()
     children = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     if not children:
         yield list(path), parser
