@@ -27,22 +27,7 @@ def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[
     Raises:
         ValueError: no such file, corrupt, or not a fairseq checkpoint; or a masked model.
     """
-    if not path.is_file():
-        raise ValueError(f"{flag} {path}: no such file (expected a fairseq checkpoint)")
-    try:
-        state: dict[str, Any] = checkpoint_utils.load_checkpoint_to_cpu(str(path))
-    except UNREADABLE as error:
-        raise ValueError(
-            f"{flag} {path}: expected a fairseq checkpoint, got a corrupt or foreign file: "
-            f"{first_line(error)}"
-        ) from error
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        lack = ""
-        if isinstance(error, KeyError):
-            lack = f", or one of another plug-in: {error} is missing or unknown"
-        raise ValueError(
-            f"{flag} {path}: expected a fairseq checkpoint, got another PyTorch file{lack}"
-        ) from error
+    state = _load(path, flag)
     model = state.get("model")
     if not isinstance(model, dict) or not all(isinstance(x, Tensor) for x in model.values()):
         raise ValueError(f"{flag} {path}: expected a fairseq checkpoint, got no model in it")
@@ -54,6 +39,23 @@ def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[
     if is_masked(model) and not may_be_masked:
         raise ValueError(f"{flag} {path}: {MASKED}")
     upgrade_checkpoint(state)
+    return state
+
+
+def _load(path: Path, flag: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"{flag} {path}: no such file (expected a fairseq checkpoint)")
+    expected = f"{flag} {path}: expected a fairseq checkpoint"
+    try:
+        state: dict[str, Any] = checkpoint_utils.load_checkpoint_to_cpu(str(path))
+    except UNREADABLE as error:
+        reason = f"got a corrupt or foreign file: {first_line(error)}"
+        raise ValueError(f"{expected}, {reason}") from error
+    except KeyError as error:
+        reason = f"or one of another plug-in: {error} is missing or unknown"
+        raise ValueError(f"{expected}, got another PyTorch file, {reason}") from error
+    except (TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"{expected}, got another PyTorch file") from error
     return state
 
 

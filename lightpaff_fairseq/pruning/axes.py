@@ -1,4 +1,4 @@
-"""Which dimensions of a model belong together: the only description of its parameters' axes.
+"""Describe which dimensions of a model belong together, by the axes of its parameters.
 
 A group is a set of axes that are indexed alike. The hidden dimension is one group through the
 whole residual stream of an encoder or a decoder (and one for both if they share embeddings):

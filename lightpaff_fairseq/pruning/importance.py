@@ -1,4 +1,4 @@
-"""How much each unit matters, followed over many updates of a training."""
+"""Importance of units, averaged over many updates of a training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

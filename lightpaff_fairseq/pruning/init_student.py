@@ -26,7 +26,7 @@ from .transfer import choose_units, teacher_tensors, transfer
 
 @dataclass(frozen=True)
 class StudentRequest:
-    """What `lightpaff init-student` makes."""
+    """The teacher to read and the student to make of it."""
 
     teacher: Path = flag("fairseq checkpoint to read", metavar="FILE")
     arch: str = flag("the student's, as for fairseq-train", metavar="ARCH")

@@ -13,7 +13,7 @@ from .optimizer_weights import Weight
 
 @dataclass
 class Masks:
-    """Which units are kept, and the weights of those that are not.
+    """The units that are kept, and the weights of the others.
 
     Both sides of a pruned unit are zero - what writes it and what reads it - so it is gone from
     every tensor that the model computes, and no gradient reaches it. (Sinusoidal positions are no

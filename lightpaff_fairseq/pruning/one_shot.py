@@ -1,4 +1,4 @@
-"""How much each weight matters, measured once: by its size or by its effect on the loss."""
+"""Importance of weights, measured once: by their size or by their effect on the loss."""
 
 from dataclasses import dataclass
 from itertools import islice

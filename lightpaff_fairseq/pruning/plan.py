@@ -15,7 +15,7 @@ from .target import Target, nearest, parameters_in, ratios
 
 @dataclass(frozen=True)
 class Plan:
-    """What becomes of a model.
+    """The student that a model is pruned to.
 
     Attributes:
         groups: of the model.
@@ -163,7 +163,7 @@ def _narrow_config(model: Any, cfg: Any, sizes: Mapping[str, Sizes]) -> Any:
 
 
 def _narrow_ends(config: Any, cfg: Any, width: int) -> None:
-    """Let the decoder's widths in front of and behind its layers follow, where they are theirs.
+    """Let the decoder's widths in front of and behind its layers follow, where they equal it.
 
     Raises:
         ValueError: the layers would get a width at which fairseq leaves the projections out.

@@ -1,4 +1,4 @@
-"""Which units of each group are kept: their scores summed up, the best of them selected."""
+"""Select the units of each group that are kept, by scores summed over their weights."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What is asked for - a width, a ratio, a number of parameters - and the sizes that come close."""
+"""A target - a width, a ratio, a number of parameters - and the sizes that come close."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9}
 
 @dataclass(frozen=True)
 class Target:
-    """What to prune to; `width` or `params`, as the flags of the same names.
+    """The size to prune to: `width` or `params`, as the flags of the same names.
 
     Attributes:
         width: up to 1 a ratio, above 1 a number of dimensions.

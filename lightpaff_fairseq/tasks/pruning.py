@@ -1,4 +1,4 @@
-"""What every prunable task shares: the one place where --prune-* flags take effect.
+"""The base of every prunable task: the one place where --prune-* flags take effect.
 
 A prunable task is a stock task behind `PruningMixin`. Its model is the stock model whose LayerNorms
 can leave dimensions out; with nothing pruned, both are the stock ones bit for bit.

@@ -12,18 +12,14 @@ from fairseq import checkpoint_utils, tasks
 import planting
 import toy
 from lightpaff_fairseq.cli.main import main
+from prunable_cases import BLOCKS, LEARNED, POSITIONS, PRE_NORM, TIED
 
 BOTH = ("encoder", "decoder")
-BLOCKS = ("--sample-break-mode", "eos", "--tokens-per-sample", 32)
-POSITIONS = ("--max-source-positions", 40, "--max-target-positions", 40)
 MASS = ("--task", "masked_seq2seq", *BLOCKS, *POSITIONS)
 PAIRS = ("--task", "translation", *POSITIONS)
 MLM = ("--task", "masked_lm", *BLOCKS, "--mask-prob", 0.3)
 LM = ("--task", "language_modeling", *BLOCKS)
 CLASSES = ("--task", "sentence_prediction", "--num-classes", 3, "--init-token", 0)
-LEARNED = ("--encoder-learned-pos", "--decoder-learned-pos")
-PRE_NORM = ("--encoder-normalize-before", "--decoder-normalize-before")
-TIED = "--share-decoder-input-output-embed"
 
 
 @dataclass(frozen=True)
