@@ -1,10 +1,15 @@
-"""The layers of the package."""
+"""The layers of the package, and the size of its files."""
 
 import ast
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = ROOT / "lightpaff_fairseq"
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import size  # noqa: E402
+
 # From the bottom to the top: a package or module imports from rows below its own.
 LAYERS = (
     ("problems", "flags", "megabytes"),
@@ -63,3 +68,9 @@ def test_losses_import_nothing_of_fairseq():
             modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not [m for m in modules if m.startswith("fairseq")], path
         assert {top for top, _ in imported(path)} <= {"losses", "problems"}, path
+
+
+def test_files_are_short():
+    sizes = size.files()
+    assert len(sizes) > 100
+    assert size.long_files(sizes) == {}
