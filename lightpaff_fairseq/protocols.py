@@ -1,6 +1,6 @@
-"""What the package expects of fairseq's batches and tasks, and of its own families of models.
+"""Types of fairseq's batches and tasks, which carry none, and of what a family of models predicts.
 
-fairseq carries no types: these say which of its attributes are relied on.
+They declare the attributes that the package relies on.
 """
 
 from collections.abc import Sized
@@ -52,7 +52,7 @@ class Task(Protocol):
 
 
 class Prediction(Protocol):
-    """What one family of models predicts: all that teachers and caches know of a criterion."""
+    """The prediction of one family of models: all that teachers and caches know of a criterion."""
 
     @property
     def padding_idx(self) -> int:

@@ -1,4 +1,4 @@
-"""What every distillation criterion shares.
+"""The part that all distillation criterions share.
 
 A criterion is a stock criterion behind `DistillationMixin`. In validation, or with every weight 0,
 the stock criterion runs untouched. In training the loss is
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class DistillationMixin(FairseqCriterion):
-    """Adds distillation to the stock criterion that stands behind it in the class's bases.
+    """Distillation, for the stock criterion that stands behind it in the class's bases.
 
     It defines no `__init__`: fairseq fills a criterion's arguments from the signature it finds,
     which must stay the stock one.
@@ -49,7 +49,7 @@ class DistillationMixin(FairseqCriterion):
     ignore_prefix_size: int = 0
     sentence_avg: bool = False
 
-    # what `TokenPrediction` says of the family
+    # fields of `TokenPrediction`
     teacher_type: ClassVar[tuple[type[nn.Module], str]]
     masks_differ_by_epoch: ClassVar[bool] = False
     run = staticmethod(decoder_output)

@@ -1,4 +1,4 @@
-"""What a distillation criterion shows in fairseq's log."""
+"""The metrics of a distillation criterion in fairseq's log."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from ..losses.intermediate import INTERMEDIATE_LOSSES
 def log_metrics(
     criterion: Any, stock: Callable[[list[dict[str, Any]]], None], logs: list[dict[str, Any]]
 ) -> None:
-    """Logs the metrics of an interval.
+    """Log the metrics of an interval.
 
     Args:
         criterion: class with `extra_metrics` and `stock_ppl_is_of_loss`.

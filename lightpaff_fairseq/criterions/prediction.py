@@ -1,4 +1,4 @@
-"""What the families that predict tokens predict; classifiers: see `sentence_prediction.py`."""
+"""The prediction of families whose labels are tokens; classifiers: `sentence_prediction.py`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a criterion knows of its teacher, and the one place that knows the kinds of teachers."""
+"""The interface of a teacher, and the one place that knows the kinds of teachers."""
 
 from pathlib import Path
 from typing import Protocol

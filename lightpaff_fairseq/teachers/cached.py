@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class CachedTeacher:
-    """Looks up the soft targets of a batch by epoch and sample number.
+    """Soft targets that are looked up by epoch and sample number.
 
     Args:
         folder: `--kd-cache`.
