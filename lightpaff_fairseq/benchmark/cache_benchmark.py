@@ -38,11 +38,12 @@ def variants(bench: Bench) -> dict[str, Callable[[], Any]]:
     """Return the functions to time, by name; each takes one batch."""
     distiller, student = bench.cached.get_criterion().distiller, bench.cached.model
     positions = distiller.prediction.label_positions(bench.sample)
+    teacher = distiller.teacher
     return {
         PLAIN: partial(bench.update, bench.plain),
         TEACHER: bench.teacher_logits,
         BUILD: bench.cache.build_again,
-        READ: partial(distiller.soft_targets, student, bench.sample, positions),
+        READ: partial(teacher.soft_targets, student, bench.sample, positions),
     }
 
 
