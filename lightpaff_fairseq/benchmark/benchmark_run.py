@@ -18,7 +18,7 @@ from .timing import CLOCKS
 class Place:
     """The device of a measurement."""
 
-    device: str = flag("cpu or cuda (default: %(default)s)", "cpu", choices=("cpu", "cuda"))
+    device: str = flag("where to run (default: %(default)s)", "cpu", choices=("cpu", "cuda"))
 
     def problems(self) -> Problems:
         """Return what is wrong with the flags; subclasses add their own."""
