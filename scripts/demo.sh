@@ -6,7 +6,7 @@
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export OUT=${OUT:-$ROOT/outputs/demo}
-if [[ -z ${BIN:-} ]]; then bash "$ROOT/scripts/setup.sh"; fi # at once where nothing is missing
+if [[ -z ${BIN:-} ]]; then bash "$ROOT/scripts/setup.sh"; fi # returns at once if nothing is missing
 export BIN=${BIN:-$ROOT/.venv/bin}
 export VOCAB=${VOCAB:-2000} ABLATIONS=no REPEATS=1 WARMUP=80
 width=(--{en,de}coder-embed-dim\ 192 --{en,de}coder-ffn-embed-dim\ 768)
