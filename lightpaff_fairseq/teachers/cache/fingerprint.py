@@ -30,7 +30,7 @@ IRRELEVANT = (
     "left_pad_target max_source_positions max_target_positions no_shuffle report_accuracy "
     "combine_valid_subsets skip_masking"
 ).split()
-MEGABYTE = 2**20
+READ_BYTES = 2**20  # at a time
 
 
 def data_fingerprint(task: FairseqTask, split: str, prediction: Prediction) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while part := file.read(MEGABYTE):
+        while part := file.read(READ_BYTES):
             digest.update(part)
     return digest.hexdigest()
 
