@@ -1,4 +1,4 @@
-"""Flags of every measurement, their checks, and the JSON file."""
+"""Flags that the benchmarks share, their checks, and the JSON report."""
 
 import dataclasses
 import platform
@@ -16,50 +16,50 @@ from .timing import CLOCKS
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The device of a measurement."""
+    """The device of a benchmark."""
 
     device: str = flag("where to run (default: %(default)s)", "cpu", choices=("cpu", "cuda"))
 
     def problems(self) -> Problems:
-        """Return what is wrong with the flags; subclasses add their own."""
+        """Return the problems with the flags; subclasses add their own."""
         problems = Problems()
         problems.unless(
             self.device != "cuda" or torch.cuda.is_available(),
-            "--device cuda: PyTorch finds no GPU here",
+            "--device cuda: expected a GPU, but PyTorch finds none",
         )
         return problems
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimedPlace(Place):
-    """The device of a measurement and the clock that times it."""
+    """The device of a benchmark, and the clock."""
 
     clock: str = flag(
-        "wall, or cpu: the time that this process got, all threads together, for machines with "
-        "other jobs (default: %(default)s)",
+        "wall, or cpu: CPU time of this process, summed over threads, for machines with other jobs "
+        "(default: %(default)s)",
         "wall",
         choices=tuple(CLOCKS),
     )
 
     def problems(self) -> Problems:
-        """Return what is wrong with the flags."""
+        """Return the problems with the flags."""
         problems = super().problems()
         problems.unless(
             self.clock == "wall" or self.device == "cpu",
-            f"--clock {self.clock}: does not see what --device {self.device} does",
+            f"--clock {self.clock}: expected wall with --device {self.device}",
         )
         return problems
 
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """How many threads a measurement takes, and where its results go."""
+    """The number of threads of a benchmark, and the file for its results."""
 
     threads: int | None = flag("CPU threads (default: PyTorch's)", None, metavar="N")
-    json: Path | None = flag("also write the results here", None, metavar="FILE")
+    json: Path | None = flag("also write the results to this file", None, metavar="FILE")
 
     def problems(self) -> Problems:
-        """Return what is wrong with the flags; subclasses add their own."""
+        """Return the problems with the flags; subclasses add their own."""
         problems = Problems([] if self.threads is None else too_small(self, threads=1))
         if self.json:
             problems.extend([file_problem(self.json, "--json", overwrite=True)])
@@ -76,26 +76,26 @@ class Output:
             torch.set_num_threads(self.threads)
 
     def write(self, report: dict[str, Any]) -> None:
-        """Write the results to --json, if that was given."""
+        """Write the results to --json, if it is set."""
         if self.json:
             write_json(self.json, report, "--json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Output):
-    """Rounds of timing, threads, and where the results go."""
+    """Rounds of timing, threads, and the file for the results."""
 
     repeats: int = flag("rounds of timing (default: %(default)s)", 5, metavar="N")
 
     def problems(self) -> Problems:
-        """Return what is wrong with the flags."""
+        """Return the problems with the flags."""
         problems = super().problems()
         problems.extend(too_small(self, repeats=1))
         return problems
 
 
 def describe(problem: Any) -> dict[str, Any]:
-    """Return what was measured and on which machine, as a report stores it."""
+    """Return the flags of a benchmark and the machine, as entries of the JSON report."""
     return {
         **dataclasses.asdict(problem),
         "threads": torch.get_num_threads(),

@@ -1,4 +1,4 @@
-"""Format the results of the measurements as text."""
+"""Format benchmark results as text."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from .step_benchmark import StepReport
 
 
 def problem_line(report: dict[str, Any]) -> str:
-    """Return the sizes of a loss and where it was measured, in one line."""
+    """Return the sizes of a loss and the device, in one line."""
     return (
         "{tokens} positions, vocabulary {vocab}, student {student_dim}, teacher {teacher_dim}, "
         "{divergence}, k {topk}, {dtype}, chunks of {chunk_tokens}, {device}, {threads} threads, "
@@ -17,7 +17,7 @@ def problem_line(report: dict[str, Any]) -> str:
 
 
 def loss_table(report: dict[str, Any], rows: list[Row]) -> str:
-    """Return one line per variant, what was measured above and a summary below."""
+    """Return a line of sizes, one line per variant, and a summary."""
     lines = [
         problem_line(report),
         f"{'':14} {'seconds':>8} {'x floor':>8} {'extra MB':>9}",
@@ -29,14 +29,14 @@ def loss_table(report: dict[str, Any], rows: list[Row]) -> str:
     lines += [
         f"seconds, x floor: forward and backward, medians of {len(rows[0].all_seconds)} rounds",
         "extra MB: peak memory above the inputs, gradients included",
-        f"all agree with dense to {worst:.1e} (relative difference of gradients; cached is another "
-        "loss)",
+        f"all agree with dense to {worst:.1e} (relative difference of gradients), except cached, "
+        "which is another loss",
     ]
     return "\n".join(lines)
 
 
 def step_table(report: dict[str, Any], result: StepReport) -> str:
-    """Return what was measured, one line per variant, and the ratios."""
+    """Return a line of sizes, one line per variant, and the ratios."""
     names = {
         "plain": "student update, stock criterion",
         "teacher": "teacher forward, no gradient",
@@ -44,12 +44,12 @@ def step_table(report: dict[str, Any], result: StepReport) -> str:
         "cached": f"the same from a cache of {report['topk']} tokens per position",
         "more": f"kd with {report['more']}",
         "masked": f"kd pruned to {report['prune']:g}: an update that only masks",
-        "choosing": "and one that observes and chooses units",
+        "choosing": "the same, an update that also scores and chooses units",
     }
     names = {name: text for name, text in names.items() if name in result.seconds}
     lines = [f"{_update(report)}, {result.positions} predicted positions"]
     lines += [
-        f"{side} {report[side]}: {count:,} parameters" for side, count in result.parameters.items()
+        f"{role} {report[role]}: {count:,} parameters" for role, count in result.parameters.items()
     ]
     lines += [
         f"{name:8} {result.seconds[name]:8.3f} s {_megabytes(report['extra_mb'].get(name))} {text}"
@@ -68,7 +68,7 @@ def step_table(report: dict[str, Any], result: StepReport) -> str:
 
 
 def _update(report: dict[str, Any]) -> str:
-    """Return the batch of an update and where it was measured."""
+    """Return the batch of an update and the device, in one line."""
     return (
         "{family}: {sentences} x {length} tokens, vocabulary {vocab}, {device}, {threads} threads, "
         "{clock} time"
@@ -80,7 +80,7 @@ def _megabytes(extra: float | None) -> str:
 
 
 def cache_table(report: dict[str, Any], result: CacheReport) -> str:
-    """Return what was measured, one line per variant, the ratios and the size."""
+    """Return a line of sizes, one line per variant, the ratios, and the size of the cache."""
     names = {
         "teacher": "teacher forward, no gradient",
         "build": "the same, top-k, and writing to disk",

@@ -48,7 +48,7 @@ def variants(bench: Bench) -> dict[str, Callable[[], Any]]:
 
 
 def benchmark_cache(problem: StepProblem, repeats: int) -> CacheReport:
-    """Measure building and reading in one run, interleaved with the teacher and a plain update.
+    """Time building and reading, interleaved with the teacher's forward pass and a plain update.
 
     Args:
         problem: batch and models; repeats: rounds of timing, >= 1.

@@ -1,4 +1,4 @@
-"""Parse words of the command line as fairseq-train does."""
+"""Parse model flags as fairseq-train does."""
 
 import shlex
 import warnings
@@ -10,18 +10,19 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
 
 def parse_training(argv: Sequence[str], flag: str, words: str) -> Any:
-    """Return the configuration of fairseq-train with flags that a user gave.
+    """Return the configuration of `fairseq-train` with a user's model flags.
 
     Args:
         argv: other arguments, before the user's.
-        flag: the flag that the user's words came with, for the message.
+        flag: the flag whose value is `words`, for the message.
+        words: the user's flags, quoted as in a shell.
     Raises:
-        ValueError: fairseq-train does not take the words.
+        ValueError: fairseq-train rejects `words`.
     """
     try:
         parser = options.get_training_parser()
         args = options.parse_args_and_arch(parser, [*argv, *shlex.split(words)])
     except SystemExit as error:
-        raise ValueError(f"{flag}: fairseq-train does not take {words!r} (see above)") from error
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # hydra's, of fairseq
+        raise ValueError(f"{flag}: fairseq-train rejects {words!r} (see above)") from error
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # hydra's, about fairseq
         return convert_namespace_to_omegaconf(args)

@@ -22,10 +22,10 @@ class Backend:
     """A library that runs models, and the precision of their weights.
 
     Attributes:
-        format: of `FORMATS`; None: fairseq itself.
+        format: a key of `FORMATS`; None: fairseq itself.
         quantization: of the weights; None: float32.
         half: float16 in fairseq.
-        devices: where it runs.
+        devices: supported devices.
     """
 
     format: str | None = None
@@ -47,12 +47,12 @@ BACKENDS = {
 
 @dataclass(frozen=True)
 class Variant:
-    """One model on disk for one backend; it can be sent to another process.
+    """One model on disk for one backend; can be pickled for another process.
 
     Attributes:
         role: teacher or student.
-        backend: a name of `BACKENDS`.
-        path, data: the checkpoint and its dictionaries; `family`, `task`: its content.
+        backend: a key of `BACKENDS`.
+        path, data: the checkpoint and its dictionaries; `family`, `task`: of the model.
         folder: the exported model; None: the backend loads `path`.
     """
 
@@ -73,20 +73,16 @@ class Variant:
 
     @property
     def size_mb(self) -> float:
-        """The size of what is loaded, in MB."""
+        """The size of the checkpoint or the exported folder, in MB."""
         return megabytes([self.path] if self.folder is None else self.folder.iterdir())
 
     def open(self) -> LoadedModel:
-        """Load the checkpoint in fairseq."""
+        """Load the checkpoint with fairseq."""
         info = CheckpointInfo(self.path, {}, self.family, self.task, f"--{self.role}")
         return load_model(info, self.data)
 
     def load(self, opened: LoadedModel) -> Engine:
-        """Load the model from disk.
-
-        Args:
-            opened: as `open` returns it; its model is not used.
-        """
+        """Load the model from disk; `opened` is the result of `open`, its model may be None."""
         backend = BACKENDS[self.backend]
         if backend.format is None:
             return fairseq_engine(self.open(), self.search, self.device, backend.half)
@@ -96,18 +92,18 @@ class Variant:
 
 
 def choose_backends(names: Sequence[str], info: CheckpointInfo, device: str) -> list[str]:
-    """Return the backends to measure.
+    """Return the backends to time, fairseq first.
 
     Args:
-        names: of --backends; none: all that take such a model on this device.
+        names: of --backends; empty: all that support the model on this device.
     Raises:
-        ValueError: lists all that cannot be measured: another kind of model, another device, a
-            package that is missing.
+        ValueError: lists every backend that does not support the model or the device, or whose
+            package is missing.
     """
     usable = [name for name, backend in BACKENDS.items() if _fits(backend, info, device)]
     problems = Problems(
-        f"--backends {name}: expected one for a {info.family} of --task {info.task} on "
-        f"{device}: {' '.join(usable)}"
+        f"--backends {name}: does not support a {info.family} model of --task {info.task} on "
+        f"{device}; expected one of {' '.join(usable)}"
         for name in names
         if name not in usable
     )
@@ -115,7 +111,7 @@ def choose_backends(names: Sequence[str], info: CheckpointInfo, device: str) -> 
     formats = {BACKENDS[name].format for name in chosen} - {None}
     problems.extend(package_problem(name, "--backends") for name in sorted(map(str, formats)))
     problems.raise_if_any()
-    return list(dict.fromkeys([FAIRSEQ, *chosen]))  # what the others are compared with
+    return list(dict.fromkeys([FAIRSEQ, *chosen]))  # the others are compared with fairseq
 
 
 def _fits(backend: Backend, info: CheckpointInfo, device: str) -> bool:
@@ -129,15 +125,13 @@ def _fits(backend: Backend, info: CheckpointInfo, device: str) -> bool:
 def plan_variants(
     role: str, path: Path, folder: Path, choice: Sequence[str], settings: dict[str, Any]
 ) -> tuple[LoadedModel, list[Variant]]:
-    """Load a model and plan its variants; nothing is written yet.
+    """Load a model and plan its variants; write nothing.
 
     Args:
         role: teacher or student; `path`: its checkpoint.
-        folder: exported models go there, one folder each.
+        folder: parent of the exported models' folders.
         choice: the names for `choose_backends`.
         settings: `data`, `search` and `device` of `Variant`.
-    Returns:
-        the model and its variants.
     Raises:
         ValueError: see `choose_backends` and `export`.
     """
@@ -152,10 +146,10 @@ def plan_variants(
 
 
 def write_variants(student: LoadedModel, variants: Sequence[Variant]) -> None:
-    """Write a model in every format, and compare the float32 ones with fairseq.
+    """Export a model to every format, and compare the float32 exports with fairseq.
 
     Raises:
-        ValueError: a format does not take the model, or computes something else.
+        ValueError: a format does not support the model, or an export disagrees with fairseq.
     """
     for variant in variants:
         backend = BACKENDS[variant.backend]
@@ -169,8 +163,8 @@ def write_variants(student: LoadedModel, variants: Sequence[Variant]) -> None:
 
 
 def _check(variant: Variant, student: LoadedModel) -> None:
-    """Raise ValueError if a variant computes something else: then its speed means nothing."""
+    """Raise ValueError if a variant disagrees with fairseq: its speed would mean nothing."""
     reference = fairseq_engine(student, variant.search, "cpu")
     exported = replace(variant, device="cpu").load(student)
     largest = largest_difference(reference, exported, random_samples(student, PARITY_SENTENCES))
-    check_difference(student.info.named, largest, "random symbols")
+    check_difference(student.info.named, largest, "random tokens")

@@ -11,7 +11,7 @@ from typing import Any
 from ..checkpoints.dictionaries import first_difference
 from ..evaluation.model_rows import Row, count_parameters
 from ..export.engines import Engine, Search
-from ..export.export_quality import score_answers
+from ..export.export_quality import score_outputs
 from ..export.loaded_model import LANGUAGE_MODELING, LoadedModel
 from ..export.sample_batches import Sample, split_samples
 from ..megabytes import MEGABYTE
@@ -24,11 +24,11 @@ from .timing import interleaved_times, median_ratio
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceProblem(InferenceSettings):
-    """Two models, the data that they are measured on, and how.
+    """Two models, their data, and the settings of the benchmark.
 
     Attributes:
         teacher, student: checkpoints; `data`: their dictionaries and the split `subset`.
-        quality: also score the answers.
+        quality: also score the outputs.
     """
 
     teacher: Path
@@ -39,7 +39,7 @@ class InferenceProblem(InferenceSettings):
     quality: bool = True
 
     def problems(self) -> Problems:
-        """Return what is wrong with the flags."""
+        """Return the problems with the flags."""
         problems = super().problems()
         problems.unless(self.data.is_dir(), f"--data {self.data}: no such folder")
         return problems
@@ -47,29 +47,29 @@ class InferenceProblem(InferenceSettings):
 
 @dataclass
 class _Run:
-    """A loaded variant, its latencies and its answers."""
+    """A loaded variant, its latencies (seconds) and its outputs."""
 
     variant: Variant
     model: LoadedModel
     engine: Engine
     latencies: list[list[float]]
-    answers: list[Sequence[Any]]
+    outputs: list[Sequence[Any]]
 
 
 def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
-    """Measure all variants in one run, interleaved.
+    """Time all variants in one run, interleaved.
 
     Args:
-        folder: empty; exported models go there.
+        folder: an empty folder for the exported models.
     Returns:
         one row per variant, the teacher in fairseq first. Times are medians over the rounds, ratios
-        medians of ratios within a round; latencies (p50, p95) are over sentences and rounds.
+        medians of ratios within a round; p50 and p95 are latencies over sentences and rounds.
     Raises:
         ValueError: bad flags or files; models with different dictionaries; see `plan_variants`.
     """
     problem.problems().raise_if_any()
     models, planned = _plan(problem, folder)
-    for model in models.values():  # the teacher must take the samples, the student's are used
+    for model in models.values():  # checks the teacher's length limit, keeps the student's batches
         batches = split_samples(model, problem.subset, problem.sentences, problem.batch)
     single = split_samples(models["student"], problem.subset, problem.latency_sentences, batch=1)
     variants: list[Variant] = []
@@ -86,7 +86,7 @@ def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
     _time(runs, rows, batches, single, problem.repeats)
     for run, row in zip(runs, rows, strict=True):
         if problem.quality:
-            quality = score_answers(student, run.answers, batches, problem.remove_bpe)
+            quality = score_outputs(student, run.outputs, batches, problem.remove_bpe)
             row |= {"measure": quality.name, "quality": quality.score}
     if problem.memory:
         del runs
@@ -97,7 +97,7 @@ def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
 def _plan(
     problem: InferenceProblem, folder: Path
 ) -> tuple[dict[str, LoadedModel], dict[str, list[Variant]]]:
-    """Return both models, which fit each other, and their variants; nothing is written yet."""
+    """Return both models and their variants, by role; write nothing."""
     settings = {"data": problem.data, "search": problem.search, "device": problem.device}
     models, planned = {}, {}
     for role, path in (("teacher", problem.teacher), ("student", problem.student)):
@@ -123,7 +123,7 @@ def _time(
     """Add load_s, p50_ms, p95_ms, per_s and the ratios to the rows."""
     by_name = {run.variant.name: run for run in runs}
     loads = {n: lambda r=r: r.variant.load(r.model) for n, r in by_name.items()}
-    whole = {n: lambda r=r: _answer(r, batches) for n, r in by_name.items()}
+    whole = {n: lambda r=r: _run_batches(r, batches) for n, r in by_name.items()}
     one = {n: lambda r=r: _one_by_one(r, single) for n, r in by_name.items()}
     load_times, times = (interleaved_times(x, repeats) for x in (loads, whole))
     interleaved_times(one, repeats)
@@ -142,7 +142,7 @@ def _time(
 
 
 def _units(task: str, batches: Sequence[Sample]) -> int:
-    """Count sentences; of language models tokens."""
+    """Return the number of sentences, or of tokens for a language model."""
     key = "ntokens" if task == LANGUAGE_MODELING else "nsentences"
     return sum(int(batch[key]) for batch in batches)
 
@@ -153,23 +153,23 @@ def _percentile(values: Sequence[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
-def _answer(run: _Run, batches: Sequence[Sample]) -> None:
-    run.answers = [run.engine.run(batch) for batch in batches]
+def _run_batches(run: _Run, batches: Sequence[Sample]) -> None:
+    run.outputs = [run.engine.run(batch) for batch in batches]
 
 
 def _one_by_one(run: _Run, single: Sequence[Sample]) -> None:
     seconds = []
     for sample in single:
         start = time.perf_counter()
-        run.engine.run(sample)  # its answer is on the CPU: nothing is left to wait for
+        run.engine.run(sample)  # returns CPU values, so no device synchronization is needed
         seconds.append(time.perf_counter() - start)
     run.latencies.append(seconds)
 
 
 def _add_memory(rows: list[Row], variants: Sequence[Variant], problem: InferenceProblem) -> None:
-    """Add peak_mb, of loading the model and answering every batch, above libraries and data.
+    """Add peak_mb: memory to load the model and run every batch, without libraries and data.
 
-    None where it is not known: of other libraries than PyTorch on a GPU.
+    None where it is unknown: on a GPU, for every library but PyTorch.
     """
     for row, variant in zip(rows, variants, strict=True):
         known = problem.device == "cpu" or variant.folder is None
@@ -188,7 +188,7 @@ def _first_run(
     count = 1 if small else problem.sentences
     batches = split_samples(opened, problem.subset, count, problem.batch)
     model = replace(opened, model=None)
-    if small:  # the same code on one sentence
+    if small:
         engine = variant.load(model)
         return lambda: engine.run(batches[0])
 

@@ -14,35 +14,35 @@ from .step_sizes import SMALLEST_VOCAB
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceSettings(Place):
-    """How models are measured, trained or random ones."""
+    """Flags for trained and random models."""
 
     task: str = flag(
-        "of both models (default: %(default)s)", TRANSLATION, choices=tuple(TASK_FLAGS)
+        "task of both models (default: %(default)s)", TRANSLATION, choices=tuple(TASK_FLAGS)
     )
     sentences: int = flag(
-        "sentences of the split, from its beginning; 0 = all (default: %(default)s)",
+        "number of sentences, from the beginning of the split; 0 = all (default: %(default)s)",
         500,
         metavar="N",
     )
     latency_sentences: int = flag(
-        "how many of them one by one, for latency (default: %(default)s)", 50, metavar="N"
+        "number of these to run one by one, for latency (default: %(default)s)", 50, metavar="N"
     )
     batch: int = flag("sentences per batch, for throughput (default: %(default)s)", 64, metavar="N")
     beam: int = flag("beam size of translation (default: %(default)s)", 5, metavar="N")
     backends: tuple[str, ...] = flag(
-        "what runs the models, fairseq always (default: all that can)",
+        "libraries to compare with fairseq (default: all that support the models)",
         (),
         nargs="+",
         choices=tuple(BACKENDS),
     )
     remove_bpe: str | None = flag(
-        "for BLEU, as fairseq's (default: what the dictionary looks like)", None, metavar="KIND"
+        "for BLEU, as in fairseq (default: guessed from the dictionary)", None, metavar="KIND"
     )
     memory: bool = flag("also measure peak memory, in a fresh process per variant", False)
     repeats: int = flag("rounds of timing (default: %(default)s)", 3, metavar="N")
 
     def problems(self) -> Problems:
-        """Return what is wrong with the flags."""
+        """Return the problems with the flags."""
         problems = super().problems()
         problems.extend(too_small(self, sentences=0, latency_sentences=1, batch=1, beam=1))
         problems.extend(too_small(self, repeats=1))
@@ -54,12 +54,12 @@ class TrainedModels:
     """Trained models and their data."""
 
     teacher: Path | None = flag(
-        "fairseq checkpoint of the teacher; its size is that of the file: strip it first",
+        "fairseq checkpoint of the teacher; strip it first, the table shows the file size",
         None,
         metavar="FILE",
     )
     student: Path | None = flag("fairseq checkpoint of the student", None, metavar="FILE")
-    data: Path | None = flag("binarized data of both", None, metavar="DIR")
+    data: Path | None = flag("binarized data of both models", None, metavar="DIR")
     subset: str = flag(
         "split of --data (default: %(default)s)", "test", name="--gen-subset", metavar="SPLIT"
     )
@@ -69,9 +69,9 @@ class TrainedModels:
 class RandomModels:
     """Untrained models and random text."""
 
-    random: bool = flag("measure untrained models", False)
+    random: bool = flag("time untrained models", False)
     teacher_arch: str | None = flag(
-        "an architecture and model flags behind it, in quotes", None, metavar="FLAGS"
+        "architecture of the teacher, and its model flags, in quotes", None, metavar="FLAGS"
     )
     student_arch: str | None = flag("the same for the student", None, metavar="FLAGS")
     vocab: int = flag("size of the vocabulary (default: %(default)s)", 32000, metavar="N")

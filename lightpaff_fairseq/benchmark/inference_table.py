@@ -16,7 +16,7 @@ def _rate(value: float) -> str:
 
 
 def inference_table(report: dict[str, Any], rows: Sequence[Row]) -> str:
-    """Return what was measured, one row per variant, and what the columns mean."""
+    """Return a line of settings, a table with one row per variant, and notes on the columns."""
     unit = "tokens/s" if report["task"] == "language_modeling" else "sentences/s"
     columns = [
         *SIZE,
@@ -34,12 +34,12 @@ def inference_table(report: dict[str, Any], rows: Sequence[Row]) -> str:
     head = "{task}: {asked}, batches of {batch}, {device}, {threads} threads"
     beam = f", beam {report['beam']}" if report["task"] == "translation" else ""
     notes = [
-        f"medians of {report['repeats']} interleaved rounds; latencies are of single "
+        f"medians of {report['repeats']} interleaved rounds; p50, p95: latencies of single "
         f"{report['single']}, without loading",
         "x teacher, x in fairseq: speed relative to the teacher in fairseq, and to the same model "
         "in fairseq, within a round",
     ]
     if "peak_mb" in rows[0]:
-        notes.append("peak: loading and answering, above libraries and data, in a fresh process")
+        notes.append("peak: memory for loading and running, without libraries and data")
     lines = [head.format(**report) + beam, format_table(rows, columns), *notes]
     return "\n".join(lines)

@@ -24,7 +24,7 @@ from .timing import interleaved_times, median_ratio
 FLOOR = "floor"
 COMPILED = "fused-compiled"
 COMPILING = (COMPILED, "liger-compiled")
-SMALL = 8  # sizes of the run that only loads code before memory is measured
+SMALL = 8  # sizes of the warm-up run before memory is measured
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ def dense(inputs: Inputs) -> list[Tensor]:
 
 
 def fused_compiled(inputs: Inputs) -> list[Tensor]:
-    """Compute `fused` with its chunks through torch.compile."""
+    """Compute `fused` with torch.compile."""
     return fused(replace(inputs, settings=replace(inputs.settings, compiled=True)))
 
 
 class Cached:
-    """Compute `fused` from a top-k cache, its records decoded beforehand."""
+    """`fused` from a top-k cache whose records are decoded already."""
 
     def __init__(self, inputs: Inputs) -> None:
         self.inputs, self.teacher = inputs, inputs.cached()
@@ -69,11 +69,11 @@ class Cached:
 
 
 class Floor:
-    """Compute the matrix products that no exact loss can avoid, in chunks, into existing buffers.
+    """The matrix products that no exact loss can avoid, in chunks, into existing buffers.
 
-    Both heads' logits, and the gradients of hidden states and head from a gradient of the logits
-    (here the logits themselves). With a teacher twice as wide as the student this is
-    five products of the student's size.
+    These are both models' logits, and the student's gradients of hidden states and head from a
+    gradient of its logits (here the logits themselves). If the teacher is twice as wide, they cost
+    as much as five products of the student's size.
     """
 
     def __init__(self, inputs: Inputs) -> None:
@@ -98,7 +98,7 @@ class Floor:
             self.grad_weight.addmm_(grad.t(), hidden, beta=1.0, alpha=1.0 / len(self.hidden_s))
 
 
-# Name -> function that sets up a computation for inputs
+# Name -> factory of a computation
 VARIANTS: dict[str, Callable[[Inputs], Callable[[], Any]]] = {
     FLOOR: Floor,
     "fused": lambda inputs: partial(fused, inputs),
@@ -112,9 +112,9 @@ OWN = tuple(name for name in VARIANTS if name not in OPTIONAL)
 
 
 def memory_run(problem: LossProblem, name: str, small: bool) -> Callable[[], Any]:
-    """Set up one variant (a `peak_memory.Factory`); of the floor, the buffers count as memory.
+    """Set up one variant (a `peak_memory.Factory`).
 
-    Variants that compile have run once for these sizes, or the compiler's memory would count.
+    The floor's buffers count as memory; the memory of torch.compile does not.
     """
     if small:
         problem = replace(problem, tokens=SMALL, vocab=SMALL, topk=SMALL // 2)
@@ -134,7 +134,7 @@ def check_agreement(inputs: Inputs, peers: Sequence[str] = ()) -> dict[str, floa
     A peer may leave out the teacher's entropy, a constant: only its gradients are compared.
 
     Raises:
-        ValueError: beyond what the dtype explains; timing a wrong result would be pointless.
+        ValueError: a difference is larger than rounding explains.
     """
     exact = inputs.student.hidden.dtype in (torch.float32, torch.float64)
     tolerance = 1e-4 if exact else 5e-2
@@ -159,15 +159,14 @@ def check_agreement(inputs: Inputs, peers: Sequence[str] = ()) -> dict[str, floa
 def benchmark_loss(
     problem: LossProblem, repeats: int, peers: Sequence[str] = ()
 ) -> tuple[list[Row], dict[str, float]]:
-    """Measure all variants in one run, interleaved.
+    """Time all variants in one run, interleaved.
 
     Args:
         problem: sizes, dtype and device.
         repeats: rounds of timing, >= 1.
-        peers: names of `OPTIONAL` to measure, too.
+        peers: names of `OPTIONAL` to add.
     Returns:
-        a row for each of floor, fused, cached, dense and the peers; and the differences of
-        `check_agreement`.
+        one row per variant, and the differences of `check_agreement`.
     Raises:
         ValueError: see `LossProblem.problems`, `check_agreement` and `check_peers`.
     """

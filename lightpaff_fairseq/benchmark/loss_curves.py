@@ -19,7 +19,7 @@ Curves = dict[str, dict[int, list[Row]]]  # axis -> value -> one row per variant
 
 @dataclass(frozen=True)
 class Over:
-    """One size and the values that it takes; the other sizes do not change.
+    """One size and its values; the other sizes are fixed.
 
     Attributes:
         axis: one of `AXES`; `width` is the student's, the teacher's keeps its proportion.
@@ -41,7 +41,7 @@ def parse_over(words: Sequence[Sequence[str]]) -> list[Over]:
     """Parse every `--over AXIS VALUE VALUE...`.
 
     Raises:
-        ValueError: an unknown size, fewer than two values, or no numbers.
+        ValueError: an unknown size, fewer than two values, or values that are not numbers.
     """
     overs = []
     for axis, *values in words:
@@ -61,9 +61,7 @@ def check_plot(path: Path, overs: Sequence[Over]) -> None:
         ValueError: there are no curves, the file cannot be written, or matplotlib is missing.
     """
     problems = Problems([file_problem(path, "--plot", overwrite=True)])
-    problems.unless(
-        bool(overs), f"--plot {path}: expected --over, which says what the curves are over"
-    )
+    problems.unless(bool(overs), f"--plot {path}: expected --over, which names the size to vary")
     problems.unless(
         path.suffix in PLOT_SUFFIXES,
         f"--plot {path}: expected a name that ends in {' or '.join(PLOT_SUFFIXES)}",

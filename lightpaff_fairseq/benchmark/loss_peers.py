@@ -1,7 +1,7 @@
-"""Other libraries' distillation losses, for `lightpaff benchmark loss`; none is needed otherwise.
+"""Other libraries' distillation losses (`pip install lightpaff-fairseq[bench]`).
 
-Each is used as its documentation says, on the same inputs, and scaled to a sum over positions:
-`[loss, gradient of hidden states, gradient of the head]`. `pip install lightpaff-fairseq[bench]`.
+Each is called as its documentation shows, on the same inputs, and scaled to a sum over positions:
+`[loss, gradient of hidden states, gradient of the head]`.
 """
 
 import importlib
@@ -25,7 +25,7 @@ class Peer:
     """The loss of a library.
 
     Attributes:
-        package: its name for pip; module: has the loss; kinds: the divergences that it computes.
+        package: its name for pip; module: contains the loss; kinds: supported divergences.
         make: sets up the computation.
     """
 
@@ -36,7 +36,7 @@ class Peer:
 
 
 def _summed(inputs: Inputs, mean_loss: Tensor) -> list[Tensor]:
-    """Return a mean over positions and its gradients, all as sums."""
+    """Return the loss and its gradients, scaled from a mean over positions to a sum."""
     return [x * len(inputs.target) for x in inputs.gradients(mean_loss)]
 
 
@@ -95,12 +95,14 @@ def check_peers(names: Sequence[str], divergence: Divergence) -> None:
     """Check that peers are installed and compute the divergence.
 
     Raises:
-        ValueError: lists all that do not.
+        ValueError: lists every peer that is not or does not.
     """
     problems = Problems()
     for name in names:
         peer = PEERS[name]
-        problems.unless(divergence.kind in peer.kinds, f"--peers {name}: has no {divergence.kind}")
+        problems.unless(
+            divergence.kind in peer.kinds, f"--peers {name}: does not support {divergence.kind}"
+        )
         try:
             importlib.import_module(peer.module)
         except ImportError as error:

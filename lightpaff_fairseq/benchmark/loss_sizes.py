@@ -1,4 +1,4 @@
-"""The sizes of a loss that is measured, and inputs of these sizes."""
+"""Sizes of the loss to time, and random inputs of these sizes."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -22,9 +22,9 @@ SIZES = ("tokens", "vocab", "student_dim", "teacher_dim", "chunk_tokens", "topk"
 
 @dataclass(frozen=True, kw_only=True)
 class LossProblem(TimedPlace):
-    """Sizes of one loss, its divergence, and where it is computed."""
+    """Sizes of one loss, its divergence, and the device."""
 
-    tokens: int = flag("positions (default: %(default)s)", 2048, metavar="N")
+    tokens: int = flag("number of positions (default: %(default)s)", 2048, metavar="N")
     vocab: int = flag("size of the vocabulary (default: %(default)s)", 32000, metavar="N")
     student_dim: int = flag(
         "width of the student's last layer (default: %(default)s)", 512, metavar="N"
@@ -39,13 +39,13 @@ class LossProblem(TimedPlace):
         "tokens per position of the cached teacher (default: %(default)s)", 32, metavar="N"
     )
     dtype: str = flag(
-        "of hidden states and heads (default: %(default)s)", DTYPES[0], choices=DTYPES
+        "dtype of hidden states and heads (default: %(default)s)", DTYPES[0], choices=DTYPES
     )
     divergence: str = flag("as --kd-divergence (default: %(default)s)", "forward_kl")
     beta: float = flag("as --kd-beta (default: %(default)s)", 0.5)
 
     def problems(self) -> Problems:
-        """Return what is wrong with the flags."""
+        """Return the problems with the flags."""
         problems = super().problems()
         problems.extend(too_small(self, **dict.fromkeys(SIZES, 1)))
         problems.unless(
@@ -70,7 +70,7 @@ class Inputs:
     topk: int
 
     def cached(self) -> TopKOutput:
-        """Return the teacher's top-k, as a cache returns it."""
+        """Return the teacher's top-k output, encoded and decoded as in a cache."""
         vocab = self.teacher.vocab_size
         layout = Layout(TOP_K, vocab, self.topk, 1.0)
         step = self.settings.chunk_tokens
@@ -86,7 +86,7 @@ class Inputs:
 
 
 def make_inputs(problem: LossProblem) -> Inputs:
-    """Make seeded random inputs; their logits have a standard deviation of about 1."""
+    """Make seeded random inputs whose logits have a standard deviation of about 1."""
     device, dtype = torch.device(problem.device), getattr(torch, problem.dtype)
     generator = torch.Generator(device).manual_seed(1)
     normal = partial(torch.randn, generator=generator, device=device)

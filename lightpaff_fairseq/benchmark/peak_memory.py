@@ -16,22 +16,22 @@ STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")
 RESET_PEAK = "5"  # proc(5): resets the peak resident set size to the current one
 
-# (settings, name, small) -> a computation without arguments whose inputs exist already. `small`
-# asks for one of negligible size that loads the same code.
+# (settings, name, small) -> a function without arguments whose inputs are allocated already.
+# `small`: of negligible size, to load the same code as a warm-up.
 Factory = Callable[[Any, str, bool], Callable[[], Any]]
 
 
 def peak_extra_bytes(make: Factory, settings: Any, name: str, device: str) -> int | None:
-    """Return the peak memory of one computation above its inputs.
+    """Return the peak memory of one computation on top of its inputs.
 
     On the CPU it runs in a fresh process, since freed memory of earlier work would hide the peak.
 
     Args:
-        make: a function of a module (it is sent to another process).
+        make: a module-level function (it is pickled for another process).
         settings, name: the first arguments of `make`.
         device: `cpu` or `cuda`.
     Returns:
-        bytes, or None where the system does not tell (a CPU without Linux's /proc).
+        bytes, or None if unknown (a CPU without Linux's /proc).
     """
     if device == "cuda":
         return _peak_on_gpu(make, settings, name)
@@ -56,7 +56,7 @@ def _peak_on_gpu(make: Factory, settings: Any, name: str) -> int:
 
 def _peak_in_this_process(make: Factory, settings: Any, name: str, threads: int) -> int | None:
     torch.set_num_threads(threads)
-    logging.getLogger().setLevel(logging.WARNING)  # fairseq asks for debug messages of everything
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq sets the root logger to DEBUG
     make(settings, name, True)()
     run = make(settings, name, False)
     _return_freed_memory()
@@ -70,7 +70,7 @@ def _peak_in_this_process(make: Factory, settings: Any, name: str, threads: int)
 
 
 def _return_freed_memory() -> None:
-    """Return freed memory to the system, or what a computation takes from it would not count."""
+    """Return freed memory to the system, so that a computation that reuses it is counted."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -78,7 +78,7 @@ def _return_freed_memory() -> None:
 
 
 def _status_bytes(key: str) -> int:
-    """Return an entry of /proc/self/status, which counts in kB."""
+    """Return an entry of /proc/self/status (in kB there) in bytes."""
     for line in STATUS.read_text().splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024

@@ -23,11 +23,11 @@ TASK_FLAGS = {
 
 
 def write_random_data(folder: Path, task: str, sizes: dict[str, int]) -> Path:
-    """Write data of a task with one split, `synthetic_data.SPLIT`.
+    """Write random data of a task with one split, `synthetic_data.SPLIT`.
 
     Args:
-        folder: exists and is empty.
-        sizes: `vocab`, `sentences`, `length`, as `write_corpus` takes them.
+        folder: an existing, empty folder.
+        sizes: `vocab`, `sentences`, `length` of `write_corpus`.
     Returns:
         `folder`.
     """
@@ -65,12 +65,12 @@ def write_random_model(path: Path, data: Path, task: str, flag: str, words: str)
     Args:
         path: the file to write.
         data: see `write_random_data`.
-        flag: the flag that `words` came with, for the message.
-        words: an architecture, and model flags behind it.
+        flag: the flag whose value is `words`, for the message.
+        words: an architecture, followed by model flags.
     Returns:
         `path`.
     Raises:
-        ValueError: fairseq-train does not take the words.
+        ValueError: fairseq-train rejects `words`.
     """
     argv = [str(data), "--task", task, "--optimizer", "adam", *TASK_FLAGS[task].split()]
     cfg = parse_training(argv, flag, f"--arch {words}")

@@ -38,7 +38,7 @@ class StepReport:
     """Times in seconds, one per round; ratios are medians over the rounds.
 
     Attributes:
-        kd_to_parts: distillation update / (plain update + teacher forward); 1 = nothing is lost.
+        kd_to_parts: distillation update / (plain update + teacher forward); 1 = no overhead.
         teacher_to_plain: teacher forward / plain update.
         cached_to_plain: distillation update from a top-k cache / plain update.
         more_to_kd: distillation update with the flags of --more / without; None without --more.
@@ -60,7 +60,7 @@ class StepReport:
 
 
 class Bench:
-    """Trainers, models and data of all variants, made from fairseq-train's own flags."""
+    """Trainers, models and data of all variants, built from flags of fairseq-train."""
 
     def __init__(self, problem: StepProblem, folder: Path) -> None:
         family = FAMILIES[problem.family]
@@ -76,18 +76,18 @@ class Bench:
         distill = f"{problem.student} --criterion {family.kd} "
         distill += f"--kd-chunk-tokens {problem.chunk_tokens}"
         kd = f"{distill} --kd-teacher {shlex.quote(str(path))}"
-        self.kd = self._distilling("--student", kd)
+        self.kd = self._kd_trainer("--student", kd)
         self.cache = build_cache(self.kd, problem.topk, str(path), folder / "cache")
         cache = f"{distill} --kd-cache {shlex.quote(str(self.cache.folder))}"
-        self.cached = self._distilling("--student", cache)
-        self.more = self._distilling("--more", f"{kd} {problem.more}") if problem.more else None
+        self.cached = self._kd_trainer("--student", cache)
+        self.more = self._kd_trainer("--more", f"{kd} {problem.more}") if problem.more else None
         flags = prune_flags(family.task, problem.prune)
-        self.pruned = self._distilling("--prune", f"{kd} {flags}") if problem.prune else None
+        self.pruned = self._kd_trainer("--prune", f"{kd} {flags}") if problem.prune else None
         self.teacher: nn.Module = load_teacher(str(path), self.plain.task).to(teacher.device)
         self.sample = self._batch(self.plain.task)
 
-    def _distilling(self, flag: str, words: str) -> Trainer:
-        """Return a trainer whose teacher is loaded."""
+    def _kd_trainer(self, flag: str, words: str) -> Trainer:
+        """Return a trainer whose teacher is ready."""
         trainer = self._trainer(flag, words)
         criterion = trainer.get_criterion()
         criterion.before_training(trainer.model, trainer.get_num_updates)
@@ -96,8 +96,8 @@ class Bench:
         return trainer
 
     def _trainer(self, flag: str, words: str) -> Trainer:
-        """Return fairseq's trainer for model flags that came with `flag`."""
-        length = self.problem.length + 1  # BERT's samples start with one more symbol
+        """Return fairseq's trainer for the model flags of `flag`."""
+        length = self.problem.length + 1  # BERT's samples start with one more token
         argv = [str(self.folder), "--task", self.family.task, *RUN.split()]
         argv += ["--tokens-per-sample", str(length), "--save-dir", str(self.folder)]
         argv += ["--cpu"] if self.problem.device == "cpu" else []
@@ -109,7 +109,8 @@ class Bench:
         shortest = min(limit) if isinstance(limit, tuple) else limit
         if length > shortest:
             raise ValueError(
-                f"--length {self.problem.length}: the model of {flag} takes {shortest - 1} at most"
+                f"--length {self.problem.length}: expected at most {shortest - 1}, the limit of "
+                f"the model of {flag}"
             )
         trainer = Trainer(cfg, task, model, task.build_criterion(cfg.criterion))
         trainer.begin_epoch(1)
@@ -128,7 +129,7 @@ class Bench:
 
     @property
     def positions(self) -> torch.Tensor:
-        """The positions that are predicted, `(B, T)` bool."""
+        """The predicted positions, `(B, T)` bool."""
         target: torch.Tensor = self.sample["target"]
         return target.ne(self.plain.task.source_dictionary.pad())
 
@@ -136,12 +137,12 @@ class Bench:
         """Make one update (forward, backward, clipping, Adam); return its log."""
         log = trainer.train_step([self.sample])
         if not log or not math.isfinite(log["loss"]):
-            raise ValueError(f"the update failed: {log}")
+            raise ValueError(f"expected an update with a finite loss, got the log {log}")
         return dict(log)
 
     @torch.no_grad()
     def teacher_logits(self) -> torch.Tensor:
-        """Return the teacher's logits at the predicted positions, as the stock criterion does."""
+        """Return the teacher's logits, computed as in the stock criterion."""
         sample = utils.move_to_cuda(self.sample) if self.problem.device == "cuda" else self.sample
         extra: dict[str, torch.Tensor] = {}
         if self.problem.family == "bert":
@@ -165,14 +166,14 @@ class Bench:
 
 
 def benchmark_step(problem: StepProblem, repeats: int) -> StepReport:
-    """Measure all variants in one run, interleaved.
+    """Time all variants in one run, interleaved.
 
     Args:
         problem: batch and models.
         repeats: rounds of timing, >= 1.
     Raises:
-        ValueError: bad flags, see `StepProblem.problems`; model flags that fairseq does not take,
-            or a length that a model does not take.
+        ValueError: bad flags, see `StepProblem.problems`; model flags that fairseq rejects, or
+            samples that are too long for a model.
     """
     problem.problems().raise_if_any()
     with TemporaryDirectory() as folder:

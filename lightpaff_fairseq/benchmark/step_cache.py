@@ -1,4 +1,4 @@
-"""Build the teacher's cache of a synthetic corpus, for measurements."""
+"""Build the teacher's cache of a synthetic corpus, for benchmarks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +16,14 @@ from .synthetic_data import SPLIT
 
 @dataclass(frozen=True)
 class BuiltCache:
-    """A finished cache, and what is needed to build it again."""
+    """A finished cache, and its source and plan, to build it again."""
 
     source: Source
     plan: Plan
     folder: Path
 
     def build_again(self) -> int:
-        """Build all of it into a file that is deleted; return the number of positions."""
+        """Build the cache in a temporary file; return the number of positions."""
         (block,) = self.plan.blocks
         items = self.source.items(block, self.plan.layout)
         path = self.folder.with_name("again.bin")
@@ -37,8 +37,8 @@ def build_cache(trainer: Trainer, topk: int, path: str, folder: Path) -> BuiltCa
     """Build the cache of a trainer's teacher over its training set, epoch 1.
 
     Args:
-        trainer: distills from an online teacher; its data is loaded.
-        topk: tokens per position; path: of the teacher; folder: new.
+        trainer: distills from an online teacher; its data are loaded.
+        topk: tokens per position; path: of the teacher; folder: to create.
     """
     distiller = trainer.get_criterion().distiller
     teacher = distiller.teacher

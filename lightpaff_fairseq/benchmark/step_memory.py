@@ -1,4 +1,4 @@
-"""Measure the peak memory of the updates that `step_benchmark` times."""
+"""Measure the peak memory of the updates of `step_benchmark`."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -13,10 +13,9 @@ from .step_sizes import StepProblem
 
 
 def step_memory(problem: StepProblem, names: Iterable[str]) -> dict[str, float | None]:
-    """Return the MB that the first update takes above the models and the batch, by variant.
+    """Return the peak MB of a first update on top of the models and the batch, by variant.
 
-    Gradients and Adam's state are included, the same for every update. None where the system does
-    not tell.
+    Gradients and Adam's state, the same for every variant, are included. None if unknown.
     """
     peaks = {n: peak_extra_bytes(first_run, problem, n, problem.device) for n in names}
     return {name: None if peak is None else peak / MEGABYTE for name, peak in peaks.items()}
@@ -30,7 +29,7 @@ def first_run(problem: StepProblem, name: str, small: bool) -> Callable[[], Any]
     run = Bench(problem, Path(folder.name)).variants()[name]
 
     def first() -> Any:
-        with folder:  # a cache is read from it
+        with folder:  # the cache is read from it
             return run()
 
     return first

@@ -1,4 +1,4 @@
-"""The pre-training setup of each family of models, for measurements of whole updates."""
+"""The pre-training setup of each model family, for benchmarks of whole updates."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ class Family:
     """The pre-training setup of one family.
 
     Attributes:
-        task, stock, kd: names of the task, of its criterion, and of that with distillation.
-        student, teacher: default model flags; the teacher is 5 to 7 times larger with a
-            vocabulary of 8,192.
+        task, stock, kd: names of the task, its stock criterion, and the distillation criterion.
+        student, teacher: default model flags; with a vocabulary of 8,192 the teacher is 5 to 7
+            times larger.
     """
 
     task: str

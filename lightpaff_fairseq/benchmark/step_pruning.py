@@ -1,4 +1,4 @@
-"""Variants that time pruning: masking at every update, choosing units at every tenth."""
+"""Pruning variants of an update: masking at every update, choosing units at every tenth."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,12 +23,12 @@ def prune_flags(task: str, ratio: float) -> str:
 def pruning_variants(
     trainer: Trainer, update: Callable[[Trainer], Any]
 ) -> Mapping[str, Callable[[], Any]]:
-    """Return an update that only masks, and one that also observes and chooses, in mid-schedule.
+    """Return an update that only masks, and one that also scores and chooses, in mid-schedule.
 
     Args:
         trainer: of a prunable task; `update`: makes one update with it.
     """
-    half = UPDATES // 2  # of the schedule that ends at 0.7: most of the target is pruned
+    half = UPDATES // 2  # the schedule ends at 0.7: most of the target is pruned
 
     def at(number: int) -> Any:
         trainer.set_num_updates(number - 1)
@@ -39,7 +39,7 @@ def pruning_variants(
 
 
 def pruned_ratio(times: Mapping[str, list[float]], reference: str) -> float:
-    """Return the median over rounds of an interval's average update / that of `reference`."""
+    """Return the median over rounds of the average update of an interval / `reference`."""
     pairs = zip(times[MASKED], times[CHOOSING], strict=True)
     average = [((INTERVAL - 1) * masked + choosing) / INTERVAL for masked, choosing in pairs]
     return median_ratio(average, times[reference])

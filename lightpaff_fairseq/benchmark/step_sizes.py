@@ -1,4 +1,4 @@
-"""The sizes of an update that is measured, and the models of its student and teacher."""
+"""Sizes of the update to time, and the models of its student and teacher."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -30,14 +30,14 @@ class UpdateProblem(TimedPlace):
     )
 
     def with_models(self) -> Self:
-        """Return the problem with the family's models where no flag gave others."""
+        """Return a copy with the family's models where --student or --teacher is empty."""
         family = FAMILIES[self.family]
         return replace(
             self, student=self.student or family.student, teacher=self.teacher or family.teacher
         )
 
     def problems(self) -> Problems:
-        """Return what is wrong with the flags."""
+        """Return the problems with the flags."""
         problems = super().problems()
         problems.extend(too_small(self, vocab=SMALLEST_VOCAB, sentences=1, length=2))
         problems.extend(too_small(self, chunk_tokens=1, topk=1))
@@ -49,23 +49,22 @@ class UpdateProblem(TimedPlace):
 
 @dataclass(frozen=True, kw_only=True)
 class StepProblem(UpdateProblem):
-    """One update, and more variants of it."""
+    """One update, and flags of further variants."""
 
     more: str = flag(
-        "--kd-... flags of one more variant, in quotes, to compare with plain distillation "
-        "(default: none)",
+        "--kd-... flags, in quotes, of one more variant to compare with kd (default: none)",
         "",
         metavar="FLAGS",
     )
     prune: float = flag(
-        "one more variant: the same in a prunable task, which keeps this part of the width; "
-        "0 = off (default: %(default)s)",
+        "one more variant: kd in a prunable task that keeps this part of the width; 0 = off "
+        "(default: %(default)s)",
         0.0,
         metavar="RATIO",
     )
 
     def problems(self) -> Problems:
-        """Return what is wrong with the flags."""
+        """Return the problems with the flags."""
         problems = super().problems()
         problems.unless(
             0 <= self.prune <= 1, f"--prune {self.prune}: expected a ratio up to 1, or 0 (off)"

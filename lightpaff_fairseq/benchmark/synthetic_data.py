@@ -1,4 +1,4 @@
-"""Write random text in fairseq's binary format, for measurements that real text does not change."""
+"""Write random text in fairseq's binary format, for benchmarks."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ def write_corpus(folder: Path, vocab: int, sentences: int, length: int) -> Path:
     """Write a dictionary and one split of equally long sentences.
 
     Args:
-        folder: exists; gets dict.txt, train.bin and train.idx.
-        vocab: size of the dictionary, with fairseq's four and `<mask>`, which is the last.
-        sentences: number of sentences; `length`: tokens of each, end of sentence included.
+        folder: an existing folder, for dict.txt, train.bin and train.idx.
+        vocab: size of the dictionary with its four special symbols and `<mask>`, the last one.
+        sentences: number of sentences; `length`: tokens per sentence, eos included.
     Returns:
         `folder`.
     """

@@ -1,4 +1,4 @@
-"""Time variants on machines that change speed: only runs close in time are compared."""
+"""Time variants in turn, since machines change speed: only runs close in time are comparable."""
 
 import statistics
 import time
@@ -9,7 +9,7 @@ import torch
 
 Variants = Mapping[str, Callable[[], Any]]
 
-# cpu: time that this process got, which other jobs on the machine do not change
+# cpu: CPU time of this process, which other jobs on the machine do not change
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
@@ -19,9 +19,9 @@ def interleaved_times(
     """Time every variant once per round; the order rotates from round to round.
 
     Args:
-        variants: name -> function to time; results are dropped at once.
-        repeats: rounds that count, >= 1.
-        warmups: rounds before them that do not.
+        variants: name -> function to time.
+        repeats: timed rounds, >= 1.
+        warmups: rounds before these that are not counted.
         clock: one of `CLOCKS`.
     Returns:
         name -> `repeats` times in seconds, in the order of `variants`.

@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
     report = export(request)
     print(f"{request.path} -> {request.out} ({megabytes(request.out.iterdir()):.1f} MB)")
     print("\n".join(_describe(report, request.quantization)))
-    if report.parity.inputs == "random symbols":
-        text = "no split in the data: compared on random symbols; --gen-subset names one"
+    if report.parity.inputs == "random tokens":
+        text = "no split in the data: compared on random tokens; --gen-subset names one"
         print(text, file=sys.stderr)
     return 0
 

@@ -1,4 +1,4 @@
-"""Score a model on a split in the task's own measure, to see what quantization costs."""
+"""Score a model on a split by the task's metric, to see what quantization costs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from fairseq.data.data_utils import post_process
 from sacrebleu.metrics import BLEU
 from scipy.stats import pearsonr
 
-from .engines import Engine, tokens_of
+from .engines import tokens_of
 from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION, LoadedModel
 from .sample_batches import Sample
 
-MEASURED = (TRANSLATION, LANGUAGE_MODELING, CLASSIFICATION)
+SCORED_TASKS = (TRANSLATION, LANGUAGE_MODELING, CLASSIFICATION)
 
 
 @dataclass(frozen=True)
@@ -25,31 +25,23 @@ class Quality:
     score: float
 
     def drop_to(self, other: "Quality") -> float:
-        """Return the loss from this score to `other`: points; of perplexity, percent more of it."""
+        """Return the drop from this score to `other`, in points; for ppl, its rise in percent."""
         if self.name == "ppl":
             return 100 * (other.score / self.score - 1)
         return self.score - other.score
 
 
-def measure(
-    student: LoadedModel, engine: Engine, samples: Sequence[Sample], remove_bpe: str | None
-) -> Quality:
-    """Run a model over labeled samples and score it; see `score_answers`."""
-    answers = [engine.run(sample) for sample in samples]
-    return score_answers(student, answers, samples, remove_bpe)
-
-
-def score_answers(
+def score_outputs(
     student: LoadedModel,
-    answers: Sequence[Sequence[Any]],
+    batch_outputs: Sequence[Sequence[Any]],
     samples: Sequence[Sample],
     remove_bpe: str | None,
 ) -> Quality:
-    """Score the answers of an engine.
+    """Score the outputs of an engine on labeled samples.
 
     Args:
-        answers: per batch, as `Engine.run` returns them.
-        remove_bpe: as fairseq's, for translation: BLEU is of words; None: see `subwords_of`.
+        batch_outputs: per batch, as `Engine.run` returns them.
+        remove_bpe: fairseq's flag, for BLEU of words; None: see `subwords_of`.
     Raises:
         ValueError: the samples have no targets.
     """
@@ -59,17 +51,17 @@ def score_answers(
     if task == TRANSLATION:
         dictionary = student.task.target_dictionary
         remove_bpe = remove_bpe or subwords_of(dictionary)
-        hypotheses = [hypothesis.tokens for batch in answers for hypothesis in batch]
+        hypotheses = [hypothesis.tokens for batch in batch_outputs for hypothesis in batch]
         references = [tokens_of(row, dictionary) for sample in samples for row in sample["target"]]
         texts = [
-            [post_process(" ".join(tokens), remove_bpe) for tokens in side]
-            for side in (hypotheses, references)
+            [post_process(" ".join(tokens), remove_bpe) for tokens in sentences]
+            for sentences in (hypotheses, references)
         ]
         return Quality("BLEU", BLEU().corpus_score(texts[0], [texts[1]]).score)
     if task == LANGUAGE_MODELING:
-        lprobs = np.concatenate([x for batch in answers for x in batch])
+        lprobs = np.concatenate([x for batch in batch_outputs for x in batch])
         return Quality("ppl", float(np.exp(-lprobs.mean(dtype=np.float64))))
-    outputs = np.concatenate([np.asarray(batch) for batch in answers])
+    outputs = np.concatenate([np.asarray(batch) for batch in batch_outputs])
     targets = np.concatenate([sample["target"].view(-1).numpy() for sample in samples])
     if student.has_classes:
         return Quality("accuracy", 100 * float((outputs.argmax(-1) == targets).mean()))

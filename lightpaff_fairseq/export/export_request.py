@@ -9,7 +9,7 @@ from ..huggingface.tokenizers import pieces_problem
 from ..problems import Problems
 from .export_formats import FORMATS, model_problem, package_problem, quantization_problem
 from .export_parity import Parity
-from .export_quality import MEASURED, Quality
+from .export_quality import SCORED_TASKS, Quality
 from .loaded_model import LoadedModel, data_folder, inspect_checkpoint, load_model
 
 RECORD = "export.json"  # in every exported folder
@@ -33,7 +33,7 @@ class ExportRequest:
         "of the weights (default: float32)", None, choices=QUANTIZATIONS
     )
     subset: str | None = flag(
-        "split of --data to compare on (default: valid; without one, random symbols)",
+        "split of --data to compare on (default: valid; without one, random tokens)",
         None,
         name="--gen-subset",
         metavar="SPLIT",
@@ -103,10 +103,10 @@ def _load(request: ExportRequest) -> LoadedModel:
     problems = Problems([model_problem(request.to, info)])
     problems.unless(
         request.to != "hf" or not request.subset,
-        f"--gen-subset {request.subset}: --to hf compares on random symbols; leave it out",
+        f"--gen-subset {request.subset}: --to hf compares on random tokens; leave it out",
     )
     problems.unless(
-        not request.quantization or info.task in MEASURED,
+        not request.quantization or info.task in SCORED_TASKS,
         f"--quantization {request.quantization}: a model of --task {info.task} has no score that "
         "could be compared",
     )

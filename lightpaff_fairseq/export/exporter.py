@@ -8,7 +8,7 @@ from .companion_files import write_companions
 from .engines import Engine, Search, fairseq_engine, limited
 from .export_formats import FORMATS
 from .export_parity import SEARCH, Parity, check_difference, compare
-from .export_quality import Quality, measure
+from .export_quality import Quality, score_outputs
 from .export_request import ExportReport, ExportRequest, load_checked
 from .loaded_model import LoadedModel
 from .sample_batches import NoSplitError, Sample, random_samples, split_samples
@@ -48,7 +48,7 @@ def _write_and_compare(request: ExportRequest, student: LoadedModel, folder: Pat
         return ExportReport(parity)
     module.write(student, folder, request.quantization)
     before, after = (
-        measure(student, engine, labeled, request.remove_bpe)
+        score_outputs(student, [engine.run(x) for x in labeled], labeled, request.remove_bpe)
         for engine in _engines(request, student, folder, Search())
     )
     _check_drop(request, before, after)
@@ -72,7 +72,7 @@ def _parity_samples(request: ExportRequest, student: LoadedModel) -> tuple[list[
     except NoSplitError:
         if request.subset:
             raise
-        return random_samples(student, SENTENCES), "random symbols"
+        return random_samples(student, SENTENCES), "random tokens"
 
 
 def _check_drop(request: ExportRequest, before: Quality, after: Quality) -> None:

@@ -111,7 +111,7 @@ def test_missing_peers_are_named(monkeypatch):
         check_peers(["textbrewer", "torchtune"], Divergence("tvd"))
     message = str(caught.value)
     assert "--peers textbrewer: needs the package textbrewer" in message
-    assert "--peers torchtune: has no tvd" in message
+    assert "--peers torchtune: does not support tvd" in message
 
 
 @pytest.mark.parametrize("peer", PEERS)

@@ -227,9 +227,12 @@ def test_all_bad_sizes_are_listed(capsys):
 @pytest.mark.parametrize(
     "changes,words",
     [
-        ({"length": 512}, "--length 512: the model of --teacher takes 511 at most"),
-        ({"student": "--arch no_such"}, "--student: fairseq-train does not take"),
-        ({"teacher": "--arch roberta_tiny --no-such 1"}, "--teacher: fairseq-train does not take"),
+        (
+            {"length": 512},
+            "--length 512: expected at most 511, the limit of the model of --teacher",
+        ),
+        ({"student": "--arch no_such"}, "--student: fairseq-train rejects '--arch no_such"),
+        ({"teacher": "--arch roberta_tiny --no-such 1"}, "--teacher: fairseq-train rejects"),
     ],
 )
 def test_models_that_cannot_be_built(changes, words, capsys):

@@ -108,7 +108,7 @@ def test_data_in_the_folder_that_is_replaced(run, student, tmp_path):
 def test_a_split_that_is_not_compared_on(student, tmp_path, capsys):
     argv = ("--path", student[0], "--data", student[1], "--to", "hf", "--gen-subset", "valid")
     assert main([*map(str, ("export", *argv, "--out", tmp_path / "out"))]) == 2
-    assert "--gen-subset valid: --to hf compares on random symbols" in capsys.readouterr().err
+    assert "--gen-subset valid: --to hf compares on random tokens" in capsys.readouterr().err
 
 
 def test_a_model_that_is_not_compacted(run, student, tmp_path):
@@ -141,8 +141,8 @@ def test_without_a_split_random_symbols_are_compared(student, tmp_path, capsys):
     shutil.copyfile(student[1] / "dict.txt", data / "dict.txt")
     out = tmp_path / "out"
     assert export_cases.export(CASE, student[0], out, "--data", data) == 0
-    assert "random symbols" in capsys.readouterr().err
-    assert json.loads((out / RECORD).read_text())["parity"]["inputs"] == "random symbols"
+    assert "random tokens" in capsys.readouterr().err
+    assert json.loads((out / RECORD).read_text())["parity"]["inputs"] == "random tokens"
     for flags in (("--gen-subset", "dev"), ("--quantization", "int8")):
         flags += ("--data", data, "--force")
         assert export_cases.export(CASE, student[0], out, *flags) == 2
