@@ -1,4 +1,4 @@
-"""`lightpaff export`: a student for CTranslate2, ONNX Runtime or transformers."""
+"""`lightpaff export`: export a student to CTranslate2, ONNX Runtime or transformers."""
 
 import argparse
 import logging
@@ -13,11 +13,11 @@ from ..megabytes import megabytes
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Write a folder that serves a student without fairseq: the model, its "
-        "dictionaries, and use.py, which shows how. It appears only if the exported model computes "
-        "what fairseq computes (log-probabilities to 1e-4, the same translations) and, with "
-        "quantized weights, loses at most --max-drop on a split. ctranslate2: translation and "
-        "language models; onnx: BERT; hf: what lightpaff convert takes."
+        "Write a folder with which a student runs without fairseq: the model, its dictionaries, "
+        "and the example use.py. It is written only if the exported model agrees with fairseq "
+        "(log-probabilities to 1e-4, equal translations) and, with quantized weights, loses at "
+        "most --max-drop on a split. ctranslate2: translation and language models; onnx: BERT; hf: "
+        "the models of lightpaff convert."
     )
     add_flags(parser, ExportRequest)
     parser.set_defaults(func=run)
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{request.path} -> {request.out} ({megabytes(request.out.iterdir()):.1f} MB)")
     print("\n".join(_describe(report, request.quantization)))
     if report.parity.inputs == "random tokens":
-        text = "no split in the data: compared on random tokens; --gen-subset names one"
+        text = "warning: no split in the data, compared on random tokens; set --gen-subset"
         print(text, file=sys.stderr)
     return 0
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 def _describe(report: ExportReport, quantization: str | None) -> list[str]:
     parity = report.parity
     count = f"{parity.sentences} sentences, " if parity.sentences else ""
-    beams = "" if parity.beams is None else f", {parity.beams} translations the same"
+    beams = "" if parity.beams is None else f", {parity.beams} equal translations"
     lines = [
         f"float32 against fairseq ({count}{parity.inputs}): largest difference "
         f"{parity.largest_difference:.1e}{beams}"

@@ -1,7 +1,6 @@
 """Classification and regression of sentences: GLUE's metrics on a labeled split.
 
-fairseq has no command that prints these for a checkpoint: `fairseq-validate` prints what the
-checkpoint was told to report in training.
+No fairseq command prints these: `fairseq-validate` prints the metrics of the training run.
 """
 
 import time
@@ -21,7 +20,7 @@ from .markdown_table import RATIOS, SIZE, Column, decimals
 from .model_rows import Evaluation, ModelFile, Row, add_speeds, describe_file
 
 BATCH = 64  # sentences
-TITLES = {  # of the columns, by key; `score` returns either the first three or the last two
+TITLES = {  # column titles; `score` returns either the first three keys or the last two
     "accuracy": "accuracy",
     "f1": "F1",
     "mcc": "MCC",
@@ -33,12 +32,12 @@ SPEED_COLUMN = Column("sentences/s", "sentences_per_s", decimals(0))
 
 @dataclass(frozen=True)
 class Predictions:
-    """The values of one run over a split, one per sentence, in the order of the split.
+    """The predictions and labels of a split, in its order.
 
     Attributes:
-        predicted, expected: class numbers, or numbers of a regression.
-        regression: which of the two.
-        sentences_per_s: of the forward passes, loading not counted.
+        predicted, expected: class numbers, or the values of a regression.
+        regression: true for a regression.
+        sentences_per_s: speed of the forward passes, without loading.
     """
 
     predicted: list[float]
@@ -60,7 +59,7 @@ def evaluate_classification(models: Sequence[ModelFile], request: EvaluationRequ
         row.update(score(run), sentences=len(run.expected))
     if len({run.regression for run in runs[0]}) > 1:
         raise ValueError("--path: expected classifiers or regressions, got both")
-    speeds = [[round(run.sentences_per_s, 2) for run in turn] for turn in runs]
+    speeds = [[round(run.sentences_per_s, 2) for run in round_] for round_ in runs]
     add_speeds(rows, SPEED_COLUMN.key, speeds)
     scores = [Column(title, key, decimals(1)) for key, title in TITLES.items() if key in rows[0]]
     columns = (*SIZE, *scores, SPEED_COLUMN, *RATIOS)
@@ -68,11 +67,7 @@ def evaluate_classification(models: Sequence[ModelFile], request: EvaluationRequ
 
 
 def load(path: Path, data: Path, subset: str) -> tuple[nn.Module, Any, Any]:
-    """Return a checkpoint's model, its task's configuration and the dataset of a split.
-
-    Raises:
-        ValueError: see `evaluate_classification`.
-    """
+    """Return a checkpoint's model, its task's configuration and the dataset of a split."""
     models, cfg, task = checkpoint_utils.load_model_ensemble_and_task(
         [str(path)], arg_overrides={"data": str(data)}
     )
@@ -91,8 +86,8 @@ def load(path: Path, data: Path, subset: str) -> tuple[nn.Module, Any, Any]:
     longest = max(map(dataset.num_tokens, range(len(dataset))))
     if longest > limit:
         raise ValueError(
-            f"--gen-subset {subset}: expected sentences of at most {limit} tokens, as the model of "
-            f"--path {path} takes, got one of {longest}"
+            f"--gen-subset {subset}: expected sentences of at most {limit} tokens, the limit of "
+            f"--path {path}, got one of {longest}"
         )
     model = models[0].eval()
     return model.cuda() if torch.cuda.is_available() else model, cfg.task, dataset
@@ -116,7 +111,7 @@ def predict(model: nn.Module, cfg: Any, dataset: Any) -> Predictions:
             classification_head_name=cfg.classification_head_name,
         )[0]
         output = logits.view(-1) if cfg.regression_target else logits.argmax(-1)
-        values = output.tolist()  # waits for the device
+        values = output.tolist()  # synchronizes the device
         seconds += time.perf_counter() - begin
         targets = sample["target"].view(-1).tolist()
         for i, value, target in zip(indices, values, targets, strict=True):
@@ -127,8 +122,8 @@ def predict(model: nn.Module, cfg: Any, dataset: Any) -> Predictions:
 def score(run: Predictions) -> Row:
     """Return the metrics, all times 100.
 
-    Classes: accuracy, Matthews' correlation, and F1: of class 1 where there are two classes (GLUE's
-    convention), else the mean over classes. Regression: Pearson and Spearman correlation.
+    Classifiers: accuracy, Matthews' correlation, and F1 (of class 1 if there are two classes, as in
+    GLUE; else the mean over classes). Regressions: Pearson's and Spearman's correlation.
     """
     if run.regression:
         values = {

@@ -16,16 +16,16 @@ TASKS = (TRANSLATION, LANGUAGE_MODELING, SENTENCE_PREDICTION)
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """The checkpoints to compare, the split to compare them on, and how."""
+    """The checkpoints to compare, the split, and the settings."""
 
     data: Path = flag("binarized data, as for fairseq", name="data", metavar="DATA")
     path: list[Path] = flag("fairseq checkpoints", nargs="+", metavar="FILE")
     name: list[str] | None = flag(
         "names of the rows (default: the files' names)", None, nargs="+", metavar="NAME"
     )
-    task: str = flag("default: %(default)s", TRANSLATION, choices=TASKS)
+    task: str = flag("task of all checkpoints (default: %(default)s)", TRANSLATION, choices=TASKS)
     subset: str = flag("split (default: %(default)s)", "test", name="--gen-subset", metavar="SPLIT")
-    out: Path | None = flag("also write the rows as JSON here", None, metavar="FILE")
+    out: Path | None = flag("also write the rows to this JSON file", None, metavar="FILE")
     references: tuple[Path, ...] = flag(
         "raw text, one line per sentence. translation: one file per reference; "
         "language_modeling: one file, to count its words",
@@ -37,10 +37,12 @@ class EvaluationRequest:
         "tokens per batch, except for sentence_prediction (default: %(default)s)", 4000, metavar="N"
     )
     generate_flags: str = flag(
-        'more for fairseq-generate or fairseq-eval-lm, as "--lenpen 0.6 --cpu"', "", metavar="FLAGS"
+        'more flags of fairseq-generate or fairseq-eval-lm, as "--lenpen 0.6 --cpu"',
+        "",
+        metavar="FLAGS",
     )
     repeats: int = flag(
-        "runs per model (default: %(default)s); their median speed is printed", 3, metavar="N"
+        "runs per model; the table shows the median speed (default: %(default)s)", 3, metavar="N"
     )
     metrics: tuple[str, ...] = flag(
         "translation: %(choices)s (default: bleu chrf); rouge needs the package rouge-score",
@@ -51,28 +53,28 @@ class EvaluationRequest:
     )
     beam: int = flag("translation: beam size (default: %(default)s)", 5, metavar="N")
     remove_bpe: str = flag(
-        "translation: as fairseq's (default: %(default)s); none = off",
+        "translation: as in fairseq; none = off (default: %(default)s)",
         "sentencepiece",
         metavar="KIND",
     )
     compare: list[str] | None = flag(
-        "translation: two names of rows; print what the second gained over the first",
+        "translation: two row names; print the gain of the second over the first",
         None,
         nargs=2,
         metavar="NAME",
     )
     tokens_per_sample: int = flag(
-        "language_modeling: most tokens per block, as in training (default: %(default)s)",
+        "language_modeling: maximum tokens per block, as in training (default: %(default)s)",
         128,
         metavar="N",
     )
 
 
 def check_request(request: EvaluationRequest) -> list[ModelFile]:
-    """Return the models to measure.
+    """Check the flags and return the models to evaluate.
 
     Raises:
-        ValueError: lists everything that cannot be right.
+        ValueError: lists every problem.
     """
     names = request.name or [path.stem for path in request.path]
     problems = Problems(too_small(request, beam=1, repeats=1, max_tokens=1, tokens_per_sample=1))
@@ -85,7 +87,9 @@ def check_request(request: EvaluationRequest) -> list[ModelFile]:
     )
     _check_task(request, problems)
     unknown = [name for name in request.compare or () if name not in names]
-    problems.unless(not unknown, f"--compare: expected names out of {names}, got {unknown}")
+    problems.unless(
+        not unknown, f"--compare: expected two of {', '.join(names)}, got {', '.join(unknown)}"
+    )
     problems.unless(
         request.data.is_dir(), f"DATA {request.data}: expected a folder of binarized data, got none"
     )

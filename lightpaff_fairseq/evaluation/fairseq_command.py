@@ -1,4 +1,4 @@
-"""Run fairseq's own commands as a user runs them: each in its own process."""
+"""Run fairseq's own commands, each in its own process."""
 
 import os
 import re
@@ -16,13 +16,13 @@ def run_fairseq(
     """Run `fairseq-...` with one checkpoint.
 
     Args:
-        command: as `fairseq-generate`; path: the checkpoint; argv: everything else.
-        patterns: each must match in its output or its log.
+        command: as `fairseq-generate`; path: the checkpoint; argv: all other arguments.
+        patterns: each must match in the output or the log.
     Returns:
         the output, and the first match of each pattern.
     Raises:
-        ValueError: the checkpoint needs `lightpaff strip`; or the command failed or did not print
-            what the patterns match, with the end of its log.
+        ValueError: the checkpoint needs `lightpaff strip`, the command failed, or a pattern does
+            not match; the message ends with the last lines of the log.
     """
     module = f"fairseq_cli.{command.removeprefix('fairseq-').replace('-', '_')}"
     words = [sys.executable, "-m", module, "--path", str(path), *argv]
@@ -34,13 +34,12 @@ def run_fairseq(
     if "Unsupported global" in done.stderr:
         raise ValueError(
             f"--path {path}: expected a checkpoint that {command} loads without this plug-in, "
-            "got one as training writes it; lightpaff strip makes a stock one of it"
+            "got one of a training run; run lightpaff strip on it first"
         )
     if done.returncode != 0 or None in matches:
         last = "\n".join(done.stderr.strip().splitlines()[-LAST_LINES:])
         raise ValueError(
-            f"--path {path}: {command} ended with exit code {done.returncode}; its last "
-            f"lines:\n{last}"
+            f"--path {path}: {command} exited with code {done.returncode}; last lines:\n{last}"
         )
     return done.stdout, [match for match in matches if match]
 
@@ -59,4 +58,4 @@ def read_lines(path: Path) -> list[str]:
         raise ValueError(f"--references {path}: expected UTF-8, got {error.reason}") from error
     if not text:
         raise ValueError(f"--references {path}: expected one sentence per line, got an empty file")
-    return text.removesuffix("\n").split("\n")  # splitlines() would split at rare separators too
+    return text.removesuffix("\n").split("\n")  # splitlines() also splits at U+2028 and the like

@@ -1,4 +1,4 @@
-"""Tables that read well in a terminal and in Markdown."""
+"""Tables for the terminal, in Markdown."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ def millions(count: int) -> str:
 
 
 def decimals(digits: int, unit: str = "") -> Callable[[Any], str]:
-    """Return a function that formats numbers with so many decimals and `unit` behind."""
+    """Return a function that formats a number with `digits` decimals, followed by `unit`."""
     return lambda value: f"{value:.{digits}f}{unit}"
 
 
@@ -39,15 +39,15 @@ def format_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -
     """Return a Markdown table with aligned columns, the first left and the others right.
 
     Args:
-        rows: every row holds the key of every column.
+        rows: each with the key of every column.
         columns: from left to right.
     """
     cells = [[column.write(row[column.key]) for column in columns] for row in rows]
     titles = [column.title for column in columns]
     widths = [max(map(len, texts)) for texts in zip(titles, *cells, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    sides = ["<", *">" * (len(columns) - 1)]
+    alignments = ["<", *">" * (len(columns) - 1)]
     return "\n".join(
-        f"| {' | '.join(map('{:{}{}}'.format, line, sides, widths))} |"
+        f"| {' | '.join(map('{:{}{}}'.format, line, alignments, widths))} |"
         for line in [titles, rule, *cells]
     )

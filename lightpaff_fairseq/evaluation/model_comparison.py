@@ -1,4 +1,4 @@
-"""Compare two models in one honest sentence: the difference, and whether it may be chance."""
+"""Compare two models in one sentence: the difference, and its significance."""
 
 import logging
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ class Scored:
 
 
 def p_value(baseline: Scored, other: Scored, references: Sequence[str]) -> float:
-    """Return how often chance gives such a difference of BLEU: paired bootstrap over sentences.
+    """Return the p-value of the difference in BLEU by paired bootstrap over sentences.
 
-    It knows nothing of the noise between training runs, which is usually larger.
+    It does not cover the variance between training runs, which is usually larger.
     """
     logging.getLogger("sacrebleu").setLevel(logging.ERROR)
     systems = [("baseline", list(baseline.hypotheses)), ("other", list(other.hypotheses))]
@@ -34,11 +34,11 @@ def p_value(baseline: Scored, other: Scored, references: Sequence[str]) -> float
 
 
 def compare(baseline: Scored, other: Scored, teacher: Scored, p: float) -> str:
-    """Say in one sentence that does not flatter what `other` gained over `baseline`.
+    """Return a sentence on the gain of `other` over `baseline`, and its limits.
 
     Args:
         baseline, other: for example the student without and with distillation.
-        teacher: the upper end of the gap, if it is better than `baseline`.
+        teacher: if better than `baseline`, the gain is also given as a share of this gap.
         p: see `p_value`.
     """
     gain, gain_chrf = other.bleu - baseline.bleu, other.chrf - baseline.chrf

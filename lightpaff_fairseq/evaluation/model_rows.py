@@ -1,4 +1,4 @@
-"""Rows of a result, whatever the task: one model per row, plain values only."""
+"""Result rows of all tasks: one model per row, JSON values only."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ from ..checkpoints.reading import read_checkpoint
 from ..megabytes import megabytes
 from .markdown_table import Column
 
-BUFFERS = (".version", "._float_tensor")  # in fairseq's state dicts, but no parameters
+BUFFERS = (".version", "._float_tensor")  # entries of fairseq's state dicts that are not parameters
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A checkpoint to measure and the name of its row."""
+    """A checkpoint to evaluate, and the name of its row."""
 
     name: str
     path: Path
@@ -27,7 +27,7 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The rows of all models, the columns to print, and lines to print below the table."""
+    """The rows of all models, the columns to print, and the notes below the table."""
 
     rows: list[Row]
     columns: Sequence[Column]
@@ -35,10 +35,10 @@ class Evaluation:
 
 
 def count_parameters(state: Mapping[str, Tensor]) -> int:
-    """Count the trained values in a state dict; a matrix that appears twice (tied) counts once.
+    """Count the parameters of a state dict; tied matrices count once.
 
-    Tied means the same memory or, since a file written on a GPU holds copies, the same shape and
-    bits. Vectors are not compared: only matrices are tied, and fresh biases are equal by chance.
+    Matrices of equal shape and values are taken as tied, since checkpoints written on a GPU hold
+    copies. Vectors are not compared: biases are never tied, but equal at initialization.
     """
     total = 0
     matrices: list[Tensor] = []
@@ -54,10 +54,10 @@ def count_parameters(state: Mapping[str, Tensor]) -> int:
 
 
 def describe_file(model: ModelFile) -> Row:
-    """Return the columns that need no data: name, path, params, size_mb (10^6 bytes).
+    """Return the entries that need no data: name, path, params, size_mb (10^6 bytes).
 
     Raises:
-        ValueError: `--path` does not name a fairseq checkpoint.
+        ValueError: the file is not a fairseq checkpoint.
     """
     state = read_checkpoint(model.path, "--path")
     return {
@@ -69,13 +69,12 @@ def describe_file(model: ModelFile) -> Row:
 
 
 def add_speeds(rows: Sequence[Row], column: str, speeds: Sequence[Sequence[float]]) -> None:
-    """Add the median speed, all of them, times_smaller and times_faster.
+    """Add the median speed, the speeds of all runs, times_smaller and times_faster.
 
     Args:
         rows: changed in place; ratios are relative to the first, usually the teacher.
-        column: where the median goes, as `tokens_per_s`.
-        speeds: of each round of runs those of all models. Machines change speed, so the models'
-            runs alternate.
+        column: key of the median, as `tokens_per_s`.
+        speeds: one list per round, with the speed of every model.
     """
     for row, runs in zip(rows, zip(*speeds, strict=True), strict=True):
         row[column] = round(statistics.median(runs), 2)

@@ -1,8 +1,8 @@
-"""Language models: run `fairseq-eval-lm` as a user does; perplexity per token and per word.
+"""Language models: perplexity per token and per word, by `fairseq-eval-lm`.
 
-Perplexity per token depends on how the text was split into tokens: it cannot be compared between
-vocabularies, nor with published numbers. The probability of the whole text can, and so can its
-perplexity per word: with `n` tokens at `b` bits each and `w` words, `2 ** (n * b / w)`.
+Perplexity per token depends on the tokenization and cannot be compared between vocabularies, nor
+with published numbers. Perplexity per word can: with `n` tokens at `b` bits each and `w` words it
+is `2 ** (n * b / w)`.
 """
 
 import math
@@ -31,9 +31,9 @@ class Corpus:
     """The size of a binarized split.
 
     Attributes:
-        tokens: one end of line per line included: each is predicted once.
-        unknown: how many of them are fairseq's `<unk>`, which costs less than what it replaces.
-        words: words of the raw text plus one end of line per line; None: not known.
+        tokens: number of tokens, with one eos per line.
+        unknown: number of `<unk>` among them, which is cheaper than the word it replaces.
+        words: words of the raw text plus one per line for eos; None: unknown.
     """
 
     tokens: int
@@ -45,7 +45,7 @@ def evaluate_language_models(models: Sequence[ModelFile], request: EvaluationReq
     """Score a split with every model.
 
     Raises:
-        ValueError: a file is unusable, or fairseq-eval-lm failed or did not predict every token.
+        ValueError: a file cannot be used, or fairseq-eval-lm failed or skipped tokens.
     """
     text = request.references[0] if request.references else None
     corpus = read_corpus(request.data, request.subset, text)
@@ -56,7 +56,7 @@ def evaluate_language_models(models: Sequence[ModelFile], request: EvaluationReq
     ]
     for row, (bits, _) in zip(rows, runs[0], strict=True):
         row.update(perplexities(bits, corpus))
-    add_speeds(rows, SPEED_COLUMN.key, [[speed for _, speed in turn] for turn in runs])
+    add_speeds(rows, SPEED_COLUMN.key, [[speed for _, speed in round_] for round_ in runs])
     words = "" if corpus.words is None else f", {corpus.words} words"
     note = f"{corpus.tokens} tokens ({corpus.unknown} unknown){words}, ends of lines included"
     per_word = () if corpus.words is None else (PER_WORD,)
@@ -64,7 +64,7 @@ def evaluate_language_models(models: Sequence[ModelFile], request: EvaluationReq
 
 
 def perplexities(bits: float, corpus: Corpus) -> Row:
-    """Return perplexities from the mean of `bits` per token, and the counts behind them."""
+    """Return perplexities for a mean of `bits` per token, and the counts they depend on."""
     row: Row = {"bits_per_token": bits, "ppl_token": round(2**bits, 3)}
     row.update(tokens=corpus.tokens, unknown_tokens=corpus.unknown)
     if corpus.words is not None:
@@ -74,14 +74,14 @@ def perplexities(bits: float, corpus: Corpus) -> Row:
 
 
 def read_corpus(data: Path, subset: str, text: Path | None) -> Corpus:
-    """Count what a split holds.
+    """Count tokens and words of a split.
 
     Args:
-        data: the folder that fairseq-eval-lm gets.
+        data: DATA of fairseq-eval-lm.
         subset: name of the split.
-        text: its raw text, words separated by white space; None: no perplexity per word.
+        text: its raw text, with words separated by white space, or None.
     Raises:
-        ValueError: a file is missing, or `text` has another number of lines than the split.
+        ValueError: a file is missing, or the numbers of lines of `text` and the split differ.
     """
     if not (data / "dict.txt").is_file():
         raise ValueError(
@@ -101,7 +101,7 @@ def _count_words(text: Path, lines: int) -> int:
     raw = read_lines(text)
     if len(raw) != lines:
         raise ValueError(
-            f"--references {text}: expected {lines} lines, as the split has, got {len(raw)}"
+            f"--references {text}: expected {lines} lines, as in the split, got {len(raw)}"
         )
     return sum(len(line.split()) + 1 for line in raw)
 
@@ -115,6 +115,6 @@ def _bits_and_speed(path: Path, expected: int, request: EvaluationRequest) -> tu
     if tokens != expected or not math.isfinite(bits):
         raise ValueError(
             f"--path {path}: expected a finite loss over the {expected} tokens of split "
-            f"{request.subset!r}, fairseq-eval-lm returned {bits} over {tokens}"
+            f"{request.subset!r}, got {bits} over {tokens} tokens from fairseq-eval-lm"
         )
     return bits, float(speed.group(2))

@@ -18,7 +18,7 @@ METRICS = {  # name: title
 
 
 def missing_package(metrics: Sequence[str]) -> str | None:
-    """Return a message that names the package that `metrics` need and that is not installed."""
+    """Return a message if `metrics` need a package that is not installed."""
     needs_rouge = any(name.startswith("rouge") for name in metrics)
     if not needs_rouge or importlib.util.find_spec("rouge_score"):
         return None

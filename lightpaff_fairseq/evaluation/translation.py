@@ -1,4 +1,4 @@
-"""Translation and summarization: run `fairseq-generate` as a user does, score what it prints."""
+"""Translation and summarization: scores of the output of `fairseq-generate`."""
 
 import re
 import shlex
@@ -14,7 +14,7 @@ from .model_rows import Evaluation, ModelFile, Row, add_speeds, describe_file
 from .text_scores import METRICS, score
 
 SPEED_COLUMN = Column("sentences/s", "sentences_per_s", decimals(0))
-HYPOTHESIS = re.compile(r"^D-(\d+)\t[^\t]*\t(.*)$")  # D: detokenized; H would be before that
+HYPOTHESIS = re.compile(r"^D-(\d+)\t[^\t]*\t(.*)$")  # D: detokenized, unlike H
 SPEED = re.compile(r"Translated .*\(([\d.]+) sentences/s")
 
 
@@ -30,8 +30,8 @@ def evaluate_translation(models: Sequence[ModelFile], request: EvaluationRequest
     """Translate with every model and score it.
 
     Raises:
-        ValueError: a file is missing or unusable, fairseq-generate failed, or it returned another
-            number of sentences than there are references.
+        ValueError: a file cannot be used, fairseq-generate failed, or the numbers of hypotheses
+            and references differ.
     """
     references = [read_lines(path) for path in request.references]
     count = len(references[0])
@@ -44,7 +44,7 @@ def evaluate_translation(models: Sequence[ModelFile], request: EvaluationRequest
     hypotheses = [output.hypotheses for output in runs[0]]
     for row, texts in zip(rows, hypotheses, strict=True):
         row.update(score(texts, references, request.metrics), sentences=count)
-    add_speeds(rows, SPEED_COLUMN.key, [[run.sentences_per_s for run in turn] for turn in runs])
+    add_speeds(rows, SPEED_COLUMN.key, [[x.sentences_per_s for x in round_] for round_ in runs])
     signatures = [key for key in rows[0] if key.endswith("_signature")]
     notes = ["; ".join(f"{key.split('_')[0]} {rows[0][key]}" for key in signatures)]
     if request.compare:
@@ -72,7 +72,7 @@ def translate(path: Path, request: EvaluationRequest, expected: int) -> Output:
     """Run fairseq-generate with one checkpoint.
 
     Args:
-        expected: number of sentences that must come back.
+        expected: number of sentences.
     Raises:
         ValueError: it failed, or returned another number of sentences.
     """
@@ -88,7 +88,7 @@ def translate(path: Path, request: EvaluationRequest, expected: int) -> Output:
     if sorted(hypotheses) != list(range(expected)):
         raise ValueError(
             f"--path {path}: expected a translation for each of the {expected} lines of "
-            f"{request.references[0]}, fairseq-generate returned {len(hypotheses)} of split "
+            f"{request.references[0]}, got {len(hypotheses)} from fairseq-generate for split "
             f"{request.subset!r}"
         )
     return Output([hypotheses[i] for i in range(expected)], float(speed.group(1)))

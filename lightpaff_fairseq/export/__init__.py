@@ -1,3 +1,3 @@
-"""Export a fairseq checkpoint to a format that serves it: write, compare, put in place."""
+"""Export fairseq checkpoints for serving, and compare the result with fairseq."""
 
 import fairseq  # noqa: F401  # registers the plug-in first, whichever module is imported

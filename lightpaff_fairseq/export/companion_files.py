@@ -1,4 +1,4 @@
-"""Write what an exported folder holds beside the model, so that its users need no fairseq."""
+"""Write the files of an exported folder that accompany the model, so that it needs no fairseq."""
 
 import importlib.metadata
 import json
@@ -13,7 +13,7 @@ from .loaded_model import CLASSIFICATION, TRANSLATION, LoadedModel
 from .use_script import Use, script
 
 README, SCRIPT = "README.md", "use.py"
-LONGEST = 256  # most tokens of a translation by the script
+LONGEST = 256  # maximum tokens of a translation by the script
 PIECES = "sentencepiece.model"
 SYMBOLS, CLASSES = "symbols.json", "classes.json"
 
@@ -21,11 +21,7 @@ SYMBOLS, CLASSES = "symbols.json", "classes.json"
 def write_companions(
     request: ExportRequest, student: LoadedModel, folder: Path, report: ExportReport
 ) -> None:
-    """Write dictionaries and export.json, and unless the format has its own, README.md and use.py.
-
-    Args:
-        folder: holds the exported model already.
-    """
+    """Write dictionaries and export.json into `folder`, and README.md and use.py, except for hf."""
     for name, dictionary in student.dictionaries().items():
         dictionary.save(str(folder / name))
     if request.to == "onnx":
@@ -85,17 +81,17 @@ def _readme(request: ExportRequest, student: LoadedModel, record: dict[str, Any]
     if request.sentencepiece_model:
         packages.append("sentencepiece")
     lines = [
-        f"# A {student.info.family} of fairseq, exported to {request.to}",
+        f"# A fairseq {student.info.family} model, exported to {request.to}",
         "",
         *_comparisons(record),
         "",
-        f"`pip install {' '.join(packages)}`, then `python {SCRIPT} < text.txt`: one sentence per",
-        "line. fairseq is not needed.",
+        f"`pip install {' '.join(packages)}`, then `python {SCRIPT} < text.txt` (one sentence per",
+        "line). fairseq is not needed.",
     ]
     if record.get("separator_token") is not None:
         separator = record["separator_token"]
-        lines.append(f"Pairs of sentences are ids: 0, first, 2, {separator}, second, 2.")
-    lines += ["", f"`{RECORD}`: versions and measurements; `dict.*`: fairseq's dictionaries."]
+        lines.append(f"Ids of a pair of sentences: 0, first, 2, {separator}, second, 2.")
+    lines += ["", f"`{RECORD}`: versions and test results; `dict.*`: fairseq's dictionaries."]
     return "\n".join(lines) + "\n"
 
 
@@ -110,17 +106,16 @@ def _script(request: ExportRequest, student: LoadedModel) -> str:
 
 
 def _comparisons(record: dict[str, Any]) -> list[str]:
-    """Describe what was compared before the folder was put in place."""
     parity = record["parity"]
-    beams = "" if parity["beams"] is None else f", {parity['beams']} translations the same"
+    beams = "" if parity["beams"] is None else f", {parity['beams']} equal translations"
     lines = [
-        f"Compared with fairseq in float32, {parity['sentences']} sentences ({parity['inputs']}): "
-        f"largest difference {parity['largest_difference']:.1e}{beams}."
+        f"Compared with fairseq in float32 on {parity['sentences']} sentences "
+        f"({parity['inputs']}): largest difference {parity['largest_difference']:.1e}{beams}."
     ]
     if "quality" in record:
         quality = record["quality"]
         lines.append(
-            f"Weights are {record['quantization']}: {quality['measure']} "
-            f"{quality['exported']:.2f}, in fairseq {quality['fairseq']:.2f}."
+            f"With {record['quantization']} weights: {quality['measure']} "
+            f"{quality['exported']:.2f}; in fairseq: {quality['fairseq']:.2f}."
         )
     return lines

@@ -1,8 +1,8 @@
-"""Run a loaded model on batches: the `Engine` protocol, and fairseq itself, the reference.
+"""The `Engine` protocol, which runs a loaded model on batches, and its reference, fairseq.
 
-An engine returns for every sample of a batch, in the batch's order:
+For every sample of a batch, in order, an engine returns
 translation: a `Hypothesis`; language_modeling: the log-probabilities of the target, `(T,)`;
-the others: the output of the head, `(K,)` (classes) or `(T, V)` (masked_lm, padding included).
+otherwise: the output of the head, `(K,)` (classes) or `(T, V)` (masked_lm, padding included).
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Search:
-    """Beam size, and the most and fewest tokens of an output, end of sentence not counted."""
+    """Beam size, and the maximum and minimum tokens of an output, eos not counted."""
 
     beam: int = 5
     longest: int = 200
@@ -35,7 +35,7 @@ class Search:
 
 
 def limited(search: Search, student: LoadedModel) -> Search:
-    """Limit outputs to the positions that a model has, as fairseq does."""
+    """Return the search with lengths that the model's decoder supports, as fairseq does."""
     if student.info.task != TRANSLATION:
         return search
     longest = min(search.longest, student.model.max_decoder_positions() - 1)
@@ -44,7 +44,7 @@ def limited(search: Search, student: LoadedModel) -> Search:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """The best output of a beam search, without its end; `score`: mean log-probability."""
+    """The best output of a beam search, without eos; `score`: mean log-probability."""
 
     tokens: tuple[str, ...]
     score: float
@@ -54,18 +54,18 @@ class Engine(Protocol):
     """A loaded model."""
 
     def run(self, sample: Sample) -> Sequence[Any]:
-        """Return the outputs for a batch, see the module."""
+        """Return the outputs for a batch; see the module."""
 
     def log_probs(self, sample: Sample) -> list[Floats]:
-        """Return the log-probabilities that parity compares, one array per sample.
+        """Return the log-probabilities for the parity check, one array per sample.
 
-        translation: of the target's tokens and its end, `(T,)`; else of all outputs, `(..., K)`,
-        without padding. A regression returns its outputs.
+        translation: of the target's tokens, eos included, `(T,)`; otherwise of all outputs,
+        `(..., K)`, without padding. A regression returns its outputs.
         """
 
 
 def fairseq_engine(student: LoadedModel, search: Search, device: str, half: bool = False) -> Engine:
-    """Return the reference for a model of any task."""
+    """Return fairseq's engine for a model of any task."""
     model = student.model.to(device)
     model = model.half() if half else model.float()
     if student.info.task == TRANSLATION:
@@ -76,7 +76,7 @@ def fairseq_engine(student: LoadedModel, search: Search, device: str, half: bool
 
 
 def tokens_of(row: Tensor, dictionary: Dictionary) -> list[str]:
-    """Return the tokens of one row of ids, without padding and end of sentence."""
+    """Return the tokens of one row of ids, without padding and eos."""
     skipped = (dictionary.pad(), dictionary.eos())
     return [dictionary[i] for i in row.tolist() if i not in skipped]
 
@@ -105,7 +105,6 @@ class FairseqTranslator:
 
     @torch.no_grad()
     def run(self, sample: Sample) -> list[Hypothesis]:
-        """See `Engine`."""
         beams = self.generator.generate([self.model], _on_device_of(self.model, sample))
         return [
             Hypothesis(tuple(tokens_of(best["tokens"], self.dictionary)), float(best["score"]))
@@ -114,8 +113,7 @@ class FairseqTranslator:
 
     @torch.no_grad()
     def log_probs(self, sample: Sample) -> list[Floats]:
-        """See `Engine`."""
-        # only BART has it: while it is set, its attention takes any batch for beams
+        # BART only: while a beam size is set, its attention treats any batch as beams
         set_beam = getattr(self.model, "set_beam_size", lambda size: None)
         set_beam(1)
         lprobs = _target_log_probs(self.model, sample, self.dictionary.pad())
@@ -131,34 +129,30 @@ class FairseqLanguageModel:
 
     @torch.no_grad()
     def run(self, sample: Sample) -> list[Floats]:
-        """See `Engine`."""
         return _target_log_probs(self.model, sample, self.pad)
 
     @torch.no_grad()
     def log_probs(self, sample: Sample) -> list[Floats]:
-        """See `Engine`."""
         return _unpadded(_log_probs(self.model, sample), sample["target"].ne(self.pad))
 
 
 class FairseqEncoder:
-    """Outputs of a BERT: classes, a number, or tokens."""
+    """Outputs of a BERT: of its classification head, or of masked_lm."""
 
     def __init__(self, student: LoadedModel, model: FairseqModel) -> None:
         self.model, self.student = model, student
 
     @torch.no_grad()
     def run(self, sample: Sample) -> list[Floats]:
-        """See `Engine`."""
         tokens = _on_device_of(self.model, sample)["net_input"]["src_tokens"]
         return list(encoder_output(self.model, self.student, tokens).float().cpu().numpy())
 
     def log_probs(self, sample: Sample) -> list[Floats]:
-        """See `Engine`."""
         return normalized(self.run(sample), sample, self.student)
 
 
 def encoder_output(model: FairseqModel, student: LoadedModel, tokens: Tensor) -> Tensor:
-    """Return a BERT's outputs for ids `(B, T)`: `(B, K)` of its head, `(B, T, V)` of masked_lm."""
+    """Return a BERT's outputs for ids `(B, T)`: `(B, K)` of its head, or `(B, T, V)`."""
     head = {}
     if student.info.task == CLASSIFICATION:
         name = student.task.cfg.classification_head_name
@@ -168,7 +162,7 @@ def encoder_output(model: FairseqModel, student: LoadedModel, tokens: Tensor) ->
 
 
 def normalized(outputs: Sequence[Floats], sample: Sample, student: LoadedModel) -> list[Floats]:
-    """Return log-probabilities without those of padding; a regression's outputs unchanged.
+    """Return log-probabilities without padding, or the outputs of a regression.
 
     Args:
         outputs: B of `(K,)` or `(T, V)`.
@@ -194,5 +188,5 @@ def _target_log_probs(model: FairseqModel, sample: Sample, pad: int) -> list[Flo
 
 
 def _unpadded(values: Tensor, kept: Tensor) -> list[Floats]:
-    """Return the values `(B, T, ...)` where `kept` `(B, T)` holds, one array per sample."""
+    """Return the values `(B, T, ...)` where `kept` `(B, T)` is true, one array per sample."""
     return [row[mask].numpy() for row, mask in zip(values.cpu(), kept.cpu(), strict=True)]

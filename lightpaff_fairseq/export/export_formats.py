@@ -1,4 +1,4 @@
-"""The formats that a student can be exported to, and what each takes."""
+"""The export formats, and the models that each supports."""
 
 import importlib
 import importlib.util
@@ -10,13 +10,13 @@ from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLAT
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """A format.
+    """An export format.
 
     Attributes:
-        module: the module of this package that has `write` and `engine`.
-        packages: what it needs; `extra`: the extra of this package that installs them.
-        models: the (model, task) of fairseq that it takes; empty: the module decides.
-        quantizations: of weights; empty: none.
+        module: the module of this package with `write` and `engine`.
+        packages: required packages; `extra`: the extra of this package that installs them.
+        models: supported (model, task) pairs of fairseq; empty: the module decides.
+        quantizations: supported quantizations of weights.
     """
 
     module: str
@@ -26,7 +26,7 @@ class ExportFormat:
     quantizations: tuple[str, ...]
 
     def load(self) -> Any:
-        """Import the module; its functions import the packages."""
+        """Import the module, which imports the packages inside its functions."""
         return importlib.import_module(f".{self.module}", __package__)
 
 
@@ -60,7 +60,7 @@ FORMATS = {
 
 
 def package_problem(name: str, flag: str = "--to") -> str | None:
-    """Return a message on the packages that `name` needs and that are not installed."""
+    """Return a message if a package that the format needs is not installed."""
     lacking = [p for p in FORMATS[name].packages if importlib.util.find_spec(p) is None]
     if not lacking:
         return None
@@ -71,27 +71,27 @@ def package_problem(name: str, flag: str = "--to") -> str | None:
 
 
 def model_problem(name: str, info: CheckpointInfo) -> str | None:
-    """Return a message, with all that is possible, if the format does not take the checkpoint."""
+    """Return a message if the format does not support the checkpoint."""
     models = FORMATS[name].models
     if not models or (info.family, info.task) in models:
         return None
-    possible = "; ".join(
+    supported = "; ".join(
         f"--to {other}: {', '.join(f'{model} of --task {task}' for model, task in each.models)}"
         for other, each in FORMATS.items()
         if each.models
     )
     return (
-        f"{info.named}: --to {name} does not take a {info.family} of --task {info.task} "
-        f"(possible: {possible})"
+        f"{info.named}: --to {name} does not support a {info.family} model of --task {info.task} "
+        f"(supported: {supported})"
     )
 
 
 def quantization_problem(name: str, quantization: str | None) -> str | None:
-    """Return a message if the format has no such quantization."""
-    possible = FORMATS[name].quantizations
-    if quantization is None or quantization in possible:
+    """Return a message if the format does not support the quantization."""
+    supported = FORMATS[name].quantizations
+    if quantization is None or quantization in supported:
         return None
     return (
-        f"--quantization {quantization}: --to {name} has {', '.join(possible) or 'none'}; leave it "
-        "out for float32"
+        f"--quantization {quantization}: --to {name} supports {', '.join(supported) or 'none'}; "
+        "leave it out for float32"
     )

@@ -1,4 +1,4 @@
-"""Compare an exported model with fairseq: they must agree to rounding."""
+"""Compare an exported model with fairseq: they must agree up to rounding."""
 
 import math
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from .loaded_model import TRANSLATION, LoadedModel
 from .sample_batches import Sample
 
 TOLERANCE = 1e-4  # of log-probabilities in float32
-# Empty outputs are allowed: without them CTranslate2 renormalizes the first token's probabilities
-# without the end of sentence, fairseq does not.
+# Empty outputs are allowed: otherwise CTranslate2, unlike fairseq, renormalizes the probabilities
+# of the first token without eos.
 SEARCH = Search(beam=5, longest=100, shortest=0)
 
 
@@ -21,9 +21,9 @@ class Parity:
     """The result of a comparison.
 
     Attributes:
-        sentences: their number, 0 where it is not known; `inputs`: which sentences, in words.
-        largest_difference: of log-probabilities; of a regression, of its outputs.
-        beams: number of translations that both ended by themselves, all equal; None: not a
+        sentences: their number, 0 if unknown; `inputs`: their description.
+        largest_difference: of log-probabilities, or of the outputs of a regression.
+        beams: number of equal translations, without those cut at the length limit; None: not a
             translation model.
     """
 
@@ -43,7 +43,7 @@ def compare(
     """Compare two float32 engines of one model.
 
     Args:
-        reference, exported: for translation both with `SEARCH`, up to the model's longest output.
+        reference, exported: for translation both with `limited(SEARCH)`.
         inputs: describes the samples.
     Raises:
         ValueError: they differ by more than `TOLERANCE`, or in a translation.
@@ -74,8 +74,8 @@ def check_difference(named: str, largest: float, inputs: str) -> None:
     """
     if not largest <= TOLERANCE:
         raise ValueError(
-            f"{named}: the exported model does not compute what fairseq does: largest "
-            f"difference {largest:.1e} on {inputs}, expected {TOLERANCE:.0e} at most"
+            f"{named}: the exported model disagrees with fairseq: expected a largest difference of "
+            f"at most {TOLERANCE:.0e}, got {largest:.1e} on {inputs}"
         )
 
 
@@ -90,8 +90,7 @@ def _difference(reference: Floats, exported: Floats) -> float:
 def _count_equal_beams(
     student: LoadedModel, reference: Engine, exported: Engine, sample: Sample
 ) -> int:
-    """Count equal translations, without those that reach the longest length: there fairseq forces
-    an end of sentence and CTranslate2 does not.
+    """Count equal translations that end before the length limit, where only fairseq forces eos.
 
     Raises:
         ValueError: two translations differ.

@@ -18,19 +18,19 @@ QUANTIZATIONS = sorted({q for each in FORMATS.values() for q in each.quantizatio
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """The checkpoint to export, the format, and how the result is compared with fairseq."""
+    """The checkpoint to export, the format, and the settings of the comparison with fairseq."""
 
     path: Path = flag("fairseq checkpoint", metavar="FILE")
     to: str = flag("format", choices=tuple(FORMATS))
     out: Path = flag("folder to write", metavar="DIR")
     force: bool = flag("replace an exported folder (default: refuse)", False)
     data: Path | None = flag(
-        "folder with dict.*.txt and splits (default: where the checkpoint was trained)",
+        "folder with dict.*.txt and splits (default: the data of the training run)",
         None,
         metavar="DIR",
     )
     quantization: str | None = flag(
-        "of the weights (default: float32)", None, choices=QUANTIZATIONS
+        "quantization of the weights (default: float32)", None, choices=QUANTIZATIONS
     )
     subset: str | None = flag(
         "split of --data to compare on (default: valid; without one, random tokens)",
@@ -39,29 +39,31 @@ class ExportRequest:
         metavar="SPLIT",
     )
     sentences: int = flag(
-        "sentences of it to score quantized weights on; 0 = all (default: %(default)s)",
+        "sentences of the split to score quantized weights on; 0 = all (default: %(default)s)",
         500,
         metavar="N",
     )
     max_drop: float = flag(
-        "the most that quantized weights may lose: points of BLEU, accuracy or Pearson's "
-        "correlation (0 to 100), or percent of perplexity (default: %(default)s)",
+        "maximum drop from quantization: points of BLEU, accuracy or Pearson's correlation (0 to "
+        "100), or percent of perplexity (default: %(default)s)",
         0.5,
         metavar="X",
     )
     remove_bpe: str | None = flag(
-        "for BLEU, as fairseq's; none = off (default: what the dictionary looks like)",
+        "for BLEU, as in fairseq; none = off (default: guessed from the dictionary)",
         None,
         metavar="KIND",
     )
     sentencepiece_model: Path | None = flag(
-        "model to put into the folder, for its use.py (default: none)", None, metavar="FILE"
+        "sentencepiece model to copy into the folder, for its use.py (default: none)",
+        None,
+        metavar="FILE",
     )
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """The comparisons before the folder was put in place; `before`, `after`: quantization."""
+    """The parity check, and the scores before (in fairseq) and after quantization, if any."""
 
     parity: Parity
     before: Quality | None = None
@@ -69,10 +71,10 @@ class ExportReport:
 
 
 def load_checked(request: ExportRequest) -> LoadedModel:
-    """Check everything that can be checked without work, and load the student.
+    """Check flags and files, and load the student.
 
     Raises:
-        ValueError: lists all bad flags and files, or what is wrong with the checkpoint.
+        ValueError: lists all problems with flags and files, or with the checkpoint.
     """
     pieces = request.sentencepiece_model
     read = [path for path in (request.path, request.data, pieces) if path is not None]
@@ -107,8 +109,8 @@ def _load(request: ExportRequest) -> LoadedModel:
     )
     problems.unless(
         not request.quantization or info.task in SCORED_TASKS,
-        f"--quantization {request.quantization}: a model of --task {info.task} has no score that "
-        "could be compared",
+        f"--quantization {request.quantization}: expected a --task of {', '.join(SCORED_TASKS)}, "
+        f"whose quality can be compared, got {info.task}",
     )
     problems.raise_if_any()
     return load_model(info, data_folder(info, request.data))

@@ -1,4 +1,4 @@
-"""Export a student: check, write, compare with fairseq, put in place."""
+"""Export a student: check, write, compare with fairseq, move to --out."""
 
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ def export(request: ExportRequest) -> ExportReport:
     """Export a student.
 
     Raises:
-        ValueError: bad flags or files (all at once), a model that the format does not take, one
-            that computes something else, or one that loses more than `max_drop`.
+        ValueError: bad flags or files, a model that the format does not support, or an export that
+            disagrees with fairseq or loses more than `max_drop`.
     """
     student = load_checked(request)
     with new_folder(request.out) as folder:
@@ -35,7 +35,7 @@ def export(request: ExportRequest) -> ExportReport:
 
 
 def _write_and_compare(request: ExportRequest, student: LoadedModel, folder: Path) -> ExportReport:
-    """Write float32 first, whose parity shows that the conversion is right, then quantized."""
+    """Write float32 weights and check their parity, then quantized weights and check the drop."""
     module = FORMATS[request.to].load()
     labeled: list[Sample] = []
     if request.quantization:
@@ -43,7 +43,7 @@ def _write_and_compare(request: ExportRequest, student: LoadedModel, folder: Pat
     module.write(student, folder, None)
     engines = _engines(request, student, folder, SEARCH)
     parity = compare(student, *engines, *_parity_samples(request, student))
-    del engines  # they may hold the file that is replaced
+    del engines  # they may keep the file open that is replaced
     if not request.quantization:
         return ExportReport(parity)
     module.write(student, folder, request.quantization)
@@ -65,7 +65,7 @@ def _engines(
 
 
 def _parity_samples(request: ExportRequest, student: LoadedModel) -> tuple[list[Sample], str]:
-    """Return sentences of the split and its name; without a split random ones."""
+    """Return sentences and their description: of the split, or random ones without a split."""
     subset = request.subset or SPLIT
     try:
         return split_samples(student, subset, SENTENCES), f"split {subset}"
@@ -80,14 +80,14 @@ def _check_drop(request: ExportRequest, before: Quality, after: Quality) -> None
     if not drop <= request.max_drop:
         unit = " %" if before.name == "ppl" else ""
         raise ValueError(
-            f"--max-drop {request.max_drop:g}{unit}: {before.name} goes from {before.score:.2f} in "
-            f"fairseq to {after.score:.2f} with {request.quantization} weights (a drop of "
-            f"{drop:.2f}{unit}); nothing was exported"
+            f"--max-drop {request.max_drop:g}{unit}: got a drop of {drop:.2f}{unit}: {before.name} "
+            f"{before.score:.2f} in fairseq, {after.score:.2f} with {request.quantization} "
+            "weights; nothing was exported"
         )
 
 
 def _write_huggingface(student: LoadedModel, folder: Path) -> ExportReport:
-    """Write transformers' format, which has its own comparison."""
+    """Write a Hugging Face folder; its parity check has samples of its own."""
     module: Any = FORMATS["hf"].load()
     path, data = student.info.path, student.data
     module.write(path, data, folder)

@@ -1,4 +1,4 @@
-"""A checkpoint to export or to measure: its model, its task, and the names of both."""
+"""A checkpoint to export or to benchmark: its model and its task."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,9 @@ class CheckpointInfo:
     """The content of a checkpoint.
 
     Attributes:
-        state: the checkpoint as `lightpaff strip` would write it, with fairseq's own names.
-        family: fairseq's model, as `transformer`; `task`: its task, as `translation`.
-        flag: the flag that named the file.
+        state: the checkpoint as `lightpaff strip` would write it.
+        family: fairseq's name of the model, as `transformer`; `task`: of the task.
+        flag: the flag that names the file.
     """
 
     path: Path
@@ -59,18 +59,15 @@ class LoadedModel:
 
     @property
     def has_classes(self) -> bool:
-        """Whether it is a classifier, and not a regression."""
+        """True for a classifier, false for a regression and for other tasks."""
         return self.info.task == CLASSIFICATION and not self.task.cfg.regression_target
 
 
 def inspect_checkpoint(path: Path, flag: str = "--path") -> CheckpointInfo:
-    """Read a checkpoint.
-
-    Args:
-        flag: the flag that named it.
+    """Read the checkpoint that `flag` names.
 
     Raises:
-        ValueError: it is missing, unusable, or a pruned model that is not compacted yet.
+        ValueError: it is missing, cannot be used, or is a pruned model that is not compacted yet.
     """
     state = stripped_state(read_checkpoint(path, flag))
     name = state["cfg"]["model"]["_name"]
@@ -80,7 +77,7 @@ def inspect_checkpoint(path: Path, flag: str = "--path") -> CheckpointInfo:
 
 
 def data_folder(info: CheckpointInfo, data: Path | None) -> Path:
-    """Return the folder of the dictionaries: `data`, or where the checkpoint was trained.
+    """Return the folder of the dictionaries: `data`, or that of the training run.
 
     Raises:
         ValueError: no such folder.
@@ -88,7 +85,7 @@ def data_folder(info: CheckpointInfo, data: Path | None) -> Path:
     recorded = str(info.state["cfg"]["task"].get("data")).split(":")[0]
     folder = data or Path(recorded)
     if not folder.is_dir():
-        where = "" if data else " (where the checkpoint was trained)"
+        where = "" if data else " (of the training run)"
         raise ValueError(f"--data {folder}{where}: expected a folder with dict.*.txt, got none")
     return folder
 
@@ -99,7 +96,7 @@ def load_model(info: CheckpointInfo, data: Path) -> LoadedModel:
     Args:
         data: the folder of the dictionaries.
     Raises:
-        ValueError: the dictionaries are not there or of another size, or fairseq cannot build it.
+        ValueError: dictionaries are missing or of another size, or fairseq cannot load the model.
     """
     overrides = {"data": str(data), "eval_bleu": False, "load_checkpoint_heads": True}
     files = [str(info.path)]
@@ -107,9 +104,9 @@ def load_model(info: CheckpointInfo, data: Path) -> LoadedModel:
         (model,), _, task = checkpoint_utils.load_model_ensemble_and_task(files, overrides)
     except (FileNotFoundError, AssertionError) as error:
         raise ValueError(
-            f"--data {data}: expected the dictionaries of {info.named}, got none: {error}"
+            f"--data {data}: expected the dictionaries of {info.named}: {error}"
         ) from error
-    except Exception as error:  # tasks and models raise many kinds
+    except Exception as error:  # tasks and models raise exceptions of many types
         reason = " ".join(str(error).split())
         raise ValueError(
             f"{info.named} with --data {data}: fairseq cannot load it: {reason}"

@@ -1,4 +1,4 @@
-"""Batches to compare models on: of a split, or of random tokens."""
+"""Batches for comparing models: of a split, or of random tokens."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,26 +12,26 @@ from torch import Tensor
 from .loaded_model import LANGUAGE_MODELING, TRANSLATION, LoadedModel
 
 BATCH = 8  # sentences
-LONGEST = 12  # tokens of a random sentence
+LONGEST = 12  # maximum tokens of a random sentence
 Sample = dict[str, Any]
 
 
 class NoSplitError(ValueError):
-    """The data holds no such split."""
+    """The data have no such split."""
 
 
 def split_samples(
     student: LoadedModel, subset: str, count: int, batch: int = BATCH
 ) -> list[Sample]:
-    """Return batches of a split, sentences of about equal length together, collated by fairseq.
+    """Return batches of sentences of similar length from a split, collated by fairseq.
 
     Args:
         subset: name of the split.
-        count: sentences (blocks of a language model) from its beginning; 0: all.
-        batch: sentences of a batch.
+        count: number of sentences (or blocks of a language model) from the beginning; 0: all.
+        batch: sentences per batch.
     Raises:
         NoSplitError: no such split.
-        ValueError: an empty one, or sentences that are too long for the model.
+        ValueError: the split is empty, or a sentence is too long for the model.
     """
     try:
         student.task.load_dataset(subset)
@@ -47,8 +47,8 @@ def split_samples(
     _, too_long = dataset.filter_indices_by_size(chosen, limit)
     if too_long:
         raise ValueError(
-            f"--gen-subset {subset}: {len(too_long)} sentences (the first is number {too_long[0]}) "
-            f"are longer than {student.info.named} takes: {limit} tokens"
+            f"--gen-subset {subset}: expected sentences of at most {limit} tokens, the limit of "
+            f"{student.info.named}; {len(too_long)} are longer (the first is number {too_long[0]})"
         )
     order = sorted(chosen.tolist(), key=dataset.num_tokens)
     starts = range(0, len(order), batch)
@@ -56,7 +56,7 @@ def split_samples(
 
 
 def random_samples(student: LoadedModel, count: int) -> list[Sample]:
-    """Return batches of random ordinary tokens, the same every time, with padding in them."""
+    """Return batches of seeded random tokens, without special symbols but with padding."""
     generator = torch.Generator().manual_seed(1)
     dictionary = student.task.source_dictionary
     target = student.task.target_dictionary if student.info.task == TRANSLATION else dictionary

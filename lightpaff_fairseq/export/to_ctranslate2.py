@@ -1,9 +1,8 @@
 """Export translation models and language models to CTranslate2, and run them.
 
-CTranslate2's own converter does the work. It reads a file with `torch.load(weights_only=True)`,
-which refuses fairseq's checkpoints (a Namespace is inside) unless it is told to unpickle anything;
-and it looks for attributes that fairseq keeps in a dict (transformer_lm). So it gets a file made
-for it: a flat Namespace, which the plug-in allow-lists in this process (`compat`), and the tensors.
+CTranslate2's converter calls `torch.load(weights_only=True)`, which rejects the Namespace in
+fairseq's checkpoints, and expects attributes that fairseq keeps in a dict (transformer_lm). So it
+gets a temporary file with a flat Namespace, which `compat` allow-lists, and the tensors.
 """
 
 import argparse
@@ -26,10 +25,10 @@ def write(student: LoadedModel, folder: Path, quantization: str | None) -> None:
     """Convert a student.
 
     Args:
-        folder: exists; gets model.bin, config.json and the vocabulary.
+        folder: an existing folder for model.bin, config.json and the vocabulary.
         quantization: of the weights, as `int8`; None: keep their dtype.
     Raises:
-        ValueError: CTranslate2 cannot compute such a model; with its reason.
+        ValueError: CTranslate2 does not support the model; with its reason.
     """
     from ctranslate2.converters import FairseqConverter
 
@@ -39,15 +38,15 @@ def write(student: LoadedModel, folder: Path, quantization: str | None) -> None:
         converter = FairseqConverter(str(checkpoint), str(student.data))
         try:
             converter.convert(str(folder), quantization=quantization, force=True)
-        except Exception as error:  # it raises many kinds for a model that it does not know
+        except Exception as error:  # it raises exceptions of many types
             reason = " ".join(str(error).split())
             raise ValueError(
-                f"{student.info.named}: CTranslate2's converter refuses it: {reason}"
+                f"{student.info.named}: CTranslate2 cannot convert it: {reason}"
             ) from error
 
 
 def _flat(student: LoadedModel) -> argparse.Namespace:
-    """Return task and model in one Namespace, as fairseq had it before version 1."""
+    """Return task and model flags in one Namespace, as fairseq 0.10 stored them."""
     cfg = student.info.state["cfg"]
     values = {**cfg["task"], **cfg["model"]}
     values["arch"] = cfg["model"]["_name"]
@@ -59,7 +58,7 @@ def _flat(student: LoadedModel) -> argparse.Namespace:
 
 
 def engine(student: LoadedModel, folder: Path, search: Search, device: str) -> Engine:
-    """Load an exported folder; it takes the samples of the student's task."""
+    """Load an exported folder as an engine for samples of the student's task."""
     import ctranslate2
 
     threads = {"intra_threads": torch.get_num_threads()}
@@ -78,7 +77,6 @@ class Translator:
         self.source, self.target = task.source_dictionary, task.target_dictionary
 
     def run(self, sample: Sample) -> list[Hypothesis]:
-        """See `Engine`."""
         results = self.translator.translate_batch(
             self._sources(sample),
             beam_size=min(self.search.beam, len(self.target) - 1),
@@ -90,7 +88,6 @@ class Translator:
         return [Hypothesis(tuple(r.hypotheses[0]), float(r.scores[0])) for r in results]
 
     def log_probs(self, sample: Sample) -> list[Floats]:
-        """See `Engine`."""
         targets = [tokens_of(row, self.target) for row in sample["target"]]
         results = self.translator.score_batch(self._sources(sample), targets, max_input_length=0)
         return _arrays(results)
@@ -106,17 +103,15 @@ class LanguageModel:
         self.generator, self.dictionary = generator, dictionary
 
     def run(self, sample: Sample) -> list[Floats]:
-        """See `Engine`."""
         pad = self.dictionary.pad()
         inputs, targets = sample["net_input"]["src_tokens"].tolist(), sample["target"].tolist()
         pairs = zip(inputs, targets, strict=True)
-        # The target is the input shifted by one: the first input and the target are the text.
+        # The input is the target shifted by one: the text is the first input and the target.
         texts = [[i for i in (source[0], *target) if i != pad] for source, target in pairs]
         tokens = [[self.dictionary[i] for i in text] for text in texts]
         return _arrays(self.generator.score_batch(tokens, max_input_length=0))
 
     def log_probs(self, sample: Sample) -> list[Floats]:
-        """See `Engine`."""
         import ctranslate2
 
         ids = sample["net_input"]["src_tokens"].numpy().astype(np.int32)

@@ -1,4 +1,4 @@
-"""Write a fairseq checkpoint as a Hugging Face folder, and measure how far the two differ."""
+"""The format `hf`: functions of the package `huggingface`."""
 
 from ..huggingface.from_fairseq import write
 from ..huggingface.hf_parity import largest_difference

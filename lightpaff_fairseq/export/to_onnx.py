@@ -13,12 +13,12 @@ from .loaded_model import LoadedModel
 from .sample_batches import Sample
 
 MODEL = "model.onnx"
-OPSET = 17  # LayerNormalization is one operator since then
+OPSET = 17  # the first with LayerNormalization as one operator
 INPUT, OUTPUT = "tokens", "output"
 
 
 class _Outputs(nn.Module):
-    """Compute a BERT's outputs from token ids alone."""
+    """A BERT whose only input is token ids."""
 
     def __init__(self, student: LoadedModel) -> None:
         super().__init__()
@@ -29,25 +29,24 @@ class _Outputs(nn.Module):
 
 
 def write(student: LoadedModel, folder: Path, quantization: str | None) -> None:
-    """Write model.onnx: token ids `(B, T)` int64 to outputs `(B, K)`; masked_lm: `(B, T, V)`.
+    """Write model.onnx: token ids `(B, T)` int64, padded on the right, to outputs `(B, K)`.
 
-    It takes any B and T, sentences padded on the right.
+    The outputs of masked_lm are `(B, T, V)`.
 
     Args:
-        folder: exists.
+        folder: an existing folder.
         quantization: `int8`: the weights, and activations dynamically; None: float32.
     """
     path = folder / MODEL
     dictionary = student.task.source_dictionary
     pad, eos, word = dictionary.pad(), dictionary.eos(), dictionary.nspecial
-    # The example has padding, or the trace would take the branch that ignores it. The branch for
-    # padding computes the same where there is none.
+    # With padding, so that the trace takes the branch for it, which is also right without padding.
     example = torch.tensor([[dictionary.bos(), word, word, eos], [dictionary.bos(), eos, pad, pad]])
     axes = {INPUT: {0: "batch", 1: "length"}, OUTPUT: {0: "batch"}}
     if student.info.task == "masked_lm":
         axes[OUTPUT][1] = "length"
     with warnings.catch_warnings(action="ignore"), torch.no_grad():
-        # The newer exporter (dynamo) refuses fairseq's encoder: it branches on its input.
+        # The dynamo exporter rejects fairseq's encoder, which branches on its input.
         torch.onnx.export(
             _Outputs(student).eval(),
             (example,),
@@ -67,7 +66,7 @@ def _quantize(path: Path) -> None:
 
     small, log = path.with_name("small.onnx"), logging.getLogger()
     level = log.level
-    log.setLevel(logging.ERROR)  # it advises pre-processing, which gains nothing here
+    log.setLevel(logging.ERROR)  # onnxruntime recommends pre-processing, which is useless here
     try:
         quantize_dynamic(path, small, weight_type=QuantType.QInt8)
     finally:
@@ -76,7 +75,7 @@ def _quantize(path: Path) -> None:
 
 
 def engine(student: LoadedModel, folder: Path, search: Search, device: str) -> Engine:
-    """Load an exported folder; it takes the samples of the student's task."""
+    """Load an exported folder as an engine for samples of the student's task."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -94,10 +93,8 @@ class Encoder:
         self.session, self.student = session, student
 
     def run(self, sample: Sample) -> list[Floats]:
-        """See `Engine`."""
         tokens = sample["net_input"]["src_tokens"].cpu().numpy()
         return list(self.session.run(None, {INPUT: tokens})[0])
 
     def log_probs(self, sample: Sample) -> list[Floats]:
-        """See `Engine`."""
         return normalized(self.run(sample), sample, self.student)

@@ -1,17 +1,17 @@
-"""The use.py of an exported folder: Python that runs the model without fairseq."""
+"""The use.py of an exported folder, which runs the model without fairseq."""
 
 from dataclasses import dataclass
 
 from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLATION
 
 _START = """folder = os.path.dirname(os.path.abspath(__file__))
-lines = [line.strip() for line in sys.stdin] or sys.exit()  # no line, no answer
+lines = [line.strip() for line in sys.stdin] or sys.exit()
 """
 _CUT = {
     True: """pieces = sentencepiece.SentencePieceProcessor(f"{folder}/sentencepiece.model")
 texts = [pieces.encode(line, out_type=str) for line in lines]
 """,
-    False: """texts = [line.split() for line in lines]  # tokenized as the training text was
+    False: """texts = [line.split() for line in lines]  # tokenized like the training data
 """,
 }
 _JOIN = {True: "pieces.decode", False: '" ".join'}
@@ -52,14 +52,14 @@ print(*(classes[i] for i in output.argmax(-1)), sep="\\n")
 
 @dataclass(frozen=True)
 class Use:
-    """What a script depends on.
+    """The variables of a script.
 
     Attributes:
-        task: fairseq's, one that `FORMATS` lists.
-        pieces: whether sentencepiece.model is in the folder.
-        start: the id that every sentence starts with (sentence_prediction, masked_lm); or None.
-        classes: whether classes.json is in the folder.
-        longest: most tokens of a translation.
+        task: fairseq's task, one of those in `FORMATS`.
+        pieces: true if the folder has sentencepiece.model.
+        start: the id before every sentence (sentence_prediction, masked_lm), or None.
+        classes: true if the folder has classes.json.
+        longest: maximum tokens of a translation.
     """
 
     task: str

@@ -153,7 +153,7 @@ def test_what_computes_something_else_is_not_timed(pair, monkeypatch, capsys):
     monkeypatch.setattr(inference_backends, "load_model", wrong)
     assert run(*flags(pair)) == 2
     error = capsys.readouterr().err
-    assert f"--teacher {pair[0]}: the exported model does not compute what fairseq does" in error
+    assert f"--teacher {pair[0]}: the exported model disagrees with fairseq" in error
 
 
 def test_scores_are_those_of_one_by_one(tmp_path):

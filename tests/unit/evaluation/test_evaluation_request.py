@@ -17,7 +17,7 @@ from lightpaff_fairseq.evaluation.model_rows import ModelFile
         (["--name", "x", "x"], "--name: expected different"),
         (["--repeats", "0"], "--repeats 0: expected 1 or more"),
         (["--beam", "0"], "--beam 0: expected 1 or more"),
-        (["--compare", "a", "c"], "got ['c']"),
+        (["--compare", "a", "c"], "expected two of a, b, got c"),
         (["--references", "nowhere"], "--references nowhere"),
         (["--out", "no/r.json"], f"--out no/r.json: the folder {Path.cwd() / 'no'} does not exist"),
         (["--out", "."], "--out .: expected a file name, got a folder"),

@@ -40,4 +40,4 @@ def test_unknown_tokens_are_counted_and_text_must_fit(tmp_path, capsys):
     checkpoint(tmp_path / "m.pt", data, *LM)
     flags = ("--gen-subset", "valid", "--references", tmp_path / "short.txt")
     code, _ = evaluate("language_modeling", data, tmp_path / "m.pt", *flags)
-    assert code == 2 and "expected 6 lines, as the split has, got 1" in capsys.readouterr().err
+    assert code == 2 and "expected 6 lines, as in the split, got 1" in capsys.readouterr().err

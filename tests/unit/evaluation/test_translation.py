@@ -60,7 +60,8 @@ def test_a_missing_or_extra_translation_is_an_error(world, count, capsys):
     assert run_cli(world, "--out", str(world.path / "r.json")) == 2
     error = capsys.readouterr().err
     assert (
-        "expected a translation for each of the 4 lines" in error and f"returned {count}" in error
+        "expected a translation for each of the 4 lines" in error
+        and f"got {count} from fairseq-generate" in error
     )
     assert not (world.path / "r.json").exists()
 
