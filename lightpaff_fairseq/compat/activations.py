@@ -7,7 +7,7 @@ import fairseq.utils
 import torch.nn.functional as F
 from fairseq.dataclass import ChoiceEnum
 from fairseq.models.transformer import TransformerConfig
-from torch import nn
+from torch import Tensor, nn
 
 from .patching import change, patch
 
@@ -19,7 +19,12 @@ from .patching import change, patch
 )
 def compute_swish(original: Callable[[str], Any], activation: str) -> Any:
     """Return a function for `swish`: fairseq returns a class, and the layer fails when it runs."""
-    return F.silu if activation == "swish" else original(activation)
+    return _swish if activation == "swish" else original(activation)
+
+
+def _swish(x: Any) -> Any:
+    """Compute swish of a tensor; of a number, return the module, as conformer layers ask for it."""
+    return F.silu(x) if isinstance(x, Tensor) else nn.SiLU(x)
 
 
 def _is_swish_missing() -> bool:

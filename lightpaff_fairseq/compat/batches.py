@@ -27,16 +27,16 @@ def keep_last_batch(original: Callable[..., Any], indices: Any, *args: Any, **kw
     """Keep the last batch, which fairseq drops unless its size is a multiple of 8.
 
     Of 30 test sentences 24 were translated, and scored. Batches are consecutive slices of the
-    indices, so what is missing at the end is exactly the dropped batch.
+    indices, so what is missing at the end is exactly the dropped batch. With `fixed_shapes`
+    (`--num-batch-buckets`) nothing is dropped.
     """
     if not isinstance(indices, np.ndarray):
         indices = np.fromiter(indices, dtype=np.int64, count=-1)
     if len(indices) == 0:
         return []  # fairseq then reports an empty dataset; here it would crash
     batches = original(indices, *args, **kwargs)
-    fixed_shapes = kwargs.get("fixed_shapes") or (args[5] if len(args) > 5 else None)
     covered = sum(len(batch) for batch in batches)
-    if fixed_shapes is None and covered < len(indices):
+    if covered < len(indices):
         batches = [*batches, indices[covered:]]
     return batches
 

@@ -1,6 +1,7 @@
 """Replace functions of fairseq, knowing what was replaced, why, and whether it was necessary."""
 
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,24 +52,39 @@ class Patch(Change):
     """A function or method and its replacement; `install` is called as `install(original, ...)`.
 
     Attributes:
-        owners: modules or classes that hold the same function; attribute: its name there.
+        owner: module or class that holds the function; attribute: its name there.
         original: the function that was replaced; None before `apply`.
     """
 
-    owners: tuple[Any, ...] = ()
+    owner: Any = None
     attribute: str = ""
     original: Callable[..., Any] | None = field(default=None, init=False)
 
     def _install(self) -> None:
-        original = getattr(self.owners[0], self.attribute)
+        original = getattr(self.owner, self.attribute)
 
         @functools.wraps(original)
         def replacement(*args: Any, **kwargs: Any) -> Any:
             return self.install(original, *args, **kwargs)
 
         self.original = original
-        for owner in self.owners:
-            setattr(owner, self.attribute, replacement)
+        setattr(self.owner, self.attribute, replacement)
+        for module, name in importers_of(original, self.target.partition(".")[0]):
+            setattr(module, name, replacement)
+
+
+def importers_of(function: Callable[..., Any], package: str) -> list[tuple[Any, str]]:
+    """List the loaded modules of a package that hold a function, and its name there.
+
+    Modules that are loaded later import what the owner then holds.
+    """
+    modules = [m for name, m in list(sys.modules.items()) if name.partition(".")[0] == package]
+    return [
+        (module, name)
+        for module in modules
+        for name, value in list(vars(module).items())
+        if value is function
+    ]
 
 
 def patch(
@@ -77,9 +93,10 @@ def patch(
     *,
     issues: tuple[int, ...] = (),
     needed: Callable[[], bool] = _always,
-    aliases: tuple[Any, ...] = (),
 ) -> Callable[[Callable[..., Any]], Patch]:
     """Declare the replacement of a function; nothing changes before `apply` is called.
+
+    Modules of the same package that imported the function by name get the replacement, too.
 
         @patch(data_utils, "batch_by_size", issues=(5036,))
         def keep_last_batch(original, indices, *args, **kwargs):
@@ -88,12 +105,11 @@ def patch(
     Args:
         owner: module or class; name: its function or method.
         issues, needed: see `Change`.
-        aliases: other modules that imported the function by name.
     """
     target = f"{getattr(owner, '__qualname__', owner.__name__)}.{name}"
     if isinstance(owner, type):
         target = f"{owner.__module__}.{target}"
-    return lambda function: Patch(function, target, issues, needed, (owner, *aliases), name)
+    return lambda function: Patch(function, target, issues, needed, owner, name)
 
 
 def change(

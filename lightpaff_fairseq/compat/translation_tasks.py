@@ -1,9 +1,10 @@
 """Translation tasks: mBART's arguments, and training data in several parts."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
-from fairseq.tasks import translation, translation_from_pretrained_bart, translation_lev
+from fairseq.tasks import translation
 from fairseq.tasks.translation import TranslationConfig
 from fairseq.tasks.translation_from_pretrained_bart import TranslationFromPretrainedBARTTask
 
@@ -33,14 +34,13 @@ def keep_arguments_of_mbart(
     "load_langpair_dataset",
     issues=(3644,),
     needed=lambda: TranslationConfig.__dataclass_fields__["upsample_primary"].default < 1,
-    aliases=(translation_from_pretrained_bart, translation_lev),
 )
-def join_parts_of_split(
-    original: Callable[..., Any], *args: Any, upsample_primary: int = 1, **kwargs: Any
-) -> Any:
+def join_parts_of_split(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Join `train`, `train1`, ... of `--task translation`, as all other tasks do.
 
     `--upsample-primary`, by default -1, is taken for the number of times that the first part is
     repeated: numpy then complains of negative dimensions.
     """
-    return original(*args, upsample_primary=max(1, upsample_primary), **kwargs)
+    call = inspect.signature(original).bind(*args, **kwargs)
+    call.arguments["upsample_primary"] = max(1, call.arguments["upsample_primary"])
+    return original(*call.args, **call.kwargs)

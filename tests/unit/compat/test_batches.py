@@ -28,6 +28,19 @@ def test_batches_are_untouched_where_nothing_is_dropped():
     assert [b.tolist() for b in patched] == [b.tolist() for b in stock]
 
 
+@pytest.mark.parametrize("vector", [None, np.full(13, 3)])
+def test_batches_of_fixed_shapes_are_fairseqs(vector):
+    """--num-batch-buckets passes an array of shapes."""
+    shapes, original = np.array([[4, 3], [2, 6]]), data_utils.batch_by_size.__wrapped__
+    args = (np.arange(13), lambda i: 3, vector, 12, None, 8, shapes)
+    expected = [list(map(int, b)) for b in original(*args)]
+    names = "num_tokens_fn num_tokens_vec max_tokens max_sentences required_batch_size_multiple"
+    named = dict(zip([*names.split(), "fixed_shapes"], args[1:], strict=True))
+    for batched in (data_utils.batch_by_size(*args), data_utils.batch_by_size(args[0], **named)):
+        assert [list(map(int, b)) for b in batched] == expected
+    assert sum(expected, []) == list(range(13))
+
+
 def test_no_sentence_at_all_makes_no_batch():
     empty = np.array([], dtype=np.int64)
     assert data_utils.batch_by_size(empty, lambda i: 1, max_tokens=9, max_sentences=8) == []

@@ -1,7 +1,9 @@
 """A patch knows what it replaced, and is applied once, where it is needed."""
 
 import importlib
+import inspect
 import pkgutil
+import sys
 import types
 import warnings
 
@@ -15,6 +17,7 @@ from lightpaff_fairseq.compat.patching import (
     Change,
     Patch,
     change,
+    importers_of,
     patch,
 )
 
@@ -22,20 +25,23 @@ CHANGES = [*compat.REPAIRS, *trainer_hooks.HOOKS]
 PATCHES = [c for c in CHANGES if isinstance(c, Patch)]
 
 
-def library():
-    """A module with a function, and another that imported it by name."""
+@pytest.fixture
+def library(monkeypatch):
+    """A module with a function, and another of its package that imported it by name."""
 
     def double(x):
         """Return 2 x."""
         return 2 * x
 
-    module, importer = types.ModuleType("library"), types.ModuleType("importer")
-    module.double = importer.double = double
+    module, importer = types.ModuleType("library"), types.ModuleType("library.importer")
+    module.double = importer.twice = double
+    for each in (module, importer):
+        monkeypatch.setitem(sys.modules, each.__name__, each)
     return module, importer
 
 
-def declare(module, importer, needed=True):
-    @patch(module, "double", issues=(7,), needed=lambda: needed, aliases=(importer,))
+def declare(module, needed=True):
+    @patch(module, "double", issues=(7,), needed=lambda: needed)
     def add_one(original, x):
         """Add one."""
         return original(x) + 1
@@ -43,13 +49,13 @@ def declare(module, importer, needed=True):
     return add_one
 
 
-def test_a_patch_replaces_a_function_once():
-    module, importer = library()
-    original, added = module.double, declare(module, importer)
+def test_a_patch_replaces_a_function_once(library):
+    module, importer = library
+    original, added = module.double, declare(module)
     assert module.double is original and added.state == NOT_APPLIED
     added.apply()
     replacement = module.double
-    assert importer.double is replacement and replacement(3) == 7
+    assert importer.twice is replacement and replacement(3) == 7
     assert replacement.__wrapped__ is original is added.original
     assert (replacement.__name__, replacement.__doc__) == ("double", "Return 2 x.")
     assert (added.name, added.target, added.issues) == ("add_one", "library.double", (7,))
@@ -57,11 +63,11 @@ def test_a_patch_replaces_a_function_once():
     assert module.double is replacement and added.state == ACTIVE
 
 
-def test_a_patch_that_is_not_needed_changes_nothing():
-    module, importer = library()
-    original, added = module.double, declare(module, importer, needed=False)
+def test_a_patch_that_is_not_needed_changes_nothing(library):
+    module, importer = library
+    original, added = module.double, declare(module, needed=False)
     added.apply()
-    assert module.double is importer.double is original
+    assert module.double is importer.twice is original
     assert added.state == NOT_NEEDED and added.original is None
 
 
@@ -91,7 +97,7 @@ def test_a_change_is_made_once():
 
 
 def current(patched):
-    return [getattr(owner, patched.attribute) for owner in patched.owners]
+    return getattr(patched.owner, patched.attribute)
 
 
 def test_importing_the_package_applied_every_change_and_a_second_time_changes_nothing():
@@ -108,12 +114,27 @@ def test_importing_the_package_applied_every_change_and_a_second_time_changes_no
 
 @pytest.mark.parametrize("patched", PATCHES, ids=lambda p: p.name)
 def test_what_is_active_wraps_what_fairseq_has(patched):
-    for function in current(patched):
-        if patched.state == ACTIVE:
-            assert function.__wrapped__ is patched.original
-            assert function.__module__.startswith("fairseq")
-        else:
-            assert not hasattr(function, "__wrapped__")
+    function = current(patched)
+    if patched.state == ACTIVE:
+        assert function.__wrapped__ is patched.original
+        assert function.__module__.startswith("fairseq")
+        assert not importers_of(patched.original, "fairseq"), "it is called past the patch"
+    else:
+        assert not hasattr(function, "__wrapped__")
+
+
+@pytest.mark.parametrize("patched", PATCHES, ids=lambda p: p.name)
+def test_a_patch_takes_every_argument_of_what_it_replaces(patched):
+    """By position and by name, so that no call in fairseq fails for having a patch."""
+    original = patched.original or current(patched)
+    parameters = inspect.signature(original).parameters.values()
+    places = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    own = inspect.signature(patched.install)
+    own.bind(original, *places)
+    first = places[:1] if isinstance(patched.owner, type) and places[0] == "self" else []
+    own.bind(original, *first, **{name: name for name in places[len(first) :]})
+    required = [p.name for p in parameters if p.default is p.empty and p.name in places]
+    own.bind(original, *required)
 
 
 def test_every_change_is_listed():
