@@ -62,8 +62,65 @@ def test_a_regression_has_correlations(tmp_path, capsys):
 
 
 def test_f1_of_three_classes_is_the_mean_over_classes():
-    row = score(Predictions([0, 0, 1, 2], [0, 1, 1, 2], False, 1.0))
+    row = score(Predictions([0, 0, 1, 2], [0, 1, 1, 2], ("a", "b", "1"), 1.0))
     assert row["accuracy"] == 75 and row["f1"] == round(100 * (2 / 3 + 2 / 3 + 1) / 3, 2)
+    assert row["f1_of"] == "mean over classes"
+
+
+def test_f1_does_not_become_another_one_when_a_class_is_never_predicted():
+    """Of three classes two are predicted, or expected: still the mean over the split's classes."""
+    row = score(Predictions([0, 0, 1, 1], [0, 1, 1, 2], ("0", "1", "2"), 1.0))
+    assert row["f1"] == round(100 * (2 / 3 + 1 / 2 + 0) / 3, 2)
+    row = score(Predictions([0, 0, 1, 1], [0, 1, 1, 1], ("0", "1", "2"), 1.0))
+    assert row["f1"] == round(100 * (2 / 3 + 4 / 5) / 2, 2)
+
+
+def test_f1_is_of_the_class_named_1_whatever_its_number():
+    expected, predicted = [0, 0, 0, 1, 1], [0, 0, 1, 1, 0]
+    named = {"0": 100 * 2 * 2 / (2 * 2 + 1 + 1), "1": 100 * 2 * 1 / (2 * 1 + 1 + 1)}
+    for classes, name in ((("0", "1"), "1"), (("1", "0"), "0")):
+        row = score(Predictions(predicted, expected, classes, 1.0))
+        assert row["f1"] == round(named[name], 2) and row["f1_of"] == "of class 1"
+    row = score(Predictions(predicted, expected, ("bad", "good"), 1.0))
+    assert row["f1"] == round(sum(named.values()) / 2, 2) and row["f1_of"] == "mean over classes"
+
+
+def test_the_frequent_class_1_has_its_f1(tmp_path, capsys):
+    """As in MRPC: fairseq gives the most frequent label the number 0, and here that is label 1."""
+    data = write_labeled(tmp_path / "data", count=70, classes=2)
+    (data / "label" / "dict.txt").write_text("1 60\n0 40\n")
+    flags = (*ROBERTA, "--num-classes", 2)
+    model = checkpoint(tmp_path / "m.pt", data, *flags)
+    code, rows = evaluate("sentence_prediction", data, tmp_path / "m.pt", "--gen-subset", "valid")
+    outputs, targets = one_by_one(data, model, *flags)
+    pairs = [("10"[int(output.argmax())], "10"[target]) for output, target in zip(outputs, targets)]
+    tp, wrong = pairs.count(("1", "1")), pairs.count(("1", "0")) + pairs.count(("0", "1"))
+    tn = pairs.count(("0", "0"))
+    assert code == 0 and tp != tn and wrong
+    assert rows[0]["f1"] == round(100 * 2 * tp / (2 * tp + wrong), 2)
+    assert "70 sentences; F1 of class 1" in capsys.readouterr().out
+
+
+def test_labels_in_another_order_than_in_training_are_refused(tmp_path, capsys):
+    data, other = (write_labeled(tmp_path / x, count=9, classes=2) for x in ("data", "other"))
+    (other / "label" / "dict.txt").write_text("1 60\n0 40\n")
+    checkpoint(tmp_path / "m.pt", data, *ROBERTA, "--num-classes", 2)
+    code, rows = evaluate("sentence_prediction", other, tmp_path / "m.pt", "--gen-subset", "valid")
+    error = capsys.readouterr().err
+    assert code == 2 and rows is None
+    assert f"DATA {other}: expected the label dictionary that --path" in error
+    assert "symbol 4 is '0' in the training data and '1' in the data here" in error
+
+
+def test_fewer_labels_than_classes_and_labels_that_are_no_class_are_refused(tmp_path, capsys):
+    data = write_labeled(tmp_path / "data", count=9, classes=3)
+    checkpoint(tmp_path / "m.pt", data, *ROBERTA, "--num-classes", 2)
+    argv = ("sentence_prediction", data, tmp_path / "m.pt", "--gen-subset", "valid")
+    assert evaluate(*argv)[0] == 2
+    assert "expected labels of the model's classes, got" in capsys.readouterr().err
+    (data / "label" / "dict.txt").write_text("1 60\n")
+    assert evaluate(*argv)[0] == 2
+    assert "expected the model's 2 classes in label/dict.txt, got 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("split", "words"), [("dev", "--gen-subset dev"), ("bare", "labels")])
