@@ -1,5 +1,6 @@
-"""The dictionaries that a teacher was trained with, compared with the student's."""
+"""The dictionaries that a model was trained with, compared with those it is used with."""
 
+import copy
 import logging
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 from fairseq import tasks
 from fairseq.data import Dictionary
 from fairseq.tasks import FairseqTask
+from omegaconf import OmegaConf
 
-from .building import writable
+from .building import value_of, writable
 
 ONE_DICTIONARY = (
     "distillation compares probabilities symbol by symbol: train both with one dict.txt"
 )
+ROLES = ("source", "target", "label")
 logger = logging.getLogger(__name__)
 
 
@@ -34,7 +37,7 @@ def compare_dictionaries(path: str, teacher_cfg: Any, task: FairseqTask, data: s
             "--kd-teacher-data to have every symbol checked"
         )
         return
-    for role in ("source", "target", "label"):
+    for role in ROLES:
         student, teacher = _dictionary(task, role), _dictionary(teacher_task, role)
         difference = first_difference(teacher, student) if student and teacher else None
         if difference:
@@ -43,25 +46,82 @@ def compare_dictionaries(path: str, teacher_cfg: Any, task: FairseqTask, data: s
             )
 
 
+def check_trained_with(
+    named: tuple[str, Path], trained_cfg: Any, task: FairseqTask, data: str
+) -> None:
+    """Refuse dictionaries that are not those a checkpoint was trained with, symbol by symbol.
+
+    A checkpoint holds no dictionary: they are compared with those in the folder that it was trained
+    on, or else beside it. Where neither is on this machine, a warning says so.
+
+    Args:
+        named: the checkpoint, as `("--path", Path("model.pt"))`.
+        trained_cfg: the task of its configuration.
+        task: set up with the dictionaries that are about to be used.
+        data: flag and folder of these, as `--data bin`.
+    Raises:
+        ValueError: names the first difference.
+    """
+    flag, path = named
+    cfg = OmegaConf.create(trained_cfg) if isinstance(trained_cfg, dict) else trained_cfg
+    recorded = Path(str(value_of(cfg, "data")).split(":")[0])
+    for folder in filter(Path.is_dir, (recorded, path.parent)):
+        trained = set_up_in(cfg, folder)
+        if trained is not None:
+            break
+    else:
+        logger.warning(
+            f"{flag} {path}: its dictionaries were not found where it was trained ({recorded}): "
+            f"whether {data} has the same symbols in the same order is not checked"
+        )
+        return
+    for role in ROLES:
+        expected, given = _dictionary(trained, role), _dictionary(task, role)
+        difference = None
+        if expected and given:
+            difference = first_difference(expected, given, ("training data", "data here"))
+        if difference:
+            raise ValueError(
+                f"{data}: expected the {role} dictionary that {flag} {path} was trained with, the "
+                f"one in {folder}, got another: {difference}"
+            )
+
+
+def set_up_in(task_cfg: Any, folder: Path) -> FairseqTask | None:
+    """Set up the task of a configuration with the dictionaries of a folder; None: it has none."""
+    section = copy.deepcopy(task_cfg)
+    section = OmegaConf.create(section) if isinstance(section, dict) else section
+    try:
+        with writable(section):
+            section.data = str(folder)
+        return tasks.setup_task(section, from_checkpoint=True)
+    except Exception:  # whatever a task of any kind raises
+        return None
+
+
 def _dictionary(task: FairseqTask, role: str) -> Dictionary | None:
     dictionary = getattr(task, f"{role}_dictionary", None)  # fairseq's tasks have some of them
     return dictionary if isinstance(dictionary, Dictionary) else None
 
 
-def first_difference(teacher: Dictionary, student: Dictionary) -> str | None:
-    """Describe the first symbol in which two dictionaries differ; return None if they are equal."""
-    pairs = zip(student.symbols, teacher.symbols, strict=False)
-    for index, (symbol_s, symbol_t) in enumerate(pairs):
-        if symbol_s != symbol_t:
-            return (
-                f"symbol {index} is {symbol_t!r} in the teacher's and {symbol_s!r} in the student's"
-            )
-    if len(student) != len(teacher):
-        index = min(len(student), len(teacher))
-        longer, whose = (student, "student") if len(student) > index else (teacher, "teacher")
+def first_difference(
+    first: Dictionary, second: Dictionary, names: tuple[str, str] = ("teacher's", "student's")
+) -> str | None:
+    """Describe the first symbol in which two dictionaries differ; return None if they are equal.
+
+    Args:
+        names: whose they are, for the text.
+    """
+    pairs = zip(first.symbols, second.symbols, strict=False)
+    for index, (one, other) in enumerate(pairs):
+        if one != other:
+            return f"symbol {index} is {one!r} in the {names[0]} and {other!r} in the {names[1]}"
+    if len(first) != len(second):
+        index = min(len(first), len(second))
+        longer, whose = (first, names[0]) if len(first) > index else (second, names[1])
         return (
-            f"symbol {index} {longer.symbols[index]!r} exists only in the {whose}'s "
-            f"(teacher {len(teacher)}, student {len(student)} symbols)"
+            f"symbol {index} {longer.symbols[index]!r} exists only in the {whose} "
+            f"({len(first)} symbols in the {names[0]}, {len(second)} in the {names[1]})"
         )
     return None
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checkpoints.dictionaries import check_trained_with, set_up_in
 from ..checkpoints.reading import read_checkpoint
 from ..megabytes import megabytes
 from .markdown_table import Column
@@ -53,13 +54,17 @@ def count_parameters(state: Mapping[str, Tensor]) -> int:
     return total
 
 
-def describe_file(model: ModelFile) -> Row:
+def describe_file(model: ModelFile, data: Path) -> Row:
     """Return the entries that need no data: name, path, params, size_mb (10^6 bytes).
 
     Raises:
-        ValueError: the file is not a fairseq checkpoint.
+        ValueError: the file is not a fairseq checkpoint, or it was trained with other dictionaries
+            than those in `data`.
     """
     state = read_checkpoint(model.path, "--path")
+    task = set_up_in(state["cfg"].task, data)
+    if task is not None:  # else fairseq says what is missing
+        check_trained_with(("--path", model.path), state["cfg"].task, task, f"DATA {data}")
     return {
         "name": model.name,
         "path": str(model.path),

@@ -49,7 +49,7 @@ def evaluate_language_models(models: Sequence[ModelFile], request: EvaluationReq
     """
     text = request.references[0] if request.references else None
     corpus = read_corpus(request.data, request.subset, text)
-    rows = [describe_file(model) for model in models]
+    rows = [describe_file(model, request.data) for model in models]
     runs = [
         [_bits_and_speed(model.path, corpus.tokens, request) for model in models]
         for _ in range(request.repeats)

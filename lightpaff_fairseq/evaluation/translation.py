@@ -39,7 +39,7 @@ def evaluate_translation(models: Sequence[ModelFile], request: EvaluationRequest
         raise ValueError(
             f"--references: expected equally long files, got {[len(r) for r in references]} lines"
         )
-    rows = [describe_file(model) for model in models]
+    rows = [describe_file(model, request.data) for model in models]
     runs = [[translate(m.path, request, count) for m in models] for _ in range(request.repeats)]
     hypotheses = [output.hypotheses for output in runs[0]]
     for row, texts in zip(rows, hypotheses, strict=True):

@@ -7,6 +7,7 @@ from typing import Any
 from fairseq import checkpoint_utils, models
 from fairseq.data import Dictionary
 
+from ..checkpoints.dictionaries import check_trained_with
 from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.strip import stripped_state
 
@@ -96,7 +97,8 @@ def load_model(info: CheckpointInfo, data: Path) -> LoadedModel:
     Args:
         data: the folder of the dictionaries.
     Raises:
-        ValueError: dictionaries are missing or of another size, or fairseq cannot load the model.
+    ValueError: dictionaries are missing, of another size, or not those that the checkpoint was
+        trained with; or fairseq cannot load the model.
     """
     overrides = {"data": str(data), "eval_bleu": False, "load_checkpoint_heads": True}
     files = [str(info.path)]
@@ -111,4 +113,6 @@ def load_model(info: CheckpointInfo, data: Path) -> LoadedModel:
         raise ValueError(
             f"{info.named} with --data {data}: fairseq cannot load it: {reason}"
         ) from error
+    trained = info.state["cfg"]["task"]
+    check_trained_with((info.flag, info.path), trained, task, f"--data {data}")
     return LoadedModel(info, data, task, model.eval())

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from ..checkpoints.building import apply_arch_defaults, build, heads_in, value_of, writable
+from ..checkpoints.dictionaries import check_trained_with
 from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.strip import stripped_state
 from ..checkpoints.writing import verify_loads, write_checkpoint
@@ -59,8 +60,8 @@ def read(path: Path, data: Path | None) -> FairseqModel:
     Args:
         data: the folder of the dictionaries; None: the checkpoint's, or where it was trained.
     Raises:
-        ValueError: the file or the record is corrupt, there are no dictionaries, or they and the
-            weights are not those of the model that it describes.
+        ValueError: the file or the record is corrupt, there are no dictionaries, or they are not
+            those that it was trained with, or the weights not those of the model it describes.
     """
     state = read_checkpoint(path, "--from fairseq")
     cfg = state["cfg"]
@@ -73,6 +74,7 @@ def read(path: Path, data: Path | None) -> FairseqModel:
     record = {} if origin is None else _read_record(origin / RECORD)
     model = FairseqModel(cfg, dict(state["model"]), task, origin, record)
     _check_sizes(model, path, folder)
+    check_trained_with(("--from fairseq", path), cfg.task, task, f"--data {folder}")
     apply_arch_defaults(cfg.model)
     return replace(model, tensors=complete(cfg, task, model.tensors))
 

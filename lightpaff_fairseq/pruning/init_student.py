@@ -12,6 +12,7 @@ from fairseq.tasks import FairseqTask
 from torch import Tensor
 
 from ..checkpoints.building import apply_arch_defaults, build, heads_in, load_weights, value_of
+from ..checkpoints.dictionaries import check_trained_with
 from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.state_dict import first_mismatch
 from ..checkpoints.strip import stripped_state, to_primitive
@@ -115,6 +116,8 @@ def init_student(request: StudentRequest, flags: Sequence[str] = ()) -> list[str
     student_cfg = parse_student(request.arch, flags, cfg, folder)
     layout = plan_layout(cfg.model, student_cfg.model, request.maps(sides))
     task = _set_up(student_cfg.task, folder, request.data is not None)
+    if request.data is not None:
+        check_trained_with(("--teacher", request.teacher), cfg.task, task, f"--data {request.data}")
     teacher = _load(request.teacher, state, task)
     heads = layout.narrower_heads(heads_in(teacher.state_dict()))
     student = build(student_cfg.model, task, heads, f"--arch {request.arch}")

@@ -126,6 +126,10 @@ def test_dictionaries_that_are_not_there(run, student, tmp_path):
     check_refused(run("--data", tmp_path / "none"), "none: expected a folder")
     toy.write_dictionary(tmp_path / "other" / "dict.txt", words=5)
     check_refused(run("--data", tmp_path / "other"), "fairseq cannot load it")
+    path = toy.write_monolingual(tmp_path / "other") / "dict.txt"
+    path.write_text(path.read_text().replace("w7 ", "W7 "))
+    words = "symbol 11 is 'w7' in the training data and 'W7' in the data here"
+    check_refused(run("--data", tmp_path / "other"), f"--data {tmp_path / 'other'}", words)
 
 
 def test_the_folder_of_the_training_is_the_default(student, tmp_path, monkeypatch):

@@ -60,3 +60,14 @@ def test_dictionaries_that_are_not_there(tmp_path, capsys):
     argv = ("--from", "fairseq", tmp_path / "model.pt", "--to", "hf", tmp_path / "back")
     assert "--data" in refusal(capsys, *argv)
     assert not (tmp_path / "back").exists()
+
+
+def test_a_dictionary_in_another_order_than_in_training(tmp_path, capsys):
+    path, out = changed(tmp_path, "roberta", lambda state: None)
+    other = tmp_path / "other"
+    other.mkdir()
+    lines = (out / "dict.txt").read_text().splitlines(keepends=True)
+    (other / "dict.txt").write_text("".join([lines[1], lines[0], *lines[2:]]))
+    error = refused_back(capsys, path, other)
+    assert f"--data {other}: expected the source dictionary that --from fairseq {path}" in error
+    assert "symbol 4 is" in error

@@ -114,7 +114,15 @@ def test_no_map_for_a_decoder_that_is_not_there(teacher, tmp_path, capsys):
 def test_other_dictionaries(teacher, tmp_path, capsys):
     source = teacher("transformer")
     other = toy.write_parallel(tmp_path / "other", words=toy.WORDS + 1)
-    assert "not the dictionaries that" in refused(source, tmp_path, capsys, "--data", other)
+    line = refused(source, tmp_path, capsys, "--data", other)
+    assert f"--data {other}: expected the source dictionary that --teacher {source.path}" in line
+    for lang in ("sv", "en"):  # as many symbols, two of them swapped
+        path = toy.write_parallel(tmp_path / "other") / f"dict.{lang}.txt"
+        path.write_text(
+            path.read_text().replace("w7 ", "x ").replace("w8 ", "w7 ").replace("x ", "w8 ")
+        )
+    line = refused(source, tmp_path, capsys, "--data", other)
+    assert "symbol 11 is 'w7' in the training data and 'w8' in the data here" in line
     (tmp_path / "empty").mkdir()
     line = refused(source, tmp_path, capsys, "--data", tmp_path / "empty")
     assert "--data: the teacher's dictionaries were not found in --data" in line
