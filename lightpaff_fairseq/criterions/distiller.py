@@ -18,6 +18,7 @@ from ..models.activations import ActivationRecorder
 from ..models.outputs import has_raw_logits, is_separable
 from ..protocols import Prediction, Sample, Task
 from ..teachers.base import Teacher, build_teacher
+from ..teachers.output_checks import output_problem, zero_problem
 from .config import DistillationConfig, weight_schedules
 from .layer_matching import match_layers
 
@@ -103,6 +104,13 @@ class Distiller(nn.Module):
         positions = self.prediction.label_positions(sample)
         output = self.prediction.compute_output(student, sample, positions)
         target = sample["target"][positions]
+        terms = self._loss_terms(output, teacher, target)
+        self.check_soft_loss(terms.kd_loss, teacher)
+        return terms
+
+    def _loss_terms(
+        self, output: ModelOutput, teacher: ModelOutput | TopKOutput, target: Tensor
+    ) -> LossTerms:
         settings = replace(self.settings, kd_lambda=self.weight("lambda"))
         if isinstance(output, LinearOutput) and self.temperature.name == "constant":
             return fused_distillation_loss(output, teacher, target, settings)
@@ -112,6 +120,25 @@ class Distiller(nn.Module):
         logits_t = teacher.logits()
         settings = replace(settings, temperature=self.temperature(logits_s, logits_t))
         return dense_distillation_loss(logits_s, logits_t, target, settings)
+
+    def check_soft_loss(self, kd_loss: Tensor, teacher: ModelOutput | TopKOutput) -> None:
+        """Check that the teacher is no reason for a soft loss that is not finite.
+
+        Args:
+            kd_loss: a scalar, the sum over positions; teacher: the output that it was made from.
+        Raises:
+            ValueError: names the teacher. A student's own overflow is left to fairseq.
+        """
+        if kd_loss.isfinite():
+            return
+        assert self.teacher is not None
+        names, divergence = self.teacher.names, self.settings.divergence
+        is_regression = self.prediction.is_regression
+        problem = output_problem(teacher, names, is_regression)
+        if problem is None and not is_regression:
+            problem = zero_problem(teacher, names, divergence, self.temperature.name)
+        if problem is not None:
+            raise ValueError(problem)
 
     @contextmanager
     def record(self, student: nn.Module) -> Iterator[tuple[Activations, Activations] | None]:

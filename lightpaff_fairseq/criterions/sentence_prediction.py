@@ -88,6 +88,7 @@ class KdSentencePredictionCriterion(DistillationMixin, SentencePredictionCriteri
         with record_output(model) as outputs:
             task_loss, sample_size, log = super(DistillationMixin, self).forward(model, sample)
         kd_loss = self._soft_loss(outputs[0][0], teacher.logits())
+        distiller.check_soft_loss(kd_loss, teacher)
         weight = distiller.weight("lambda")
         log.update(label_loss=task_loss.data, kd_loss=kd_loss.data, kd_positions=sample_size)
         return (1 - weight) * task_loss + weight * kd_loss, sample_size, log

@@ -124,9 +124,10 @@ def _soft_loss(
 
 def _forward_kl(student: Logits, logits_t: Tensor, work: Tensor, mix: Mix) -> _Soft:
     """Compute KL(teacher || student), the usual case, with the fewest passes."""
-    # sum t (z_t - z_s)  -  (lse_t - lse_s); the gradient is p_s - t
+    # sum t (z_t - z_s)  -  (lse_t - lse_s); the gradient is p_s - t. A NaN or +inf of a model makes
+    # its lse NaN; the only other NaN is 0 * -inf of a token that the teacher excludes, and means 0
     lse_t = softmax_into(work, Logits(logits_t, logits_t.amax(-1)))
-    gap = logits_t.sub_(student.logits).mul_(work).sum(-1)  # faster than a batched dot
+    gap = logits_t.sub_(student.logits).mul_(work).nansum(-1)  # faster than a batched dot
     lse_s = softmax_into(logits_t, student)
     grad = logits_t
     if mix.student == 1 - mix.soft:

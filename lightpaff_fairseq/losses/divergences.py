@@ -83,12 +83,15 @@ def divergence_of_lprobs(lprobs_s: Tensor, lprobs_t: Tensor, divergence: Diverge
     """Return the divergence per position; autograd gives its gradient.
 
     Args:
-        lprobs_s, lprobs_t: `(..., O)` log-probabilities, finite (a large negative number where
-            the teacher gives none), in the dtype of the computation.
+        lprobs_s, lprobs_t: `(..., O)` log-probabilities, -inf where the teacher gives none, in the
+            dtype of the computation.
     Returns:
-        `(...)` in nats, non-negative up to rounding; the caller masks and sums.
+        `(...)` in nats, non-negative up to rounding; the caller masks and sums. NaN in rows of NaN;
+        inf where the teacher excludes what the student may say, and the divergence is not
+        `finite_at_zero`.
     """
-    return divergence.entry.value(lprobs_s, lprobs_t, divergence.beta)
+    value = divergence.entry.value(lprobs_s, lprobs_t, divergence.beta)
+    return _nan_of_rows(value, lprobs_s, lprobs_t)
 
 
 def value_and_gradient(
@@ -104,12 +107,24 @@ def value_and_gradient(
     """
     entry = divergence.entry
     if entry.closed_form is not None:
-        return entry.closed_form(lprobs_s, lprobs_t, divergence.beta)
-    with torch.enable_grad():
-        leaf = lprobs_s.detach().requires_grad_()
-        value = entry.value(leaf, lprobs_t, divergence.beta)
-        (slope,) = torch.autograd.grad(value.sum(), leaf)
-    return value.detach(), slope - lprobs_s.exp() * slope.sum(-1, keepdim=True)
+        value, gradient = entry.closed_form(lprobs_s, lprobs_t, divergence.beta)
+    else:
+        with torch.enable_grad():
+            leaf = lprobs_s.detach().requires_grad_()
+            value = entry.value(leaf, lprobs_t, divergence.beta)
+            (slope,) = torch.autograd.grad(value.sum(), leaf)
+        gradient = slope - lprobs_s.exp() * slope.sum(-1, keepdim=True)
+    return _nan_of_rows(value.detach(), lprobs_s, lprobs_t), gradient
+
+
+def _nan_of_rows(value: Tensor, *lprobs: Tensor) -> Tensor:
+    """Return NaN for rows of NaN, which `weighted_sum` passes over.
+
+    A row is NaN as a whole: softmax spreads a NaN, a +inf, or a row of nothing but -inf.
+    """
+    for row in lprobs:
+        value = value.masked_fill(row[..., 0].isnan(), math.nan)
+    return value
 
 
 def tempered_lprobs(logits: Tensor, temperature: float | Tensor) -> Tensor:
@@ -124,19 +139,19 @@ def tempered_lprobs(logits: Tensor, temperature: float | Tensor) -> Tensor:
 
 def _forward_kl(lprobs_s: Tensor, lprobs_t: Tensor, _: float) -> ValueAndGradient:
     probs_t = lprobs_t.exp()
-    return _dot(probs_t, lprobs_t - lprobs_s), lprobs_s.exp().sub_(probs_t)
+    return weighted_sum(probs_t, lprobs_t - lprobs_s), lprobs_s.exp().sub_(probs_t)
 
 
 def _reverse_kl(lprobs_s: Tensor, lprobs_t: Tensor, _: float) -> ValueAndGradient:
     probs_s, slope = lprobs_s.exp(), lprobs_s - lprobs_t
-    return _dot(probs_s, slope), _through_softmax_(probs_s, slope)
+    return weighted_sum(probs_s, slope), _through_softmax_(probs_s, slope)
 
 
 def _jsd(lprobs_s: Tensor, lprobs_t: Tensor, beta: float) -> ValueAndGradient:
     probs_s, mixture = lprobs_s.exp(), _mixture(lprobs_s, lprobs_t, beta)
-    value = beta * _dot(lprobs_t.exp(), lprobs_t - mixture)
+    value = beta * weighted_sum(lprobs_t.exp(), lprobs_t - mixture)
     slope = torch.sub(lprobs_s, mixture, out=mixture).mul_(1 - beta)
-    value += _dot(probs_s, slope)
+    value += weighted_sum(probs_s, slope)
     return value, _through_softmax_(probs_s, slope)
 
 
@@ -149,8 +164,8 @@ def _tvd(lprobs_s: Tensor, lprobs_t: Tensor, _: float) -> ValueAndGradient:
 
 def _jsd_value(lprobs_s: Tensor, lprobs_t: Tensor, beta: float) -> Tensor:
     mixture = _mixture(lprobs_s, lprobs_t, beta)
-    of_teacher = _dot(lprobs_t.exp(), lprobs_t - mixture)
-    return beta * of_teacher + (1 - beta) * _dot(lprobs_s.exp(), lprobs_s - mixture)
+    of_teacher = weighted_sum(lprobs_t.exp(), lprobs_t - mixture)
+    return beta * of_teacher + (1 - beta) * weighted_sum(lprobs_s.exp(), lprobs_s - mixture)
 
 
 def _mixture(lprobs_s: Tensor, lprobs_t: Tensor, beta: float) -> Tensor:
@@ -160,21 +175,25 @@ def _mixture(lprobs_s: Tensor, lprobs_t: Tensor, beta: float) -> Tensor:
 
 def _through_softmax_(probs_s: Tensor, slope: Tensor) -> Tensor:
     """Turn the derivative for probabilities into that for logits, in place."""
-    mean = _dot(probs_s, slope).unsqueeze(-1)
+    mean = weighted_sum(probs_s, slope).unsqueeze(-1)
     return probs_s.mul_(slope.sub_(mean))
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Multiply row by row; on a CPU several times as fast as torch's batched dot."""
-    return (a * b).sum(-1)
+def weighted_sum(weights: Tensor, values: Tensor) -> Tensor:
+    """Multiply row by row, a weight of 0 with anything to 0, as 0 log 0 is meant.
+
+    On a CPU several times as fast as torch's batched dot. A NaN counts as 0, too: see
+    `_nan_of_rows`.
+    """
+    return (weights * values).nansum(-1)
 
 
 # At both ends of beta the formula of jsd is 0 everywhere; divided by beta, or by 1 - beta, it tends
 # to the two KLs, which are taken there instead.
 DIVERGENCES: dict[str, DivergenceEntry] = {
-    "forward_kl": DivergenceEntry(lambda s, t, _: _dot(t.exp(), t - s), _forward_kl),
+    "forward_kl": DivergenceEntry(lambda s, t, _: weighted_sum(t.exp(), t - s), _forward_kl),
     "reverse_kl": DivergenceEntry(
-        lambda s, t, _: _dot(s.exp(), s - t), _reverse_kl, finite_at_zero=False
+        lambda s, t, _: weighted_sum(s.exp(), s - t), _reverse_kl, finite_at_zero=False
     ),
     "jsd": DivergenceEntry(_jsd_value, _jsd, limits={0.0: "forward_kl", 1.0: "reverse_kl"}),
     "tvd": DivergenceEntry(lambda s, t, _: 0.5 * (s.exp() - t.exp()).abs().sum(-1), _tvd),

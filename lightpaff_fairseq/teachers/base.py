@@ -20,6 +20,10 @@ class Teacher(Protocol):
     def model(self) -> nn.Module | None:
         """The model whose activations can be matched: the first of several; None: a cache."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Flag and value of every model, or of the cache, for messages."""
+
     def prepare(self, student: nn.Module) -> None:
         """Check, before the first update, that this student can be taught.
 

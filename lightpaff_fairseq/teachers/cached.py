@@ -69,6 +69,11 @@ class CachedTeacher:
                 "drop or uniform"
             )
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The flag and the folder."""
+        return (f"--kd-cache {self.reader.folder}",)
+
     def prepare(self, student: nn.Module) -> None:
         """Do nothing: any student can be taught."""
 

@@ -74,6 +74,13 @@ class OnlineTeacher:
         """The only one, or the first."""
         return self.models[0]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The flag and each checkpoint; of a regression, whose outputs are one mean, all in one."""
+        if self._prediction.is_regression:
+            return (f"--kd-teacher {':'.join(teacher.path for teacher in self._teachers)}",)
+        return tuple(f"--kd-teacher {teacher.path}" for teacher in self._teachers)
+
     def prepare(self, student: nn.Module) -> None:
         """Check that no teacher takes shorter samples than the student may be given."""
         for path, model in self._teachers:

@@ -57,18 +57,19 @@ class Layout:
         """Encode the teacher's logits `(n, V)` (values, for a regression) as records `(n,)`.
 
         Raises:
-            ValueError: some are NaN, which a code would turn into a probability.
+            ValueError: some are NaN, which a code would turn into a probability, or values of a
+                regression are infinite. A logit of -inf is a probability of 0.
         """
         logits = at_least_float32(logits)
         records = np.empty(len(logits), self.dtype)
         if self.content != TOP_K:
             values = logits if self.content == VALUES else self._tempered(logits).log_softmax(-1)
-            _check_numbers(values)
+            _check_numbers(values, allowed=-torch.inf if self.content == LPROBS else None)
             records["value"] = values.cpu().numpy()
             return records
         probs = self._tempered(logits).softmax(-1)
         top, ids = probs.topk(self.k)
-        _check_numbers(top)
+        _check_numbers(top, allowed=None)
         rest = probs.scatter_(-1, ids, 0.0).sum(-1)  # 1 - sum of the others would cancel
         tokens = ids.cpu().numpy()
         records["low"] = tokens & (TWO_BYTES - 1)
@@ -99,12 +100,16 @@ class Layout:
         return torch.from_numpy(np.ascontiguousarray(records["value"]))
 
 
-def _check_numbers(values: Tensor) -> None:
-    """Raise ValueError if any of `(n, any)` values is NaN."""
-    rows = values.isnan().any(-1)
+def _check_numbers(values: Tensor, allowed: float | None) -> None:
+    """Raise ValueError unless `(n, any)` values are finite, or the one that is `allowed`."""
+    valid = values.isfinite()
+    if allowed is not None:
+        valid |= values == allowed
+    rows = valid.logical_not().any(-1)
     if rows.any():
         raise ValueError(
-            f"--path: expected numbers from the teacher, got NaN at {int(rows.sum())} of "
+            "--path: expected numbers from the teacher, got NaN or infinity at "
+            f"{int(rows.sum())} of "
             f"{len(rows)} positions (a corrupt model, or --fp16 where it overflows)"
         )
 

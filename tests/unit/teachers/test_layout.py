@@ -101,5 +101,25 @@ def test_complete_records_are_float32(content, vocab, temperature, scale, seed):
 def test_nan_is_refused(content, k):
     logits = torch.zeros(4, 5)
     logits[2, 3] = torch.nan
-    with pytest.raises(ValueError, match="got NaN at 1 of 4 positions"):
+    with pytest.raises(ValueError, match="got NaN or infinity at 1 of 4 positions"):
         Layout(content, 5, k, 1.0).encode(logits)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_regression_has_finite_values(value):
+    with pytest.raises(ValueError, match="--path: expected numbers .* NaN or infinity at 1 of 2"):
+        Layout(VALUES, 1, 1, 1.0).encode(torch.tensor([[0.5], [value]]))
+
+
+def test_a_logit_of_minus_infinity_is_a_probability_of_zero():
+    logits = torch.tensor([[0.0, -float("inf"), 0.0]])
+    layout = Layout(LPROBS, 3, 3, 1.0)
+    assert layout.values(layout.encode(logits)).exp()[0].tolist() == pytest.approx([0.5, 0, 0.5])
+    layout = Layout(TOP_K, 3, 2, 1.0)
+    ids, lprobs = layout.decode(layout.encode(logits))
+    assert sorted(ids[0].tolist()) == [0, 2] and lprobs[0, -1].item() == pytest.approx(
+        -DEEPEST, rel=1e-4
+    )
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="got NaN"):
+            Layout(LPROBS, 3, 3, 1.0).encode(torch.tensor([[0.0, bad, 0.0]]))

@@ -1,0 +1,101 @@
+"""Find out whether the teacher is why a soft loss is not a number.
+
+A teacher may give a token probability 0 (a logit of -inf). NaN, +inf, or a row of nothing but -inf
+are no distribution. What a student has to say of that is another matter: its own logits may
+overflow, which `--fp16` and `--amp` expect and repair by a smaller loss scale.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..losses.divergences import Divergence
+from ..losses.ensemble import EnsembleOutput
+from ..losses.model_output import ModelOutput
+from ..losses.top_k import TopKOutput
+
+ROWS = 256  # positions looked at together
+CAUSES = "(a corrupt or diverged model, or --fp16 or --amp where it overflows)"
+Rows = Callable[[Tensor], Tensor]  # `(n, V)` -> `(n,)` bool
+
+
+def output_problem(
+    output: ModelOutput | TopKOutput, names: Sequence[str], is_regression: bool
+) -> str | None:
+    """Return what is wrong with a teacher's output, in words that start with its flag; or None.
+
+    Args:
+        output: at N positions.
+        names: flag and value of every teacher, one unless `output` is an ensemble.
+        is_regression: outputs are values, where -inf is no probability of 0.
+    """
+    is_invalid = _not_finite if is_regression else _no_distribution
+    members = output.members if isinstance(output, EnsembleOutput) else (output,)
+    for name, member in zip(names, members, strict=True):
+        invalid, positions = _count(member, is_invalid)
+        if invalid:
+            expected = "numbers" if is_regression else "logits that are numbers or -inf"
+            return (
+                f"{name}: expected {expected}, got NaN or infinity at {invalid} of {positions} "
+                f"positions {CAUSES}"
+            )
+    return None
+
+
+def zero_problem(
+    output: ModelOutput | TopKOutput,
+    names: Sequence[str],
+    divergence: Divergence,
+    temperature_schedule: str,
+) -> str | None:
+    """Return why this loss is no number where the teacher gives tokens no probability; or None."""
+    if divergence.finite_at_zero and temperature_schedule != "flsw":
+        return None
+    zeros, positions = _count(output, _has_zero)
+    if not zeros:
+        return None
+    where = (
+        f"{' '.join(names)}: some tokens have probability 0 (a logit of -inf) at {zeros} of "
+        f"{positions} positions, where"
+    )
+    if temperature_schedule == "flsw":
+        return (
+            f"{where} --kd-temperature-schedule flsw has no angle between logits: use cwsm or "
+            "constant"
+        )
+    return (
+        f"{where} reverse KL is infinite unless the student excludes them, too: use "
+        "--kd-divergence forward_kl, jsd with a --kd-beta below 1, or tvd"
+    )
+
+
+def _count(output: ModelOutput | TopKOutput, test: Rows) -> tuple[int, int]:
+    """Return for how many positions a test holds, and their number."""
+    count = positions = 0
+    with torch.no_grad(), torch.autocast(_device(output), enabled=False):
+        if isinstance(output, TopKOutput):
+            return int(test(output.lprobs).sum()), len(output.lprobs)
+        while True:
+            logits = output.logits(slice(positions, positions + ROWS))
+            count, positions = count + int(test(logits).sum()), positions + len(logits)
+            if len(logits) < ROWS:
+                return count, positions
+
+
+def _device(output: ModelOutput | TopKOutput) -> str:
+    if isinstance(output, TopKOutput):
+        return output.lprobs.device.type
+    return output.logits(slice(0, 0)).device.type
+
+
+def _not_finite(values: Tensor) -> Tensor:
+    return values.isfinite().logical_not().any(-1)
+
+
+def _no_distribution(logits: Tensor) -> Tensor:
+    return logits.amax(-1).isfinite().logical_not()  # amax of a row with a NaN is NaN
+
+
+def _has_zero(logits: Tensor) -> Tensor:
+    return logits.isneginf().any(-1)
