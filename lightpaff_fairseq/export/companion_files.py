@@ -7,9 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fairseq import utils
+
 from .export_formats import FORMATS
 from .export_request import RECORD, ExportReport, ExportRequest
-from .loaded_model import CLASSIFICATION, TRANSLATION, LoadedModel
+from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLATION, LoadedModel
 from .use_script import Use, script
 
 README, SCRIPT = "README.md", "use.py"
@@ -86,7 +88,8 @@ def _readme(request: ExportRequest, student: LoadedModel, record: dict[str, Any]
         *_comparisons(record),
         "",
         f"`pip install {' '.join(packages)}`, then `python {SCRIPT} < text.txt` (one sentence per",
-        "line). fairseq is not needed.",
+        "line). fairseq is not needed. A line that is longer than the model supports gets an empty",
+        "answer and a notice on standard error.",
     ]
     if record.get("separator_token") is not None:
         separator = record["separator_token"]
@@ -96,13 +99,22 @@ def _readme(request: ExportRequest, student: LoadedModel, record: dict[str, Any]
 
 
 def _script(request: ExportRequest, student: LoadedModel) -> str:
-    task, pieces = student.info.task, bool(request.sentencepiece_model)
-    bos = student.task.source_dictionary.bos()
-    start = student.task.cfg.init_token if task == CLASSIFICATION else bos
-    longest = 0
-    if task == TRANSLATION:
-        longest = min(LONGEST, student.model.max_decoder_positions() - 1)
-    return script(Use(task, pieces, start, student.has_classes, longest))
+    task, model, info = student.task, student.model, student.info
+    dictionary, start = task.source_dictionary, None
+    if info.task == CLASSIFICATION:
+        start = task.cfg.init_token
+    elif info.task == MASKED_LM:
+        start = dictionary.bos()
+    elif info.task == LANGUAGE_MODELING:
+        start = dictionary[dictionary.bos() if task.args.add_bos_token else dictionary.eos()]
+    limit = utils.resolve_max_positions(task.max_positions(), model.max_positions())
+    longest = limit[0] if isinstance(limit, tuple) else limit
+    added = 2 if isinstance(start, int) else 1  # a start token and the end of sentence
+    output = 0
+    if info.task == TRANSLATION:
+        output = min(LONGEST, model.max_decoder_positions() - 1)
+    pieces = bool(request.sentencepiece_model)
+    return script(Use(info.task, pieces, start, student.has_classes, longest - added, output))
 
 
 def _comparisons(record: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.output_folder import new_folder
-from .companion_files import write_companions
+from .companion_files import LONGEST, write_companions
 from .engines import Engine, Search, fairseq_engine, limited
 from .export_formats import FORMATS
 from .export_parity import SEARCH, Parity, check_difference, compare
@@ -12,6 +12,7 @@ from .export_quality import Quality, score_outputs
 from .export_request import ExportReport, ExportRequest, load_checked
 from .loaded_model import LoadedModel
 from .sample_batches import NoSplitError, Sample, random_samples, split_samples
+from .script_parity import check_script
 
 SENTENCES = 16  # for parity
 SPLIT = "valid"  # without --gen-subset
@@ -31,7 +32,16 @@ def export(request: ExportRequest) -> ExportReport:
         else:
             report = _write_and_compare(request, student, folder)
         write_companions(request, student, folder, report)
+        if request.to != "hf":
+            _check_script(request, student, folder)
     return report
+
+
+def _check_script(request: ExportRequest, student: LoadedModel, folder: Path) -> None:
+    """Compare use.py with the exported model, starting from text."""
+    _, engine = _engines(request, student, folder, Search(longest=LONGEST))
+    samples, _ = _parity_samples(request, student)
+    check_script(student, folder, request.sentencepiece_model, engine, samples)
 
 
 def _write_and_compare(request: ExportRequest, student: LoadedModel, folder: Path) -> ExportReport:

@@ -9,7 +9,7 @@ from fairseq import utils
 from fairseq.data.data_utils import collate_tokens
 from torch import Tensor
 
-from .loaded_model import LANGUAGE_MODELING, TRANSLATION, LoadedModel
+from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION, LoadedModel
 
 BATCH = 8  # sentences
 LONGEST = 12  # maximum tokens of a random sentence
@@ -85,6 +85,9 @@ def _collate(student: LoadedModel, texts: Sequence[Tensor]) -> Sample:
     elif kind == LANGUAGE_MODELING:
         net_input["src_tokens"] = shifted
     else:
-        started = [torch.cat([torch.tensor([dictionary.bos()]), x]) for x in texts]
+        start = student.task.cfg.init_token if kind == CLASSIFICATION else dictionary.bos()
+        started = [
+            torch.cat([torch.tensor([] if start is None else [start]).long(), x]) for x in texts
+        ]
         net_input["src_tokens"] = collate_tokens(started, pad)
     return {"id": torch.arange(len(texts)), "net_input": net_input, "target": target}

@@ -1,0 +1,115 @@
+"""Compare what an exported folder's use.py prints for text with its model on fairseq's own ids.
+
+The comparison of models starts from ids; this one starts from text. It shows that the script, its
+tokenizer and its files make the ids of a text that fairseq makes.
+"""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq.data.data_utils import collate_tokens
+from fairseq.data.encoders.sentencepiece_bpe import SentencepieceBPE, SentencepieceConfig
+from torch import Tensor
+
+from .engines import Engine
+from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLATION, LoadedModel
+from .sample_batches import Sample
+
+LONGEST = 20  # tokens of a compared text: a block of a language model may fill all positions
+ROUNDING = 0.01  # of printed numbers
+SCRIPT = "use.py"
+
+
+def check_script(
+    student: LoadedModel, folder: Path, pieces: Path | None, engine: Engine, samples: list[Sample]
+) -> None:
+    """Compare the script's answers with those of the engine for fairseq's ids.
+
+    Args:
+        pieces: the SentencePiece model, or None.
+        engine: runs the exported model, with the script's search.
+        samples: batches of fairseq's data set: the text, and what the task puts around it.
+    Raises:
+        ValueError: the script fails, or gives another answer.
+    """
+    bpe = SentencepieceBPE(SentencepieceConfig(sentencepiece_model=str(pieces))) if pieces else None
+    rows = [row for sample in samples for row in sample["net_input"]["src_tokens"]]
+    if student.info.task == MASKED_LM:  # fairseq may mask the first token, which is no word
+        first = torch.tensor([student.task.source_dictionary.bos()])
+        rows = [torch.cat([first, row[1:]]) for row in rows]
+    texts = [_text(row, student, bpe) for row in rows]
+    sample = _sample(student, rows, [bpe.encode(text) if bpe else text for text in texts])
+    lengths = sample["net_input"]["src_tokens"].ne(student.task.source_dictionary.pad()).sum(-1)
+    outputs = zip(engine.run(sample), lengths.tolist(), strict=True)
+    answers = [_answer(student, output, length, bpe) for output, length in outputs]
+    expected = dict(zip(sample["id"].tolist(), answers, strict=True))  # translation sorts them
+    for i, (text, line) in enumerate(zip(texts, _run(folder / SCRIPT, texts), strict=True)):
+        if not _is_same(line, expected[i]):
+            raise ValueError(
+                f"{student.info.named}: {SCRIPT} does not compute what fairseq does: for {text!r} "
+                f"it prints {line!r}, expected {expected[i]!r}"
+            )
+
+
+def _text(row: Tensor, student: LoadedModel, bpe: Any) -> str:
+    """Return the text of a row of fairseq's ids."""
+    dictionary = student.task.source_dictionary
+    special = (dictionary.bos(), dictionary.pad(), dictionary.eos())
+    tokens = [dictionary[i] for i in row.tolist() if i not in special][:LONGEST]
+    return bpe.sp.decode(tokens) if bpe else " ".join(tokens)
+
+
+def _sample(student: LoadedModel, rows: Sequence[Tensor], texts: Sequence[str]) -> Sample:
+    """Return encoded texts as fairseq's task gives them to a model."""
+    dictionary = student.task.source_dictionary
+    lines = [dictionary.encode_line(text, add_if_not_exist=False).long() for text in texts]
+    if student.info.task in (TRANSLATION, LANGUAGE_MODELING):
+        dataset = student.task.build_dataset_for_inference(lines, [len(line) for line in lines])
+        sample: Sample = dataset.collater([dataset[i] for i in range(len(dataset))])
+        return sample
+    special = (dictionary.bos(), dictionary.eos())
+    starts = [row[:1] if row[0].item() in special else row[:0] for row in rows]
+    tokens = [torch.cat(pair) for pair in zip(starts, lines, strict=True)]
+    net_input = {"src_tokens": collate_tokens(tokens, dictionary.pad())}
+    return {"id": torch.arange(len(tokens)), "net_input": net_input}
+
+
+def _answer(student: LoadedModel, output: Any, length: int, bpe: Any) -> str | float:
+    """Return what the script should print for an output of the engine, of an input's length."""
+    if student.info.task == TRANSLATION:
+        tokens = list(output.tokens)
+        return str(bpe.sp.decode(tokens)) if bpe else " ".join(tokens)
+    if student.info.task == LANGUAGE_MODELING:
+        return float(output.sum())
+    if student.has_classes:
+        labels = student.task.label_dictionary
+        return str(labels[labels.nspecial + int(output.argmax())])
+    if student.info.task == CLASSIFICATION:
+        return float(output[0])
+    return " ".join(student.task.source_dictionary[i] for i in output.argmax(-1)[:length])
+
+
+def _run(path: Path, texts: Sequence[str]) -> list[str]:
+    """Return the lines that the script prints for lines of text."""
+    done = subprocess.run(
+        [sys.executable, str(path)],
+        input="".join(f"{text}\n" for text in texts),
+        capture_output=True,
+        encoding="utf-8",
+    )
+    lines = done.stdout.split("\n")[:-1]
+    if done.returncode or len(lines) != len(texts):
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ValueError(f"{SCRIPT}: expected {len(texts)} answers, got {len(lines)}: {reason}")
+    return lines
+
+
+def _is_same(line: str, answer: str | float) -> bool:
+    """Compare a printed line with an answer."""
+    if isinstance(answer, str):
+        return line == answer
+    return abs(float(line.split("\t")[0]) - answer) <= ROUNDING * max(1, abs(answer))
