@@ -4,11 +4,12 @@ The comparison of models starts from ids; this one starts from text. It shows th
 tokenizer and its files make the ids of a text that fairseq makes.
 """
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from fairseq.data.data_utils import collate_tokens
@@ -19,6 +20,12 @@ from .engines import Engine
 from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLATION, LoadedModel
 from .sample_batches import Sample
 
+ANSWERS = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
+INPUTS = """import json, runpy, sys
+use = runpy.run_path(sys.argv[1])
+for line in sys.stdin:
+    print(json.dumps(use["encode"](use["split"](line))))
+"""
 LONGEST = 20  # tokens of a compared text: a block of a language model may fill all positions
 ROUNDING = 0.01  # of printed numbers
 SCRIPT = "use.py"
@@ -47,12 +54,32 @@ def check_script(
     outputs = zip(engine.run(sample), lengths.tolist(), strict=True)
     answers = [_answer(student, output, length, bpe) for output, length in outputs]
     expected = dict(zip(sample["id"].tolist(), answers, strict=True))  # translation sorts them
-    for i, (text, line) in enumerate(zip(texts, _run(folder / SCRIPT, texts), strict=True)):
+    path = folder / SCRIPT
+    for i, (text, line) in enumerate(zip(texts, _run(ANSWERS, path, texts), strict=True)):
         if not _is_same(line, expected[i]):
-            raise ValueError(
-                f"{student.info.named}: {SCRIPT} does not compute what fairseq does: for {text!r} "
-                f"it prints {line!r}, expected {expected[i]!r}"
-            )
+            _refuse(student, text, f"it prints {line!r}, expected {expected[i]!r}")
+    rows = sample["net_input"]["src_tokens"].tolist()
+    ids = dict(zip(sample["id"].tolist(), rows, strict=True))
+    for i, (text, line) in enumerate(zip(texts, _run(INPUTS, path, texts), strict=True)):
+        given, needed = _ids(student, json.loads(line)), _ids(student, ids[i])
+        if given != needed:
+            _refuse(student, text, f"its ids are {given}, expected {needed}")
+
+
+def _refuse(student: LoadedModel, text: str, difference: str) -> NoReturn:
+    raise ValueError(
+        f"{student.info.named}: {SCRIPT} does not compute what fairseq does: for {text!r} "
+        f"{difference}"
+    )
+
+
+def _ids(student: LoadedModel, row: Sequence[int | str]) -> list[int]:
+    """Return ids, without padding; of a translation, without the end that CTranslate2 adds."""
+    dictionary = student.task.source_dictionary
+    ids = [dictionary.index(x) if isinstance(x, str) else x for x in row]
+    ids = [i for i in ids if i != dictionary.pad()]
+    is_translation = student.info.task == TRANSLATION and ids[-1:] == [dictionary.eos()]
+    return ids[:-1] if is_translation else ids
 
 
 def _text(row: Tensor, student: LoadedModel, bpe: Any) -> str:
@@ -93,10 +120,10 @@ def _answer(student: LoadedModel, output: Any, length: int, bpe: Any) -> str | f
     return " ".join(student.task.source_dictionary[i] for i in output.argmax(-1)[:length])
 
 
-def _run(path: Path, texts: Sequence[str]) -> list[str]:
-    """Return the lines that the script prints for lines of text."""
+def _run(program: str, path: Path, texts: Sequence[str]) -> list[str]:
+    """Return the lines that a program around the script prints for lines of text."""
     done = subprocess.run(
-        [sys.executable, str(path)],
+        [sys.executable, "-c", program, str(path)],
         input="".join(f"{text}\n" for text in texts),
         capture_output=True,
         encoding="utf-8",

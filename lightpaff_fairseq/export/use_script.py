@@ -28,9 +28,16 @@ _JOIN = {True: "pieces.decode", False: '" ".join'}
 _TRANSLATE = """translator = ctranslate2.Translator(folder)
 
 
+def encode(text):
+    return text  # the model adds the end of sentence
+
+
 def answer(texts):  # an empty text has an empty translation
     results = translator.translate_batch(
-        texts, beam_size=5, max_decoding_length=LONGEST_OUTPUT, max_input_length=0
+        [encode(text) for text in texts],
+        beam_size=5,
+        max_decoding_length=LONGEST_OUTPUT,
+        max_input_length=0,
     )
     return [JOIN(result.hypotheses[0]) for result in results]
 """
@@ -38,8 +45,12 @@ def answer(texts):  # an empty text has an empty translation
 _CONTINUE = """generator = ctranslate2.Generator(folder)
 
 
+def encode(text):
+    return ["START", *text]
+
+
 def answer(texts):  # log-probability of each text, and the text with up to 30 tokens more
-    starts = [["START", *text] for text in texts]
+    starts = [encode(text) for text in texts]
     scored = generator.score_batch(
         starts, max_batch_size=4096, batch_type="tokens", max_input_length=0
     )
@@ -59,12 +70,16 @@ def answer(texts):  # log-probability of each text, and the text with up to 30 t
 """
 
 _ENCODE = """symbols = json.load(open(f"{folder}/symbols.json", encoding="utf-8"))
-number = {symbol: i for i, symbol in enumerate(symbols)}
+ids = {symbol: i for i, symbol in enumerate(symbols)}
 session = onnxruntime.InferenceSession(f"{folder}/model.onnx")
 
 
+def encode(text):
+    return [START*(ids.get(x, 3) for x in text), 2]  # 3: <unk>, 2: </s>
+
+
 def answer(texts):
-    rows = [[START*(number.get(x, 3) for x in text), 2] for text in texts]  # 3: <unk>, 2: </s>
+    rows = [encode(text) for text in texts]
     tokens = np.ones((len(rows), max(map(len, rows))), dtype=np.int64)  # 1: <pad>
     for i, row in enumerate(rows):
         tokens[i, : len(row)] = row
@@ -84,20 +99,26 @@ _CLASSES = 'classes = json.load(open(f"{folder}/classes.json", encoding="utf-8")
 
 _MAIN = """
 
-sys.stdin.reconfigure(encoding="utf-8", errors="replace")
-sys.stdout.reconfigure(encoding="utf-8")
-number_of_line = 0
-while lines := list(itertools.islice(sys.stdin, LINES)):
-    texts = [split(line) for line in lines]
-    taken = [text for text in texts if len(text) <= LONGEST]
-    answers = iter(answer(taken) if taken else [])
-    for number_of_line, text in enumerate(texts, number_of_line + 1):
-        is_taken = len(text) <= LONGEST
-        print(next(answers) if is_taken else "")
-        if not is_taken:
+def main():
+    sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    sys.stdout.reconfigure(encoding="utf-8")
+    number = 0  # of the line
+    while lines := list(itertools.islice(sys.stdin, LINES)):
+        texts = [split(line) for line in lines]
+        taken = [text for text in texts if len(text) <= LONGEST]
+        answers = iter(answer(taken) if taken else [])
+        for number, text in enumerate(texts, number + 1):
+            if len(text) <= LONGEST:
+                print(next(answers))
+                continue
+            print()
             reason = f"{len(text)} tokens, but the model takes {LONGEST} at most"
-            print(f"line {number_of_line} has no answer: {reason}", file=sys.stderr)
-    sys.stdout.flush()
+            print(f"line {number} has no answer: {reason}", file=sys.stderr)
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
 """
 
 

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import torch
 from fairseq import checkpoint_utils, tasks
+from fairseq.sequence_generator import SequenceGenerator
 
 import toy
 from lightpaff_fairseq.cli.main import main
@@ -103,6 +105,9 @@ CASES = {
 }
 
 
+TRANSLATION = pytest.param("translation", marks=pytest.mark.slow)  # it is trained
+
+
 def make(case, folder):
     """(checkpoint, data, model) of a case, as the trainer would leave them."""
     data = case.write(folder / "data")
@@ -146,15 +151,49 @@ def export(case, path, out, *flags):
     return main([str(word) for word in argv])
 
 
+@torch.no_grad()
+def outputs(case, model, text):
+    """One text by the model in float64, alone and unpadded: scores of classes or symbols."""
+    tokens = torch.tensor([[0, *text, 2]])
+    if case.pair[1] == "sentence_prediction":
+        head = "sentence_classification_head"
+        return model(tokens, features_only=True, classification_head_name=head)[0][0]
+    return model(tokens)[0][0]
+
+
+def expected(case, model, text):
+    """What use.py should print for a text, computed naively."""
+    kind = case.pair[1]
+    if kind == "translation":
+        dictionary = model.decoder.dictionary
+        sample = {"src_tokens": torch.tensor([[*text, 2]]), "src_lengths": torch.tensor([1])}
+        generator = SequenceGenerator([model], dictionary, beam_size=5, max_len_b=256)
+        best = generator.generate([model], {"net_input": sample})[0][0]["tokens"]
+        return " ".join(dictionary[i] for i in best[:-1])
+    if kind == "language_modeling":
+        with torch.no_grad():
+            lprobs = model(torch.tensor([[2, *text[:-1]]]))[0][0].log_softmax(-1)
+        return sum(lprobs[i, symbol].item() for i, symbol in enumerate(text))
+    scores = outputs(case, model, text)
+    if kind == "masked_lm":
+        return " ".join(model.encoder.dictionary[i] for i in scores.argmax(-1))
+    return str(scores.argmax().item()) if len(scores) > 1 else scores.item()
+
+
 STRANGER = """import runpy, sys
 for name in ("fairseq", "lightpaff_fairseq", "torch"):
     sys.modules[name] = None  # importing it fails
-runpy.run_path(sys.argv[1])
+runpy.run_path(sys.argv[1], run_name='__main__')
 """
 
 
 def use(folder, lines):
     """What the folder's own script prints for lines of text, without fairseq and PyTorch."""
+    return use_and_notices(folder, lines)[0]
+
+
+def use_and_notices(folder, lines):
+    """See `use`; and the lines on standard error."""
     done = subprocess.run(
         [sys.executable, "-c", STRANGER, folder / "use.py"],
         input="".join(f"{line}\n" for line in lines),
@@ -163,4 +202,4 @@ def use(folder, lines):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.splitlines()
+    return done.stdout.split("\n")[:-1], done.stderr.splitlines()

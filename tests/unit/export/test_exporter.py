@@ -2,15 +2,12 @@
 
 import json
 from copy import deepcopy
-from functools import cache
 
 import numpy as np
 import pytest
-import torch
-from fairseq.sequence_generator import SequenceGenerator
 
 import export_cases
-from export_cases import CASES
+from export_cases import CASES, TRANSLATION
 from lightpaff_fairseq.export.export_formats import FORMATS
 from lightpaff_fairseq.export.export_parity import TOLERANCE
 from lightpaff_fairseq.export.export_request import RECORD
@@ -20,70 +17,13 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("ctranslate2")
 pytest.importorskip("onnxruntime")
 
-TRANSLATION = pytest.param("translation", marks=pytest.mark.slow)  # it is trained
 TEXTS = [[5, 9, 14, 7], [20], [11, 11, 6]]  # ids of ordinary symbols
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    """Name of a case -> (checkpoint, data, model), made once."""
-    return cache(lambda name: export_cases.make(CASES[name], tmp_path_factory.mktemp(name)))
-
-
-@pytest.fixture(scope="module")
-def exports(student):
-    """Name of a case -> (case, folder, model in float64, record) of its export, made once."""
-
-    @cache
-    def make(name):
-        case, (path, data, model) = CASES[name], student(name)
-        folder = path.parent
-        assert export_cases.export(case, path, folder / "out", "--data", data) == 0
-        assert {x.name for x in folder.iterdir()} == {"data", "student.pt", "out"}
-        record = json.loads((folder / "out" / RECORD).read_text())
-        return case, folder / "out", deepcopy(model).double(), record
-
-    return make
-
-
-@pytest.fixture(params=[TRANSLATION, *(name for name in CASES if name != "translation")])
-def exported(request, exports):
-    return exports(request.param)
 
 
 def lines(case):
     """The texts as lines of words."""
     name = "dict.sv.txt" if case.pair[1] == "translation" else "dict.txt"
     return name, [" ".join(f"w{i - 4}" for i in text) for text in TEXTS]
-
-
-@torch.no_grad()
-def outputs(case, model, text):
-    """One text by the model in float64, alone and unpadded: scores of classes or symbols."""
-    tokens = torch.tensor([[0, *text, 2]])
-    if case.pair[1] == "sentence_prediction":
-        head = "sentence_classification_head"
-        return model(tokens, features_only=True, classification_head_name=head)[0][0]
-    return model(tokens)[0][0]
-
-
-def expected(case, model, text):
-    """What use.py should print for a text, computed naively."""
-    kind = case.pair[1]
-    if kind == "translation":
-        dictionary = model.decoder.dictionary
-        sample = {"src_tokens": torch.tensor([[*text, 2]]), "src_lengths": torch.tensor([1])}
-        generator = SequenceGenerator([model], dictionary, beam_size=5, max_len_b=256)
-        best = generator.generate([model], {"net_input": sample})[0][0]["tokens"]
-        return " ".join(dictionary[i] for i in best[:-1])
-    if kind == "language_modeling":
-        with torch.no_grad():
-            lprobs = model(torch.tensor([[2, *text[:-1]]]))[0][0].log_softmax(-1)
-        return sum(lprobs[i, symbol].item() for i, symbol in enumerate(text))
-    scores = outputs(case, model, text)
-    if kind == "masked_lm":
-        return " ".join(model.encoder.dictionary[i] for i in scores.argmax(-1))
-    return str(scores.argmax().item()) if len(scores) > 1 else scores.item()
 
 
 def test_every_possible_student_has_a_case():
@@ -97,7 +37,7 @@ def test_a_consumer_without_fairseq_gets_fairseqs_answers(exported):
     assert len(printed) == len(TEXTS)
     if case.ends:  # a random model's first symbol: see SEARCH in export/export_parity.py
         return
-    answers = [expected(case, model, text) for text in TEXTS]
+    answers = [export_cases.expected(case, model, text) for text in TEXTS]
     if case.pair[1] == "language_modeling":
         printed = [line.split("\t")[0] for line in printed]
     if isinstance(answers[0], float):
@@ -139,7 +79,7 @@ def test_any_batch_and_length_in_onnx(name, exports):
             tokens[i, : len(row)] = row
         (output,) = session.run(None, {"tokens": tokens})
         for i, text in enumerate(texts):
-            reference = outputs(case, model, text).numpy()
+            reference = export_cases.outputs(case, model, text).numpy()
             kept = output[i, : len(rows[i])] if reference.ndim == 2 else output[i]
             assert np.abs(kept - reference).max() < 1e-4
 
@@ -189,7 +129,8 @@ def test_pieces_are_cut_and_joined_by_the_script(student, tmp_path):
     pieces = sentencepiece.SentencePieceProcessor(str(tmp_path / "spm.model"))
     printed = export_cases.use(tmp_path / "out", ["w3w4w5", "w9 w9"])
     for line, text in zip(printed, ([7, 8, 9], [13, 3, 13])):  # a space is unknown to the student
-        assert line == pieces.decode(expected(case, deepcopy(model).double(), text).split())
+        answer = export_cases.expected(case, deepcopy(model).double(), text)
+        assert line == pieces.decode(answer.split())
 
 
 @pytest.mark.parametrize("name", ["classes", TRANSLATION, "language_modeling"])
