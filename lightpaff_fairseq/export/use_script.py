@@ -112,7 +112,7 @@ def main():
                 print(next(answers))
                 continue
             print()
-            reason = f"{len(text)} tokens, but the model takes {LONGEST} at most"
+            reason = f"{len(text)} tokens, but the model supports {LONGEST} at most"
             print(f"line {number} has no answer: {reason}", file=sys.stderr)
         sys.stdout.flush()
 

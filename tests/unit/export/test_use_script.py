@@ -70,7 +70,7 @@ def test_odd_lines_get_fairseqs_answers_and_long_ones_a_notice(exported):
     assert len(printed) == len(lines) > use_script.MANY_LINES
     refused = [i for i, line in enumerate(lines) if len(line.split()) > longest]
     assert len(refused) == 2 and notices == [
-        f"line {i + 1} has no answer: {len(lines[i].split())} tokens, but the model takes "
+        f"line {i + 1} has no answer: {len(lines[i].split())} tokens, but the model supports "
         f"{longest} at most"
         for i in refused
     ]
