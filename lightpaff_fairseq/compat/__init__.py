@@ -16,6 +16,7 @@ from .checkpoints import (
 )
 from .masking import forget_items_of_last_epoch
 from .patching import Change
+from .runs import copy_in_one_step, end_finished_run
 from .translation_tasks import join_parts_of_split, keep_arguments_of_mbart
 from .warning_filters import filter_known_warnings
 
@@ -32,6 +33,8 @@ REPAIRS: tuple[Change, ...] = (
     accept_swish,
     keep_arguments_of_mbart,
     join_parts_of_split,
+    copy_in_one_step,
+    end_finished_run,
     filter_known_warnings,
 )
 
