@@ -1,7 +1,9 @@
 """The plug-in's own extension points in fairseq's trainer; `compat` repairs faults instead."""
 
 import logging
+import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -10,7 +12,9 @@ from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 from torch import nn
 
+from .checkpoints.integrity import corruption, has_checksums, newest_whole
 from .checkpoints.legacy import rename_criterion
+from .checkpoints.reading import first_line
 from .checkpoints.state_dict import MASKED, first_mismatch, is_masked
 from .compat.patching import Change, patch
 from .launch_checks import check_launch, check_launch_config
@@ -18,6 +22,7 @@ from .protocols import DUMMY_BATCH
 from .provenance import log_provenance
 from .pruning.layer_norm import KeptDimensions
 
+NOT_A_CHECKPOINT = (EOFError, pickle.UnpicklingError, LookupError, TypeError, AttributeError)
 logger = logging.getLogger(__name__)
 
 
@@ -50,7 +55,8 @@ def check_before_training(
 ) -> Any:
     """Check a training, and prepare its criterion, in the one call that precedes every training.
 
-    A `--restore-file` that does not exist is an error (fairseq logs it and trains from scratch);
+    A `--restore-file` that does not exist is an error (fairseq logs it and trains from scratch); so
+    is a corrupt one, which names the newest whole checkpoint instead;
     weights that do not fit name the parameter and both shapes; a warning points out resuming
     without `--update-epoch-batch-itr` (other batches than the undisturbed run's); and a criterion
     with a method `before_training` is called, so that a bad teacher stops the run before its first
@@ -65,7 +71,7 @@ def check_before_training(
     try:
         extra_state = original(self, filename, reset_optimizer, *args, **kwargs)
     except Exception as error:
-        _explain(error, filename, self.model)
+        _explain(error, self.cfg.checkpoint, filename, self.model)
         raise
     if not (reset_optimizer or self.cfg.checkpoint.reset_dataloader):
         _warn_of_other_batches(self.cfg, extra_state)
@@ -98,14 +104,18 @@ def mark_dummy_batches(
 
 
 @patch(checkpoint_utils, "load_checkpoint_to_cpu")
-def resume_renamed_criterions(
-    original: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any
+def check_and_rename(
+    original: Callable[..., dict[str, Any]], path: Any, *args: Any, **kwargs: Any
 ) -> dict[str, Any]:
-    """Let runs of version 0.1 be resumed, whose criterions had other class names.
+    """Refuse corrupt checkpoints, and let runs of version 0.1 be resumed.
 
-    fairseq refuses to resume where the class name in the checkpoint is not the criterion's.
+    torch does not compare checksums. Criterions had other class names, and fairseq refuses to
+    resume where the class name in the checkpoint is not the criterion's.
     """
-    state = original(*args, **kwargs)
+    corrupt = corruption(Path(path)) if Path(path).is_file() else None
+    if corrupt:
+        raise ValueError(f"{path}: corrupt: {corrupt}")
+    state = original(path, *args, **kwargs)
     rename_criterion(state)
     return state
 
@@ -115,7 +125,7 @@ HOOKS: tuple[Change, ...] = (
     check_before_training,
     begin_epoch_of_criterion,
     mark_dummy_batches,
-    resume_renamed_criterions,
+    check_and_rename,
 )
 
 
@@ -126,17 +136,47 @@ def install() -> None:
 
 
 def _check_restore_file(checkpoint: Any, filename: str) -> None:
-    """Raise ValueError if a file that the user asked for is not there."""
+    """Raise ValueError if a file that the user asked for is not there, or corrupt."""
+    flag = _flag_of(checkpoint, filename)
     if PathManager.isfile(filename):
-        return
-    if filename == checkpoint.continue_once:
+        corrupt = corruption(Path(filename)) if Path(filename).is_file() else None
+        if corrupt:
+            raise ValueError(
+                f"{flag} {filename}: corrupt: {corrupt}{_how_to_go_on(flag, filename)}"
+            )
+    elif flag == "--continue-once":
         raise ValueError(f"--continue-once {filename}: no such file")
-    if checkpoint.restore_file != "checkpoint_last.pt":  # the default: nothing to resume yet
+    elif checkpoint.restore_file != "checkpoint_last.pt":  # the default: nothing to resume yet
         raise ValueError(f"--restore-file {checkpoint.restore_file}: no such file")
 
 
-def _explain(error: Exception, filename: str, model: Any) -> None:
-    """Name the parameter that does not fit where fairseq only asks for matching architectures."""
+def _flag_of(checkpoint: Any, filename: str) -> str:
+    """Return the flag that made fairseq load a file."""
+    for name in ("continue_once", "finetune_from_model"):
+        if filename == getattr(checkpoint, name):
+            return f"--{name.replace('_', '-')}"
+    return "--restore-file"
+
+
+def _how_to_go_on(flag: str, filename: str) -> str:
+    """Name the newest checkpoint that could be resumed instead, as the end of a message."""
+    if flag != "--restore-file":
+        return ""
+    newest = newest_whole(Path(filename))
+    if newest is None:
+        return (
+            "; no other checkpoint*.pt beside it is whole: without this file, training starts anew"
+        )
+    return f"; go on from the newest whole one, this once, with --restore-file {newest}"
+
+
+def _explain(error: Exception, checkpoint: Any, filename: str, model: Any) -> None:
+    """Name what does not fit where fairseq only asks for matching architectures; or a bad file."""
+    if isinstance(error, NOT_A_CHECKPOINT) and not has_checksums(Path(filename)):
+        flag = _flag_of(checkpoint, filename)
+        raise ValueError(
+            f"{flag} {filename}: cannot be read: {first_line(error)}{_how_to_go_on(flag, filename)}"
+        ) from error
     if "architectures match" not in str(error):
         return
     if isinstance(error.__context__, ValueError):

@@ -7,6 +7,7 @@ from typing import Any
 from fairseq import checkpoint_utils
 from torch import Tensor
 
+from .integrity import corruption
 from .legacy import upgrade_checkpoint
 from .state_dict import MASKED, is_masked
 
@@ -45,6 +46,9 @@ def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[
 def _load(path: Path, flag: str) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{flag} {path}: no such file (expected a fairseq checkpoint)")
+    corrupt = corruption(path)
+    if corrupt:
+        raise ValueError(f"{flag} {path}: corrupt: {corrupt}")
     expected = f"{flag} {path}: expected a fairseq checkpoint"
     try:
         state: dict[str, Any] = checkpoint_utils.load_checkpoint_to_cpu(str(path))

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from ..checkpoints.integrity import corruption
 from ..problems import Problems, as_value_error
 from .families.family import Family
 from .tables import name_problems
@@ -132,6 +133,9 @@ def load_tensors(path: Path, flag: str, device: str = "cpu") -> Any:
     Raises:
         ValueError: it would run code, which is named and not run, or it is corrupt.
     """
+    corrupt = corruption(path)
+    if corrupt:
+        raise ValueError(f"{flag} {path}: corrupt: {corrupt}")
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # whatever a file of any kind raises

@@ -4,7 +4,7 @@ import types
 
 import pytest
 import torch
-from fairseq.dataclass.configs import FairseqConfig
+from fairseq.dataclass.configs import CheckpointConfig, FairseqConfig
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
@@ -20,10 +20,10 @@ from lightpaff_fairseq.protocols import DUMMY_BATCH
     ],
 )
 def test_files_that_do_not_exist(restore, once, words):
-    cfg = OmegaConf.create({"restore_file": restore, "continue_once": once})
+    cfg = OmegaConf.structured(CheckpointConfig(restore_file=restore, continue_once=once))
     with pytest.raises(ValueError, match=words):
         trainer_hooks._check_restore_file(cfg, once or restore)
-    fresh = OmegaConf.create({"restore_file": "checkpoint_last.pt", "continue_once": None})
+    fresh = OmegaConf.structured(CheckpointConfig)
     trainer_hooks._check_restore_file(fresh, "save/checkpoint_last.pt")  # nothing to resume yet
 
 

@@ -67,19 +67,19 @@ def test_what_a_trainer_leaves_beside_the_weights_is_not_read(source, tmp_path):
 @pytest.mark.parametrize(
     ("content", "word"),
     [
-        (b"", "corrupt"),
-        (b"hello", "corrupt"),
-        (POINTER, "corrupt"),
-        (bytes(range(256)) * 9, "corrupt"),
-        *((pickle.dumps(Malicious(), protocol), "eval") for protocol in (0, 2, 3)),
-        (pickle.dumps(Malicious(), 4), "another pickle"),
+        (b"", "corrupt: it is empty"),
+        (b"hello", "refused: .*corrupt"),
+        (POINTER, "refused: .*corrupt"),
+        (bytes(range(256)) * 9, "refused: .*corrupt"),
+        *((pickle.dumps(Malicious(), protocol), "refused: .*eval") for protocol in (0, 2, 3)),
+        (pickle.dumps(Malicious(), 4), "refused: .*another pickle"),
     ],
     ids=range(8),
 )
 def test_no_file_is_run_and_every_bad_one_is_named(content, word, tmp_path, capsys):
     path = tmp_path / "x.pt"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"^--from mass .*x.pt: refused: .*{word}"):
+    with pytest.raises(ValueError, match=rf"^--from mass .*x.pt: {word}"):
         load_tensors(path, "--from mass")
     assert "code was run" not in capsys.readouterr().out
 
