@@ -1,8 +1,7 @@
-"""Work that is done block by block, in a folder that is claimed by a plan.
+"""Folders that are filled block by block: teacher caches, and hypotheses of sequence-level KD.
 
-A teacher cache and the hypotheses of sequence-level distillation are computed alike: `plan.json` is
-written first, so that a later run, or another shard, continues the same work and nothing else; each
-block is a file that appears complete or not at all, and is never computed twice.
+`plan.json` is written first, so that later runs and other shards can only continue the same work.
+Each block is a file that is written atomically and never computed twice.
 """
 
 import json
@@ -16,24 +15,24 @@ from typing import Any, TypeVar
 from .flags import flag
 
 PLAN, VERSION = "plan.json", 1
-TEMPORARY_PLANS = f"{PLAN}.*.tmp"  # being written by another shard, or left by a killed run
-INTERVAL = 20  # seconds between two lines of progress within a block
-LONGEST_VALUE = 200  # characters of a value that a message quotes
+TEMPORARY_PLANS = f"{PLAN}.*.tmp"  # of another shard, or of a killed run
+INTERVAL = 20  # seconds between progress messages within a block
+LONGEST_VALUE = 200  # characters; messages do not quote longer values
 
 T = TypeVar("T")
-Report = Callable[[str], None]  # receives lines for the user
-Advance = Callable[[int], None]  # receives how much of the current block is done
+Report = Callable[[str], None]  # prints a line
+Advance = Callable[[int], None]  # is called with the finished part of the current block
 
 
 @dataclass(frozen=True)
 class Shard:
     """The blocks that one run computes: every `num_shards`-th, from `shard_id` on."""
 
-    num_shards: int = flag("runs that share the work (default: 1)", 1, metavar="N")
-    shard_id: int = flag("which of these runs this is, from 0 (default: 0)", 0, metavar="I")
+    num_shards: int = flag("number of runs that share the work (default: 1)", 1, metavar="N")
+    shard_id: int = flag("number of this run, from 0 (default: 0)", 0, metavar="I")
 
     def problem(self) -> str | None:
-        """Return why there is no such shard, in words that start with the flag; or None."""
+        """Return a message if there is no such shard, else None."""
         if self.num_shards < 1:
             return f"--num-shards {self.num_shards}: expected 1 or more"
         if not 0 <= self.shard_id < self.num_shards:
@@ -41,7 +40,7 @@ class Shard:
         return None
 
     def select(self, blocks: Sequence[T]) -> Sequence[T]:
-        """Return this shard's part of all blocks."""
+        """Return this shard's blocks."""
         return blocks[self.shard_id :: self.num_shards]
 
 
@@ -57,17 +56,17 @@ class Block:
 
 @dataclass(frozen=True)
 class PlanFormat:
-    """The JSON format of one kind of plan: its name, and whether it ends with a checksum."""
+    """The JSON format of one kind of plan."""
 
     name: str
     has_checksum: bool
 
     def stamped(self, entries: dict[str, Any]) -> dict[str, Any]:
-        """Return the entries behind the format's name and version."""
+        """Return the entries, preceded by the format's name and version."""
         return {"format": self.name, "version": VERSION, **entries}
 
     def encode(self, entries: dict[str, Any]) -> str:
-        """Return the text of a plan's file."""
+        """Return the text of `plan.json`."""
         content = self.stamped(entries)
         if self.has_checksum:
             content["checksum"] = _checksum(content)
@@ -82,12 +81,12 @@ class PlanFormat:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(content, dict) or content.pop("format", None) != self.name:
-                raise ValueError("it has another format")
+                raise ValueError("another format")
         except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: expected a file of {self.name}: {error}") from error
+            raise ValueError(f"{path}: expected a file of a {self.name}: {error}") from error
         version = content.pop("version", None)
         if version != VERSION:
-            raise ValueError(f"{path}: expected version {VERSION}, got {version}: build it anew")
+            raise ValueError(f"{path}: expected version {VERSION}, got {version}: rebuild it")
         checksum = content.pop("checksum", None)
         if self.has_checksum and checksum != _checksum(self.stamped(content)):
             raise ValueError(f"{path}: corrupt: checksum mismatch")
@@ -99,7 +98,7 @@ def _checksum(content: dict[str, Any]) -> int:
 
 
 def differences(stored: dict[str, Any], here: dict[str, Any], place: str) -> list[str]:
-    """List every entry in which two dictionaries differ, in words; `place`: of `stored`."""
+    """Return a message for every entry that differs; `place` describes `stored`."""
     messages = []
     for name in sorted(stored.keys() | here.keys()):
         a, b = stored.get(name), here.get(name)
@@ -110,7 +109,7 @@ def differences(stored: dict[str, Any], here: dict[str, Any], place: str) -> lis
 
 
 def plan_differences(stored: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """List every difference between the entries of two plans, in words."""
+    """Return a message for every difference between the entries of two plans."""
     plans: list[dict[str, Any]] = json.loads(json.dumps([stored, here]))  # tuples become lists
     nested = [name for name, value in plans[1].items() if isinstance(value, dict)]
     pairs = [(plans[0].get(name, {}), plans[1][name]) for name in nested]
@@ -124,9 +123,9 @@ class BlockFolder:
     """A folder that one or several runs fill with the blocks of a plan.
 
     Attributes:
-        path: of the folder; flag: that named it.
+        path: of the folder; flag: the flag that names it.
         format: of `plan.json`; plan: its entries.
-        blocks: all that the folder will hold.
+        blocks: all blocks of the plan.
     """
 
     path: Path
@@ -139,15 +138,15 @@ class BlockFolder:
         """Refuse a folder that is neither new nor of the same plan; change nothing.
 
         Raises:
-            ValueError: it holds something else, with every difference between the plans.
+            ValueError: other content, or another plan, with all differences.
         """
         paths = list(self.path.iterdir()) if self.path.is_dir() else []
         if self.path / PLAN in paths:
             problems = plan_differences(self.format.read(self.path / PLAN), self.plan)
             if problems:
                 raise ValueError(
-                    f"{self.flag} {self.path}: was begun with other data or flags: "
-                    f"{'; '.join(problems)}. Name another folder, or delete this one"
+                    f"{self.flag} {self.path}: the folder was started with other data or flags: "
+                    f"{'; '.join(problems)}. Choose another folder, or delete this one"
                 )
         elif not all(path.match(TEMPORARY_PLANS) for path in paths) or self.path.is_file():
             raise ValueError(
@@ -156,7 +155,7 @@ class BlockFolder:
             )
 
     def claim(self) -> None:
-        """Create the folder with its plan, unless it is there already.
+        """Create the folder with its plan, unless it exists.
 
         Raises:
             ValueError: the folder cannot be created; see also `check`.
@@ -172,11 +171,11 @@ class BlockFolder:
             write_text(self.path / PLAN, self.format.encode(self.plan), self.flag)
 
     def missing(self, shard: Shard | None = None, report: Report | None = None) -> list[Block]:
-        """List the blocks of a shard (default: all) without a file; report how many have one."""
+        """List the missing blocks of a shard (default: all); report the number of finished ones."""
         blocks = shard.select(self.blocks) if shard else self.blocks
         missing = [block for block in blocks if not (self.path / block.file).is_file()]
         if report and len(missing) < len(blocks):
-            report(f"{len(blocks) - len(missing)} of {len(blocks)} blocks are there already")
+            report(f"{len(blocks) - len(missing)} of {len(blocks)} blocks are finished already")
         return missing
 
     def fill(
@@ -189,11 +188,11 @@ class BlockFolder:
         """Compute and write some of the blocks, in order.
 
         Args:
-            compute: returns the content of a block, and may call its second argument meanwhile.
-            write: writes a content to a file, completely or not at all.
+            compute: returns the content of a block; it may report progress by its second argument.
+            write: writes the content to a file, completely or not at all.
             progress: of these blocks.
         Raises:
-            ValueError: a block cannot be written; the blocks before it stay.
+            ValueError: a block cannot be written; the previous ones are kept.
         """
         for done, block in enumerate(blocks):
             content = compute(block, progress.advance)
@@ -202,12 +201,12 @@ class BlockFolder:
             except OSError as error:
                 raise ValueError(
                     f"{self.flag} {self.path}: cannot be written: {error}; {done} blocks of this "
-                    "run are complete, the same command continues"
+                    "run are complete, run the same command again to continue"
                 ) from error
             progress.end_block()
 
     def remove_temporary_files(self) -> None:
-        """Remove what killed runs left, once every block is there."""
+        """Remove temporary files of killed runs, once every block is there."""
         ending = Path(self.blocks[0].file).suffix
         for pattern in (TEMPORARY_PLANS, f"*{ending}.*.tmp"):
             for path in self.path.glob(pattern):
@@ -215,10 +214,10 @@ class BlockFolder:
 
 
 class Progress:
-    """Reports how much is done: after every block, and every `INTERVAL` seconds within one.
+    """Progress messages: after every block, and every `INTERVAL` seconds within one.
 
     Args:
-        sizes: of the blocks, in `unit` (a plural); report: receives the lines.
+        sizes: of the blocks, in `unit` (a plural); report: prints a message.
     """
 
     def __init__(self, sizes: Sequence[int], unit: str, report: Report) -> None:
@@ -227,7 +226,7 @@ class Progress:
         self.last_report = self.begin
 
     def advance(self, amount: int) -> None:
-        """Note that so much of the current block is done."""
+        """Note the finished part of the current block."""
         if time.perf_counter() - self.last_report >= INTERVAL:
             self._report("", sum(self.sizes[: self.ended]) + amount)
 

@@ -1,1 +1,1 @@
-"""The `lightpaff` command: `main` parses, one module a sub-command."""
+"""The `lightpaff` command: `main`, and one module per sub-command."""

@@ -14,9 +14,9 @@ from ..flags import add_flags, parse_flags
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the measurement to its parser."""
     parser.description = (
-        "Time, for one batch of random text, building a cache (forward pass, top-k, "
-        "writing to disk) against the teacher's forward pass alone, and reading it back against a "
-        "plain update; print the bytes per position."
+        "On one batch of random text, time building a cache (forward pass, top-k, writing to disk) "
+        "against the teacher's forward pass alone, and reading it against a plain update; print "
+        "the bytes per position."
     )
     add_flags(parser, UpdateProblem)
     add_flags(parser, Run)

@@ -1,4 +1,4 @@
-"""`lightpaff benchmark inference`: teacher and student in fairseq and in serving formats."""
+"""`lightpaff benchmark inference`: teacher and student in fairseq and in export formats."""
 
 import argparse
 import logging
@@ -25,11 +25,11 @@ from ..flags import add_flags, parse_flags
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the measurement to its parser."""
     parser.description = (
-        "Export both models, compare the exports with fairseq, and measure in one "
-        "run, interleaved: parameters, size, load time, latency of single sentences, throughput, "
-        "peak memory and quality (BLEU is against the split's own target). Translations are beam "
-        "searches, language models score text. The models are trained ones (--teacher, --student, "
-        "--data), or, with --random, untrained ones of any size on random text, for speed alone."
+        "Export both models, compare the exports with fairseq, and print parameters, size, load "
+        "time, latency of single sentences, throughput, peak memory and quality (BLEU against the "
+        "split's own target). All variants are timed in one run, interleaved. Translation models "
+        "run beam search, language models score text. The models are trained (--teacher, "
+        "--student, --data) or, with --random, untrained ones of any size on random text."
     )
     add_flags(parser, InferenceSettings)
     add_flags(parser, Output)
@@ -61,7 +61,9 @@ def run(args: argparse.Namespace) -> int:
         for flag, path in (("--student", problem.student), ("--teacher", problem.teacher)):
             task = inspect_checkpoint(path, flag).task
             if task != problem.task:
-                raise ValueError(f"--task {problem.task}: {flag} {path} is of --task {task}")
+                raise ValueError(
+                    f"--task {problem.task}: expected {task}, the task of {flag} {path}"
+                )
         rows = benchmark_inference(problem, exports)
     report = _describe(problem, random)
     print(inference_table(report, rows))
@@ -84,7 +86,7 @@ def _describe(problem: InferenceProblem, random: RandomModels) -> dict[str, Any]
 def _random_problem(
     settings: InferenceSettings, random: RandomModels, folder: Path
 ) -> InferenceProblem:
-    """Write untrained models; outputs have a fixed length, or they would never end."""
+    """Write untrained models; their outputs get a fixed length, since they rarely generate eos."""
     data = folder / "data"
     data.mkdir()
     sizes = {"vocab": random.vocab, "sentences": settings.sentences, "length": random.length}

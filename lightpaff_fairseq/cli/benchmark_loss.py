@@ -24,36 +24,35 @@ from ..flags import add_flags, flag, parse_flags
 
 @dataclass(frozen=True, kw_only=True)
 class LossRun(Run):
-    """How the loss is measured, once or over sizes."""
+    """Flags of the benchmark, for one or several sizes."""
 
     peers: tuple[str, ...] = flag(
-        "measure other libraries' losses, too, where installed (extra bench), and the fused one "
-        "through torch.compile (default: none)",
+        "also time other libraries' losses (extra bench), and the fused loss with torch.compile "
+        "(default: none)",
         (),
         nargs="+",
         choices=OPTIONAL,
     )
     over: list[list[str]] | None = flag(
-        f"measure at several values of one size: {', '.join(AXES)}; as vocab 8000 32000. May be "
-        "repeated for other sizes",
+        f"vary one size ({', '.join(AXES)}), as vocab 8000 32000; may be repeated for other sizes",
         None,
         nargs="+",
         action="append",
         metavar="SIZE",
     )
     plot: Path | None = flag(
-        "with --over: draw the curves (.svg, .png, .pdf; extra plots)", None, metavar="FILE"
+        "with --over: plot the curves (.svg, .png, .pdf; extra plots)", None, metavar="FILE"
     )
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the measurement to its parser."""
     parser.description = (
-        "Time the distillation loss, forward and backward: its matrix products alone "
-        "(floor), fused in chunks, the same from a top-k cache (without the teacher's product), "
-        "dense, and other libraries'; interleaved in one run, since machines change speed. Print "
-        "medians of the times, of the ratios to the floor within a round, and peak memory above "
-        "the inputs. The default sizes take one to three minutes on two cores."
+        "Time the distillation loss, forward and backward: its matrix products alone (floor), "
+        "fused, from a top-k cache (without the teacher's product), dense, and other libraries'. "
+        "All are timed in one run, interleaved, since machines change speed. Print medians of the "
+        "times and of the ratios to the floor within a round, and peak memory without the inputs. "
+        "The default sizes take one to three minutes on two cores."
     )
     add_flags(parser, LossProblem)
     add_flags(parser, LossRun)
@@ -68,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """
     settings = parse_flags(args, LossRun)
     settings.start()
-    logging.getLogger().setLevel(logging.WARNING)  # matplotlib reports where it looks for fonts
+    logging.getLogger().setLevel(logging.WARNING)  # matplotlib logs its search for fonts
     overs = parse_over(settings.over or [])
     if settings.plot:
         check_plot(settings.plot, overs)

@@ -14,7 +14,7 @@ from ..flags import add_flags, flag, parse_flags
 
 @dataclass(frozen=True, kw_only=True)
 class StepRun(Run):
-    """How an update is measured."""
+    """Flags of the benchmark."""
 
     memory: bool = flag(
         "also measure the peak memory of a first update, in a fresh process per variant", False
@@ -24,11 +24,11 @@ class StepRun(Run):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the measurement to its parser."""
     parser.description = (
-        "Time a whole update of fairseq's trainer on random text: the student's plain "
-        "one (stock criterion), the teacher's forward pass alone, and the update with "
-        "distillation, from the teacher and from a top-k cache; interleaved in one run, since "
-        "machines change speed. Print medians of the times, and of kd / (plain + teacher) and "
-        "cached / plain within a round. The default sizes take one to three minutes on one core."
+        "Time an update of fairseq's trainer on random text: plain (stock criterion), with "
+        "distillation from the teacher, and from a top-k cache; and the teacher's forward pass "
+        "alone. All are timed in one run, interleaved, since machines change speed. Print medians "
+        "of the times, and of kd / (plain + teacher) and cached / plain within a round. The "
+        "default sizes take one to three minutes on one core."
     )
     add_flags(parser, StepProblem)
     add_flags(parser, StepRun)

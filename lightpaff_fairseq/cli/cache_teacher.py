@@ -1,4 +1,4 @@
-"""`lightpaff cache-teacher`: store a teacher's outputs, so that training needs no teacher."""
+"""`lightpaff cache-teacher`: store a teacher's outputs for training without the teacher."""
 
 import argparse
 import logging
@@ -36,10 +36,10 @@ KEPT = ("kd_teacher_data",)  # of the --kd-* flags of a pasted command
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Run a teacher once over a data set and store, for every predicted position, its most "
-        "probable tokens: fairseq-train --kd-cache then trains without it. All other flags are "
-        "those of the training command (DATA, --task and its flags; what only training needs is "
-        "ignored). A stopped run is continued by the same command."
+        "Run a teacher once over a dataset and store its most probable tokens at every predicted "
+        "position, for fairseq-train --kd-cache. All other flags are those of the training command "
+        "(DATA, --task and its flags; flags that only matter for training are ignored). To "
+        "continue a stopped run, run the same command again."
     )
     parser.allow_abbrev = False
     add_flags(parser, CacheRequest)
@@ -48,10 +48,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build the cache, or a shard of it, and print how much is done.
+    """Build the cache, or a shard of it.
 
     Raises:
-        ValueError: bad flags, data or teacher; another cache is there; no room.
+        ValueError: bad flags, data or teacher; --out is another cache; the disk is too small.
     """
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
     request: CacheRequest = parse_flags(args, CacheRequest)
@@ -77,13 +77,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def fairseq_config(argv: Sequence[str], path: str) -> Any:
-    """Turn a training command into the configuration of one that distills from a teacher.
+    """Return the configuration for distillation from a teacher by a training command.
 
     Args:
-        argv: flags of fairseq-train; what only training needs is ignored.
+        argv: flags of fairseq-train.
         path: of the teacher.
     Raises:
-        ValueError: no --criterion of this plug-in is named, and --task does not imply one.
+        ValueError: there is no --criterion of this plug-in, and --task does not imply one.
         SystemExit: fairseq does not know a flag.
     """
     known = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -94,9 +94,9 @@ def fairseq_config(argv: Sequence[str], path: str) -> Any:
     if not issubclass(CRITERION_REGISTRY.get(criterion, object), DistillationMixin):
         criterion = CRITERIONS.get((given.task or "translation").removeprefix(PRUNABLE))
     if criterion is None:
-        raise ValueError(f"--task {given.task}: name the --criterion of the training, as kd_ss")
+        raise ValueError(f"--criterion: expected one of this plug-in for --task {given.task}")
     added = ["--criterion", criterion]
-    added += [] if given.arch else ["--arch", "transformer"]  # fairseq's parser insists on one
+    added += [] if given.arch else ["--arch", "transformer"]  # fairseq's parser requires one
     added += [] if given.optimizer else ["--optimizer", "adam"]
     args = options.parse_args_and_arch(options.get_training_parser(), [*argv, *added])
     cfg = convert_namespace_to_omegaconf(args)
@@ -116,7 +116,7 @@ def _source(cfg: Any, request: CacheRequest) -> Source:
         task = tasks.setup_task(cfg.task)
         prediction = task.build_criterion(cfg.criterion).distiller.prediction
         return make_source(cfg, task, prediction, request)
-    except ValueError as error:  # the criterion's own name of the flag
+    except ValueError as error:  # names the flag of the criterions
         raise ValueError(str(error).replace("--kd-teacher ", "--path ")) from error
 
 
@@ -129,9 +129,9 @@ def print_state(folder: Path, missing: int) -> None:
     cache = CacheReader(folder, "--out")
     print_line(f"{folder}: complete, {cache.positions:,} positions, {size / MEGABYTE:,.1f} MB")
     if cache.skipped:
-        print_line(f"{cache.skipped} samples are too long for task or teacher and were left out")
+        print_line(f"{cache.skipped} samples were skipped, too long for task or teacher")
 
 
 def print_line(text: str) -> None:
-    """Print a line at once, also into a pipe."""
+    """Print a line and flush, so that it also appears in a pipe."""
     print(text, flush=True)

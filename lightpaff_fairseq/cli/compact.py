@@ -1,4 +1,4 @@
-"""`lightpaff compact`: the small model that is left of a pruned one."""
+"""`lightpaff compact`: write the small model of a pruned checkpoint."""
 
 import argparse
 import logging
@@ -12,10 +12,10 @@ from .checkpoint_files import CheckpointFiles, megabytes
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Write the model that is left of a checkpoint of a prunable task: a stock "
-        "model, narrower, that computes the same. It needs neither the data nor this plug-in "
-        "(except for MASS pre-training), and is what lightpaff strip writes: it generates, "
-        "validates, teaches and can be fine-tuned."
+        "Write the small model of a checkpoint of a prunable task: a stock model without the "
+        "pruned dimensions, with the same outputs. It needs no plug-in (except for MASS "
+        "pre-training) and, like the output of lightpaff strip, works for generation, validation, "
+        "fine-tuning (--finetune-from-model) and as a teacher."
     )
     add_flags(parser, CheckpointFiles)
     parser.set_defaults(func=run)

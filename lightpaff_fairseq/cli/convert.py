@@ -1,4 +1,4 @@
-"""`lightpaff convert`: models of other libraries for fairseq, and back."""
+"""`lightpaff convert`: convert models between fairseq and other libraries."""
 
 import argparse
 import importlib
@@ -14,17 +14,17 @@ CONVERTERS = {"hf": "to_fairseq", "mass": "mass_release", "fairseq": "from_fairs
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Write a stock fairseq checkpoint with its dictionary and tokenizer from a "
-        "local Hugging Face folder (BERT, RoBERTa, XLM-R, GPT-2, BART, mBART, M2M-100, NLLB, "
-        "Marian) or a released MASS file, or a Hugging Face folder from a fairseq checkpoint. "
-        "Logits of both models are compared before the output appears (docs/huggingface.md)."
+        "Convert a local Hugging Face folder (BERT, RoBERTa, XLM-R, GPT-2, BART, mBART, M2M-100, "
+        "NLLB, Marian) or a released MASS file to a stock fairseq checkpoint with dictionary and "
+        "tokenizer, or a fairseq checkpoint to a Hugging Face folder. The output is written only "
+        "if the logits of both models agree (docs/huggingface.md)."
     )
     add_flags(parser, Conversion)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert one model; print where it went, how exactly, and how to go on.
+    """Convert one model; print the output's path, the difference, and flags for fairseq.
 
     Raises:
         ValueError: see `huggingface`.

@@ -1,4 +1,4 @@
-"""`lightpaff doctor`: print what is installed, what is used, and what is wrong."""
+"""`lightpaff doctor`: print versions, devices and problems of an installation."""
 
 import argparse
 import logging
@@ -18,15 +18,15 @@ UNHEALTHY = 1
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Print versions, devices, the precisions that work on them, the fused kernels that "
-        "fairseq takes, and what the plug-in changes in fairseq; then what is wrong and what to "
-        "do. Exit code 1 if anything is."
+        "Print versions, devices and their supported precisions, the fused kernels that fairseq "
+        "uses, and the plug-in's changes to fairseq; then all problems and their remedies. The "
+        "exit code is 1 if there is a problem."
     )
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; return 0 if nothing is wrong, else 1."""
+    """Print the report; return 1 if there is a problem, else 0."""
     logging.getLogger().setLevel(logging.ERROR)
     print(f"lightpaff_fairseq {__version__} in {PACKAGE}")
     print(f"python {platform.python_version()}, {platform.machine()}")

@@ -1,4 +1,4 @@
-"""`lightpaff evaluate`: quality, size and speed of checkpoints in one table."""
+"""`lightpaff evaluate`: compare quality, size and speed of checkpoints in one table."""
 
 import argparse
 import logging
@@ -27,10 +27,10 @@ EVALUATE = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Print one table. translation: fairseq-generate, then BLEU, chrF, ROUGE. "
-        "language_modeling: fairseq-eval-lm, perplexity per token and per word. "
-        "sentence_prediction: accuracy, F1, MCC, or Pearson and Spearman. Ratios are relative to "
-        "the first checkpoint (the teacher)."
+        "Print one table of quality, size and speed. translation: BLEU, chrF or ROUGE of "
+        "fairseq-generate. language_modeling: perplexity per token and per word, by "
+        "fairseq-eval-lm. sentence_prediction: accuracy, F1 and MCC, or Pearson and Spearman "
+        "correlation. Ratios are relative to the first checkpoint (the teacher)."
     )
     add_flags(parser, EvaluationRequest)
     parser.set_defaults(func=run)

@@ -8,7 +8,10 @@ from ..flags_reference import flags_page
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
-    parser.description = "Print docs/flags.md: what fairseq-train --help does not show."
+    parser.description = (
+        "Print all flags and architectures of the plug-in in Markdown (docs/flags.md), including "
+        "those that fairseq-train --help does not show."
+    )
     parser.set_defaults(func=run)
 
 

@@ -1,4 +1,4 @@
-"""`lightpaff init-student`: a student's first checkpoint, cut out of its teacher."""
+"""`lightpaff init-student`: initialize a student from its teacher's weights."""
 
 import argparse
 import logging
@@ -7,13 +7,12 @@ from ..flags import add_flags, parse_flags
 from ..pruning.init_student import StudentRequest, init_student
 
 DESCRIPTION = (
-    "Write a checkpoint in which a student starts from its teacher's weights: some layers of "
-    "encoder and decoder, all embeddings and heads and, if it is narrower, some of the dimensions, "
-    "the same ones through the whole residual stream. Every other flag is one of fairseq-train for "
-    "the student's model (--encoder-layers 2, --max-positions 512, ...): give here the --arch and "
-    "the flags that the training will have. The teacher must be of the same family "
-    "(transformer or mass, roberta, transformer_lm) and have the same dictionary. Train with "
-    "--finetune-from-model OUT."
+    "Write a checkpoint of a student with weights of its teacher: some layers of encoder and "
+    "decoder, all embeddings and heads and, if the student is narrower, some of the dimensions, "
+    "the same ones in the whole residual stream. All other flags are model flags of fairseq-train "
+    "(--encoder-layers 2, --max-positions 512, ...): use the --arch and the flags of the training "
+    "command. The teacher must be of the same family (transformer or mass, roberta, "
+    "transformer_lm) and have the same dictionary. Train with --finetune-from-model OUT."
 )
 
 
@@ -27,11 +26,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write one student and print what it is made of.
+    """Write one student and print its layers and sizes.
 
     Raises:
         ValueError: see `init_student`.
     """
-    logging.getLogger("hydra").setLevel(logging.INFO)  # fairseq logs even debugging messages
+    logging.getLogger("hydra").setLevel(logging.INFO)  # fairseq sets the root logger to DEBUG
     print("\n".join(init_student(parse_flags(args, StudentRequest), args.fairseq_flags)))
     return 0

@@ -8,24 +8,24 @@ from collections.abc import Iterable, Sequence
 
 from .. import __version__
 
-# Sub-command -> what it does, for `lightpaff --help`. Its module in this folder has the same name
-# (`init-student` is init_student.py) and offers `configure(parser)` and `run(args) -> int`.
+# Sub-command -> its help. Its module in this folder has the same name (`init-student` is
+# init_student.py) and offers `configure(parser)` and `run(args) -> int`.
 COMMANDS = {
     "user-dir": "print the folder to pass to fairseq's --user-dir",
     "flags": "print all flags and architectures as Markdown",
     "doctor": "check this installation",
     "init-student": "initialize a student from its teacher's weights",
-    "prune-plan": "show what pruning would make of a model",
+    "prune-plan": "show the sizes that a model would have after pruning",
     "compact": "turn a pruned checkpoint into a small stock model",
     "strip": "write a small checkpoint that stock fairseq loads",
     "evaluate": "compare checkpoints: quality, parameters, file size, speed",
     "convert": "convert models between fairseq and Hugging Face, and import released MASS models",
     "export": "export a checkpoint to CTranslate2, ONNX Runtime or transformers",
-    "cache-teacher": "store a teacher's outputs, so that training needs no teacher",
+    "cache-teacher": "store a teacher's outputs for training without the teacher",
     "merge-caches": "join the shards of a teacher cache",
     "seq-kd": "write training data whose targets are a teacher's translations",
     "benchmark": "measure speed and memory on this machine",
-    "report": "summarize trainings and results in one HTML page",
+    "report": "summarize training runs and results in one HTML page",
 }
 BAD_INPUT = 2  # argparse's own exit code for a wrong command line
 REFUSED, INTERRUPTED = 1, 130  # 130: the shell's exit code after Ctrl-C
@@ -51,13 +51,13 @@ def build_parser(configured: Iterable[str] = COMMANDS) -> argparse.ArgumentParse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one sub-command.
+    """Run one sub-command; print errors in one line without a traceback.
 
     Args:
-        argv: the arguments after `lightpaff`; None takes those of the process.
+        argv: the arguments after `lightpaff`; None: those of the process.
     Returns:
-        the exit code: 0; 2 after bad input, 1 where the system refused something (a full disk),
-        130 after Ctrl-C. Each of these prints one line without a traceback.
+        the exit code: 0, 2 after bad input, 1 after an error of the system (such as a full disk),
+        130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser(words[:1])
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"lightpaff {args.command}: error: {error}", file=sys.stderr)
         return BAD_INPUT
-    except BrokenPipeError:  # `lightpaff flags | head`: discard what is left in the buffer
+    except BrokenPipeError:  # `lightpaff flags | head`: discard the rest of the buffer
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
     except OSError as error:

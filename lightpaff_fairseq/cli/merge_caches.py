@@ -13,22 +13,22 @@ from .cache_teacher import print_state
 class MergeRequest:
     """Flags of `lightpaff merge-caches`."""
 
-    shards: list[Path] = flag("their folders", name="shards", nargs="+", metavar="SHARD")
-    out: Path = flag("the cache", metavar="FOLDER")
+    shards: list[Path] = flag("folders to merge", name="shards", nargs="+", metavar="SHARD")
+    out: Path = flag("folder of the merged cache", metavar="FOLDER")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Copy what cache-teacher --num-shards built in several folders into one. "
-        "Shards that were built in one folder need no merging."
+        "Merge the folders that several runs of cache-teacher --num-shards have built. Shards that "
+        "were built in the same folder need no merging."
     )
     add_flags(parser, MergeRequest)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Merge the shards and print what is missing.
+    """Merge the shards and print the number of missing blocks.
 
     Raises:
         ValueError: they are not shards of one cache.

@@ -1,4 +1,4 @@
-"""`lightpaff prune-plan`: what a prunable task would make of a model."""
+"""`lightpaff prune-plan`: print the sizes of a model after pruning."""
 
 import argparse
 import logging
@@ -24,14 +24,18 @@ class PlanRequest:
 
     path: Path = flag("fairseq checkpoint to read", metavar="FILE")
     target_width: float | None = flag(
-        "up to 1 the part of the width that is kept, above 1 the width itself", None, metavar="N"
+        "width to keep: up to 1 a share of the width, above 1 the width itself", None, metavar="N"
     )
-    target_params: str | None = flag("instead: a number of parameters, as 17.3M", None, metavar="N")
+    target_params: str | None = flag(
+        "number of parameters, as 17.3M, instead of --target-width", None, metavar="N"
+    )
     multiple: int = flag(
-        "width and FFN units become multiples of this; 1 = off", Target.multiple, metavar="N"
+        "round width and FFN units to multiples of this number; 1 = off",
+        Target.multiple,
+        metavar="N",
     )
     attention: str = flag(
-        "what attention loses: dimensions of every head, whole heads, or what comes closer",
+        "prune dimensions of every head, whole heads, or whichever is closer to the target",
         Target.attention,
         choices=WAYS,
     )
@@ -73,16 +77,16 @@ def _report(path: Path, plan: Plan, target: Target) -> list[str]:
     before, after = plan.parameters
     lines = [
         f"{path}: {before:,} parameters -> {after:,} ({before / after:.1f}x smaller)",
-        f"asked for: {_describe(target)}; width and FFN units are rounded to multiples of "
-        f"{target.multiple}, the width also to what the heads or a head's dimensions divide",
+        f"target: {_describe(target)}; width and FFN units are rounded to multiples of "
+        f"{target.multiple}, the width also to a multiple of the heads or of a head's dimensions",
     ]
-    for side in plan.layout.student:
-        teacher, student = plan.layout.sizes_of(side)
-        way = "whole heads go" if whole_heads(teacher, student) else "every head loses dimensions"
+    for stack in plan.layout.student:
+        teacher, student = plan.layout.sizes_of(stack)
+        way = "whole heads" if whole_heads(teacher, student) else "dimensions of every head"
         lines.append(
-            f"{side}: width {student.width} of {teacher.width} "
+            f"{stack}: width {student.width} of {teacher.width} "
             f"({student.width / teacher.width:.4f}); {student.heads} of {teacher.heads} heads, "
-            f"{student.head_dim} of {teacher.head_dim} dimensions each ({way}); FFN "
+            f"{student.head_dim} of {teacher.head_dim} dimensions each (pruned: {way}); FFN "
             f"{student.ffn} of {teacher.ffn}"
         )
     lines.append("pruned together (* stands for every layer):")
@@ -98,7 +102,7 @@ def _describe(target: Target) -> str:
 
 
 def _group_lines(plan: Plan) -> list[str]:
-    """Return a line per kind of group, and the modules that it ties."""
+    """Return the size of every kind of group, followed by its modules."""
     kept, sizes = plan.kept_sizes(), plan.groups.sizes
     rows: dict[tuple[str, str, str], int] = {}
     for group, names in plan.groups.tied.items():

@@ -1,4 +1,4 @@
-"""`lightpaff report`: show trainings and results on one page, or in one plot."""
+"""`lightpaff report`: summarize training runs and results in one page or plot."""
 
 import argparse
 import logging
@@ -21,19 +21,19 @@ class ReportRequest:
     """The files to read and to write."""
 
     runs: list[Path] = flag(
-        "folder of a recipe (results.json, logs/) or a sweep (results.jsonl), a results.json, what "
-        "lightpaff benchmark --json wrote, or a log of fairseq-train (json or simple format)",
+        "folder of a recipe (results.json, logs/) or a sweep (results.jsonl), a results.json, "
+        "output of lightpaff benchmark --json, or a log of fairseq-train (json or simple format)",
         name="runs",
         nargs="+",
         metavar="RUNS",
     )
     out: Path | None = flag("the page to write, as report.html", None, metavar="FILE")
     title: str | None = flag(
-        "heading of the page (default: of one run its name, else Report)", None, metavar="TEXT"
+        "title of the page (default: the name of a single run, or Report)", None, metavar="TEXT"
     )
     plot: str | None = flag(
-        "with --svg, one plot of all logs. kl_sparsity: distillation loss and, of runs that prune, "
-        "sparsity over updates",
+        "with --svg: one plot of all logs. kl_sparsity: distillation loss and, for runs that "
+        "prune, sparsity over updates",
         None,
         choices=tuple(PLOTS),
     )
@@ -41,7 +41,7 @@ class ReportRequest:
     force: bool = flag("overwrite --out and --svg (default: refuse)", default=False)
 
     def check(self) -> None:
-        """Raise ValueError, naming all problems, if the flags do not fit together."""
+        """Raise ValueError, with all problems, if the flags do not fit together."""
         problems = Problems()
         problems.unless(
             bool(self.out or self.svg),
@@ -51,7 +51,7 @@ class ReportRequest:
         problems.unless(bool(self.plot) or not self.svg, "--svg: expected --plot too")
         if self.out and self.svg:
             is_same = self.out.resolve() == self.svg.resolve()
-            problems.unless(not is_same, f"--svg {self.svg}: expected another file than --out")
+            problems.unless(not is_same, f"--svg {self.svg}: expected a different file from --out")
         for name, path in (("--out", self.out), ("--svg", self.svg)):
             problems.extend([file_problem(path, name, self.force)] if path else [])
         problems.raise_if_any()
@@ -60,9 +60,9 @@ class ReportRequest:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Write one self-contained HTML page (no scripts, nothing from elsewhere): the table of the "
-        "models, size, quality and speed, learning curves, commands and versions. Nothing is "
-        "measured: the page shows what is in the files."
+        "Write one self-contained HTML page (no scripts, no external resources) with the table of "
+        "models, their size, quality and speed, learning curves, commands and versions, all read "
+        "from the files."
     )
     add_flags(parser, ReportRequest)
     parser.set_defaults(func=run)
@@ -72,9 +72,9 @@ def run(args: argparse.Namespace) -> int:
     """Write the page, the plot, or both.
 
     Raises:
-        ValueError: flags that do not fit, files that exist, cannot be read or hold nothing.
+        ValueError: bad flags, files that cannot be read or are empty, or output that exists.
     """
-    logging.getLogger().setLevel(logging.WARNING)  # matplotlib explains its choice of fonts
+    logging.getLogger().setLevel(logging.WARNING)  # matplotlib logs its search for fonts
     request: ReportRequest = parse_flags(args, ReportRequest)
     request.check()
     runs = read_runs(request.runs)
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _logs_to_plot(runs: list[Run]) -> dict[str, Log]:
-    """Map labels to logs; of a folder, to those of runs that prune."""
+    """Return the logs to plot, by label; of a folder only those of runs that prune."""
     return {
         f"{run.title}: {label}" if len(runs) > 1 else label: run.logs[name]
         for run in runs

@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Translate a training set with a teacher and write a data folder for fairseq-train "
         "--task translation: sequence-level distillation. All other flags are those of "
         "fairseq-generate (DATA, --beam, --nbest, --sampling, --max-len-a, --max-tokens, ...). "
-        "A stopped run is continued by the same command."
+        "To continue a stopped run, run the same command again."
     )
     parser.allow_abbrev = False
     add_flags(parser, SeqKdRequest)
@@ -31,10 +31,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Decode, or continue, and write the data folder once nothing is missing.
+    """Decode the missing blocks, and write the data folder once all are there.
 
     Raises:
-        ValueError: bad flags, data or teacher; something else is in the way.
+        ValueError: bad flags, data or teacher, or an --out or --hypotheses of another command.
     """
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
     request: SeqKdRequest = parse_flags(args, SeqKdRequest)

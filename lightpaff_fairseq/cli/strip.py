@@ -1,4 +1,4 @@
-"""`lightpaff strip`: write a checkpoint without what only training needs."""
+"""`lightpaff strip`: write a checkpoint without optimizer state."""
 
 import argparse
 
@@ -11,9 +11,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
         "Write a checkpoint without optimizer state (about a third of the size) that fairseq loads "
-        "without this plug-in if the model and the task are fairseq's own. It generates, "
-        "validates, teaches (--kd-teacher) and can be fine-tuned (--finetune-from-model); training "
-        "cannot resume from it."
+        "without this plug-in if the model and the task are fairseq's own. It works for "
+        "generation, validation, fine-tuning (--finetune-from-model) and as a teacher "
+        "(--kd-teacher); training cannot resume from it."
     )
     add_flags(parser, CheckpointFiles)
     parser.set_defaults(func=run)
@@ -29,5 +29,5 @@ def run(args: argparse.Namespace) -> int:
     foreign = strip_checkpoint(files.path, files.out, overwrite=files.force)
     print(f"{files.path} ({megabytes(files.path)}) -> {files.out} ({megabytes(files.out)})")
     if foreign:
-        print(f"fairseq needs --user-dir to load it: {' and '.join(foreign)} are not its own")
+        print(f"fairseq needs --user-dir to load it, for {' and '.join(foreign)}")
     return 0

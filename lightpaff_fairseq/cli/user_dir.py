@@ -1,4 +1,4 @@
-"""`lightpaff user-dir`: print the plug-in's folder."""
+"""`lightpaff user-dir`: print the folder for fairseq's --user-dir."""
 
 import argparse
 from pathlib import Path

@@ -1,3 +1,3 @@
-"""Sequence-level distillation: a teacher's translations become the training data of the student."""
+"""Sequence-level distillation: train the student on the teacher's translations."""
 
 import fairseq  # noqa: F401  # registers the plug-in first, whichever module is imported

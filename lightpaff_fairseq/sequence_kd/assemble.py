@@ -1,4 +1,4 @@
-"""Decoding the missing hypotheses, and making the student's data of all of them."""
+"""Decode the missing hypotheses, and assemble the student's data from all of them."""
 
 from collections import Counter
 from dataclasses import asdict
@@ -19,15 +19,15 @@ from .mix import original_pairs
 
 
 def decode(job: Job, path: Path, shard: Shard, report: Report) -> int:
-    """Decode the blocks of a shard that are not in the folder yet.
+    """Decode the missing blocks of a shard.
 
-    The teacher is loaded only if there are any, and the folder created only if it could be.
+    The teacher is loaded only if a block is missing, and the folder created only after that.
 
     Returns:
-        the number of blocks, of any shard, that are still missing.
+        the number of blocks of all shards that are still missing.
     Raises:
-        ValueError: the folder is of another plan or cannot be written, or the teacher cannot be
-            used; finished blocks stay, no file is incomplete.
+        ValueError: the folder belongs to another plan or cannot be written, or the teacher cannot
+            be used; finished blocks stay, no file is incomplete.
     """
     folder = job.plan.folder(path)
     folder.check()
@@ -41,13 +41,13 @@ def decode(job: Job, path: Path, shard: Shard, report: Report) -> int:
 
 
 def assemble(job: Job, path: Path) -> dict[str, Any]:
-    """Make the student's data, at --out, of complete hypotheses.
+    """Write the student's data to --out, from all blocks of hypotheses.
 
     Returns:
-        the report, as it is written to its `seq_kd.json`.
+        the content of `seq_kd.json`.
     Raises:
-        ValueError: a block is corrupt or belongs to other sources, nothing remains, or the folder
-            cannot be written.
+        ValueError: a block is corrupt or belongs to other sources, no hypothesis remains, or the
+            folder cannot be written.
     """
     request, (source, target) = job.request, job.dictionaries
     similar = similarity(request.choose_metric, target, job.cfg.common_eval.post_process)
@@ -59,7 +59,7 @@ def assemble(job: Job, path: Path) -> dict[str, Any]:
             lengths = _add_distilled(job, path, chooser, data)
             if not lengths["hypotheses"]:
                 dropped = dict(chooser.dropped)
-                raise ValueError(f"--out {request.out}: no hypothesis remains: {dropped}")
+                raise ValueError(f"--out {request.out}: all hypotheses were dropped: {dropped}")
             report = _report(job, chooser, lengths)
             report["pairs"]["original"] = _add_originals(job, data)
             data.close(job.corpus, report, request.force)
@@ -72,11 +72,7 @@ def assemble(job: Job, path: Path) -> dict[str, Any]:
 def _add_distilled(
     job: Job, path: Path, chooser: Chooser, data: DataFolder
 ) -> dict[str, Counter[int]]:
-    """Add the pairs of all blocks.
-
-    Returns:
-        how many of the added sources and hypotheses have a length, in tokens without eos.
-    """
+    """Add the pairs of all blocks; return histograms of lengths in tokens without eos."""
     eos = job.dictionaries[1].eos()
     lengths: dict[str, Counter[int]] = {"sources": Counter(), "hypotheses": Counter()}
     for block in job.plan.blocks:
@@ -85,8 +81,8 @@ def _add_distilled(
             source = job.corpus.source(index)
             if checksum(source) != stored.source:
                 raise ValueError(
-                    f"{file}: sentence {index} is another text than when it was decoded; delete "
-                    f"{path} and decode again"
+                    f"{file}: sentence {index} has changed since it was decoded; delete {path} and "
+                    "decode again"
                 )
             for tokens in chooser.targets(index, stored.hypotheses):
                 data.add(index, source, np.append(tokens, eos))

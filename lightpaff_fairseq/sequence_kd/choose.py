@@ -1,4 +1,4 @@
-"""Selection of the hypotheses that become training data."""
+"""Choose the hypotheses that become training data."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,14 +19,14 @@ Similarity = Callable[[Tokens, Tokens], float]
 
 @dataclass(frozen=True)
 class Choice:
-    """Rules by which the hypotheses of a source are selected; stored in the report.
+    """Rules for choosing among the hypotheses of a source; stored in the report.
 
     Attributes:
-        by: `score` takes the generator's best, `reference` the most similar to the reference.
-        nbest: how many.
+        by: `score` takes the generator's best, `reference` those most similar to the reference.
+        nbest: number of hypotheses per source.
         min_ratio, max_ratio: bounds of hypothesis length / source length in tokens without eos;
             0: no bound.
-        keep_cut: keep hypotheses that the length limit ended.
+        keep_cut: keep hypotheses that were cut at the length limit.
     """
 
     by: str = SCORE
@@ -37,11 +37,10 @@ class Choice:
 
 
 def similarity(metric: str, dictionary: Dictionary, post_process: str | None) -> Similarity:
-    """Return sentence BLEU or chrF of (hypothesis, reference); larger is more similar.
+    """Return a function that scores (hypothesis, reference) by sentence BLEU or chrF.
 
-    BLEU is sacrebleu's of a sentence (exponential smoothing; orders of n-grams that the sentence
-    does not have are left out), of the words that --post-process leaves, split by 13a; without
-    --post-process, of the dictionary's tokens.
+    BLEU is sacrebleu's sentence BLEU (exponential smoothing, effective order), of words tokenized
+    by 13a after --post-process; without --post-process, of the dictionary's tokens.
     """
     from sacrebleu.metrics import BLEU as SentenceBleu  # noqa: N811
     from sacrebleu.metrics import CHRF as SentenceChrf  # noqa: N811
@@ -57,11 +56,11 @@ def similarity(metric: str, dictionary: Dictionary, post_process: str | None) ->
 
 
 class Chooser:
-    """Selects the training targets of a source, and counts dropped hypotheses by reason.
+    """The training targets of every source; counts dropped hypotheses by reason.
 
     Args:
-        choice: the rules; dictionary: of the targets, as its file has it.
-        corpus: has the references; similar: compares with them, for `--choose reference`.
+        choice: the rules; dictionary: of the targets, as in its file.
+        corpus: with the references; similar: compares with them, for `--choose reference`.
     """
 
     def __init__(
@@ -73,13 +72,13 @@ class Chooser:
         self.dropped: Counter[str] = Counter()
 
     def targets(self, index: int, hypotheses: Sequence[Hypothesis]) -> list[Tokens]:
-        """Return `(T,)` tokens without eos of every target that source `index` gets."""
+        """Return the targets of source `index`, `(T,)` tokens without eos each."""
         if not hypotheses:
             self.dropped[TOO_LONG] += 1
         length = len(self.corpus.source(index)) - 1
         targets = []
         for hypothesis in self._best(index, hypotheses):
-            reason = self._fault(hypothesis, length)
+            reason = self._drop_reason(hypothesis, length)
             if reason:
                 self.dropped[reason] += 1
             else:
@@ -94,8 +93,7 @@ class Chooser:
             hypotheses = [hypotheses[i] for i in order]
         return hypotheses[: self.choice.nbest]
 
-    def _fault(self, hypothesis: Hypothesis, source_length: int) -> str | None:
-        """Return why a hypothesis is no training target; None: it is one."""
+    def _drop_reason(self, hypothesis: Hypothesis, source_length: int) -> str | None:
         tokens, choice = hypothesis.tokens, self.choice
         if not len(tokens):
             return EMPTY

@@ -1,7 +1,7 @@
-"""A split of binarized parallel data, read and copied as it is on disk.
+"""A split of binarized parallel data.
 
-Everything stays in token numbers: nothing is turned into text and back, so the student reads
-exactly what the teacher generated.
+Sentences are token ids throughout, never detokenized: the student reads exactly the tokens that the
+teacher generated.
 """
 
 import re
@@ -19,8 +19,8 @@ Tokens = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Location of a split: data folder, and the names of split and languages, as fairseq's."""
+class SplitLocation:
+    """The data folder, and fairseq's names of the split and the languages."""
 
     folder: Path
     split: str
@@ -29,27 +29,28 @@ class Place:
 
     @property
     def pair(self) -> str:
-        """Return the languages as fairseq-preprocess writes them into file names."""
+        """The languages as in the file names of fairseq-preprocess."""
         return f"{self.source}-{self.target}"
 
 
 class Corpus:
-    """Sources and, where there are any, references: of `train`, `train1`, ... one after the other.
+    """The sources and any references of a split: `train`, `train1`, ... concatenated.
 
     Args:
-        place: of the split; impl: fairseq's --dataset-impl, None: told by the files.
-        dictionaries: of source and target; only text that is not binarized needs them.
+        place: of the split; impl: fairseq's --dataset-impl, None: derived from the files.
+        dictionaries: of source and target; only needed for text that is not binarized.
     Raises:
-        ValueError: the split is not there, empty or corrupt, or its sides differ in length.
+        ValueError: the split is missing, empty or corrupt, or the numbers of sources and
+            references differ.
     """
 
-    def __init__(self, place: Place, impl: Any, dictionaries: tuple[Any, Any]) -> None:
+    def __init__(self, place: SplitLocation, impl: Any, dictionaries: tuple[Any, Any]) -> None:
         self.place = place
         prefixes = [str(prefix) for prefix in split_prefixes(place, impl)]
         if not prefixes:
             raise ValueError(
-                f"{place.folder}: expected {place.split}.{place.pair}.{place.source} of "
-                "fairseq-preprocess (--split, --source-lang, --target-lang), but there is none"
+                f"{place.folder}: expected {place.split}.{place.pair}.{place.source} from "
+                "fairseq-preprocess, got none (see --split, --source-lang, --target-lang)"
             )
         sources = [_load(prefix + place.source, dictionaries[0], impl) for prefix in prefixes]
         targets = [_load(prefix + place.target, dictionaries[1], impl) for prefix in prefixes]
@@ -68,31 +69,31 @@ class Corpus:
 
     @property
     def sizes(self) -> NDArray[Any]:
-        """Return `(sentences,)` lengths of all sources in tokens, eos included."""
+        """The lengths of all sources in tokens, eos included: `(sentences,)`."""
         return np.asarray(self._sources.sizes)
 
     def source(self, index: int) -> Tokens:
-        """Return `(S,)` tokens, eos included, as on disk."""
+        """Return `(S,)` tokens, eos included."""
         return np.asarray(self._sources[index], dtype=np.int64)
 
     def reference(self, index: int) -> Tokens:
-        """Return `(T,)` tokens, eos included, as on disk."""
+        """Return `(T,)` tokens, eos included."""
         assert self._references is not None
         return np.asarray(self._references[index], dtype=np.int64)
 
 
 def _load(path: str, dictionary: Any, impl: Any) -> Any:
-    """Return fairseq's data set of a file; None where there is none."""
+    """Return fairseq's dataset of a file, or None if there is none."""
     try:
         return data_utils.load_indexed_dataset(path, dictionary, impl)
     except (OSError, ValueError, AssertionError) as error:
         raise ValueError(
-            f"{path}: expected sentences of fairseq-preprocess, but they cannot be read: {error}"
+            f"{path}: expected a dataset of fairseq-preprocess, got an error: {error}"
         ) from error
 
 
-def split_prefixes(place: Place, impl: Any) -> list[Path]:
-    """List `train.sv-en.`, `train1.sv-en.` and so on: what fairseq joins to one split."""
+def split_prefixes(place: SplitLocation, impl: Any) -> list[Path]:
+    """List the prefixes that fairseq joins to one split: `train.sv-en.`, `train1.sv-en.`, ..."""
     prefixes: list[Path] = []
     while True:
         name = place.split + (str(len(prefixes)) if prefixes else "")
@@ -107,15 +108,11 @@ def split_prefixes(place: Place, impl: Any) -> list[Path]:
         prefixes.append(existing[0])
 
 
-def copy_the_rest(place: Place, folder: Path) -> None:
-    """Copy dictionaries and all other splits of the languages.
-
-    Args:
-        place: of the split that is not copied; folder: where to.
-    """
-    sides = f"(?:{re.escape(place.source)}|{re.escape(place.target)})"
+def copy_other_splits(place: SplitLocation, folder: Path) -> None:
+    """Copy the dictionaries, and all splits of the languages but the one at `place`."""
+    langs = f"(?:{re.escape(place.source)}|{re.escape(place.target)})"
     own = re.compile(rf"{re.escape(place.split)}\d*\.")
-    copied = re.compile(rf"dict\.{sides}\.txt|[^.]+\.{sides}-{sides}\.{sides}(?:\.(?:bin|idx))?")
+    copied = re.compile(rf"dict\.{langs}\.txt|[^.]+\.{langs}-{langs}\.{langs}(?:\.(?:bin|idx))?")
     for path in place.folder.iterdir():
         if copied.fullmatch(path.name) and not own.match(path.name):
             shutil.copyfile(path, folder / path.name)

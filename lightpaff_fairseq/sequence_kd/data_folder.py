@@ -1,4 +1,4 @@
-"""The student's data folder: written beside its place, read back line by line, then renamed."""
+"""Write the student's data folder: to a temporary folder, verified line by line, then renamed."""
 
 import json
 from pathlib import Path
@@ -9,13 +9,13 @@ import torch
 from fairseq.data import data_utils, indexed_dataset
 
 from ..checkpoints.output_folder import OutputFolder, put_in_place
-from .corpus import Corpus, Place, Tokens, checksum, copy_the_rest
+from .corpus import Corpus, SplitLocation, Tokens, checksum, copy_other_splits
 
 REPORT = "seq_kd.json"
 
 
 def check_output(folder: Path, data: Path, overwrite: bool) -> None:
-    """Refuse a place that cannot be written, before any work is done.
+    """Refuse an --out that cannot be written.
 
     Raises:
         ValueError: see `OutputFolder`.
@@ -24,23 +24,23 @@ def check_output(folder: Path, data: Path, overwrite: bool) -> None:
 
 
 class DataFolder:
-    """A data folder that is being written; `close` puts it in its place.
+    """A data folder that is being written; `close` renames it to `out`.
 
     Args:
-        place: of the split that is replaced, whose name it keeps; out: the folder to become.
-        vocabularies: entries of the source's and the target's dictionary.
-        folder: an empty one beside `out`, see `folder_beside`.
+        place: of the original split, whose name the new one gets; out: the final folder.
+        vocabularies: sizes of the source's and the target's dictionary.
+        folder: an empty folder beside `out`, see `folder_beside`.
     """
 
     def __init__(
-        self, place: Place, out: Path, vocabularies: tuple[int, int], folder: Path
+        self, place: SplitLocation, out: Path, vocabularies: tuple[int, int], folder: Path
     ) -> None:
         self.place, self.out, self.folder = place, out, folder
-        self.written: list[tuple[int, int]] = []  # source's number, checksum of the target
-        copy_the_rest(place, self.folder)
+        self.written: list[tuple[int, int]] = []  # number of the source, checksum of the target
+        copy_other_splits(place, self.folder)
         self._prefixes = [
-            str(self.folder / f"{place.split}.{place.pair}.{side}")
-            for side in (place.source, place.target)
+            str(self.folder / f"{place.split}.{place.pair}.{language}")
+            for language in (place.source, place.target)
         ]
         self._builders = [
             indexed_dataset.make_builder(f"{prefix}.bin", impl="mmap", vocab_size=size)
@@ -48,16 +48,16 @@ class DataFolder:
         ]
 
     def add(self, origin: int, source: Tokens, target: Tokens) -> None:
-        """Append a pair, eos included; `origin` is the source's number in the original split."""
+        """Append a pair, eos included; `origin`: number of the source in the original split."""
         for builder, tokens in zip(self._builders, (source, target), strict=True):
             builder.add_item(torch.from_numpy(tokens))
         self.written.append((origin, checksum(target)))
 
     def close(self, corpus: Corpus, report: dict[str, Any], overwrite: bool) -> None:
-        """Read everything back, compare it line by line, and rename the folder.
+        """Verify the written pairs line by line, and rename the folder.
 
         Raises:
-            ValueError: the files differ from what was written, or `out` exists meanwhile.
+            ValueError: the files differ from the pairs, or `out` exists by now.
         """
         for builder, prefix in zip(self._builders, self._prefixes, strict=True):
             builder.finalize(f"{prefix}.idx")
@@ -71,12 +71,12 @@ class DataFolder:
         put_in_place(self.folder, self.out)
 
     def _verify(self, corpus: Corpus) -> None:
-        sides = [data_utils.load_indexed_dataset(prefix, None, "mmap") for prefix in self._prefixes]
-        if any(len(side) != len(self.written) for side in sides):
-            sizes = [len(side) for side in sides]
+        datasets = [data_utils.load_indexed_dataset(x, None, "mmap") for x in self._prefixes]
+        sizes = [len(dataset) for dataset in datasets]
+        if any(size != len(self.written) for size in sizes):
             raise ValueError(f"--out {self.out}: expected {len(self.written)} pairs, got {sizes}")
         for line, (origin, expected) in enumerate(self.written):
-            source, target = (np.asarray(side[line], dtype=np.int64) for side in sides)
+            source, target = (np.asarray(x[line], dtype=np.int64) for x in datasets)
             if checksum(target) != expected or not np.array_equal(source, corpus.source(origin)):
                 raise ValueError(
                     f"--out {self.out}: line {line} is not the pair that was written (disk error?)"

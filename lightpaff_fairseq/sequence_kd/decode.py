@@ -1,4 +1,4 @@
-"""Decoding of sources by the teacher, with fairseq's own generator, block by block."""
+"""Decode sources with the teacher and fairseq's generator, block by block."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,28 +21,28 @@ from .corpus import Tokens, checksum
 from .hypotheses import Hypotheses, Hypothesis
 from .job import Job
 
-ANY_LENGTH = 2**31 - 1  # references are not read by the teacher
+ANY_LENGTH = 2**31 - 1
 
 
 class Decoder:
     """The teacher of a job, loaded, with fairseq's generator.
 
     Raises:
-        ValueError: the teacher cannot be used; the task has another generator, or ignores
-            --sampling; task and disk differ in the number of sentences; one exceeds --max-tokens.
+        ValueError: the teacher cannot be used; the task has another generator or ignores
+            --sampling; task and files differ in the number of sentences; a sentence exceeds
+            --max-tokens.
     """
 
     def __init__(self, job: Job) -> None:
         self.job, self.task, self.corpus = job, job.task, job.corpus
-        self.vocab = len(job.dictionaries[1])  # a task may add language tokens behind them
+        self.vocab = len(job.dictionaries[1])  # a task may append language tokens
         self.models: list[Any] = [_load_model(path, job) for path in job.request.path.split(":")]
         self.generator = self._build_generator()
         self.dataset: Any = self.task.dataset(self.corpus.place.split)
         if len(self.dataset) != len(self.corpus):
             raise ValueError(
-                f"the task reads {len(self.dataset)} sentences where the files have "
-                f"{len(self.corpus)}: expected --upsample-primary 1 and no other sampling of the "
-                "data"
+                f"expected a task that reads all {len(self.corpus)} sentences of the files once, "
+                f"got {len(self.dataset)} sentences (set --upsample-primary 1)"
             )
         limits = (model.max_positions() for model in self.models)
         longest = utils.resolve_max_positions(self.task.max_positions(), *limits)
@@ -66,13 +66,12 @@ class Decoder:
     def decode(self, block: Block, advance: Advance) -> list[Hypotheses]:
         """Decode the sources of a block.
 
-        The result depends on nothing but the teacher, the flags and these sources: a block is the
-        same in any run, and in any shard.
+        The result depends only on the teacher, the flags and these sources, not on the shard.
 
         Args:
-            advance: is told after every batch how many sources are decoded.
+            advance: called after every batch with the number of decoded sources.
         Raises:
-            ValueError: the task gives another source than the file has at that place.
+            ValueError: a source of the task differs from that of the file.
         """
         seed = np.random.SeedSequence([self.job.cfg.common.seed, block.first]).generate_state(1)[0]
         torch.manual_seed(int(seed))
@@ -85,7 +84,7 @@ class Decoder:
         return [Hypotheses(source, decoded.get(i, [])) for i, source in sources]
 
     def _check_batches(self) -> None:
-        """Refuse sentences of which one alone exceeds --max-tokens."""
+        """Refuse sentences longer than --max-tokens."""
         tokens = np.asarray(sample_sizes(self.dataset)).reshape(len(self.corpus), -1).max(-1)
         usable, limit = self._usable(np.arange(len(tokens))), self.job.batching.max_tokens
         longest = int(tokens[usable].max(initial=0))
@@ -93,14 +92,14 @@ class Decoder:
             raise ValueError(f"--max-tokens {limit}: expected at least the longest pair, {longest}")
 
     def _usable(self, indices: NDArray[Any]) -> NDArray[Any]:
-        """Return the sources that are short enough, the longest first."""
+        """Return the sources that are short enough, longest first; targets may be of any length."""
         limits = (self.max_source, ANY_LENGTH)
         usable = np.asarray(self.dataset.filter_indices_by_size(indices, limits)[0], dtype=np.int64)
         ordered: NDArray[Any] = usable[np.argsort(-self.corpus.sizes[usable], kind="stable")]
         return ordered
 
     def _decode_batch(self, sample: Sample) -> Iterator[tuple[int, list[Hypothesis]]]:
-        """Yield the numbers of a batch's sources and their hypotheses, best first."""
+        """Yield the number and the hypotheses, best first, of every source of a batch."""
         rows, ids = sample["net_input"]["src_tokens"], sample["id"].tolist()
         for index, row in zip(ids, rows, strict=True):
             self._check_source(index, row.numpy())
@@ -116,7 +115,7 @@ class Decoder:
         """Generate the hypotheses of a batch, as fairseq returns them.
 
         Raises:
-            ValueError: the generator stops, as it does where no output is possible.
+            ValueError: the generator stops because no output is possible.
         """
         try:
             return self.task.inference_step(
@@ -125,12 +124,12 @@ class Decoder:
         except AssertionError as error:
             raise ValueError(
                 f"sentence {int(sample['id'][0])}: fairseq's generator stopped ({error}): expected "
-                "--min-len within --max-len-a and --max-len-b, and a --path whose outputs are "
-                "numbers (a corrupt model has none, nor --fp16 where it overflows)"
+                "--min-len within --max-len-a and --max-len-b, and finite outputs of --path (a "
+                "corrupt model, or overflow with --fp16)"
             ) from error
 
     def _limit(self, source_length: int) -> int:
-        """Return how many tokens the generator allows before eos, for sources of this length."""
+        """Return the maximum number of tokens before eos for sources of this length."""
         generator = self.generator
         if generator.match_source_len:
             return ANY_LENGTH
@@ -138,7 +137,7 @@ class Decoder:
         return min(limit, int(generator.max_len) - 1)
 
     def _hypothesis(self, output: Any, score: Any, limit: int) -> Hypothesis:
-        """Strip eos, and what a task adds: language tokens at both ends, bos at the beginning."""
+        """Strip eos, language tokens at both ends, and bos."""
         tokens: Tokens = output.cpu().numpy().astype(np.int64)
         dictionary, cut = self.task.target_dictionary, len(tokens) > limit
         while len(tokens) and (tokens[-1] >= self.vocab or tokens[-1] == dictionary.eos()):
@@ -148,14 +147,14 @@ class Decoder:
         return Hypothesis(tokens, float(score), cut)
 
     def _check_source(self, index: int, row: Tokens) -> None:
-        """Compare the source that the task gives to the teacher with the one on disk."""
+        """Raise ValueError if the task's source differs from that of the file."""
         on_disk, given = (self._words(x) for x in (self.corpus.source(index), row))
         if getattr(self.job.cfg.task, "truncate_source", False):
             on_disk = on_disk[: len(given)]
         if not np.array_equal(on_disk, given):
             raise ValueError(
-                f"sentence {index}: the task's source is not the one of the file; expected equal "
-                "tokens beside language tokens: is the task one that changes its input?"
+                f"sentence {index}: expected the tokens of the file, except for language tokens, "
+                "but the task changes its input (use a task that does not)"
             )
 
     def _words(self, row: Tokens) -> Tokens:
@@ -168,7 +167,7 @@ class Decoder:
 def _load_model(path: str, job: Job) -> nn.Module:
     try:
         model = load_teacher(path, job.task, job.request.kd_teacher_data)
-    except ValueError as error:  # the criterions' name of the flag
+    except ValueError as error:  # names the flag of the criterions
         raise ValueError(str(error).replace("--kd-teacher ", "--path ")) from error
     if not isinstance(model, FairseqEncoderDecoderModel):
         raise ValueError(f"--path {path}: expected an encoder-decoder, got {type(model).__name__}")

@@ -1,8 +1,8 @@
-"""A folder of hypotheses: everything that the teacher generated for every source, in blocks.
+"""A folder of hypotheses: all that the teacher generated for every source, in blocks.
 
-A block is an ordinary `.npz` file, so every array has a checksum: the tokens of all hypotheses one
-after the other, their lengths, scores and cuts, the number of hypotheses per source, and the
-checksums of the sources.
+A block is an ordinary `.npz` file, whose arrays have checksums: the concatenated tokens of all
+hypotheses, their lengths, scores and cuts, the number of hypotheses per source, and the checksums
+of the sources.
 """
 
 import zipfile
@@ -49,7 +49,7 @@ class Plan:
         ]
 
     def folder(self, path: Path) -> BlockFolder:
-        """Return the folder that is filled by this plan."""
+        """Return the folder of this plan."""
         return BlockFolder(path, "--hypotheses", FORMAT, asdict(self), self.blocks)
 
 
@@ -60,7 +60,7 @@ class Hypothesis:
     Attributes:
         tokens: `(T,)`, without eos and language tokens.
         score: of the generator (mean log-probability per token unless --unnormalized).
-        cut: true where the length limit ended it, and not the teacher.
+        cut: true if it was cut at the length limit.
     """
 
     tokens: Tokens
@@ -70,14 +70,14 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Hypotheses:
-    """All hypotheses of a source, best first (none: it is too long), and the source's checksum."""
+    """The checksum of a source, and its hypotheses, best first; none if it is too long."""
 
     source: int
     hypotheses: Sequence[Hypothesis]
 
 
 def write_block(path: Path, sources: Sequence[Hypotheses]) -> None:
-    """Write the hypotheses of consecutive sources; nothing is left behind if that fails.
+    """Write the hypotheses of consecutive sources, completely or not at all.
 
     Raises:
         OSError: the file cannot be written.
@@ -100,7 +100,7 @@ def read_block(path: Path, count: int) -> list[Hypotheses]:
     """Read a block of `count` sources.
 
     Raises:
-        ValueError: it is missing, corrupt, or holds another number of sources.
+        ValueError: it is missing or corrupt, or has another number of sources.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -114,7 +114,7 @@ def read_block(path: Path, count: int) -> list[Hypotheses]:
         sources = [Hypotheses(source, flat[a:b]) for source, a, b in spans]
     except CORRUPT as error:
         raise ValueError(
-            f"{path}: corrupt ({error}); delete this file and run the same command again"
+            f"{path}: corrupt ({error}); delete the file and run the same command again"
         ) from error
     if len(sources) != count:
         raise ValueError(f"{path}: expected hypotheses of {count} sources, got {len(sources)}")

@@ -1,4 +1,4 @@
-"""From a request and fairseq's flags to a teacher, its data, and the plan of its hypotheses."""
+"""Load the data, and make the plan of the hypotheses, from the flags."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from ..teachers.cache.fingerprint import file_digest, split_fingerprint, task_flags
 from ..teachers.cache.source import Batching, batching_of, load_split
 from .choose import REFERENCE
-from .corpus import Corpus, Place
+from .corpus import Corpus, SplitLocation
 from .hypotheses import Plan
 from .seq_kd_request import SeqKdRequest
 
@@ -19,7 +19,7 @@ DEFAULT_TOKENS = 12000  # per batch, as fairseq-generate
 LANGUAGE_FLAGS = (  # of tasks without a dataclass
     "langs encoder_langtok decoder_langtok lang_tok_style lang_tok_replacing_bos_eos prepend_bos"
 ).split()
-# fairseq's flags of generation that do not change a hypothesis
+# fairseq's generation flags that do not change a hypothesis
 IRRELEVANT = (
     "_name nbest replace_unk sacrebleu score_reference print_alignment print_step lm_path "
     "lm_weight constraints retain_iter_history decoding_format no_seed_provided no_beamable_mm "
@@ -29,23 +29,23 @@ IRRELEVANT = (
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that is needed to decode, but the teacher, which `Decoder` loads."""
+    """Everything needed for decoding except the teacher, which `Decoder` loads."""
 
     cfg: Any
     request: SeqKdRequest
     task: Any
     corpus: Corpus
-    dictionaries: tuple[Dictionary, Dictionary]  # of the files, without language tokens
+    dictionaries: tuple[Dictionary, Dictionary]  # as in the files, without language tokens
     plan: Plan
     batching: Batching
 
 
 def make_job(cfg: Any, request: SeqKdRequest) -> Job:
-    """Load the data, and plan what is decoded.
+    """Load the data, and plan the decoding.
 
     Raises:
-        ValueError: the data are not parallel data of one pair, references are missing that a flag
-            needs, or there is no such teacher.
+        ValueError: the data are not parallel data of one language pair, a flag needs references
+            that are missing, or there is no such teacher.
     """
     task = tasks.setup_task(cfg.task)
     split = place_of(task, Path(cfg.task.data), request.split)
@@ -57,7 +57,7 @@ def make_job(cfg: Any, request: SeqKdRequest) -> Job:
         (f"--mix {request.mix}", request.mix > 0),
     ):
         if needs_references and not corpus.has_references:
-            raise ValueError(f"{flag}: {split.folder} has no references")
+            raise ValueError(f"{flag}: expected references in {split.folder}, got none")
     load_split(task, request.split)
     batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
     plan = Plan(
@@ -71,20 +71,20 @@ def make_job(cfg: Any, request: SeqKdRequest) -> Job:
     return Job(cfg, request, task, corpus, of_files, plan, batching)
 
 
-def place_of(task: Any, folder: Path, split: str) -> Place:
-    """Return the place of a split.
+def place_of(task: Any, folder: Path, split: str) -> SplitLocation:
+    """Return the location of a split.
 
     Raises:
-        ValueError: the task has not two languages.
+        ValueError: the task has no pair of languages.
     """
     flags = _flags(task)
     source, target = (getattr(flags, f"{side}_lang", None) for side in ("source", "target"))
     if not source or not target:
         raise ValueError(
-            f"--task {type(task).__name__}: expected a task that translates, with --source-lang "
-            f"and --target-lang; got {source} and {target}"
+            f"--task {type(task).__name__}: expected a translation task with --source-lang and "
+            f"--target-lang, got {source} and {target}"
         )
-    return Place(folder, split, source, target)
+    return SplitLocation(folder, split, source, target)
 
 
 def _flags(task: Any) -> Any:
@@ -92,15 +92,15 @@ def _flags(task: Any) -> Any:
     return getattr(task, "args", None) or task.cfg
 
 
-def _dictionary(task: Any, split: Place, side: str) -> Dictionary:
-    """Read the dictionary beside the data: a task may have added language tokens to its own.
+def _dictionary(task: Any, split: SplitLocation, side: str) -> Dictionary:
+    """Read the dictionary of the data folder: the task's may have additional language tokens.
 
     Raises:
         ValueError: there is no such file, or the task reads another one.
     """
     path = split.folder / f"dict.{getattr(split, side)}.txt"
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; expected the dictionary beside the data")
+        raise ValueError(f"{path}: no such file; expected the dictionary of the data")
     own: Dictionary = getattr(task, f"{side}_dictionary")
     dictionary = Dictionary.load(str(path))
     if dictionary.symbols != own.symbols[: len(dictionary)]:
@@ -131,7 +131,7 @@ def _teacher(cfg: Any, request: SeqKdRequest) -> dict[str, Any]:
 
 
 def _generation(cfg: Any, batching: Batching) -> dict[str, Any]:
-    """Return the flags that change hypotheses; sampling draws its random numbers batch by batch."""
+    """Return the flags that change hypotheses; with --sampling also those that change batches."""
     values: Any = OmegaConf.to_container(cfg.generation, resolve=True, enum_to_str=True)
     entries = {f"--{k.replace('_', '-')}": v for k, v in values.items() if k not in IRRELEVANT}
     if cfg.generation.sampling:

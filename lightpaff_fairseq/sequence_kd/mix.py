@@ -1,4 +1,4 @@
-"""Selection of the original pairs that join the distilled ones."""
+"""Select original pairs to mix with the distilled ones."""
 
 from fractions import Fraction
 
@@ -7,17 +7,17 @@ from numpy.typing import NDArray
 
 
 def original_pairs(distilled: int, originals: int, share: float, seed: int) -> NDArray[np.int64]:
-    """Select original pairs, so that they are `share` of the whole.
+    """Draw original pairs such that they are `share` of all pairs.
 
-    No distilled pair is left out for them. Where more are needed than there are, every one is taken
-    equally often, and the remainder is drawn without replacement; which ones depends on the seed
-    alone.
+    All distilled pairs are kept. If more originals are needed than exist, each is repeated equally
+    often, and the remainder is drawn without replacement.
 
     Args:
-        distilled: number of distilled pairs; originals: of the original ones.
-        share: of originals in the whole, 0 (none) to below 1; seed: of the draw.
+        distilled, originals: numbers of pairs.
+        share: of originals among all pairs, 0 (none) to below 1; seed: of the draw.
     Returns:
-        `(n,)` numbers of original pairs, ascending; n / (n + distilled) is the share, n rounded.
+        `(n,)` numbers of original pairs, ascending; n is rounded so that n / (n + distilled) is
+        closest to `share`.
     """
     exact = Fraction(str(share))
     count = round(exact / (1 - exact) * distilled)

@@ -1,4 +1,4 @@
-"""Flags of `lightpaff seq-kd`, and those of fairseq-generate that it takes."""
+"""Flags of `lightpaff seq-kd`, and checks of the flags of fairseq-generate."""
 
 import math
 from collections.abc import Sequence
@@ -17,9 +17,11 @@ from .choose import BLEU, CHRF, REFERENCE, SCORE, Choice
 
 @dataclass(frozen=True)
 class SeqKdRequest:
-    """Flags of `lightpaff seq-kd`, beside those of fairseq and of `Shard`."""
+    """Flags of `lightpaff seq-kd`, in addition to those of fairseq and `Shard`."""
 
-    path: str = flag("fairseq checkpoint; several, joined by colons: an ensemble", metavar="FILE")
+    path: str = flag(
+        "fairseq checkpoint of the teacher; several, joined by colons: an ensemble", metavar="FILE"
+    )
     out: Path = flag("the data folder to write", metavar="FOLDER")
     split: str = flag("split to decode (default: %(default)s)", "train", metavar="NAME")
     choose: str = flag(
@@ -29,39 +31,45 @@ class SeqKdRequest:
         choices=(SCORE, REFERENCE),
     )
     choose_metric: str = flag(
-        "sentence similarity of --choose reference; of words if --post-process tells how to join "
-        "tokens, otherwise of tokens (default: %(default)s)",
+        "similarity for --choose reference; of words with --post-process, otherwise of tokens "
+        "(default: %(default)s)",
         BLEU,
         choices=(BLEU, CHRF),
     )
     mix: float = flag(
-        "share of original pairs in the data, beside all distilled ones; 0.5: as many as distilled "
-        "(default: 0, none)",
+        "share of original pairs among all pairs; 0.5: as many as distilled ones (default: 0, "
+        "none)",
         0.0,
         metavar="SHARE",
     )
     min_ratio: float = flag(
-        "drop hypotheses shorter than R times the source, in tokens (0: off)", 0.0, metavar="R"
+        "drop hypotheses with fewer than R tokens per source token; 0 = off", 0.0, metavar="R"
     )
     max_ratio: float = flag(
-        "drop hypotheses longer than R times the source, in tokens (0: off)", 0.0, metavar="R"
+        "drop hypotheses with more than R tokens per source token; 0 = off", 0.0, metavar="R"
     )
-    keep_cut: bool = flag("keep hypotheses that the length limit ended (default: drop them)", False)
+    keep_cut: bool = flag(
+        "keep hypotheses that were cut at the length limit (default: drop them)", False
+    )
     hypotheses: Path | None = flag(
-        "all decoded hypotheses, to choose from again (default: OUT.hypotheses)",
+        "folder of all decoded hypotheses, for later runs (default: OUT.hypotheses)",
         None,
         metavar="FOLDER",
     )
     kd_teacher_data: str | None = flag(
-        "the teacher's dictionaries (default: where it was trained)", None, metavar="FOLDER"
+        "folder of the teacher's dictionaries (default: the data of its training run)",
+        None,
+        metavar="FOLDER",
     )
     block_size: int = flag(
-        "sentences per file; a stopped run loses one file (default: %(default)s)", 4096, metavar="N"
+        "sentences per file, at most one of which a stopped run loses (default: %(default)s)",
+        4096,
+        metavar="N",
     )
-    force: bool = flag("replace an --out of seq-kd (default: refuse)", False)
+    force: bool = flag("replace an existing --out of seq-kd (default: refuse)", False)
 
     def problems(self) -> Problems:
-        """Return every value out of range, in words that start with its flag."""
+        """Return a message for every value out of range."""
         problems = Problems()
         mix, low, high, size = self.mix, self.min_ratio, self.max_ratio, self.block_size
         problems.unless(0 <= mix < 1, f"--mix {mix}: expected a share from 0 (none) to below 1")
@@ -75,18 +83,18 @@ class SeqKdRequest:
 
     @property
     def hypotheses_folder(self) -> Path:
-        """Return the folder of --hypotheses.
+        """The folder of --hypotheses.
 
         Raises:
-            ValueError: it lies inside --out, which is replaced as a whole.
+            ValueError: it is inside --out, which is replaced as a whole.
         """
         folder = self.hypotheses or self.out.with_name(f"{self.out.name}.hypotheses")
         if folder.resolve().is_relative_to(self.out.resolve()):
-            raise ValueError(f"--hypotheses {folder}: expected a folder that is not inside --out")
+            raise ValueError(f"--hypotheses {folder}: expected a folder outside --out")
         return folder
 
     def choice(self, nbest: int) -> Choice:
-        """Return the rules of selection; `nbest` is fairseq's flag."""
+        """Return the rules for choosing hypotheses; `nbest` is fairseq's flag."""
         return Choice(self.choose, nbest, self.min_ratio, self.max_ratio, self.keep_cut)
 
 
@@ -102,14 +110,14 @@ def fairseq_config(argv: Sequence[str], request: SeqKdRequest) -> Any:
 
 
 def generation_problems(cfg: Any, request: SeqKdRequest) -> Problems:
-    """Return every fairseq flag that cannot be used here."""
+    """Return a message for every fairseq flag that seq-kd does not support."""
     generation, problems = cfg.generation, Problems()
     for name in ("score_reference", "replace_unk", "constraints", "lm_path"):
         named = f"--{name.replace('_', '-')} {generation[name]}"
-        problems.unless(not generation[name], f"{named}: not possible here")
+        problems.unless(not generation[name], f"{named}: not supported by seq-kd")
     problems.unless(
         cfg.common_eval.model_overrides == "{}",
-        "--model-overrides: not possible here, the checkpoint's values are used",
+        "--model-overrides: not supported by seq-kd, which uses the checkpoint's values",
     )
     beam, nbest = generation.beam, generation.nbest
     problems.unless(1 <= nbest <= beam, f"--nbest {nbest}: expected 1 to --beam {beam}")
@@ -119,8 +127,8 @@ def generation_problems(cfg: Any, request: SeqKdRequest) -> Problems:
     )
     problems.unless(
         not generation.sampling or nbest == beam or request.choose == REFERENCE,
-        f"--sampling with --nbest {nbest} and --beam {beam}: the best of several samples is no "
-        "sample; expected --nbest equal to --beam, or --choose reference",
+        f"--sampling with --nbest {nbest} and --beam {beam}: expected --nbest equal to --beam, or "
+        "--choose reference (the best of several samples is not a random sample)",
     )
     problems.extend([data_problem(cfg.task.data)])
     return problems

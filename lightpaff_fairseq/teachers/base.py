@@ -1,4 +1,4 @@
-"""The interface of a teacher, and the one place that knows the kinds of teachers."""
+"""The interface of teachers, and `build_teacher`, the only place that knows all kinds."""
 
 from pathlib import Path
 from typing import Protocol
@@ -18,24 +18,20 @@ class Teacher(Protocol):
 
     @property
     def model(self) -> nn.Module | None:
-        """The model whose activations can be matched: the first of several; None: a cache."""
+        """The (first) model, whose activations can be matched; None for a cache."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Flag and value of every model, or of the cache, for messages."""
 
     def prepare(self, student: nn.Module) -> None:
-        """Check, before the first update, that this student can be taught.
-
-        Raises:
-            ValueError: it cannot.
-        """
+        """Raise ValueError, before the first update, if the teacher does not fit the student."""
 
     def begin_epoch(self, epoch: int, split: str) -> None:
-        """Get ready for an epoch, counted from 1, of a split that the task has loaded.
+        """Prepare for an epoch, counted from 1, of a split that the task has loaded.
 
         Raises:
-            ValueError: there are no soft targets of this epoch or of these data.
+            ValueError: there are no soft targets for this epoch or these data.
         """
 
     def soft_targets(

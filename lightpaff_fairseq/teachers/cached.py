@@ -1,4 +1,4 @@
-"""Precomputed teacher outputs: soft targets come from a cache, and no model is loaded."""
+"""Soft targets from a cache of precomputed teacher outputs; no teacher model is loaded."""
 
 import logging
 import math
@@ -26,13 +26,13 @@ class CachedTeacher:
 
     Args:
         folder: `--kd-cache`.
-        use: the flags of this training.
+        use: the flags of the training run.
         prediction: of the criterion; task: of the student.
     Raises:
-        ValueError: there is no finished cache, or its contents do not fit the flags.
+        ValueError: the folder is not a finished cache, or does not fit the flags.
     """
 
-    model = None  # whose activations could be matched
+    model = None
 
     def __init__(self, folder: Path, use: CacheUse, prediction: Prediction, task: Task) -> None:
         self.reader = CacheReader(folder, "--kd-cache")
@@ -44,7 +44,7 @@ class CachedTeacher:
         if self.reader.skipped:
             logger.warning(
                 f"--kd-cache {folder}: {self.reader.skipped} samples were too long for the teacher "
-                f"({self.reader.plan.max_positions} positions); training stops if it meets one"
+                f"({self.reader.plan.max_positions} positions); training stops at any of them"
             )
 
     def _check_layout(self) -> None:
@@ -57,16 +57,15 @@ class CachedTeacher:
             )
         if layout.temperature not in (1.0, self.use.temperature):
             raise ValueError(
-                f"{flag}: the cache {self.reader.folder} was built at temperature "
-                f"{layout.temperature}, and can only be used at that"
+                f"{flag}: expected {layout.temperature}, the temperature of the cache "
+                f"{self.reader.folder}"
             )
         is_ghost = layout.content == TOP_K and self.use.tail == "ghost"
         if is_ghost and layout.temperature != self.use.temperature:
             raise ValueError(
-                f"{flag}: the mass of the tokens outside the {layout.k} that the cache "
-                f"{self.reader.folder} holds is known at temperature 1 only; build it with "
-                f"lightpaff cache-teacher --temperature {self.use.temperature}, or use --kd-tail "
-                "drop or uniform"
+                f"{flag}: expected 1.0, the temperature at which the cache {self.reader.folder} "
+                "stores the mass of the other tokens; rebuild it with lightpaff cache-teacher "
+                f"--temperature {self.use.temperature}, or use --kd-tail drop or uniform"
             )
 
     @property
@@ -75,17 +74,17 @@ class CachedTeacher:
         return (f"--kd-cache {self.reader.folder}",)
 
     def prepare(self, student: nn.Module) -> None:
-        """Do nothing: any student can be taught."""
+        """Do nothing: a cache fits any student."""
 
     def begin_epoch(self, epoch: int, split: str) -> None:
-        """Check that the epoch is in the cache, and the first time that the data are the same."""
+        """Check that the epoch is in the cache, and on the first call that the data match."""
         if self._epoch is None:
             data = data_fingerprint(self._task, split, self._prediction)
             problems = differences(self.reader.plan.data, data, "in the cache")
             if problems:
                 raise ValueError(
-                    f"--kd-cache {self.reader.folder} is of other data or flags: "
-                    f"{'; '.join(problems)}. Train with the same, or {REBUILD}"
+                    f"--kd-cache {self.reader.folder}: built with other data or flags: "
+                    f"{'; '.join(problems)}. Train with the same ones, or {REBUILD}"
                 )
         self.reader.check_epoch(epoch)
         self._epoch = epoch
@@ -95,7 +94,7 @@ class CachedTeacher:
     ) -> ModelOutput | TopKOutput:
         """Look up the output at `positions` `(B, T)` (bool).
 
-        A dummy batch may be of any data and does not count: it gets anything of that form.
+        A dummy batch, whose loss does not count, gets arbitrary values.
 
         Raises:
             ValueError: a record is corrupt, missing, or of another text.

@@ -1,4 +1,4 @@
-"""A frozen teacher model from a fairseq checkpoint, checked before any training is done."""
+"""Load a frozen teacher model from a fairseq checkpoint, and check it."""
 
 from pathlib import Path
 
@@ -16,19 +16,19 @@ from ..checkpoints.state_dict import first_mismatch
 def load_teacher(path: str, task: FairseqTask, data: str | None = None) -> nn.Module:
     """Build the model of a checkpoint and freeze it.
 
-    The model is built by `fairseq.models`, not by the task: a task's `build_model` may keep the
-    model for itself (with `--eval-bleu` the student's validation would decode with the teacher).
+    The model is built by `fairseq.models`, not by the task, whose `build_model` may keep a
+    reference (with `--eval-bleu` the student's validation would decode with the teacher).
 
     Args:
         path: a fairseq checkpoint (`--kd-teacher`).
-        task: the student's task; its dictionaries must be the teacher's.
-        data: folder with the teacher's dictionaries (`--kd-teacher-data`); None: where the
-            checkpoint says it was trained.
+        task: the student's task; its dictionaries must equal the teacher's.
+        data: folder of the teacher's dictionaries (`--kd-teacher-data`); None: the data of its
+            training run, as recorded in the checkpoint.
     Returns:
-        the model on the CPU, in eval mode, no parameter of which requires a gradient.
+        the model on the CPU, in eval mode, without gradients.
     Raises:
         ValueError: no such file, not a fairseq checkpoint, another vocabulary, or weights that do
-            not fit the model the checkpoint describes.
+            not fit the model configuration.
     """
     flag = f"--kd-teacher {path}"
     state = read_checkpoint(Path(path), "--kd-teacher")
@@ -42,7 +42,7 @@ def load_teacher(path: str, task: FairseqTask, data: str | None = None) -> nn.Mo
         model.load_state_dict(tensors, strict=True, model_cfg=cfg.model)  # type: ignore[call-arg]
     except RuntimeError as error:
         raise ValueError(
-            f"{flag}: the weights do not fit the model that the checkpoint describes: "
+            f"{flag}: the weights do not fit the model configuration of the checkpoint: "
             f"{mismatch or error}"
         ) from error
     return model.requires_grad_(False)
@@ -51,15 +51,11 @@ def load_teacher(path: str, task: FairseqTask, data: str | None = None) -> nn.Mo
 def check_lengths(
     path: str, teacher: BaseFairseqModel, student: BaseFairseqModel, task: FairseqTask
 ) -> None:
-    """Refuse a teacher that takes shorter samples than the student may be given.
-
-    Raises:
-        ValueError: with both limits, in tokens (source and target where there are two).
-    """
+    """Raise ValueError if the teacher's length limit is below that of the student's samples."""
     limit = utils.resolve_max_positions(task.max_positions(), student.max_positions())
     limit_t = teacher.max_positions()
     if isinstance(limit, int | float) and isinstance(limit_t, tuple | list):
-        limit_t = min(limit_t)  # an encoder-decoder that reads one text in both modules (BART)
+        limit_t = min(limit_t)  # BART as a classifier: encoder and decoder read the same text
     if utils.resolve_max_positions(limit_t, limit) != limit:
         raise ValueError(
             f"--kd-teacher {path}: the teacher takes at most {teacher.max_positions()} positions, "

@@ -1,4 +1,4 @@
-"""Teachers that run beside the student, on the same batch."""
+"""Teachers that run during training, on the student's batches."""
 
 import logging
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class TeacherModel(NamedTuple):
-    """A frozen model and the checkpoint that it came from."""
+    """A frozen model and its checkpoint."""
 
     path: str
     model: nn.Module
@@ -29,15 +29,15 @@ def load_models(
 
     Args:
         paths: checkpoints, separated by colons.
-        data: folder with their dictionaries; None: where they were trained.
+        data: folder with their dictionaries; None: the data of their training runs.
         prediction: of the criterion; task: of the student.
     Raises:
         ValueError: there is no teacher, or one cannot be used.
     """
     if paths is None:
         raise ValueError(
-            "--kd-teacher is missing: distillation needs a teacher checkpoint, or --kd-cache; "
-            "--kd-lambda 0 trains without one, where no --kd-...-weight is set"
+            "--kd-teacher: expected a checkpoint (or --kd-cache), got none; to train without a "
+            "teacher, set --kd-lambda 0 and no --kd-...-weight"
         )
     if "" in paths.split(":"):
         raise ValueError(f"--kd-teacher {paths}: expected files separated by one colon")
@@ -52,11 +52,11 @@ def load_models(
 
 
 class OnlineTeacher:
-    """One or more frozen models that run on the student's batch; several teach their mean.
+    """One or more frozen models that run on the student's batches.
 
-    The teacher is not a submodule: as one of the criterion all its tensors would enter every
-    checkpoint, the optimizer and the data-parallel wrapper. Hence it follows the student's device
-    and dtype by itself.
+    The teacher is not a submodule of the criterion, or all its tensors would enter checkpoints, the
+    optimizer and the data-parallel wrapper. Hence it follows the student's device and dtype by
+    itself.
 
     Args:
         teachers: at least one, in eval mode.
@@ -71,7 +71,7 @@ class OnlineTeacher:
 
     @property
     def model(self) -> nn.Module:
-        """The only one, or the first."""
+        """The first model."""
         return self.models[0]
 
     @property
@@ -82,18 +82,18 @@ class OnlineTeacher:
         return tuple(f"--kd-teacher {teacher.path}" for teacher in self._teachers)
 
     def prepare(self, student: nn.Module) -> None:
-        """Check that no teacher takes shorter samples than the student may be given."""
+        """Check the length limits of all teachers."""
         for path, model in self._teachers:
             check_lengths(path, model, student, self._task)
 
     def begin_epoch(self, epoch: int, split: str) -> None:
-        """Do nothing: no epoch differs from another."""
+        """Do nothing: online teachers need no preparation."""
 
     @torch.no_grad()
     def soft_targets(self, student: nn.Module, sample: Sample, positions: Tensor) -> ModelOutput:
-        """Return the output at `positions` `(B, T)` (bool), given the student's input.
+        """Return the output for the student's input at `positions` `(B, T)` (bool).
 
-        Several teachers: the mean of their probabilities, or of the values of a regression.
+        Several teachers give the mean of their probabilities, or of the values of a regression.
         """
         weight = next(student.parameters())
         outputs = [self._output(model, weight, sample, positions) for model in self.models]

@@ -84,7 +84,9 @@ def test_values_that_are_no_choice(world, name, capsys):
 
 
 def test_no_teacher(world, tmp_path):
-    assert "--kd-teacher is missing" in error_of(SS, world[1], tmp_path)
+    assert "--kd-teacher: expected a checkpoint (or --kd-cache), got none" in error_of(
+        SS, world[1], tmp_path
+    )
 
 
 def test_teacher_file_missing(world, tmp_path):

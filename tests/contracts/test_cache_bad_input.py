@@ -27,12 +27,12 @@ def training_error(case, data, save_dir, *flags):
 def test_other_data_dictionary_and_flags_are_all_listed(cache, tmp_path):
     other = toy.write_parallel(tmp_path / "other", count=30, words=toy.WORDS + 2)
     message = training_error(SS, other, tmp_path / "s", "--kd-cache", cache, "--truncate-source")
-    assert message.startswith(f"--kd-cache {cache} is of other data or flags: ")
+    assert message.startswith(f"--kd-cache {cache}: built with other data or flags: ")
     for words in (
         "samples: 37 in the cache, 30 here",
         "source dictionary: 31 symbols",
         "--truncate-source: False in the cache, True here",
-        "build it anew with lightpaff cache-teacher",
+        "rebuild it with lightpaff cache-teacher",
     ):
         assert words in message
 
@@ -55,7 +55,9 @@ def test_text_that_changed_without_changing_its_size(cache, settings, tmp_path):
     criterion.train().before_training(student, lambda: 0)
     criterion.begin_epoch(1, "train")  # no flag and no size differs
     criterion(student, toy.batch(criterion.task, [4, 6]))
-    with pytest.raises(ValueError, match="sample 5 of epoch 1 is another text here"):
+    with pytest.raises(
+        ValueError, match="sample 5 of epoch 1 has changed since the cache was built"
+    ):
         criterion(student, toy.batch(criterion.task, [4, 5, 6]))
 
 
@@ -126,7 +128,7 @@ def test_every_flipped_byte_is_noticed_and_named(cache, settings):
 def test_no_cache_there(settings, tmp_path):
     setting = settings(SS)
     assert f"--kd-cache {tmp_path / 'no'}: no such folder" in use_error(setting, tmp_path / "no")
-    assert "but it has no cache.json" in use_error(setting, tmp_path)
+    assert "got a folder without cache.json" in use_error(setting, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_samples_that_are_too_long_for_the_teacher(tmp_path, capsys, caplog):
     short = [i for i, n in enumerate(lengths) if n <= 6]
     assert 3 < len(short) < 37
     left_out = 37 - len(short)
-    assert f"{left_out} samples are too long for task or teacher" in output
+    assert f"{left_out} samples were skipped, too long for task or teacher" in output
     criterion = cached(setting, tmp_path / "cache")
     run(setting, criterion, 1, short)
     assert f"{left_out} samples were too long for the teacher" in caplog.text

@@ -32,7 +32,7 @@ def test_resuming_computes_what_is_missing_and_the_same(cache, settings, monkeyp
     assert build_cache(setting, cache) == 0
     assert written == files[1::2]
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == before
-    assert f"{len(files) - len(written)} of {len(files)} blocks are there already" in (
+    assert f"{len(files) - len(written)} of {len(files)} blocks are finished already" in (
         capsys.readouterr().out
     )
 
@@ -86,7 +86,7 @@ def test_a_teacher_whose_outputs_are_no_numbers_is_refused(settings, tmp_path, c
     for topk in (4, 31):
         out = tmp_path / str(topk)
         assert build_cache(setting, out, "--path", tmp_path / "nan.pt", "--topk", topk) == 2
-        assert "--path: expected numbers from the teacher, got NaN" in capsys.readouterr().err
+        assert "--path: expected finite outputs of the teacher, got NaN" in capsys.readouterr().err
         assert not list(out.glob("*.bin"))
 
 
@@ -174,7 +174,7 @@ def test_another_teacher_is_no_continuation(cache, settings, tmp_path, capsys):
         (SS, ("--topk", 32), "--topk 32: expected at most the vocabulary, 31 tokens"),
         (SS, ("--topk", 0, "--temperature", 0), "--topk 0: expected 1 or more; --temperature 0.0"),
         (LU, ("--topk", 2), "--topk 2: expected all 3 classes"),
-        (SS, ("--epochs", 2), "--epochs 2: kd_ss sees the same samples in every epoch"),
+        (SS, ("--epochs", 2), "--epochs 2: expected 1, since the samples of kd_ss"),
         (SS, ("--path", "/no/such.pt"), "--path /no/such.pt: no such file"),
         (LU, ("--split", "tset"), "--split tset: expected the task's binarized data"),
         (SS, ("--num-shards", 2, "--shard-id", 2), "--shard-id 2: expected 0 to"),

@@ -40,7 +40,7 @@ def test_a_plan_is_claimed_once_and_continued_by_the_same_plan_only(tmp_path, fo
     with pytest.raises(ValueError) as caught:
         folder(path, format, data={"split": "valid"}, block_size=4).claim()
     message = str(caught.value)
-    assert message.startswith(f"--out {path}: was begun with other data or flags: ")
+    assert message.startswith(f"--out {path}: the folder was started with other data or flags: ")
     assert (
         "split: train in the folder, valid here; block size: None in the folder, 4 here" in message
     )
@@ -109,7 +109,7 @@ def test_missing_blocks_are_computed_in_order_and_kept_when_one_fails(tmp_path):
     place, lines, written = folder(tmp_path), [], []
     assert [x.file for x in place.missing(Shard(2, 0))] == ["b0.bin", "b2.bin", "b4.bin"]
     assert [x.file for x in place.missing(Shard(2, 1), lines.append)] == ["b3.bin"]
-    assert lines == ["1 of 2 blocks are there already"]
+    assert lines == ["1 of 2 blocks are finished already"]
 
     def write(path, content):
         written.append(path.name)

@@ -1,1 +1,1 @@
-"""Teacher caches: precomputed teacher outputs on disk, how they are built and read."""
+"""Teacher caches: build and read precomputed teacher outputs on disk."""

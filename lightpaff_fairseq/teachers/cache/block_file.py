@@ -1,11 +1,11 @@
 """One file of a cache: the records of consecutive samples, each with its checksums.
 
     16 bytes    "LPTCACHE", number of samples (4), checksum of the index (4)
-    12 bytes    per sample, the index: number of positions (4; `SKIPPED`: the teacher could not take
-                the sample), checksum of its text (4), checksum of its records (4)
+    12 bytes    per sample, the index: number of positions (4; `SKIPPED`: too long for the teacher),
+                checksum of its text (4), checksum of its records (4)
     records     of all positions of the first sample, then of the second, ...
 
-Checksums are CRC-32. A block is written under another name and renamed when it is complete.
+Checksums are CRC-32.
 """
 
 import struct
@@ -30,18 +30,18 @@ AGAIN = "delete this file and run lightpaff cache-teacher again"
 
 @dataclass(frozen=True)
 class Item:
-    """The records of a sample, and the checksum of the text that they were computed from."""
+    """The records of a sample, and the checksum of its text."""
 
     records: Records
     text: int
 
 
 def write_block(path: Path, items: Sequence[Item | None]) -> int:
-    """Write a block; nothing is left behind if that fails.
+    """Write a block, completely or not at all.
 
     Args:
         path: the file.
-        items: one per sample, in the order of the samples; None: the teacher could not take it.
+        items: one per sample, in the order of the samples; None: too long for the teacher.
     Returns:
         the number of positions.
     Raises:
@@ -60,10 +60,10 @@ def write_block(path: Path, items: Sequence[Item | None]) -> int:
 
 
 class BlockFile:
-    """The file of a block, mapped into memory; opening it reads the index only.
+    """A memory-mapped block file; opening it only reads the index.
 
     Raises:
-        ValueError: the file is missing, too short or too long, or its index is corrupt.
+        ValueError: the file is missing or has the wrong size, or its index is corrupt.
     """
 
     def __init__(self, path: Path, layout: Layout) -> None:
@@ -91,12 +91,10 @@ class BlockFile:
         self._bytes: NDArray[Any] | None = None
 
     def read(self, row: int) -> NDArray[Any] | None:
-        """Return the records of the sample at `row` as bytes, a view of the file.
+        """Return the records of the sample at `row` as bytes, a view of the file; None if skipped.
 
-        Returns:
-            None if the sample was skipped.
         Raises:
-            ValueError: their checksum does not match.
+            ValueError: checksum mismatch.
         """
         entry = self.index[row]
         if entry["count"] == SKIPPED:

@@ -1,4 +1,4 @@
-"""Building a cache: existing blocks are kept, the header is written when none is missing."""
+"""Build a cache: compute the missing blocks, and write the header once all blocks are there."""
 
 import shutil
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from .source import Source
 
 
 def expected_bytes(plan: Plan, positions: int) -> int:
-    """Return the size of a cache of so many positions in all."""
+    """Return the size of a cache with a total of `positions`."""
     samples = plan.bounds[-1] * max(1, plan.epochs)
     heads = HEAD.size * len(plan.blocks) + INDEX.itemsize * samples
     return heads + positions * plan.layout.dtype.itemsize
@@ -25,14 +25,14 @@ def check_space(path: Path, plan: Plan, shard: Shard, complete: int) -> None:
     Args:
         complete: bytes of the complete cache.
     Raises:
-        ValueError: the disk has less room than this shard still needs.
+        ValueError: the disk has less free space than this shard still needs.
     """
     size = complete * len(plan.folder(path).missing(shard)) / len(plan.blocks)
     free = shutil.disk_usage(path).free
     if size > free:
         raise ValueError(
-            f"--out {path}: needs about {size / MEGABYTE:,.0f} MB, {free / MEGABYTE:,.0f} MB are "
-            "free: lower --topk, or name another disk"
+            f"--out {path}: needs about {size / MEGABYTE:,.0f} MB, but {free / MEGABYTE:,.0f} MB "
+            "are free; lower --topk, or use another disk"
         )
 
 
@@ -40,10 +40,10 @@ def build(source: Source, plan: Plan, path: Path, shard: Shard, report: Report) 
     """Compute the missing blocks of a shard.
 
     Args:
-        source: of the outputs; plan: of the cache; path: the folder, claimed for it.
-        shard: which blocks; report: is told of every finished block.
+        source: of the outputs; plan: of the cache; path: the claimed folder.
+        report: prints progress messages.
     Raises:
-        ValueError: the folder cannot be written; finished blocks stay, no file is incomplete.
+        ValueError: the folder cannot be written; finished blocks are kept.
     """
     folder = plan.folder(path)
     blocks = folder.missing(shard, report)
@@ -56,10 +56,8 @@ def build(source: Source, plan: Plan, path: Path, shard: Shard, report: Report) 
 
 
 def finish(path: Path, plan: Plan) -> int:
-    """Write the header, if every block is there.
+    """Write the header if no block is missing; return the number of missing blocks.
 
-    Returns:
-        the number of missing blocks; 0: the cache is complete.
     Raises:
         ValueError: a block is corrupt.
     """
@@ -74,21 +72,22 @@ def finish(path: Path, plan: Plan) -> int:
 
 
 def merge(parts: Sequence[Path], path: Path) -> int:
-    """Copy the blocks of shards that were built in folders of their own into one cache.
+    """Copy the blocks of several folders into one cache; return the number of missing blocks.
 
     Args:
-        parts: folders of one plan; path: new, or a cache that is already being merged.
-    Returns:
-        the number of blocks that are missing in all parts.
+        parts: folders of the same plan; path: a new folder, or one of an interrupted merge.
     Raises:
-        ValueError: a part is no cache, corrupt, or of another plan (with every difference).
+        ValueError: a part is not a cache, corrupt, or of another plan (with all differences).
     """
     plans = [read_plan(part / PLAN)[0] for part in parts]
     folders = [plan.folder(part) for plan, part in zip(plans, parts, strict=True)]
     for folder in folders:
         problems = plan_differences(folders[0].plan, folder.plan)
         if problems:
-            raise ValueError(f"{folder.path}: not a shard of the same cache: {'; '.join(problems)}")
+            raise ValueError(
+                f"{folder.path}: expected a shard of the same cache as {parts[0]}: "
+                f"{'; '.join(problems)}"
+            )
     merged = plans[0].folder(path)
     merged.claim()
     for block in merged.missing():
@@ -101,6 +100,6 @@ def merge(parts: Sequence[Path], path: Path) -> int:
                 shutil.copyfile(source, temporary)
         except OSError as error:
             raise ValueError(
-                f"--out {path}: cannot be written: {error}; the same command continues"
+                f"--out {path}: cannot be written: {error}; run the same command again to continue"
             ) from error
     return finish(path, plans[0])

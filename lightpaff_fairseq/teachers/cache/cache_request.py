@@ -1,4 +1,4 @@
-"""From the flags of `lightpaff cache-teacher` to the teacher, its data, and the cache's plan."""
+"""The flags of `lightpaff cache-teacher`, and the source and the plan made from them."""
 
 import math
 from dataclasses import dataclass
@@ -23,28 +23,36 @@ DEFAULT_K, DEFAULT_TOKENS = 32, 4096
 
 @dataclass(frozen=True)
 class CacheRequest:
-    """Flags of `lightpaff cache-teacher`, beside those of fairseq and of `Shard`."""
+    """Flags of `lightpaff cache-teacher`, in addition to those of fairseq and `Shard`."""
 
-    path: str = flag("fairseq checkpoint; several, joined by colons: their mean", metavar="FILE")
-    out: Path = flag("the cache", metavar="FOLDER")
+    path: str = flag(
+        "fairseq checkpoint of the teacher; several, joined by colons: the mean of their "
+        "probabilities",
+        metavar="FILE",
+    )
+    out: Path = flag("folder of the cache", metavar="FOLDER")
     topk: int | None = flag(
         f"tokens stored per position (default: {DEFAULT_K}; kd_lu: all classes)", None, metavar="K"
     )
-    split: str = flag("data set (default: %(default)s)", "train", metavar="NAME")
+    split: str = flag("split of the data (default: %(default)s)", "train", metavar="NAME")
     epochs: int = flag(
-        "epochs whose masks are stored, for kd_mlm and kd_mssm (default: 1)", 1, metavar="N"
+        "number of epochs to store, each with its own masks, for kd_mlm and kd_mssm (default: 1)",
+        1,
+        metavar="N",
     )
     temperature: float = flag(
-        "--kd-temperature of the training, where it has --kd-tail ghost (default: 1)",
+        "--kd-temperature of the training run, if it uses --kd-tail ghost (default: 1)",
         1.0,
         metavar="T",
     )
     block_tokens: int = flag(
-        "tokens per file; a stopped run loses one file (default: %(default)s)", 2**17, metavar="N"
+        "tokens per file, at most one of which a stopped run loses (default: %(default)s)",
+        2**17,
+        metavar="N",
     )
 
     def problems(self) -> Problems:
-        """Return every value out of range, in words that start with its flag."""
+        """Return a message for every value out of range."""
         problems = Problems()
         for name in ("topk", "epochs", "block_tokens"):
             value = getattr(self, name)
@@ -71,8 +79,8 @@ def make_source(
     """
     if request.epochs > 1 and not prediction.masks_differ_by_epoch:
         raise ValueError(
-            f"--epochs {request.epochs}: {cfg.criterion._name} sees the same samples in every "
-            "epoch; expected 1"
+            f"--epochs {request.epochs}: expected 1, since the samples of {cfg.criterion._name} "
+            "are the same in every epoch"
         )
     load_split(task, request.split)
     data = cfg.criterion.kd_teacher_data
@@ -87,7 +95,7 @@ def make_plan(source: Source, request: CacheRequest, vocab: int) -> Plan:
     """Plan the cache of a teacher that predicts `vocab` tokens or classes.
 
     Raises:
-        ValueError: more tokens are to be stored than there are.
+        ValueError: --topk or --temperature does not fit the teacher.
     """
     prediction = source.prediction
     complete = not prediction.output_depends_on_labels  # classifiers: all classes
@@ -97,7 +105,7 @@ def make_plan(source: Source, request: CacheRequest, vocab: int) -> Plan:
         raise ValueError(f"--topk {k}: expected {expected}")
     values = prediction.is_regression
     if values and request.temperature != 1:
-        raise ValueError(f"--temperature {request.temperature}: a regression has none; expected 1")
+        raise ValueError(f"--temperature {request.temperature}: expected 1 for a regression")
     content = VALUES if values else LPROBS if k == vocab else TOP_K
     digests = ":".join(file_digest(Path(path)) for path in request.path.split(":"))
     precision = str(next(source.teacher.model.parameters()).dtype)

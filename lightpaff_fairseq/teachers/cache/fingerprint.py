@@ -1,9 +1,9 @@
-"""Fingerprint of a cache's data: everything that decides which text a teacher sees, as JSON.
+"""Fingerprints of a cache's data: everything that determines the teacher's input, as JSON.
 
-Fingerprints are stored and compared, so their names and values never change. Flags that only change
-the speed, the padding or the validation are left out, and so is the seed where it does not choose
-masks: one cache serves students of many seeds. What no flag determines (another text with the same
-number of tokens) is noticed sample by sample: see `text_checksums`.
+Fingerprints are stored and compared, so their names and values must never change. Flags that only
+change speed, padding or validation are left out, and so is the seed unless it chooses masks: one
+cache serves students of many seeds. Changes that neither flags nor sizes reveal are detected per
+sample, by `text_checksums`.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from torch import Tensor
 from ...checkpoints.strip import PRUNABLE
 from ...protocols import Prediction, Sample
 
-# Flags of tasks that distillation supports; none changes a sample's text or labels.
+# Flags of the supported tasks that do not change a sample's text or labels.
 IRRELEVANT = (
     "_name data source_lang target_lang train_subset dataset_impl data_buffer_size tpu "
     "use_plasma_view plasma_path batch_size batch_size_valid pad_to_fixed_length pad_to_fixed_bsz "
@@ -34,12 +34,12 @@ READ_BYTES = 2**20  # at a time
 
 
 def data_fingerprint(task: FairseqTask, split: str, prediction: Prediction) -> dict[str, Any]:
-    """Return names and values, all JSON, of what must be the same in building and in training.
+    """Return all JSON entries that must be the same for the cache and the training run.
 
     Args:
         task: with `split` loaded.
-        split: name of the data set.
-        prediction: of the criterion; it decides which positions are predicted.
+        split: name of the split.
+        prediction: of the criterion; determines the predicted positions.
     """
     entries = split_fingerprint(task, split)
     entries["--ignore-prefix-size"] = prediction.ignore_prefix_size
@@ -64,13 +64,13 @@ def split_fingerprint(task: FairseqTask, split: str) -> dict[str, Any]:
 
 
 def task_flags(task: FairseqTask, masks: bool) -> dict[str, Any]:
-    """Return the task's name and those of its flags that decide what a sample is.
+    """Return the task's name, and those of its flags that change a sample.
 
-    A prunable task has the samples of the task that it extends, and gets its name and flags.
+    A prunable task gets name and flags of the task that it extends, since the samples are the same.
 
     Args:
-        task: one with a dataclass; of others, only the name is known.
-        masks: true where the seed chooses masks.
+        task: without a dataclass it is identified by the name of its class only.
+        masks: true if the seed chooses masks.
     """
     cfg = getattr(task, "cfg", None) or getattr(task, "args", None)
     if not OmegaConf.is_config(cfg):
@@ -90,7 +90,7 @@ def task_flags(task: FairseqTask, masks: bool) -> dict[str, Any]:
 
 
 def sample_sizes(dataset: Any) -> NDArray[Any]:
-    """Return `(samples,)` or `(samples, 2)` numbers of tokens of any fairseq data set."""
+    """Return `(samples,)` or `(samples, 2)` numbers of tokens of any fairseq dataset."""
     sizes = np.asarray(dataset.sizes)
     return sizes if len(sizes) == len(dataset) else sizes.T
 
@@ -105,14 +105,12 @@ def file_digest(path: Path) -> str:
 
 
 def text_checksums(sample: Sample, pad: int, labels: Tensor | None) -> list[int]:
-    """Return a CRC-32 per sample, of the model's input and of the labels.
-
-    It does not depend on padding, nor on the rest of the batch.
+    """Return a CRC-32 per sample of the model's input and the labels, without padding.
 
     Args:
         sample: a batch of fairseq, of B samples; pad: index of padding.
-        labels: `(B, T)` bool, the positions whose labels belong to the text; None where the
-            teacher's output does not depend on labels.
+        labels: `(B, T)` bool, the positions of the labels; None if the teacher's output does not
+            depend on labels.
     """
     tokens = sample["net_input"]["src_tokens"].cpu()
     checksums = _row_checksums(tokens, tokens.ne(pad), [0] * len(tokens))

@@ -1,8 +1,7 @@
 """The two JSON files of a cache: the plan, written first, and the header, written last.
 
-`plan.json` says what is being built (see `shards`). `cache.json` is the plan with the number of
-positions of every block; it exists only when every block does, and a folder without it is not a
-cache.
+`plan.json` is the plan (see `shards`). `cache.json` is the plan with the number of positions of
+every block; it exists only if all blocks do, so a folder without it is not a finished cache.
 """
 
 from dataclasses import asdict, dataclass
@@ -22,11 +21,11 @@ class Plan:
 
     Attributes:
         layout: of a record.
-        data: fingerprint of the data, which training must have, too: names and values.
-        teacher: fingerprint of what computes the outputs.
-        epochs: number of epochs with masks of their own; 0: samples are the same in every epoch.
-        max_positions: the longest samples that the teacher is given, as fairseq states them.
-        bounds: first sample of every block of an epoch, and, last, the number of samples.
+        data: fingerprint of the data, which must equal that of the training run.
+        teacher: fingerprint of the teacher.
+        epochs: number of epochs, each with its own masks; 0: samples are the same in every epoch.
+        max_positions: the length limit of samples, in fairseq's form.
+        bounds: first sample of every block of an epoch, followed by the number of samples.
     """
 
     layout: Layout
@@ -47,13 +46,13 @@ class Plan:
         ]
 
     def folder(self, path: Path, flag: str = "--out") -> BlockFolder:
-        """Return the folder that is filled by this plan; `flag` named it."""
+        """Return the folder of this plan, which `flag` names."""
         return BlockFolder(path, flag, FORMAT, _entries(self, None), self.blocks)
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a finished cache holds: positions per block, and the number of samples left out."""
+    """The number of positions per block of a finished cache, and the number of skipped samples."""
 
     positions: list[int]
     skipped: int
@@ -64,7 +63,7 @@ def _entries(plan: Plan, contents: Contents | None) -> dict[str, Any]:
 
 
 def header_text(plan: Plan, contents: Contents) -> str:
-    """Return the text of the header's file."""
+    """Return the text of the header."""
     return FORMAT.encode(_entries(plan, contents))
 
 
@@ -72,7 +71,7 @@ def read_plan(path: Path) -> tuple[Plan, Contents | None]:
     """Read a plan, or a header with its contents.
 
     Raises:
-        ValueError: the file is neither, of another version, or corrupt.
+        ValueError: the file is neither, has another version, or is corrupt.
     """
     entries = FORMAT.read(path)
     contents = entries.pop("contents")

@@ -1,14 +1,13 @@
-"""Encoding of one predicted position in a cache. Documented for users in docs/cache.md.
+"""The encoding of a predicted position in a cache; see also docs/cache.md.
 
 Shape letters: N positions, n positions of a chunk, V vocabulary, k stored tokens. All numbers are
 little-endian.
 
-- Top-k (k < V), one record per position: k token numbers (2 bytes each; a plane of third bytes
-  follows where V > 65,536), k codes of their probabilities and one of the mass of all others (2
-  bytes each). A code c means `exp(-c * 24 / 65535)`: relative error at most 1.9e-4, probabilities
-  below e^-24 are stored as e^-24. So a token takes 4 bytes (5 where V > 65,536), and a position 2.
-- Complete (k = V), one record per position: V float32, no token numbers: log-probabilities, or
-  the values themselves of a regression. A token takes 4 bytes.
+- Top-k (k < V): k token ids (2 bytes each, followed by k third bytes if V > 65,536), k codes of
+  their probabilities and one of the mass of all others (2 bytes each). Code c stands for
+  `exp(-c * 24 / 65535)`: the relative error is at most 1.9e-4, probabilities below e^-24 are stored
+  as e^-24. A record takes 4 bytes per token (5 if V > 65,536), and 2.
+- Complete (k = V): V float32 without token ids, log-probabilities or the values of a regression.
 """
 
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ class Layout:
     Attributes:
         content: `TOP_K`, `LPROBS` (complete) or `VALUES` (complete, of a regression).
         vocab: V; k: stored tokens, V unless `TOP_K`.
-        temperature: at which the probabilities were taken.
+        temperature: of the probabilities.
     """
 
     content: str
@@ -46,7 +45,7 @@ class Layout:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Return the numpy type of a record."""
+        """The numpy dtype of a record."""
         if self.content != TOP_K:
             return np.dtype([("value", "<f4", (self.vocab,))])
         high = [("high", "u1", (self.k,))] if self.vocab > TWO_BYTES else []
@@ -57,8 +56,8 @@ class Layout:
         """Encode the teacher's logits `(n, V)` (values, for a regression) as records `(n,)`.
 
         Raises:
-            ValueError: some are NaN, which a code would turn into a probability, or values of a
-                regression are infinite. A logit of -inf is a probability of 0.
+            ValueError: a value is NaN, which the codes cannot represent, or a value of a regression
+                is infinite. A logit of -inf is a probability of 0.
         """
         logits = at_least_float32(logits)
         records = np.empty(len(logits), self.dtype)
@@ -70,7 +69,7 @@ class Layout:
         probs = self._tempered(logits).softmax(-1)
         top, ids = probs.topk(self.k)
         _check_numbers(top, allowed=None)
-        rest = probs.scatter_(-1, ids, 0.0).sum(-1)  # 1 - sum of the others would cancel
+        rest = probs.scatter_(-1, ids, 0.0).sum(-1)  # without the cancellation of 1 - sum(top)
         tokens = ids.cpu().numpy()
         records["low"] = tokens & (TWO_BYTES - 1)
         if self.vocab > TWO_BYTES:
@@ -85,8 +84,8 @@ class Layout:
         """Decode top-k records.
 
         Returns:
-            tokens `(n, k)` int64, and log-probabilities `(n, k + 1)` float32, of all others last.
-            Rounding is taken out of the sum: the probabilities of each row sum to 1.
+            tokens `(n, k)` int64, and log-probabilities `(n, k + 1)` float32, of all others last,
+            renormalized so that the probabilities of each row sum to 1.
         """
         ids = records["low"].astype(np.int64)
         if self.vocab > TWO_BYTES:
@@ -108,9 +107,8 @@ def _check_numbers(values: Tensor, allowed: float | None) -> None:
     rows = valid.logical_not().any(-1)
     if rows.any():
         raise ValueError(
-            "--path: expected numbers from the teacher, got NaN or infinity at "
-            f"{int(rows.sum())} of "
-            f"{len(rows)} positions (a corrupt model, or --fp16 where it overflows)"
+            "--path: expected finite outputs of the teacher, got NaN or infinity at "
+            f"{int(rows.sum())} of {len(rows)} positions (a corrupt model, or overflow with --fp16)"
         )
 
 

@@ -1,4 +1,4 @@
-"""Reading a finished cache: records by epoch and sample number, each checked when it is read."""
+"""Read a finished cache: records by epoch and sample number, verified when they are read."""
 
 import bisect
 from collections import OrderedDict
@@ -14,17 +14,17 @@ from .block_file import BlockFile
 from .header import HEADER, read_plan
 from .layout import Records
 
-MAPPED = 256  # files at a time: each takes a file descriptor, and systems allow about 1,000
-REBUILD = "build it anew with lightpaff cache-teacher"
+MAPPED = 256  # maximum of open files: each takes a file descriptor, often limited to 1,024
+REBUILD = "rebuild it with lightpaff cache-teacher"
 
 
 class CacheReader:
-    """A finished cache. Blocks are opened when they are first read.
+    """A finished cache, whose blocks are opened when they are first read.
 
     Args:
-        folder: that `lightpaff cache-teacher` wrote; flag: that named it, for error messages.
+        folder: the output of `lightpaff cache-teacher`; flag: the flag that names it.
     Raises:
-        ValueError: it is no cache, not finished, of another version, or files are missing.
+        ValueError: the folder is not a finished cache of this version, or files are missing.
     """
 
     def __init__(self, folder: Path, flag: str) -> None:
@@ -38,7 +38,7 @@ class CacheReader:
         except ValueError as error:
             raise ValueError(f"{self._given}: {error}") from error
         if contents is None:
-            raise ValueError(f"{self._given}: {HEADER} is a plan, not a header: {REBUILD}")
+            raise ValueError(f"{self._given}: expected a header in {HEADER}, got a plan: {REBUILD}")
         self.positions, self.skipped = sum(contents.positions), contents.skipped
         missing = self.plan.folder(folder).missing()
         if missing:
@@ -46,40 +46,36 @@ class CacheReader:
             raise ValueError(f"{self._given}: {files}")
         self._blocks = {(block.epoch, block.first): block for block in self.plan.blocks}
         self._open: dict[Block, BlockFile] = {}
-        self._mapped: OrderedDict[Block, BlockFile] = OrderedDict()  # the last used at the end
+        self._mapped: OrderedDict[Block, BlockFile] = OrderedDict()  # least recently used first
 
     def _unfinished(self) -> str:
         if not (self.folder / PLAN).is_file():
-            return f"expected the output of lightpaff cache-teacher, but it has no {HEADER}"
+            return f"expected the output of lightpaff cache-teacher, got a folder without {HEADER}"
         plan, _ = read_plan(self.folder / PLAN)
         missing = len(plan.folder(self.folder).missing())
         return (
             f"not finished: {len(plan.blocks) - missing} of {len(plan.blocks)} blocks are there; "
-            "run the same lightpaff cache-teacher command again (or the shards that are missing)"
+            "run the same lightpaff cache-teacher command (or that of the missing shards) again"
         )
 
     def check_epoch(self, epoch: int) -> None:
-        """Refuse an epoch whose masks are not stored.
-
-        Raises:
-            ValueError: names the stored epochs, and the flags to change.
-        """
+        """Raise ValueError if an epoch is not stored."""
         if self.plan.epochs and not 1 <= epoch <= self.plan.epochs:
             raise ValueError(
-                f"{self._given}: epoch {epoch} is not there, it holds the masks of epochs 1 to "
-                f"{self.plan.epochs}: stop with --max-epoch {self.plan.epochs}, or build it with "
-                f"lightpaff cache-teacher --epochs N (N of {epoch} or more)"
+                f"{self._given}: epoch {epoch} is not stored, only epochs 1 to "
+                f"{self.plan.epochs}: stop with --max-epoch {self.plan.epochs}, or rebuild it with "
+                f"lightpaff cache-teacher --epochs {epoch} or more"
             )
 
     def read(self, epoch: int, ids: Sequence[int], texts: Sequence[int]) -> tuple[Records, Any]:
         """Read the records of some samples.
 
         Args:
-            epoch: counted from 1; ignored where samples are the same in every epoch.
-            ids: sample numbers; texts: the checksums of their texts here.
+            epoch: counted from 1; ignored if samples are the same in every epoch.
+            ids: sample numbers; texts: checksums of the samples of the training run.
         Returns:
-            `(N,)` records of all their positions, in the order of `ids`, and `(len(ids),)` numbers
-            of positions.
+            `(N,)` records of all positions, in the order of `ids`, and `(len(ids),)` numbers of
+            positions.
         Raises:
             ValueError: a sample is corrupt, was skipped, or has another text.
         """
@@ -93,21 +89,22 @@ class CacheReader:
     def _sample(self, epoch: int, number: int, text: int) -> NDArray[Any]:
         bounds = self.plan.bounds
         if not 0 <= number < bounds[-1]:
-            raise ValueError(f"{self._given}: no sample {number}, it holds {bounds[-1]}")
+            raise ValueError(
+                f"{self._given}: expected sample numbers below {bounds[-1]}, got {number}"
+            )
         first = bounds[bisect.bisect_right(bounds, number) - 1]
         file = self._file(self._blocks[epoch, first])
         records = file.read(number - first)
         if records is None:
             raise ValueError(
                 f"{self._given}: sample {number} was too long for the teacher "
-                f"({self.plan.max_positions} positions): leave it out of training as well, with "
+                f"({self.plan.max_positions} positions): leave it out of training too, by "
                 "--max-source-positions, --max-target-positions or --max-positions"
             )
         if int(file.index["text"][number - first]) != text:
             raise ValueError(
-                f"{self._given}: sample {number} of epoch {epoch} is another text here than "
-                "when the cache was built (the data, their order, the masks or the truncation have "
-                f"changed): {REBUILD}"
+                f"{self._given}: sample {number} of epoch {epoch} has changed since the cache was "
+                f"built (the data, their order, the masks or the truncation): {REBUILD}"
             )
         return records
 

@@ -1,4 +1,4 @@
-"""Teacher outputs for the samples of a data set, block by block."""
+"""Compute the teacher's outputs for the samples of a dataset, block by block."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from .block_file import Item
 from .fingerprint import sample_sizes, text_checksums
 from .layout import Layout
 
-ROWS = 256  # positions whose probabilities are sorted at a time
-PROBE = 64  # samples looked at before the work begins
+ROWS = 256  # positions per call of top-k, to limit memory
+PROBE = 64  # samples for the estimate of the size
 
 
 @dataclass(frozen=True)
 class Batching:
-    """Batches of samples: fairseq's --max-tokens, --batch-size and --num-workers."""
+    """fairseq's --max-tokens, --batch-size and --num-workers."""
 
     max_tokens: int | None
     batch_size: int | None
@@ -35,31 +35,31 @@ class Batching:
 
 
 def batching_of(dataset_cfg: Any, tokens: int) -> Batching:
-    """Take the flags of fairseq's `dataset` group; without any, `tokens` per batch."""
+    """Return the flags of fairseq's `dataset` group; by default `tokens` per batch."""
     max_tokens = dataset_cfg.max_tokens or (None if dataset_cfg.batch_size else tokens)
     return Batching(max_tokens, dataset_cfg.batch_size, dataset_cfg.num_workers)
 
 
 def data_problem(data: Any) -> str | None:
-    """Return why fairseq's DATA is not one folder, in words; or None."""
+    """Return a message if fairseq's DATA is not one folder, else None."""
     if ":" in str(data):
-        return f"{data}: expected one folder (several have no common sample numbers): join them"
+        return f"{data}: expected one folder, got several, whose sample numbers overlap: join them"
     if not Path(str(data)).is_dir():
         return f"{data}: no such folder (expected binarized data)"
     return None
 
 
 def load_split(task: FairseqTask, split: str) -> None:
-    """Load a split with all its parts (`train`, `train1`, ...), as a training does.
+    """Load a split with all its parts (`train`, `train1`, ...), as `fairseq-train` does.
 
     Raises:
-        ValueError: it is not there, empty or corrupt.
+        ValueError: it is missing, empty or corrupt.
     """
     try:
         task.load_dataset(split, combine=True)
     except (OSError, ValueError, AssertionError) as error:
         raise ValueError(
-            f"--split {split}: expected the task's binarized data, but they cannot be read: {error}"
+            f"--split {split}: expected binarized data of the task, got an error: {error}"
         ) from error
 
 
@@ -77,7 +77,7 @@ def to_device_of(model: nn.Module, sample: Sample) -> Sample:
 
 
 def batches(dataset: Any, indices: Any, batching: Batching) -> Any:
-    """Collate samples `(n,)` of a fairseq data set into batches: in this order, none dropped."""
+    """Return a loader of samples `(n,)` of a fairseq dataset, all of them in this order."""
     limits = {"max_tokens": batching.max_tokens, "max_sentences": batching.batch_size}
     sampler = dataset.batch_by_size(indices, **limits, required_batch_size_multiple=1)
     return DataLoader(
@@ -89,11 +89,11 @@ def batches(dataset: Any, indices: Any, batching: Batching) -> Any:
 
 
 class Source:
-    """A loaded data set, and the teacher whose outputs for it are stored.
+    """A dataset and a teacher.
 
     Args:
         task: with the split loaded; split: its name.
-        prediction: of the criterion; it knows which positions are predicted.
+        prediction: of the criterion; determines the predicted positions.
         teacher: on its device.
         batching: of the teacher's forward passes.
     """
@@ -115,7 +115,7 @@ class Source:
         self.tokens = sizes.reshape(len(sizes), -1).max(-1)  # of the longer side
 
     def bounds(self, block_tokens: int) -> list[int]:
-        """Return the first sample of every block of about so many tokens, and the data's size."""
+        """Return the first samples of blocks of about `block_tokens`, and the dataset's size."""
         ends = np.cumsum(self.tokens)
         bounds = [0]
         while bounds[-1] < len(ends):
@@ -125,15 +125,16 @@ class Source:
         return bounds
 
     def probe(self) -> tuple[int, float]:
-        """Return V, and the share of tokens that are predicted, from evenly spread samples.
+        """Return V, and the share of predicted tokens, estimated from evenly spaced samples.
 
         Raises:
-            ValueError: the data set holds nothing that the teacher can take.
+            ValueError: no sample is short enough for task and teacher.
         """
         usable = self._usable(np.arange(len(self.tokens)))
         if not len(usable):
             raise ValueError(
-                f"no sample is within the {self.max_positions} positions that task and teacher take"
+                f"expected samples of at most {self.max_positions} positions, the limit of task "
+                "and teacher, got only longer ones"
             )
         chosen = usable[:: max(1, len(usable) // PROBE)][:PROBE]
         positions = 0
@@ -144,8 +145,8 @@ class Source:
         return output.vocab_size, positions / int(self.tokens[chosen].sum())
 
     def items(self, block: Block, layout: Layout) -> list[Item | None]:
-        """Compute the content of a block; None: the sample is too long."""
-        if hasattr(self.dataset, "set_epoch"):  # which chooses the masks
+        """Compute the items of a block; None: the sample is too long."""
+        if hasattr(self.dataset, "set_epoch"):  # chooses the masks
             self.dataset.set_epoch(block.epoch)
         items: list[Item | None] = [None] * block.count
         for sample in self._batches(np.arange(block.first, block.first + block.count)):
@@ -154,7 +155,7 @@ class Source:
         return items
 
     def _usable(self, indices: NDArray[Any]) -> NDArray[Any]:
-        """Return those of `(n,)` sample numbers that hold text and are short enough."""
+        """Return those of `(n,)` sample numbers that are not empty and short enough."""
         indices = indices[self.tokens[indices] > 0]
         return np.asarray(self.dataset.filter_indices_by_size(indices, self.max_positions)[0])
 

@@ -1,4 +1,4 @@
-"""Soft targets for the tokens that a top-k teacher does not name (`--kd-tail`).
+"""Soft targets for the tokens outside the teacher's top k (`--kd-tail`).
 
 With p the stored probabilities of the k tokens K, r = 1 - sum(p) the stored rest, V the size of the
 vocabulary, s the student and D the divergence, the soft loss of a position is
@@ -7,10 +7,10 @@ vocabulary, s the student and D the divergence, the soft loss of a position is
     drop     D over V outcomes: p / sum(p) on K and 0 outside, against s
     uniform  D over V outcomes: p on K and r / (V - k) outside, against s
 
-ghost is a lower bound of the full divergence, without a bias inside K; how the rest is distributed
-is not taught. drop teaches that the rest is impossible: every p is too large by 1 / sum(p), and the
-student becomes too confident. uniform teaches that the rest is equally likely: the mass is right,
-but rare tokens get too much and the next likely ones too little.
+ghost is a lower bound of the full divergence, unbiased inside K; it does not teach how the rest is
+distributed. drop teaches that the rest is impossible: every p is too large by 1 / sum(p), and the
+student becomes overconfident. uniform teaches that the rest is equally likely: the mass is right,
+but rare tokens get too much of it and the next most probable ones too little.
 Shape letters: N positions, n positions of a chunk, V vocabulary.
 """
 
@@ -33,7 +33,7 @@ class UniformTailOutput:
 
     Attributes:
         ids: `(N, k)` tokens; lprobs: `(N, k + 1)`, of these, and of all others together.
-        vocab_size: V; temperature: at which `lprobs` were taken, and that the loss divides by.
+        vocab_size: V; temperature: of `lprobs`, by which the loss divides.
     """
 
     ids: Tensor
@@ -51,7 +51,7 @@ class UniformTailOutput:
 
 @dataclass(frozen=True)
 class CacheUse:
-    """Flags with which a training uses a cache.
+    """Flags of a training run that uses a cache.
 
     Attributes:
         tail: `--kd-tail`, one of `TAILS`; temperature: `--kd-temperature`.
@@ -69,8 +69,8 @@ def with_tail(
     Args:
         ids: `(N, k)` int64; lprobs: `(N, k + 1)`, of these and of all others together.
         layout: of the cache, with V and the temperature of `lprobs`.
-        use: tail, and the temperature of the loss; it is that of `lprobs`, or `lprobs` are at 1
-            and the tail is not ghost (a bucket cannot be tempered).
+        use: tail, and the temperature of the loss. If it differs from that of `lprobs`, they must
+            be at 1 and the tail not ghost (a bucket cannot be tempered).
     """
     if use.tail == "uniform":
         return UniformTailOutput(ids, lprobs, layout.vocab, layout.temperature)
