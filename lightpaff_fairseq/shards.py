@@ -83,7 +83,9 @@ class PlanFormat:
             if not isinstance(content, dict) or content.pop("format", None) != self.name:
                 raise ValueError("another format")
         except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: expected a file of a {self.name}: {error}") from error
+            raise ValueError(
+                f"{path}: expected a file of the format {self.name!r}: {error}"
+            ) from error
         version = content.pop("version", None)
         if version != VERSION:
             raise ValueError(f"{path}: expected version {VERSION}, got {version}: rebuild it")

@@ -55,7 +55,7 @@ def test_a_plan_comes_back_and_what_is_no_plan_is_refused(tmp_path, format):
     assert format.read(path) == entries
     text = path.read_text()
     for old, new, words in (
-        ("a format", "b format", "expected a file of a format: it has another format"),
+        ("a format", "b format", "expected a file of the format 'a format': another format"),
         ("{", "[", "expected a file of a format"),
         ('"version": 1', '"version": 2', "expected version 1, got 2"),
         ('"a": 1', '"a": 2', "corrupt: checksum mismatch"),

@@ -89,7 +89,9 @@ def test_flags_that_do_not_fit_are_refused_before_anything_is_read(tmp_path, cap
     assert "does not exist" in report(capsys, "x", "--out", tmp_path / "no" / "o.html")[1]
     assert "got a folder" in report(capsys, "x", "--out", tmp_path)[1]
     flags = ("--plot", "kl_sparsity", "--svg", "o.html")
-    assert "expected another file" in report(capsys, "x", "--out", "o.html", *flags)[1]
+    assert (
+        "expected a different file from --out" in report(capsys, "x", "--out", "o.html", *flags)[1]
+    )
 
 
 @pytest.mark.parametrize("key", ["seed", "valid_accuracy", "soft"])
