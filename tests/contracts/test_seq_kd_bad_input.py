@@ -108,7 +108,7 @@ def test_empty_splits_are_named(setting, copied, tmp_path, capsys):
     for side in ("sv", "en"):
         toy.write_split(copied / f"train.sv-en.{side}", [])
     message = error(setting, tmp_path / "out", capsys, data=copied)
-    assert f"{copied / 'train.sv-en.sv'}: expected sentences of fairseq-preprocess" in message
+    assert f"{copied / 'train.sv-en.sv'}: expected a dataset of fairseq-preprocess" in message
 
 
 def test_what_stops_the_generator_is_reported(setting, tmp_path, capsys):
@@ -116,7 +116,7 @@ def test_what_stops_the_generator_is_reported(setting, tmp_path, capsys):
     state["model"]["decoder.layers.0.fc1.bias"][0] = float("nan")
     torch.save(state, tmp_path / "nan.pt")
     message = error(setting, tmp_path / "a", capsys, path=tmp_path / "nan.pt")
-    assert "a --path whose outputs are numbers" in message
+    assert "finite outputs of --path" in message
     message = error(setting, tmp_path / "b", capsys, "--max-len-a", 0.1, "--min-len", 50)
     assert "min_len cannot be larger than max_len" in message
 

@@ -56,7 +56,7 @@ def test_a_plan_comes_back_and_what_is_no_plan_is_refused(tmp_path, format):
     text = path.read_text()
     for old, new, words in (
         ("a format", "b format", "expected a file of the format 'a format': another format"),
-        ("{", "[", "expected a file of a format"),
+        ("{", "[", "expected a file of the format 'a format'"),
         ('"version": 1', '"version": 2', "expected version 1, got 2"),
         ('"a": 1', '"a": 2', "corrupt: checksum mismatch"),
     ):
@@ -66,7 +66,9 @@ def test_a_plan_comes_back_and_what_is_no_plan_is_refused(tmp_path, format):
         else:
             with pytest.raises(ValueError, match=words):
                 format.read(path)
-    with pytest.raises(ValueError, match="expected a file of a format: .*No such file"):
+    with pytest.raises(
+        ValueError, match="expected a file of the format 'a format': .*No such file"
+    ):
         format.read(tmp_path / "no.json")
 
 
