@@ -14,3 +14,11 @@ import lightpaff_fairseq  # noqa: F401
 @pytest.fixture(autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark all tests that train or run recipes as slow: the fast subset is tests/unit."""
+    fast = Path(__file__).parent / "unit"
+    for item in items:
+        if not item.path.is_relative_to(fast):
+            item.add_marker(pytest.mark.slow)

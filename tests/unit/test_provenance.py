@@ -4,6 +4,8 @@ import json
 import logging
 import math
 
+import pytest
+
 import toy
 from lightpaff_fairseq.provenance import LOGGER, configuration, log_provenance, provenance
 
@@ -15,6 +17,7 @@ def test_command_and_versions(monkeypatch, tmp_path):
     assert {"Python", "torch", "fairseq-fixed"} <= set(recorded["versions"])
 
 
+@pytest.mark.slow
 def test_the_configuration_is_what_was_set(tmp_path, caplog):
     flags = ("--criterion", "kd_ss", "--kd-lambda", 0.25, "--kd-teacher", "t.pt")
     flags += ("--label-smoothing", 0.1, "--max-update", 600, "--lr", "0.5,0.25", "--seed", 3)

@@ -156,6 +156,7 @@ def test_what_computes_something_else_is_not_timed(pair, monkeypatch, capsys):
     assert f"--teacher {pair[0]}: the exported model disagrees with fairseq" in error
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_one_by_one(tmp_path):
     data = toy.write_monolingual(tmp_path / "data")
     words = arch("transformer_lm_gpt2_micro", ("decoder",)).split()
@@ -190,6 +191,7 @@ def test_scores_are_those_of_one_by_one(tmp_path):
     assert rows[2]["quality"] != rows[0]["quality"]
 
 
+@pytest.mark.slow
 def test_bad_input_is_listed(pair, tmp_path, capsys, monkeypatch):
     (cut := tmp_path / "cut.pt").write_bytes(b"PK")
     cases = [

@@ -44,6 +44,7 @@ def test_synthetic_text(tmp_path):
     assert all(s[-1] == dictionary.eos() for s in text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_timed(family, tmp_path):
     """Each variant does all of its work, both students do the same but for the teacher."""
@@ -98,6 +99,7 @@ def test_a_ratio_out_of_range_is_refused():
         dataclasses.replace(problem("bert"), prune=1.5).problems().raise_if_any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_timed_of_a_cache(family, tmp_path):
     bench = step_benchmark.Bench(problem(family), tmp_path)
@@ -115,6 +117,7 @@ def test_what_is_timed_of_a_cache(family, tmp_path):
     torch.testing.assert_close(soft.lprobs[:, :-1], lprobs, rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_report_of_a_cache(tmp_path, capsys):
     path = tmp_path / "cache.json"
     assert main(["benchmark", "cache", *command(json=path)[2:]]) == 0
@@ -152,6 +155,7 @@ def test_peak_memory_is_that_of_a_complete_first_update(monkeypatch, capsys):
     assert printed.count(" 2 MB ") == 3 and "MB: peak of a first update" in printed
 
 
+@pytest.mark.slow
 def test_ratios_belong_to_one_round(monkeypatch):
     times = {"plain": [1.0, 2.0, 1.0], "teacher": [3.0, 6.0, 1.0], "kd": [4.0, 16.0, 3.0]}
     times["cached"] = [1.5, 2.0, 1.1]
@@ -170,6 +174,7 @@ def command(**changes):
     return ["benchmark", "step", *(f"--{k.replace('_', '-')}={v}" for k, v in flags.items())]
 
 
+@pytest.mark.slow
 def test_report(tmp_path, capsys):
     path = tmp_path / "step.json"
     assert main(command(json=path)) == 0
@@ -196,6 +201,7 @@ def test_variants_that_are_asked_for_are_reported(tmp_path, capsys):
         assert ratio > 0 and f"{ratio:.3f}" in printed and f"{name} / kd" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_default_teachers_are_five_to_seven_times_larger(family, tmp_path):
     toy.write_dictionary(tmp_path / "dict.txt", words=8192 - 5)

@@ -54,6 +54,7 @@ def pair(request, tmp_path_factory):
     return types.SimpleNamespace(task=request.param, argv=argv, model=model, new=new, old=old)
 
 
+@pytest.mark.slow
 def test_tensors_get_todays_names(pair):
     stored = toy.checkpoint(pair.old)
     assert stored["model"].keys() != pair.model.state_dict().keys() and "cfg" not in stored
@@ -62,6 +63,7 @@ def test_tensors_get_todays_names(pair):
     assert all(torch.equal(found[name], want[name]) for name in want)
 
 
+@pytest.mark.slow
 def test_the_teacher_is_the_same(pair):
     task = tasks.setup_task(toy.parse(*pair.argv).task)
     task.load_dataset("train")
@@ -101,6 +103,7 @@ def test_a_model_that_needs_its_task_is_left_alone():
     assert state["model"] is tensors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", [None, True, False])
 def test_flags_that_came_later_have_their_default(said, tmp_path):
     """bool("${common.use_plasma_view}") is True."""
@@ -137,6 +140,7 @@ BROKEN = [  # what is said by prune-plan, which needs no dictionaries, and by co
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("break_it", "planning", "converting"), BROKEN)
 def test_a_broken_one_is_one_sentence(tmp_path, capsys, break_it, planning, converting):
     pytest.importorskip("transformers")

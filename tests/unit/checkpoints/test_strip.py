@@ -62,6 +62,7 @@ def same_tensors(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 def test_keeps_the_model_and_drops_the_optimizer(trained, stripped):
     before, after = toy.checkpoint(trained), toy.checkpoint(stripped)
     assert "last_optimizer_state" in before and "last_optimizer_state" not in after

@@ -1,10 +1,12 @@
 """Translation tasks read parts of a split and mBART's flags."""
 
+import pytest
 from fairseq import tasks
 
 import toy
 
 
+@pytest.mark.slow
 def test_parts_of_a_split_are_joined(tmp_path):
     data = toy.write_parallel(tmp_path, count=5)
     for side in ("sv", "en"):

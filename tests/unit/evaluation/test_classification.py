@@ -28,6 +28,7 @@ def one_by_one(data, model, *flags):
     return outputs, targets
 
 
+@pytest.mark.slow
 def test_classes_are_scored_as_one_by_one(tmp_path):
     data = write_labeled(tmp_path / "data", count=70, classes=2)  # more than one batch
     flags = (*ROBERTA, "--num-classes", 2)
@@ -50,6 +51,7 @@ def test_classes_are_scored_as_one_by_one(tmp_path):
     assert rows[0]["mcc"] == round(100 * (tp * tn - fp * fn) / below, 2)
 
 
+@pytest.mark.slow
 def test_a_regression_has_correlations(tmp_path, capsys):
     data = write_labeled(tmp_path / "data", count=20)
     flags = (*ROBERTA, "--num-classes", 1, "--regression-target")
@@ -123,6 +125,7 @@ def test_fewer_labels_than_classes_and_labels_that_are_no_class_are_refused(tmp_
     assert "expected the model's 2 classes in label/dict.txt, got 1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("split", "words"), [("dev", "--gen-subset dev"), ("bare", "labels")])
 def test_a_split_that_is_missing_or_unlabeled_is_refused(tmp_path, split, words, capsys):
     data = write_labeled(tmp_path / "data", count=5)

@@ -1,5 +1,6 @@
 """Parameters are counted once, ratios are relative to the first row."""
 
+import pytest
 import torch
 
 from lightpaff_fairseq.evaluation.model_rows import add_speeds, count_parameters
@@ -21,6 +22,7 @@ def test_tied_matrices_count_once_and_buffers_not_at_all():
     assert count_parameters(state) == 21 + 5 + 5 + 21
 
 
+@pytest.mark.slow
 def test_parameters_of_a_tied_transformer_are_those_of_the_module(tmp_path):
     folder = write_parallel(tmp_path / "data")
     small = ("--encoder-embed-dim", 8, "--encoder-ffn-embed-dim", 8, "--encoder-layers", 1)

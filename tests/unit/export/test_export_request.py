@@ -155,6 +155,7 @@ def test_without_a_split_random_symbols_are_compared(student, tmp_path, capsys):
         assert "no such split" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_sentences_that_are_too_long(run, student, tmp_path):
     state = toy.checkpoint(student[0])
     state["cfg"]["model"]["tokens_per_sample"] = state["cfg"]["task"]["tokens_per_sample"] = 2

@@ -31,6 +31,7 @@ def test_every_possible_student_has_a_case():
     assert {(case.to, case.pair) for case in CASES.values()} == possible and len(possible) >= 5
 
 
+@pytest.mark.slow
 def test_a_consumer_without_fairseq_gets_fairseqs_answers(exported):
     case, folder, model, _ = exported
     printed = export_cases.use(folder, lines(case)[1])
@@ -84,6 +85,7 @@ def test_any_batch_and_length_in_onnx(name, exports):
             assert np.abs(kept - reference).max() < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [TRANSLATION, "language_modeling", "classes", "regression"])
 def test_int8_is_smaller_and_its_score_is_reported(name, student, tmp_path, capsys):
     case = CASES[name]

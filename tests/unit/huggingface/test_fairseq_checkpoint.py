@@ -30,6 +30,7 @@ def test_a_weight_of_another_shape(tmp_path, capsys):
     assert "decoder.layers.0.fc1.weight (expected (128, 32), got (3, 5))" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "word"), [("{", "Expecting"), ('{"order": []}', "model_type")])
 def test_a_corrupt_record(text, word, tmp_path, capsys):
     path, data = changed(tmp_path, "gpt2", lambda state: None)
@@ -40,6 +41,7 @@ def test_a_corrupt_record(text, word, tmp_path, capsys):
     assert "lightpaff.json: corrupt" in error and word in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["gpt2", "roberta", "bart"])
 def test_a_dictionary_of_another_size(family, tmp_path, capsys):
     path, data = changed(tmp_path, family, lambda state: None)

@@ -73,6 +73,7 @@ def student(name, folder):
     return folder / "student.pt", data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", REVERSIBLE)
 def test_back_to_hugging_face_is_bit_equal(family: str, converted: Any, tmp_path: Path) -> None:
     source, out = converted(family)
@@ -88,6 +89,7 @@ def test_back_to_hugging_face_is_bit_equal(family: str, converted: Any, tmp_path
     assert words[0] == words[1]
 
 
+@pytest.mark.slow
 def test_a_folded_segment_comes_back_as_the_same_function(converted: Any, tmp_path: Path) -> None:
     source, out = converted("bert classifier")
     from_fairseq.write(out / "model.pt", None, tmp_path / "back")
@@ -112,6 +114,7 @@ def test_a_model_of_fewer_positions_says_so(family, tmp_path):
     assert config[key] == (22 if family == "roberta" else 20)  # RoBERTa's count begins with <pad>
 
 
+@pytest.mark.slow
 def test_a_head_that_is_not_tied_any_more(tmp_path):
     def untie(state):
         name = "decoder.output_projection.weight"
@@ -124,6 +127,7 @@ def test_a_head_that_is_not_tied_any_more(tmp_path):
     assert config["tie_word_embeddings"] is False
 
 
+@pytest.mark.slow
 def test_marian_does_not_go_back(tmp_path, capsys):
     path = from_hf(marian(tmp_path / "hf"), tmp_path / "out") / "model.pt"
     error = refusal(capsys, "--from", "fairseq", path, "--to", "hf", tmp_path / "back")
@@ -142,6 +146,7 @@ def test_students_compute_the_same_in_their_class(name, tmp_path):
     assert [i for i in ids if i not in (0, 2)] == [7, 4, 3]
 
 
+@pytest.mark.slow
 def test_a_classifier_takes_its_head_along(tmp_path):
     data = toy.write_labeled(tmp_path / "data")
     flags = ["--arch", "roberta_tiny", *SMALL[:8], "--task", "sentence_prediction"]

@@ -11,6 +11,7 @@ from hf_folders import T, marian
 pytestmark = pytest.mark.hf
 
 
+@pytest.mark.slow
 def test_reasons_against_a_class_come_at_once(tmp_path, capsys):
     data = toy.write_monolingual(tmp_path / "data")
     flags = ["--task", "language_modeling", "--arch", "transformer_lm", "--decoder-layers", 1]

@@ -56,6 +56,7 @@ def test_bad_folders_are_refused_in_one_line(name, source, tmp_path, capsys):
     assert error.startswith(f"lightpaff convert: error: --from hf {folder}")
 
 
+@pytest.mark.slow
 def test_what_a_trainer_leaves_beside_the_weights_is_not_read(source, tmp_path):
     folder = copy_of(source, tmp_path / "hf")
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")

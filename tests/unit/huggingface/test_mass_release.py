@@ -2,6 +2,7 @@
 
 import pickle
 
+import pytest
 import torch
 
 import toy
@@ -42,6 +43,7 @@ def mass(folder, change=lambda state: state, last="x26"):
     return ["--from", "mass", folder / "mass.pt", "--to", "fairseq", folder / "out"]
 
 
+@pytest.mark.slow
 def test_a_released_mass_file(tmp_path):
     data = toy.write_parallel(tmp_path / "data")
     flags = ["--arch", "transformer_mass_tiny", *SMALL, *TRANSLATION]
@@ -83,6 +85,7 @@ def test_a_mass_file_that_does_not_fit_its_dictionary(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_mass_file_in_half_precision_becomes_float32(tmp_path):
     argv = mass(tmp_path, lambda state: {name: x.half() for name, x in state.items()})
     convert(*argv, "--heads", 2)
@@ -90,6 +93,7 @@ def test_a_mass_file_in_half_precision_becomes_float32(tmp_path):
     assert {x.dtype for x in tensors.values()} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_a_mass_file_with_a_weight_of_another_shape(tmp_path, capsys):
     name = "decoder.layers.0.fc2.weight"
     argv = mass(tmp_path, lambda state: {**state, name: torch.ones(3, 5)})
@@ -102,6 +106,7 @@ def test_a_mass_file_with_a_name_that_is_none(tmp_path, capsys):
     assert "expected names and tensors alone" in refusal(capsys, *argv, "--heads", "2")
 
 
+@pytest.mark.slow
 def test_lines_of_a_mass_dictionary_end_where_fairseq_ends_them(tmp_path):
     argv = mass(tmp_path, last="a\x85b\u2028c")
     convert(*argv, "--heads", 2)

@@ -84,6 +84,7 @@ def random_sizes(data):
     return [data.draw(st.integers(low, 9)) for low in (5, 1, 1)]
 
 
+@pytest.mark.slow
 @exhaustively
 @given(seed=SEEDS, layers=st.tuples(st.integers(1, 3), st.integers(1, 3)), data=st.data())
 @pytest.mark.parametrize(("family", "name"), CLASSES, ids=[name for _, name in CLASSES])

@@ -62,6 +62,7 @@ def naive_difference(source: Path, out: Path) -> float:
     return largest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", MAKERS)
 def test_logits_are_those_of_transformers(family: str, converted: Any) -> None:
     source, out = converted(family)
@@ -87,6 +88,7 @@ def test_a_model_for_pretraining_is_read_as_its_masked_lm(tmp_path: Path) -> Non
     assert float((hf_out.prediction_logits[..., order] - logits).abs().max()) <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_half_precision_becomes_float32_and_comes_back(tmp_path: Path) -> None:
     source = MAKERS["gpt2"](tmp_path / "hf")
     load_hf(source).half().save_pretrained(source)
@@ -143,6 +145,7 @@ def test_what_only_fairseq_finds_names_the_folder_too(tmp_path, capsys):
     assert error.startswith(f"lightpaff convert: error: --from hf {folder}: {last}: expected gains")
 
 
+@pytest.mark.slow
 def test_an_existing_folder_stays_unless_forced(source, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()

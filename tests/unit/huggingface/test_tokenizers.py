@@ -21,6 +21,7 @@ def of_bert(tmp_path_factory):
     return bert(tmp_path_factory.mktemp("bert") / "hf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [n for n in MAKERS if n not in ("classifier", "scaled bart")])
 def test_text_encoded_for_fairseq_gives_the_same_ids(family: str, converted: Any) -> None:
     source, out = converted(family)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from lightpaff_fairseq import losses
 
 ROOT = Path(losses.__file__).parents[2]
@@ -63,6 +65,7 @@ def documented_example() -> str:
     return "\n".join(lines[: end + 1]).replace("32000", "300").replace("2048", "40")
 
 
+@pytest.mark.slow
 def test_the_losses_and_their_documented_example_need_pytorch_alone():
     code = "\n".join([NO_FAIRSEQ, COMPARE, documented_example(), LOADED])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

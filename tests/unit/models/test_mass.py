@@ -176,6 +176,7 @@ def parsed(folder: Path, arch: str, *flags):
     return cfg, tasks.setup_task(cfg.task)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["tiny", "student"])
 def test_pretrained_weights_fit_the_fine_tuning_architecture(tmp_path, preset):
     sizes = ("--max-source-positions", 64, "--max-target-positions", 48)
@@ -193,6 +194,7 @@ def test_pretrained_weights_fit_the_fine_tuning_architecture(tmp_path, preset):
     model.load_state_dict(states[f"mass_{preset}"], strict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_fine_tuned_checkpoint_is_a_stock_transformer(tmp_path, monkeypatch, preset):
     """Without this plug-in's architectures in the registry the recorded values build it."""

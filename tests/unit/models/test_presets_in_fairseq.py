@@ -54,6 +54,7 @@ def stripped(trained, tmp_path_factory):
     return {arch: folder / f"{arch}.pt" for arch in SMALLEST}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", STOCK)
 def test_a_checkpoint_records_the_stock_model_with_all_values(data, monkeypatch, arch):
     """Without this plug-in's architectures in the registry the recorded values build it."""
@@ -77,6 +78,7 @@ def test_a_checkpoint_records_the_stock_model_with_all_values(data, monkeypatch,
     assert layer.activation_fn(torch.tensor(-1.0)) == torch.nn.functional.gelu(torch.tensor(-1.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", SMALLEST)
 def test_positions_do_not_follow_the_length_of_samples(trained, arch):
     state = toy.checkpoint(trained[arch])

@@ -4,6 +4,8 @@ import ast
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = ROOT / "lightpaff_fairseq"
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -40,6 +42,7 @@ def imported(path):
                 yield full[0], ".".join(full)
 
 
+@pytest.mark.slow
 def test_imports_go_one_way():
     upwards, count = [], 0
     for path in sorted(PACKAGE.rglob("*.py")):

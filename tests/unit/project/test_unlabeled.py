@@ -42,6 +42,7 @@ def other_labels(kind, sample):
     return {**sample, "target": torch.where(target > 3, 4 + (target - 3) % 20, target)}
 
 
+@pytest.mark.slow
 def test_labels_do_not_matter(student):
     kind, model, criterion, sample = student
     changed = other_labels(kind, sample)
@@ -56,6 +57,7 @@ def test_labels_do_not_matter(student):
     assert float(other_log[key]) != float(log[key])  # still reported, of the labels given
 
 
+@pytest.mark.slow
 def test_prefixes_matter(tmp_path):
     """Why kd_ss needs a target that is worth reading: it decides where the models are compared."""
     _, model, criterion, sample = make_student("kd_ss", tmp_path, 1)
@@ -65,6 +67,7 @@ def test_prefixes_matter(tmp_path):
     assert loss_and_gradients(model, criterion, sample)[0] != pytest.approx(loss, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["kd_lu", "kd_ss"])
 def test_below_one_labels_matter(kind, tmp_path):
     _, model, criterion, sample = make_student(kind, tmp_path, 0.9)

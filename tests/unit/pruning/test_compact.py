@@ -21,6 +21,7 @@ def compacted(built, tmp_path):
     return small, cfg, task
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_small_model_is_stock_and_computes_what_the_masked_one_does(name, tmp_path):
     built = build(CASES[name], tmp_path)
@@ -44,6 +45,7 @@ def test_the_small_model_is_stock_and_computes_what_the_masked_one_does(name, tm
         assert values == [width, heads] and getattr(cfg.model, f"{side}_ffn_embed_dim") == ffn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CASES if "sinusoidal" not in name])
 def test_pruned_units_are_zero_and_no_gradient_reaches_them(name, tmp_path):
     """Where positions are a formula, they stay in the stream (and nothing kept reads them)."""
@@ -131,6 +133,7 @@ def test_out_is_not_overwritten_unasked_and_never_the_source(tmp_path):
     assert toy.checkpoint(out)["cfg"]["task"]["_name"] == "masked_lm"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["strip", "init-student", "prune-plan"])
 def test_masked_models_are_refused_where_they_would_be_misunderstood(command, tmp_path, capsys):
     built = build(CASES["roberta"], tmp_path)

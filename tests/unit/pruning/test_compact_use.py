@@ -29,6 +29,7 @@ def pruned_and_small(name, folder):
 MARKS = {"hf": pytest.mark.hf, "ctranslate2": pytest.mark.export, "onnx": pytest.mark.export}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("to", "name"),
     [pytest.param(to, n, marks=MARKS[to]) for to, names in EXPORTS.items() for n in names],
@@ -51,6 +52,7 @@ def perplexity(path, data, task):
     return float(eval_lm.main(convert_namespace_to_omegaconf(args))["perplexity"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lm, gpt2", "lm, projected, sinusoidal"])
 def test_eval_lm_finds_the_perplexity_of_the_masked_model(name, tmp_path):
     path, small = pruned_and_small(name, tmp_path)

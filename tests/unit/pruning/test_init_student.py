@@ -21,6 +21,7 @@ def teacher(tmp_path_factory):
     return lambda name: make_teacher(name, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_equal_sizes_give_the_teachers_function(name, teacher, tmp_path):
     out, source = tmp_path / "student.pt", teacher(name)
@@ -30,6 +31,7 @@ def test_equal_sizes_give_the_teachers_function(name, teacher, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["student.pt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_dimensions_that_the_teacher_does_not_use_are_left_out(name, teacher, tmp_path):
     out, source = tmp_path / "student.pt", teacher(name)
@@ -39,6 +41,7 @@ def test_dimensions_that_the_teacher_does_not_use_are_left_out(name, teacher, tm
     assert counts[0] < 0.55 * counts[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layers", "chosen"), [("uniform", (1, 3)), ("1,4", (0, 3))])
 def test_fewer_layers_are_the_teachers_bit_by_bit(layers, chosen, teacher, tmp_path):
     out, source = tmp_path / "student.pt", teacher("roberta, classes")
@@ -76,6 +79,7 @@ def test_the_first_dimensions(teacher, tmp_path):
         assert torch.equal(found[name], want[name][:rows, :columns])
 
 
+@pytest.mark.slow
 def test_sinusoidal_positions_become_a_table(teacher, tmp_path, monkeypatch):
     learned = teacher("transformer")
     for flag in ("encoder_learned_pos", "decoder_learned_pos"):
@@ -120,6 +124,7 @@ def test_importance_is_weight_times_gradient(teacher):
         importances(source.model, source.task, source.cfg, Sample(99, 40))
 
 
+@pytest.mark.slow
 def test_importance_leaves_out_what_has_no_effect(teacher, tmp_path):
     """Units of large weights that are never active: only magnitude keeps them."""
     source = teacher("transformer")

@@ -17,6 +17,7 @@ def teacher(tmp_path_factory):
 SMALL = {"layers": 1, "width": 8, "heads": 2, "ffn": 12}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["transformer, pre-norm", "roberta, classes"])
 def test_training_starts_from_it(name, teacher, tmp_path):
     """Into the stock architecture, no tensor left out: --lr 0 leaves them as they were."""
@@ -65,6 +66,7 @@ def test_refused_before_any_model_is_built(flags, words, teacher, tmp_path, caps
     assert words in refused(source, tmp_path, capsys, *flags)
 
 
+@pytest.mark.slow
 def test_all_that_does_not_fit_at_once(teacher, tmp_path, capsys, monkeypatch):
     source = teacher("transformer")
     monkeypatch.setattr("fairseq.models.build_model", None)
@@ -97,6 +99,7 @@ def test_wider_heads_and_wrong_numbers_of_layers(teacher, tmp_path, capsys):
     assert "expected layers that ascend" in line
 
 
+@pytest.mark.slow
 def test_what_only_the_models_show(teacher, tmp_path, capsys):
     source = teacher("transformer")  # three tables of their own
     line = refused(source, tmp_path, capsys, "--share-all-embeddings", "--max-source-positions", 50)
@@ -111,6 +114,7 @@ def test_no_map_for_a_decoder_that_is_not_there(teacher, tmp_path, capsys):
     assert "--decoder-layers-map: the teacher has no decoder" in line
 
 
+@pytest.mark.slow
 def test_other_dictionaries(teacher, tmp_path, capsys):
     source = teacher("transformer")
     other = toy.write_parallel(tmp_path / "other", words=toy.WORDS + 1)
@@ -128,6 +132,7 @@ def test_other_dictionaries(teacher, tmp_path, capsys):
     assert "--data: the teacher's dictionaries were not found in --data" in line
 
 
+@pytest.mark.slow
 def test_files(teacher, tmp_path, capsys, monkeypatch):
     source, out = teacher("transformer"), tmp_path / "student.pt"
     out.write_text("precious")

@@ -19,6 +19,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_an_architecture_that_cannot_be_pruned_is_refused_by_name(name, tmp_path):
     kind, arch, words = REFUSED[name]
@@ -33,6 +34,7 @@ def test_embeddings_that_cannot_be_rescaled_are_refused(tmp_path):
         build(case, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_width_that_would_drop_a_projection_is_refused(tmp_path):
     flags = ("--arch", "transformer_lm"), ("--decoder-input-dim", 8)
     with pytest.raises(ValueError, match="--decoder-input-dim 8: .*another width"):
@@ -60,6 +62,7 @@ def test_a_target_by_parameters_is_the_closest_size(tmp_path):
             assert plan.layout.student["encoder"].width == width
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_printed_plan_counts_the_model_that_its_flags_build(name, tmp_path, capsys):
     """The architecture line goes through fairseq's parser and gives the stated parameters."""

@@ -55,6 +55,7 @@ def test_units_return_before_the_end_with_their_weights_and_never_after_it(tmp_p
         assert weight[:, ~final[GROUP]].abs().sum() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_every_group_follows_the_schedule_to_the_exact_target(name, tmp_path):
     built = build(CASES[name], tmp_path, "--max-update", 20, "--prune-start", 4, "--prune-end", 12)

@@ -95,6 +95,7 @@ def exact_values(page, results):
                 assert json.dumps(value) in notes, (stem, key)
 
 
+@pytest.mark.slow
 def test_every_value_of_the_results_is_exact(text):
     page = Page(text)
     exact_values(page, rows())
@@ -156,6 +157,7 @@ def test_commands_are_what_was_recorded(text):
     assert "pruned to its target at update 400" in page.text
 
 
+@pytest.mark.slow
 def test_of_several_seeds_the_mean_counts(tmp_path, capsys):
     results = rows()
     for i, (place, accuracy) in enumerate(((4, 60.5), (1, 77.5)), 1):
@@ -198,6 +200,7 @@ def test_a_sweep_is_summed_up_by_its_means(text):
     assert rows_of_the_sweep[0] == "hidden-1-s2" and len(rows_of_the_sweep) == 8, "best first"
 
 
+@pytest.mark.slow
 def test_curves_alone_and_running_trainings_make_a_page(tmp_path, capsys):
     folder = tmp_path / "run"
     write_log(folder / "logs" / "student.log", training(True)[:-3])
@@ -226,6 +229,7 @@ def test_settings_stand_where_the_command_does_not_tell_them(tmp_path, capsys):
     assert "criterion.kd_lambda" not in page.text and "--kd-lambda 0.25" in page.text
 
 
+@pytest.mark.slow
 def test_names_from_files_are_escaped(tmp_path, capsys):
     results = rows()
     results[1]["name"] = "<script>alert(1)</script> & co"
@@ -233,6 +237,7 @@ def test_names_from_files_are_escaped(tmp_path, capsys):
     assert not page.named("script") and "<script>alert(1)</script> & co" in page.text
 
 
+@pytest.mark.slow
 def test_numbers_that_are_none_are_shown_as_such(tmp_path, capsys):
     results = rows()
     results[2]["accuracy"] = float("nan")
@@ -242,6 +247,7 @@ def test_numbers_that_are_none_are_shown_as_such(tmp_path, capsys):
     assert ("student_plain_kd", "f1") not in page.cells
 
 
+@pytest.mark.slow
 def test_runs_of_equal_names_are_two_sections(tmp_path, capsys):
     text = write_page(tmp_path, capsys, recipe(tmp_path / "a" / "r"), recipe(tmp_path / "b" / "r"))
     page = Page(text)

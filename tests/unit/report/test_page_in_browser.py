@@ -71,6 +71,7 @@ def console(log):
     return re.findall(r"CONSOLE[:(].*", log)
 
 
+@pytest.mark.slow
 def test_no_error_and_the_values_of_the_json_are_in_the_document(browser, page):
     document, log = browser(page, "--dump-dom", *LOGGED)
     assert console(log) == []
@@ -85,6 +86,7 @@ def test_no_error_and_the_values_of_the_json_are_in_the_document(browser, page):
     assert len(messages) == 2, "this test would see errors"
 
 
+@pytest.mark.slow
 def test_it_fits_a_phone_and_a_desk(browser, page):
     text = html.escape(page.read_text(encoding="utf-8"))
     frames = "".join(
@@ -106,6 +108,7 @@ def test_it_fits_a_phone_and_a_desk(browser, page):
     assert phone["height"] > desk["height"], "plots stand below each other"
 
 
+@pytest.mark.slow
 def test_it_prints(browser, page):
     pdf = page.with_suffix(".pdf")
     browser(page, f"--print-to-pdf={pdf}", "--no-pdf-header-footer")
@@ -114,6 +117,7 @@ def test_it_prints(browser, page):
     assert 2 <= len(re.findall(rb"/Type\s*/Page\b", content)) <= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_in_both_themes(browser, page, scheme, tmp_path):
     """The contrast of text, and of every curve, on the paper (WCAG: 4.5 and 3)."""

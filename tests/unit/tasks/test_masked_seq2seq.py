@@ -106,6 +106,7 @@ def test_epochs_have_other_masks_of_the_same_samples(task, workers):
     assert sum(epochs[0][i] != epochs[1][i] for i in long) > len(long) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["none", "complete", "complete_doc", "eos"])
 def test_samples_are_the_text_in_order(corpus, monkeypatch, mode):
     monkeypatch.delattr(np, "compat", raising=False)  # as in numpy 2
@@ -139,6 +140,7 @@ def test_folders_are_used_in_turn(tmp_path, corpus):
     assert lengths == [(61, 61), (5, 61), (61, 61)]  # validation is always the first folder's
 
 
+@pytest.mark.slow
 def test_limits_and_dictionaries(corpus):
     task = setup(corpus, "--max-source-positions", 700, "--max-target-positions", 600)
     assert task.max_positions() == (700, 600)
@@ -147,6 +149,7 @@ def test_limits_and_dictionaries(corpus):
     assert setup(corpus, *eos).max_positions() == (64, 1024)  # tokens per sample are no limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags,words",
     [
@@ -190,6 +193,7 @@ def test_a_dictionary_without_what_masking_needs(tmp_path):
     assert setup(tmp_path, "--mask-replace", "0.9,0,0.1").policy.replace[1] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["none", "complete", "complete_doc", "eos"])
 @pytest.mark.parametrize("sentences", [[], [[], []]], ids=["no sentence", "no token"])
 def test_an_empty_corpus(tmp_path, mode, sentences):

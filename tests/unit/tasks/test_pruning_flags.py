@@ -29,6 +29,7 @@ BAD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("flags", "words"), BAD, ids=lambda x: str(x)[:40])
 def test_bad_targets_are_refused_before_training(flags, words, tmp_path):
     case = Prunable(MLM, ROBERTA, target=("--prune-multiple", 4))
@@ -45,6 +46,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
         assert f"--prune-{flag}" in str(found.value)
 
 
+@pytest.mark.slow
 def test_a_fraction_and_a_number_of_updates_mean_the_same(tmp_path):
     a, b = (
         method_of(build(CASES["roberta"], tmp_path / x, "--max-update", 50, *flags).task.cfg)
