@@ -48,7 +48,7 @@ def check_config(cfg: DistillationConfig) -> None:
 
 def _value_problems(cfg: DistillationConfig) -> Iterator[str]:
     """Check flags one by one: fairseq's parser and hydra check the choices, too, but not Python."""
-    for field in fields(DistillationConfig):
+    for field in (x for x in fields(DistillationConfig) if x.name.startswith("kd_")):
         value, flag = getattr(cfg, field.name), f"--{field.name.replace('_', '-')}"
         if field.name in NUMBERS:
             expected, is_valid = NUMBERS[field.name]
