@@ -73,8 +73,7 @@ def chunk_loss(
     """
     logits_s, logits_t, work = buffers
     lam, temperature = settings.kd_lambda, float(settings.temperature)
-    index = labels.target.unsqueeze(-1)
-    label_logit = logits_s.gather(-1, index).squeeze(-1)
+    label_logit = logits_s.gather(-1, labels.target.unsqueeze(-1)).squeeze(-1)
     best = logits_s.amax(-1)
     correct = torch.zeros_like(best, dtype=torch.bool)
     if settings.accuracy:  # of equal logits, fairseq takes the first
@@ -92,15 +91,24 @@ def chunk_loss(
         normalizer = softmax_into(soft.spare, Logits(logits_s, best))
         grad.add_(soft.spare, alpha=1 - lam)
     nll = normalizer - label_logit
-    share = smoothing_share(settings, logits_s.size(-1))
+    task = _add_task_loss(grad, nll, normalizer, labels, settings)
+    return ChunkSums(task, nll, soft.value * temperature**2, correct), grad
+
+
+def _add_task_loss(
+    grad: Tensor, nll: Tensor, normalizer: Tensor, labels: Labels, settings: LossSettings
+) -> Tensor:
+    """Add the labels' part to the gradient `(n, V)` in place; return the task loss `(n,)`."""
+    vocab, share = grad.size(-1), smoothing_share(settings, grad.size(-1))
     weight = 1 - settings.label_smoothing - share
     task = weight * nll
     if labels.mean_logit is not None:
-        task += share * logits_s.size(-1) * (normalizer - labels.mean_logit)
-    if lam < 1:
-        at_label = torch.full_like(index, -(1 - lam) * weight, dtype=grad.dtype)
+        task += share * vocab * (normalizer - labels.mean_logit)
+    if settings.kd_lambda < 1:
+        index = labels.target.unsqueeze(-1)
+        at_label = torch.full_like(index, -(1 - settings.kd_lambda) * weight, dtype=grad.dtype)
         grad.scatter_add_(-1, index, at_label)
-    return ChunkSums(task, nll, soft.value * temperature**2, correct), grad
+    return task
 
 
 def softmax_into(out: Tensor, logits: Logits) -> Tensor:

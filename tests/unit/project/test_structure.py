@@ -77,3 +77,4 @@ def test_files_are_short():
     sizes = size.files()
     assert len(sizes) > 100
     assert size.long_files(sizes) == {}
+    assert size.long_functions() == {}
