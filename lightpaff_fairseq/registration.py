@@ -6,6 +6,7 @@ repairs of `compat`, whichever is imported first.
 """
 
 import importlib.util
+import logging
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -30,6 +31,8 @@ def register_with_fairseq() -> None:
     if FAIRSEQ in sys.modules:
         register()
     else:
+        # one of fairseq's tasks asks for tensorboardX while it is imported
+        logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
         sys.meta_path.insert(0, _AfterFairseq())
 
 
