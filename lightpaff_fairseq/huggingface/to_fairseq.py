@@ -11,13 +11,20 @@ from torch import Tensor
 
 from ..checkpoints.output_folder import OutputFolder, new_folder
 from ..problems import prefix_errors
-from . import fairseq_checkpoint, hf_folder, hf_parity, tokenizers
+from . import fairseq_checkpoint, hf_folder, hf_parity, text_parity, tokenizers
 from .conversion import MARKS, MODEL, ORIGIN, RECORD, Conversion, Converted
 from .families import bert
 from .families.family import Config, Family
 from .families.registry import find_family
 from .tables import Row, to_fairseq_state
 from .vocabulary import CLASSIFIER, Vocabulary, class_problems, read_vocabulary, write_classes
+
+MBART, MULTILINGUAL = "translation_from_pretrained_bart", "translation_multi_simple_epoch"
+PREFIX = "<s>"
+PREFIX_NOTE = (
+    f"the model reads {PREFIX} in front of every text and fairseq's translation adds none: write "
+    f'"{PREFIX} " in front of the encoded text, source and target'
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,16 @@ class _Source:
     tokenizer: Any
     vocabulary: Vocabulary
     rows: list[Row]
+
+    @property
+    def first_token(self) -> str:
+        """Return the token that the tokenizer puts in front of a text, or the text's first."""
+        return str(self.tokenizer.convert_ids_to_tokens(self.tokenizer("a").input_ids)[0])
+
+    @property
+    def bos_token(self) -> str:
+        """Return the token that is fairseq's `<s>`."""
+        return str(self.tokenizer.cls_token or self.tokenizer.bos_token)
 
 
 def convert(request: Conversion) -> Converted:
@@ -61,7 +78,7 @@ def _read(request: Conversion) -> _Source:
     hf_folder.check_weights(folder)
     tokenizer = hf_folder.load_tokenizer(folder)
     vocabulary = read_vocabulary(tokenizer, config, family)
-    _check_languages(request.languages, vocabulary.languages)
+    _set_languages(tokenizer, request.languages, vocabulary.languages)
     if family.alphabet == "wordpiece":
         tokenizers.check_word_pieces(tokenizer)
     elif vocabulary.merges is None:
@@ -70,13 +87,16 @@ def _read(request: Conversion) -> _Source:
     return _Source(family, architecture, config, tokenizer, vocabulary, rows)
 
 
-def _check_languages(languages: tuple[str, str], known: Sequence[str]) -> None:
+def _set_languages(tokenizer: Any, languages: tuple[str, str], known: Sequence[str]) -> None:
+    """Let a multilingual tokenizer read `--langs`; other tokenizers have no languages."""
     unknown = [language for language in languages if known and language not in known]
     if unknown:
         raise ValueError(
             f"--langs: expected two languages of the model ({', '.join(known)}), got "
             f"{', '.join(unknown)}"
         )
+    if known:
+        tokenizer.src_lang, tokenizer.tgt_lang = languages
 
 
 def _write(request: Conversion, source: _Source, model: Any, dtype: str, folder: Path) -> Converted:
@@ -85,7 +105,10 @@ def _write(request: Conversion, source: _Source, model: Any, dtype: str, folder:
     if dtype != "float32":
         notes.append(f"the weights were {dtype} and are float32 now")
     task, task_flags = _write_dictionaries(request, source, folder)
-    encoding = _write_encoding(request, source, folder)
+    prefix = PREFIX if task == "translation" and source.first_token == source.bos_token else ""
+    if prefix:
+        notes.append(PREFIX_NOTE)
+    encoding = _write_encoding(request, source, folder, prefix)
     flags = ["--task", task, *source.family.flags(source.config), *task_flags]
     state = dict(model.state_dict())
     if source.family.prepare is not None:
@@ -96,6 +119,7 @@ def _write(request: Conversion, source: _Source, model: Any, dtype: str, folder:
     order = source.vocabulary.order
     difference = hf_parity.largest_logit_difference(folder, model, order, request.segment)
     hf_parity.check_difference(difference, "a logit")
+    notes += text_parity.check_text(folder, model, source.tokenizer, order, request.languages)
     hf_folder.copy_side_files(request.path, folder / ORIGIN)
     record = {
         "format": 1,
@@ -110,7 +134,7 @@ def _write(request: Conversion, source: _Source, model: Any, dtype: str, folder:
     return Converted(request.out / MODEL, difference, notes, flags, encoding)
 
 
-def _write_encoding(request: Conversion, source: _Source, folder: Path) -> str:
+def _write_encoding(request: Conversion, source: _Source, folder: Path, prefix: str) -> str:
     """Write the tokenizer's files for fairseq's `--bpe`; return its flags."""
     if source.vocabulary.merges is not None:
         flags = tokenizers.write_merges(source.vocabulary.merges, folder)
@@ -120,7 +144,7 @@ def _write_encoding(request: Conversion, source: _Source, folder: Path) -> str:
         flags = tokenizers.write_word_pieces(sorted(ids, key=ids.get), folder, cased)
     else:
         flags = tokenizers.write_pieces(request.path, folder)
-    return tokenizers.write_encoding(flags, folder)
+    return tokenizers.write_encoding(flags, folder, prefix)
 
 
 def _write_dictionaries(
@@ -136,12 +160,14 @@ def _write_dictionaries(
         names.append("input0/dict.txt")
     elif task == "masked_lm":
         flags = ["--tokens-per-sample", str(bert.positions(source.config))]
-    elif task == "translation_multi_simple_epoch":
+    elif task == MULTILINGUAL or (task == MBART and source.first_token == one):  # mBART-50
         flags = ["--langs", languages, "--lang-pairs", f"{one}-{two}"]
         flags += ["--encoder-langtok", "src", "--decoder-langtok"]
+        flags += ["--lang-tok-style", "mbart"] if task == MBART else []
+        task = MULTILINGUAL
     elif task.startswith("translation"):
         flags = ["--source-lang", one, "--target-lang", two]
-    if task == "translation_from_pretrained_bart":
+    if task == MBART:
         flags += ["--langs", languages]
     if task.startswith("translation"):
         names += [f"dict.{one}.txt", f"dict.{two}.txt"]

@@ -22,7 +22,7 @@ from .conversion import ENCODING
 from .hf_folder import transformers_package
 
 END = "<|endoftext|>"  # the last token of OpenAI's file
-PIECES = "sentencepiece.bpe.model"
+PIECES, TARGET_PIECES = "sentencepiece.bpe.model", "target.spm"  # Marian has the second
 PIECE_FILES = (PIECES, "spiece.model", "sentencepiece.model", "source.spm")
 # What a tokenizer must do to equal fairseq's `--bpe`: part -> setting -> value.
 BYTE_BPE: dict[str, dict[str, Any]] = {
@@ -132,33 +132,44 @@ def write_word_pieces(pieces: Collection[str], folder: Path, cased: bool = False
 def write_pieces(source: Path, folder: Path) -> dict[str, str]:
     """Copy the SentencePiece model; return {flag: value}."""
     shutil.copyfile(_pieces_file(source), folder / PIECES)
-    if (source / "target.spm").is_file():  # Marian's
-        shutil.copyfile(source / "target.spm", folder / "target.spm")
+    if (source / TARGET_PIECES).is_file():
+        shutil.copyfile(source / TARGET_PIECES, folder / TARGET_PIECES)
     return {"--bpe": "sentencepiece", "--sentencepiece-model": PIECES}
 
 
-def write_encoding(flags: dict[str, str], folder: Path) -> str:
-    """Write `encoding.json`; return the flags for fairseq-interactive and the like."""
-    (folder / ENCODING).write_text(json.dumps(flags, indent=1), encoding="utf-8")
+def write_encoding(flags: dict[str, str], folder: Path, prefix: str = "") -> str:
+    """Write `encoding.json`; return the flags for fairseq-interactive and the like.
+
+    Args:
+        prefix: what stands in front of every encoded text, and fairseq's task does not add.
+    """
+    record = {**flags, "prefix": prefix} if prefix else flags
+    (folder / ENCODING).write_text(json.dumps(record, indent=1), encoding="utf-8")
     return " ".join(f"{flag} {value}".strip() for flag, value in flags.items())
 
 
-def encoder(folder: Path) -> Callable[[str], str]:
+def encoder(folder: Path, side: str = "source") -> Callable[[str], str]:
     """Return the function text -> tokens separated by spaces, of a converted folder.
 
+    Args:
+        side: source or target, which Marian cuts otherwise.
     Raises:
         ValueError: the folder has no `encoding.json`.
     """
     path = folder / ENCODING
     if not path.is_file():
         raise ValueError(f"{folder}: expected a folder of lightpaff convert, got no {ENCODING}")
+    flags = json.loads(path.read_text(encoding="utf-8"))
+    prefix = flags.pop("prefix", "")
+    if side == "target" and (folder / TARGET_PIECES).is_file():
+        flags["--sentencepiece-model"] = TARGET_PIECES
     values: dict[str, Any] = {"bpe_cased": False}
-    for flag, value in json.loads(path.read_text(encoding="utf-8")).items():
+    for flag, value in flags.items():
         name = flag.removeprefix("--").replace("-", "_")
         values[name] = str(folder / value) if (folder / value).is_file() else value or True
     values |= {"sentencepiece_enable_sampling": False, "sentencepiece_alpha": None}
-    encode: Callable[[str], str] = encoders.build_bpe(argparse.Namespace(**values)).encode
-    return encode
+    bpe = encoders.build_bpe(argparse.Namespace(**values))
+    return lambda text: f"{prefix} {bpe.encode(text)}".lstrip(" ")
 
 
 def write_hf_tokenizer(dictionary: Dictionary, model_type: str, folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import sentencepiece
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from lightpaff_fairseq.huggingface.hf_folder import transformers_package
 
@@ -73,6 +73,11 @@ def byte_bpe(specials: tuple[str, ...]) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(TEXT * 5, trainer)
+    if "<s>" in specials:
+        ends = [(name, tokenizer.token_to_id(name)) for name in ("<s>", "</s>")]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=ends
+        )
     return tokenizer
 
 
@@ -181,10 +186,11 @@ def xlm_r(folder: Path) -> Path:
     return folder
 
 
-def _as_large_as_tokenizer(folder: Path, kind: str, tokenizer: str) -> Path:
+def _as_large_as_tokenizer(folder: Path, kind: str, tokenizer: str, **more: Any) -> Path:
     loaded = getattr(T, tokenizer).from_pretrained(folder)
     ids = [*loaded.get_vocab().values(), *getattr(loaded, "lang_token_to_id", {}).values()]
-    config = getattr(T, f"{kind}Config")(vocab_size=max(ids) + 3, **SEQ2SEQ, scale_embedding=True)
+    options = {**SEQ2SEQ, "scale_embedding": True, **more}
+    config = getattr(T, f"{kind}Config")(vocab_size=max(ids) + 3, **options)
     random_model(getattr(T, f"{kind}ForConditionalGeneration"), config).save_pretrained(folder)
     return folder
 
@@ -192,6 +198,11 @@ def _as_large_as_tokenizer(folder: Path, kind: str, tokenizer: str) -> Path:
 def mbart(folder: Path) -> Path:
     _with_pieces(folder, "MBartTokenizer", {})
     return _as_large_as_tokenizer(folder, "MBart", "MBartTokenizer")
+
+
+def mbart50(folder: Path) -> Path:
+    _with_pieces(folder, "MBart50Tokenizer", {"src_lang": "en_XX", "tgt_lang": "de_DE"})
+    return _as_large_as_tokenizer(folder, "MBart", "MBart50Tokenizer", decoder_start_token_id=2)
 
 
 def nllb(folder: Path) -> Path:
@@ -239,9 +250,15 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "bart": bart,
     "scaled bart": scaled_bart,
     "mbart": mbart,
+    "mbart50": mbart50,
     "nllb": nllb,
     "m2m": m2m,
     "marian": marian,
 }
-LANGUAGES = {"mbart": ("en_XX", "de_DE"), "nllb": ("eng_Latn", "deu_Latn"), "m2m": ("en", "de")}
+LANGUAGES = {
+    "mbart": ("en_XX", "de_DE"),
+    "mbart50": ("en_XX", "de_DE"),
+    "nllb": ("eng_Latn", "deu_Latn"),
+    "m2m": ("en", "de"),
+}
 REVERSIBLE = [name for name in MAKERS if name not in ("bert", "bert classifier", "marian")]
