@@ -1,11 +1,11 @@
-"""Collect everything that is wrong with an input, and raise it as one error."""
+"""Collect all problems with an input, and raise them as one error."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
 class Problems:
-    """What is wrong with an input, one sentence each.
+    """The problems with an input, one message each.
 
     Use it to check all flags before any work is done:
 

@@ -1,6 +1,5 @@
-"""Types of fairseq's batches and tasks, which carry none, and of what a family of models predicts.
-
-They declare the attributes that the package relies on.
+"""Types of fairseq's batches and tasks, with the attributes that this package uses, and the
+interface between criterions and teachers.
 """
 
 from collections.abc import Sized
@@ -10,18 +9,18 @@ from torch import Tensor, nn
 
 from .losses.model_output import ModelOutput
 
-LoggingOutput = dict[str, Any]  # what a criterion returns beside loss and divisor, and fairseq sums
-DUMMY_BATCH = "is_stand_in"  # key of a batch whose loss and gradient fairseq throws away
+LoggingOutput = dict[str, Any]  # the third result of a criterion
+DUMMY_BATCH = "is_stand_in"  # key of a batch whose loss and gradient fairseq discards
 
 
 class Sample(TypedDict):
-    """A batch as the data sets of fairseq collate it.
+    """A batch, as collated by fairseq's datasets.
 
     Attributes:
         id: `(B,)` sample numbers.
-        net_input: keyword arguments of the model, `src_tokens` `(B, S)` among them.
+        net_input: keyword arguments of the model, with `src_tokens` `(B, S)`.
         target: labels, `(B, T)` tokens or `(B, 1)` classes.
-        ntokens, nsentences: sizes that fairseq divides by.
+        ntokens, nsentences: sizes by which fairseq divides.
     """
 
     id: Tensor
@@ -32,7 +31,7 @@ class Sample(TypedDict):
 
 
 class Dataset(Sized, Protocol):
-    """A data set of a task."""
+    """A dataset of a task."""
 
     @property
     def sizes(self) -> Any:
@@ -40,23 +39,23 @@ class Dataset(Sized, Protocol):
 
 
 class Task(Protocol):
-    """A task of fairseq; `source_dictionary` and its like exist where the task has them."""
+    """A task of fairseq."""
 
     cfg: Any
 
     def dataset(self, split: str) -> Any:
-        """Return the loaded data set of a split, a `Dataset`."""
+        """Return the loaded dataset of a split, a `Dataset`."""
 
     def max_positions(self) -> Any:
-        """Return the longest sample, a number or one per module."""
+        """Return the length limit of samples: a number, or one per module."""
 
 
 class Prediction(Protocol):
-    """The prediction of one family of models: all that teachers and caches know of a criterion."""
+    """The prediction of one family of models: the interface of a criterion for teachers."""
 
     @property
     def padding_idx(self) -> int:
-        """The index of padding in tokens."""
+        """The index of the padding symbol."""
 
     @property
     def ignore_prefix_size(self) -> int:
@@ -64,21 +63,21 @@ class Prediction(Protocol):
 
     @property
     def masks_differ_by_epoch(self) -> bool:
-        """True where the task draws new masks in every epoch."""
+        """True if the task draws new masks in every epoch."""
 
     @property
     def output_depends_on_labels(self) -> bool:
-        """True where the labels are part of the model's input (teacher forcing, masks)."""
+        """True if labels determine the model's input (teacher forcing, masks)."""
 
     @property
     def is_regression(self) -> bool:
-        """True where outputs are numbers, and not the logits of a distribution."""
+        """True if outputs are values of a regression, not logits."""
 
     def compute_output(self, model: nn.Module, sample: Sample, positions: Tensor) -> ModelOutput:
-        """Run student or teacher; return its output at the N chosen `positions` `(B, T)` (bool)."""
+        """Run student or teacher; return its output at the N `positions` `(B, T)` (bool)."""
 
     def label_positions(self, sample: Sample) -> Tensor:
         """Return `(B, T)` bool: the positions that have a label and count in the loss."""
 
     def check_teacher(self, model: nn.Module, path: str) -> None:
-        """Raise a ValueError if the model of checkpoint `path` cannot teach this family."""
+        """Raise ValueError if the model of checkpoint `path` cannot teach this family."""

@@ -1,4 +1,4 @@
-"""Build the model that a checkpoint's configuration describes, and load its weights."""
+"""Build the model of a checkpoint's configuration, and load its weights."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -22,7 +22,7 @@ _TABLES = (
 
 
 def value_of(cfg: Any, name: str) -> Any:
-    """Return a value of a section of fairseq's configuration of any kind; None if it has none."""
+    """Return a value of a section of fairseq's configuration, or None if it is missing."""
     return getattr(cfg, name, None)
 
 
@@ -46,7 +46,7 @@ def build(cfg: Any, task: Any, heads: Heads, what: str) -> Any:
     """Build the model of a model section, with classification heads."""
     try:
         model = models.build_model(cfg, task)
-    except Exception as error:  # whatever a model of any kind raises
+    except Exception as error:  # models raise exceptions of many types
         name = value_of(cfg, "_name") or value_of(cfg, "arch")
         raise ValueError(f"{what}: fairseq cannot build its model {name!r}: {error!r}") from error
     for name, (classes, inner) in heads.items():
@@ -58,14 +58,14 @@ def load_weights(model: Any, tensors: dict[str, Tensor], cfg: Any, what: str) ->
     """Load a state dict of any version into a model.
 
     Raises:
-        ValueError: it is not that of the model which `cfg`, a model section, describes.
+        ValueError: it does not fit the model of `cfg`, a model section.
     """
     try:
         model.load_state_dict(tensors, strict=True, model_cfg=cfg)
     except RuntimeError as error:
         reason = first_mismatch(tensors, model) or " ".join(str(error).split())
         raise ValueError(
-            f"{what}: the weights do not fit the model that the checkpoint describes: {reason}"
+            f"{what}: the weights do not fit the model configuration of the checkpoint: {reason}"
         ) from error
 
 
@@ -79,9 +79,7 @@ def heads_in(tensors: Mapping[str, Tensor]) -> Heads:
 
 
 def dummy_task(tensors: Mapping[str, Tensor], what: str) -> Any:
-    """Return what fairseq's transformers ask of a task when they are built: dictionaries.
-
-    Their symbols have no meaning; there are as many as the embeddings have rows.
+    """Return a task for building a transformer: dummy dictionaries of the embeddings' sizes.
 
     Args:
         what: the model, for the error message.

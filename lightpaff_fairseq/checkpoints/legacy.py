@@ -1,4 +1,4 @@
-"""Checkpoints of older versions: of fairseq 0.10 (released BART, RoBERTa, WMT), of plug-in 0.1."""
+"""Upgrade checkpoints of fairseq 0.10 (released BART, RoBERTa, WMT) and of plug-in 0.1."""
 
 import logging
 from typing import Any
@@ -12,17 +12,15 @@ logger = logging.getLogger(__name__)
 
 
 def upgrade_checkpoint(state: dict[str, Any]) -> None:
-    """Give an old checkpoint the names and the complete configuration that today's have.
+    """Give an old checkpoint current tensor names and a complete configuration.
 
-    Old ones carry their command line (`args`) instead of a configuration, without the flags that
-    came later, and tensors under former names (`decoder.sentence_encoder`, `in_proj_weight`).
-    fairseq renames them whenever it loads them into a model; here it does so once, for what reads
-    tensors.
+    Old checkpoints have `args` instead of a configuration, without later flags, and tensors with
+    former names (`decoder.sentence_encoder`, `in_proj_weight`), which fairseq only renames when it
+    loads them into a model.
 
     Args:
-        state: as fairseq loads it; `cfg` and `model` are brought up to date. One without `args` is
-            left alone, and so is a model that dictionaries are not enough to build: only its task
-            can tell, and does when the model is needed.
+        state: as fairseq loads it; `cfg` and `model` are upgraded in place. It is unchanged if it
+            has no `args`, or if its model cannot be built from dictionaries alone.
     """
     if state.get("args") is None:
         return
@@ -39,10 +37,7 @@ def upgrade_checkpoint(state: dict[str, Any]) -> None:
 
 
 def rename_criterion(state: dict[str, Any]) -> None:
-    """Give a checkpoint of plug-in 0.1 the name that the class of its criterion has today.
-
-    The class of `kd_ss` was `KdSs` then, and so on. Every other checkpoint is left alone.
-    """
+    """Update the criterion's class name (`KdSs` for `kd_ss`) in a checkpoint of plug-in 0.1."""
     name = str(value_of(value_of(state.get("cfg"), "criterion"), "_name"))
     former = "".join(part.capitalize() for part in name.split("_"))
     for entry in state.get("optimizer_history") or ():

@@ -1,4 +1,4 @@
-"""Write a file that appears complete or not at all."""
+"""Write files atomically."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def file_problem(path: Path, flag: str, overwrite: bool) -> str | None:
-    """Return why a file cannot be written, starting with the flag that named it; or None."""
+    """Return a message if a file cannot be written, else None; `flag` names the file."""
     named = f"{flag} {path}"
     if path.is_dir():
         return f"{named}: expected a file name, got a folder"
@@ -20,7 +20,7 @@ def file_problem(path: Path, flag: str, overwrite: bool) -> str | None:
 
 
 def parent_problem(path: Path, flag: str) -> str | None:
-    """Return why nothing can be written beside `path`, starting with the flag; or None."""
+    """Return a message if the parent folder of `path` cannot be written to, else None."""
     parent = path.resolve().parent
     if not parent.is_dir():
         return f"{flag} {path}: the folder {parent} does not exist"
@@ -30,16 +30,16 @@ def parent_problem(path: Path, flag: str) -> str | None:
 
 
 def beside(path: Path, ending: str = "tmp") -> Path:
-    """Return a name in the same folder that no process of this or another machine takes."""
+    """Return a temporary name in the same folder, unique for this process and machine."""
     return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.{ending}")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a name for a new file, which takes the place of `path` if the block ends well.
+    """Yield a name for a new file, which replaces `path` if the block succeeds.
 
-    Whatever goes wrong inside, an interrupt too, leaves `path` as it was and nothing beside it. The
-    content reaches the disk before the name does. A link stays, and leads to the new file.
+    After any error, or an interrupt, `path` is unchanged and the new file is removed. The content
+    is synced to disk before the renaming. A symbolic link is kept, and points to the new file.
 
     Raises:
         OSError: the file cannot be written.
@@ -59,7 +59,7 @@ def write_text(path: Path, text: str, flag: str) -> None:
     """Write a text file in one step.
 
     Args:
-        flag: that named the file or its folder.
+        flag: names the file or its folder, for the error message.
     Raises:
         ValueError: it cannot be written.
     """

@@ -1,4 +1,4 @@
-"""Write a folder that appears complete or not at all."""
+"""Write folders atomically."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -11,12 +11,13 @@ from .output_file import beside, parent_problem
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """Where a command writes a folder.
+    """The folder that a command writes.
 
     Attributes:
-        flag: that named it, for the error messages.
-        marks: files of which the command leaves at least one; --force replaces no folder without.
-        sources: what the command reads; nothing of it may lie in the folder.
+        flag: names the folder, for the error messages.
+        marks: the command writes at least one of these files; --force only replaces folders with
+            one of them.
+        sources: files and folders that the command reads, which must not be in the folder.
     """
 
     path: Path
@@ -25,13 +26,13 @@ class OutputFolder:
     sources: Sequence[Path]
 
     def problem(self, force: bool) -> str | None:
-        """Return why it cannot be written, starting with the flag; or None."""
+        """Return a message if the folder cannot be written, else None."""
         path, named = self.path, f"{self.flag} {self.path}"
         if path.exists() and not path.is_dir():
             return f"{named}: expected a folder, got a file"
         for source in self.sources:
             if source.resolve().is_relative_to(path.resolve()):
-                return f"{named}: expected another folder than that of what is read ({source})"
+                return f"{named}: expected a folder that does not contain the input {source}"
         if not _has_files(path):
             return parent_problem(path, self.flag)
         if not force:
@@ -52,9 +53,9 @@ class OutputFolder:
 
 @contextmanager
 def folder_beside(out: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `out`, which is gone after the block unless it was renamed."""
+    """Yield an empty folder beside `out`, and remove it after the block unless it was renamed."""
     temporary = beside(out.resolve())
-    shutil.rmtree(temporary, ignore_errors=True)  # of a killed run whose number this process got
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed run with the same process id
     temporary.mkdir()
     try:
         yield temporary
@@ -63,9 +64,9 @@ def folder_beside(out: Path) -> Iterator[Path]:
 
 
 def put_in_place(folder: Path, out: Path) -> None:
-    """Rename a folder that lies beside `out` to it; what was there is removed.
+    """Rename a folder beside `out` to `out`, and remove the previous `out`.
 
-    A link stays, and leads to the new folder. If renaming fails, `out` is as it was.
+    A symbolic link is kept, and points to the new folder. If renaming fails, `out` is unchanged.
     """
     out = out.resolve()
     old = beside(out, "old")
@@ -82,18 +83,18 @@ def put_in_place(folder: Path, out: Path) -> None:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `out`, which takes its place if the block ends well.
+    """Yield an empty folder, which replaces `out` if the block succeeds.
 
-    Whatever goes wrong inside, an interrupt too, leaves `out` as it was and nothing beside it.
+    After any error, or an interrupt, `out` is unchanged and the new folder is removed.
 
     Raises:
-        ValueError: another process has written `out` meanwhile; its folder stays.
+        ValueError: another process has written `out` meanwhile; its folder is kept.
     """
     replaces = _has_files(out)
     with folder_beside(out) as temporary:
         yield temporary
         if _has_files(out) and not replaces:
-            raise ValueError(f"{out}: was written while this command ran; it stays as it is")
+            raise ValueError(f"{out}: another process wrote this folder meanwhile; it is kept")
         put_in_place(temporary, out)
 
 

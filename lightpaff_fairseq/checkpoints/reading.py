@@ -1,4 +1,4 @@
-"""Read a fairseq checkpoint, with errors that say what is wrong with the file."""
+"""Read fairseq checkpoints, with clear errors for other files."""
 
 import pickle
 from pathlib import Path
@@ -15,14 +15,13 @@ UNREADABLE = (RuntimeError, EOFError, OSError, pickle.UnpicklingError, UnicodeDe
 
 
 def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[str, Any]:
-    """Load a fairseq checkpoint to the CPU, brought up to date (see `upgrade_checkpoint`).
+    """Load a fairseq checkpoint to the CPU and upgrade it (see `upgrade_checkpoint`).
 
     Only classes that the plug-in allow-lists are unpickled (`compat`).
 
     Args:
-        path: a file that fairseq-train wrote.
-        flag: the flag that named it, for the error messages.
-        may_be_masked: take a model of a prunable task from which units are pruned, too.
+        path: the checkpoint; flag: names it, for the error messages.
+        may_be_masked: accept the masked model of a prunable task.
     Returns:
         the checkpoint; `model` is a state dict and `cfg` a DictConfig.
     Raises:
@@ -31,11 +30,11 @@ def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[
     state = _load(path, flag)
     model = state.get("model")
     if not isinstance(model, dict) or not all(isinstance(x, Tensor) for x in model.values()):
-        raise ValueError(f"{flag} {path}: expected a fairseq checkpoint, got no model in it")
+        raise ValueError(f"{flag} {path}: expected a fairseq checkpoint, got a file without model")
     if state.get("cfg") is None:
         raise ValueError(
-            f"{flag} {path}: expected a fairseq checkpoint, got one that does not say which "
-            "model it holds (neither cfg nor args)"
+            f"{flag} {path}: expected a fairseq checkpoint, got one without configuration "
+            "(neither cfg nor args)"
         )
     if is_masked(model) and not may_be_masked:
         raise ValueError(f"{flag} {path}: {MASKED}")
@@ -64,5 +63,5 @@ def _load(path: Path, flag: str) -> dict[str, Any]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type where it has none."""
+    """Return the first line of an error's message, or its type if the message is empty."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

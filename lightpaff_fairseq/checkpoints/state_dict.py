@@ -1,20 +1,20 @@
-"""Tensors of a checkpoint: masked ones recognized, two state dicts compared."""
+"""Recognize masked state dicts, and compare state dicts."""
 
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-# The tensor that each LayerNorm of a masked model has more than the stock model's.
+# The additional tensor of each LayerNorm of a masked model.
 KEPT = "kept_before_lightpaff_compact"
 MASKED = (
-    "is the masked model of a prunable task, which nothing but that task computes rightly: "
-    "lightpaff compact makes the small model of it"
+    "is the masked model of a prunable task, which only that task runs correctly: run lightpaff "
+    "compact on it first"
 )
 
 
 def is_masked(names: Iterable[str]) -> bool:
-    """Return whether a state dict of these names is that of a masked model."""
+    """Return true if the names of a state dict are those of a masked model."""
     return any(name.endswith(KEPT) for name in names)
 
 

@@ -1,4 +1,4 @@
-"""Strip a checkpoint of what only training needs, for unmodified fairseq."""
+"""Strip checkpoints of optimizer state and plug-in flags, for stock fairseq."""
 
 import argparse
 import enum
@@ -16,14 +16,14 @@ from .reading import read_checkpoint
 from .writing import check_output, verify_equal, write_checkpoint
 
 PRIVATE_PREFIXES = ("kd_", "prune_")  # flags of the plug-in: useless to stock fairseq
-PRUNABLE = "prunable_"  # a task of this plug-in that is the task of the rest of its name
+PRUNABLE = "prunable_"  # prefix of a task of this plug-in that extends the task of the same name
 
 
 def strip_checkpoint(source: Path, out: Path, overwrite: bool = False) -> list[str]:
-    """Write the model of a checkpoint with plain configuration and no optimizer state.
+    """Write a checkpoint with primitive configuration and without optimizer state.
 
-    fairseq loads the result with nothing allow-listed. Every tensor is compared before the file
-    appears under its name.
+    fairseq loads the result without allow-listed classes. Every tensor is verified before the file
+    is renamed to `out`.
 
     Args:
         source: a fairseq checkpoint.
@@ -32,7 +32,7 @@ def strip_checkpoint(source: Path, out: Path, overwrite: bool = False) -> list[s
     Returns:
         the parts that stock fairseq does not know, see `plugin_parts`.
     Raises:
-        ValueError: `source` is missing or unusable, or `out` cannot be written.
+        ValueError: `source` is missing or cannot be used, or `out` cannot be written.
     """
     check_output(out, overwrite, source, "--path")
     state = read_checkpoint(source, "--path")
@@ -42,7 +42,7 @@ def strip_checkpoint(source: Path, out: Path, overwrite: bool = False) -> list[s
 
 
 def stripped_state(state: dict[str, Any]) -> dict[str, Any]:
-    """Return what remains of a checkpoint: all that loading, fine-tuning and teachers need.
+    """Return the stripped checkpoint, for inference, fine-tuning and teachers.
 
     The trainer reads `optimizer_history` (its last entry: number of updates) and `extra_state`
     (position 0 of epoch 1); without `last_optimizer_state` it leaves the optimizer alone.
@@ -67,10 +67,10 @@ def stripped_state(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_primitive(value: Any, name: str) -> Any:
-    """Return dicts, lists and scalars for Namespace, OmegaConf, Enum, Path and numpy values.
+    """Convert Namespace, OmegaConf, Enum, Path and numpy values to dicts, lists and scalars.
 
     Raises:
-        ValueError: something else is in there; `name` says where.
+        ValueError: a value of another type; `name` is the path to it.
     """
     if OmegaConf.is_config(value):
         value = OmegaConf.to_container(value, resolve=True, enum_to_str=True)
@@ -90,16 +90,16 @@ def to_primitive(value: Any, name: str) -> Any:
         return value
     if isinstance(value, bool | int | float | str):  # a subclass, as fairseq's string choices
         return next(kind(value) for kind in (bool, int, float, str) if isinstance(value, kind))
-    raise ValueError(f"{name} is a {type(value).__name__}, which no plain configuration can hold")
+    raise ValueError(f"{name}: expected a primitive value, got a {type(value).__name__}")
 
 
 def stock_config(cfg: dict[str, Any]) -> dict[str, Any]:
-    """Return a plain configuration in which fairseq alone finds everything that it looks up.
+    """Return a primitive configuration for stock fairseq.
 
     A criterion of this plug-in becomes the stock criterion that it extends (and equals in
-    validation); a prunable task becomes the task that it extends; an architecture of any plug-in
-    on a stock model becomes the model (its values are all spelled out); flags of distillation and
-    pruning and `user_dir` go.
+    validation), a prunable task the task that it extends, and an architecture of any plug-in on a
+    stock model the model (all its values are in the configuration). Flags of distillation and
+    pruning and `user_dir` are removed.
     """
     cfg = _without_private(cfg)
     name = (cfg.get("criterion") or {}).get("_name")
@@ -143,7 +143,7 @@ def _without_private(value: Any) -> Any:
 
 
 def stock_criterion(name: str | None) -> str | None:
-    """Return the criterion of fairseq that `name` is or extends; `name` where there is none."""
+    """Return the stock criterion that `name` is or extends, or `name` if there is none."""
     registry = criterions.CRITERION_REGISTRY
     for base in getattr(registry.get(name), "__mro__", ()):
         if _is_stock(base):
@@ -165,9 +165,9 @@ def _is_stock(part: Any) -> bool:
 
 
 def plugin_parts(cfg: dict[str, Any]) -> list[str]:
-    """Return what of a plain configuration stock fairseq lacks: `["task masked_seq2seq", ...]`.
+    """Return the parts of a configuration that stock fairseq lacks: `["task masked_seq2seq", ...]`.
 
-    Parts that the running process does not know either count too.
+    Unknown parts count as well.
     """
     model, task = cfg["model"]["_name"], cfg["task"].get("_name") or cfg["task"].get("task")
     model_class = models.ARCH_MODEL_REGISTRY.get(model) or models.MODEL_REGISTRY.get(model)

@@ -1,4 +1,4 @@
-"""Write a fairseq checkpoint: what is not read back as it should be never gets its name."""
+"""Write fairseq checkpoints, verified before they are renamed to their final name."""
 
 import pickle
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from .state_dict import check_equal_tensors
 
 
 def check_output(out: Path, overwrite: bool, source: Path, source_flag: str) -> None:
-    """Refuse an `--out` that cannot be written, before any work is done.
+    """Refuse an `--out` that cannot be written.
 
     Args:
         overwrite: `out` may exist.
-        source: what is read, which must not be overwritten; `source_flag` named it.
+        source: the input, which must not be overwritten; `source_flag` names it.
     Raises:
-        ValueError: its folder is not there or not writable, it is a folder or the source, or it
-            exists and `overwrite` is not set.
+        ValueError: its folder is missing or not writable, it is a folder or the source, or it
+            exists and `overwrite` is false.
     """
     problem = file_problem(out, "--out", overwrite)
     if problem is None and out.exists() and source.exists() and out.samefile(source):

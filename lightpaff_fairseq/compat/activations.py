@@ -23,7 +23,7 @@ def compute_swish(original: Callable[[str], Any], activation: str) -> Any:
 
 
 def _swish(x: Any) -> Any:
-    """Compute swish of a tensor; of a number, return the module, as conformer layers ask for it."""
+    """Return swish of a tensor; for a number, return the module, as conformer layers expect."""
     return F.silu(x) if isinstance(x, Tensor) else nn.SiLU(x)
 
 

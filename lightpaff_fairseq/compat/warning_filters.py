@@ -1,4 +1,4 @@
-"""Warnings that a user can do nothing about."""
+"""Filters for warnings that users cannot act on."""
 
 import warnings
 

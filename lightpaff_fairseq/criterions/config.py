@@ -1,4 +1,4 @@
-"""The --kd-* flags, the same for every criterion, and values that follow from them alone."""
+"""The --kd-* flags of all criterions, and values derived from them."""
 
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple
@@ -29,14 +29,14 @@ class DistillationConfig(FairseqDataclass):
         None,
     )
     kd_teacher_data: Optional[str] = flag(
-        "folder of the teacher's dictionaries (default: the data that it was trained on)", None
+        "folder of the teacher's dictionaries (default: the data of its training run)", None
     )
     kd_cache: Optional[str] = flag(
-        "output of `lightpaff cache-teacher`, which teaches instead of a --kd-teacher", None
+        "output of `lightpaff cache-teacher`, instead of --kd-teacher", None
     )
     kd_tail: TAIL_CHOICES = flag(  # type: ignore[valid-type]
-        "what a --kd-cache of k tokens says of all others: ghost (their mass, as one outcome), "
-        "drop (nothing: mass 0), uniform (their mass, spread evenly)",
+        "the tokens that a --kd-cache of top-k tokens lacks: ghost (their mass, as one outcome), "
+        "drop (mass 0), uniform (their mass, spread evenly)",
         "ghost",
     )
     kd_lambda: float = flag(
@@ -53,7 +53,7 @@ class DistillationConfig(FairseqDataclass):
     )
     kd_beta: float = flag("for --kd-divergence jsd, 0 to 1: 0 = forward_kl, 1 = reverse_kl", 0.5)
     kd_chunk_tokens: int = flag(
-        "positions per chunk of the fused loss: memory grows with it, the result is the same", 512
+        "positions per chunk of the fused loss: affects memory, not the result", 512
     )
     kd_embedding_weight: float = flag(
         "weight of the embeddings' mean squared difference; 0 = off", 0.0
@@ -84,26 +84,26 @@ class DistillationConfig(FairseqDataclass):
     )
     kd_modules: Optional[str] = flag(
         "modules whose layers are matched, some of encoder, decoder, cross (attentions between "
-        "the two); default: all that the model has",
+        "the two); default: all modules of the model",
         None,
     )
-    kd_sides: Optional[str] = None  # the name of --kd-modules in version 0.1
+    kd_sides: Optional[str] = None  # --kd-modules in version 0.1
     kd_layer_map: str = flag(f"matched layers: {layer_map.HELP}", "uniform")
     kd_decoder_layer_map: Optional[str] = flag(
         "as --kd-layer-map, for the decoder of an encoder-decoder", None
     )
     kd_schedule: Optional[str] = flag(
-        "weights that change with the updates, as lambda:linear_decay,hidden:cosine; names: "
-        "lambda, embedding, hidden, attention, relation; schedules: constant, linear_growth, "
-        "linear_decay, cosine (which decays); default: all constant",
+        "schedules of weights over updates, as lambda:linear_decay,hidden:cosine; names: lambda, "
+        "embedding, hidden, attention, relation; schedules: constant, linear_growth, "
+        "linear_decay, cosine (decays); default: all constant",
         None,
     )
     kd_schedule_updates: int = flag(
-        "updates that the changes of --kd-schedule take, from the first one", 0
+        "length of --kd-schedule in updates, from the beginning of training", 0
     )
     kd_temperature_schedule: TEMPERATURE_SCHEDULE_CHOICES = flag(  # type: ignore[valid-type]
-        "constant, or one temperature per position, lower where it is harder: flsw (student and "
-        "teacher disagree), cwsm (the student is unsure); these take the dense loss",
+        "constant, or one temperature per position, lower at harder positions: flsw (student and "
+        "teacher disagree), cwsm (the student is unsure); both use the dense loss",
         "constant",
     )
     kd_temperature_beta: float = flag("strength of flsw and cwsm, 0 or more; 0 = constant", 1.0)
@@ -122,7 +122,7 @@ def weight_schedules(cfg: DistillationConfig) -> Dict[str, WeightSchedule]:
         if not weights.get(name):
             raise ValueError(f"--kd-schedule {name}:{schedule}: the weight of {name} is 0")
     if cfg.kd_schedule_updates and not named:
-        raise ValueError(f"--kd-schedule-updates {cfg.kd_schedule_updates}: no --kd-schedule given")
+        raise ValueError(f"--kd-schedule-updates {cfg.kd_schedule_updates}: expected --kd-schedule")
     schedules = {
         name: WeightSchedule(weight, named.get(name, "constant"), cfg.kd_schedule_updates)
         for name, weight in weights.items()
@@ -155,5 +155,5 @@ def split_names(text: Optional[str]) -> List[str]:
 
 
 def divergence(cfg: DistillationConfig) -> Divergence:
-    """Return the divergence that the soft loss takes."""
+    """Return the divergence of the soft loss."""
     return Divergence(str(cfg.kd_divergence), float(cfg.kd_beta))

@@ -1,4 +1,4 @@
-"""Refuse --kd-* flags that make no sense: all problems in one error, before any work."""
+"""Check the --kd-* flags when the criterion is built, with all problems in one error."""
 
 import enum
 import logging
@@ -17,7 +17,7 @@ from .config import DistillationConfig, divergence, intermediate_weights, split_
 logger = logging.getLogger(__name__)
 
 
-Check = tuple[str, Callable[[float], bool]]  # what is expected of a number, and the test of it
+Check = tuple[str, Callable[[float], bool]]  # the expected number in words, and its test
 ABOVE_ZERO: Check = "a number above 0", lambda x: 0 < x < math.inf
 NOT_NEGATIVE: Check = "0 (off) or more", lambda x: 0 <= x < math.inf
 NUMBERS: dict[str, Check] = {
@@ -37,7 +37,7 @@ def check_config(cfg: DistillationConfig) -> None:
     """Check every --kd-* flag.
 
     Raises:
-        ValueError: lists all that are out of range, or do not go together.
+        ValueError: lists all flags that are out of range or do not fit together.
     """
     problems = Problems(_value_problems(cfg))
     problems.extend([*_combination_problems(cfg), *_ensemble_problems(cfg), *_cache_problems(cfg)])
@@ -47,7 +47,7 @@ def check_config(cfg: DistillationConfig) -> None:
 
 
 def _value_problems(cfg: DistillationConfig) -> Iterator[str]:
-    """Check flags one by one: fairseq's parser and hydra check the choices, too, but not Python."""
+    """Check flags one by one, choices too: only the command line and hydra have checked those."""
     for field in (x for x in fields(DistillationConfig) if x.name.startswith("kd_")):
         value, flag = getattr(cfg, field.name), f"--{field.name.replace('_', '-')}"
         if field.name in NUMBERS:
@@ -67,11 +67,11 @@ def _value_problems(cfg: DistillationConfig) -> Iterator[str]:
 
 def _combination_problems(cfg: DistillationConfig) -> Iterator[str]:
     if cfg.kd_sides is not None and cfg.kd_modules is not None:
-        yield f"--kd-sides {cfg.kd_sides}: the old name of --kd-modules, which is given as well"
+        yield f"--kd-sides {cfg.kd_sides}: the old name of --kd-modules; set only one of them"
     if cfg.kd_cache is None and cfg.kd_tail != TAILS[0]:
-        yield f"--kd-tail {cfg.kd_tail}: only a --kd-cache has a tail"
+        yield f"--kd-tail {cfg.kd_tail}: has no effect without --kd-cache"
     if cfg.kd_beta != DistillationConfig.kd_beta and cfg.kd_divergence != "jsd":
-        yield f"--kd-beta {cfg.kd_beta}: only --kd-divergence jsd has a beta"
+        yield f"--kd-beta {cfg.kd_beta}: has no effect without --kd-divergence jsd"
     is_regression = getattr(cfg, "regression_target", False)  # a flag of kd_lu only
     if cfg.kd_divergence != "forward_kl" and is_regression is True:
         yield (
@@ -81,7 +81,7 @@ def _combination_problems(cfg: DistillationConfig) -> Iterator[str]:
 
 
 def _ensemble_problems(cfg: DistillationConfig) -> Iterator[str]:
-    """Check what an ensemble cannot teach: it has nothing but a mean of probabilities."""
+    """Check flags that an ensemble, which has only a mean of probabilities, does not support."""
     count = len((cfg.kd_teacher or "").split(":"))
     if count > 1 and intermediate_weights(cfg):
         yield (
@@ -96,12 +96,12 @@ def _ensemble_problems(cfg: DistillationConfig) -> Iterator[str]:
 
 
 def _cache_problems(cfg: DistillationConfig) -> Iterator[str]:
-    """Check what needs more of a teacher than its stored probabilities."""
+    """Check flags that need more of a teacher than stored probabilities."""
     if cfg.kd_cache is None:
         return
     flag = f"--kd-cache {cfg.kd_cache}:"
     if cfg.kd_teacher is not None:
-        yield f"{flag} there is --kd-teacher {cfg.kd_teacher} as well; give one of them"
+        yield f"{flag} --kd-teacher {cfg.kd_teacher} is set too; set only one of them"
     if cfg.kd_temperature_schedule != "constant":
         yield (
             f"{flag} --kd-temperature-schedule {cfg.kd_temperature_schedule} needs the logits of "

@@ -32,18 +32,18 @@ logger = logging.getLogger(__name__)
 
 
 class DistillationMixin(FairseqCriterion):
-    """Distillation, for the stock criterion that stands behind it in the class's bases.
+    """Distillation for the stock criterion that follows it in a class's bases.
 
-    It defines no `__init__`: fairseq fills a criterion's arguments from the signature it finds,
-    which must stay the stock one.
+    It defines no `__init__`, since fairseq takes a criterion's arguments from the signature, which
+    must be the stock one.
     """
 
-    # metrics beside the stock ones: sums in nats in the log, bits per label when shown
+    # in addition to the stock metrics: sums in nats in the logging output, logged in bits per label
     extra_metrics: ClassVar[tuple[str, ...]] = ("kd_loss",)
-    # the stock criterion takes `loss` for that of the labels, and `ppl` from it
+    # the stock criterion computes `ppl` from `loss`
     stock_ppl_is_of_loss: ClassVar[bool] = False
 
-    # stock criterions that have these set their own
+    # defaults for stock criterions without these attributes
     eps: float = 0.0
     report_accuracy: bool = False
     ignore_prefix_size: int = 0
@@ -95,8 +95,8 @@ class DistillationMixin(FairseqCriterion):
 
         Args:
             student: the model in training.
-            num_updates: tells how many updates are done, for weights that change.
-            starts_afresh: true where the optimizer starts anew, so that projections may too.
+            num_updates: returns the number of finished updates, for schedules.
+            starts_afresh: true if the optimizer is reset, so that projections may be, too.
         Raises:
             ValueError: there is no teacher, or it cannot be used.
         """
@@ -105,16 +105,16 @@ class DistillationMixin(FairseqCriterion):
             self.distiller.prepare(student, self.task)
 
     def begin_epoch(self, epoch: int, split: str) -> None:
-        """Tell the teacher which epoch begins (`trainer_hooks` calls this with its data loaded).
+        """Prepare the teacher for an epoch (`trainer_hooks` calls this with its data loaded).
 
         Raises:
-            ValueError: a cache is not one of these data, or does not hold this epoch.
+            ValueError: a cache was built with other data, or does not have this epoch.
         """
         if self.distiller.teacher is not None:
             self.distiller.teacher.begin_epoch(epoch, split)
 
     def forward(self, model: nn.Module, sample: Sample, reduce: bool = True) -> Losses:
-        """Return loss (nats, summed), divisor and logging output, as every fairseq criterion."""
+        """Return loss (nats, summed), sample size and logging output."""
         distiller = self.distiller
         if not (self.training and distiller.is_active):
             stock: Losses = super().forward(model, sample, reduce=reduce)
@@ -129,7 +129,7 @@ class DistillationMixin(FairseqCriterion):
         return loss, sample_size, log
 
     def distill(self, model: nn.Module, sample: Sample) -> Losses:
-        """Return what `forward` does, without intermediate losses, for models of tokens."""
+        """Return the results of `forward` without intermediate losses, for token predictions."""
         terms = self.distiller.output_loss(model, sample)
         positions = self.distiller.prediction.label_positions(sample).sum()
         log: LoggingOutput = {
@@ -149,13 +149,13 @@ class DistillationMixin(FairseqCriterion):
         return sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
 
     def load_state_dict(self, state_dict: dict[str, Tensor] | None, strict: bool = True) -> Any:
-        """Load the projections of a run that is resumed.
+        """Load the projections of a resumed run.
 
-        fairseq also hands over the state of the stage before (`--finetune-from-model`), which may
-        hold none, or others: then those of this run start afresh.
+        With `--finetune-from-model`, fairseq passes the state of the previous stage, which may have
+        none or other projections: then those of this run keep their initialization.
 
         Raises:
-            ValueError: a resumed run had other intermediate losses, or another teacher.
+            ValueError: the resumed run had other intermediate losses, or another teacher.
         """
         state = {
             PREFIX + name.removeprefix(FORMER_PREFIX) if name.startswith(FORMER_PREFIX) else name: x
@@ -168,20 +168,19 @@ class DistillationMixin(FairseqCriterion):
         if stored == expected:
             return super().load_state_dict(state, strict)
         if self.starts_afresh:
-            logger.info("the checkpoint holds no projections for these losses: they start afresh")
+            logger.info("no projections for these losses in the checkpoint: they are initialized")
             return None
         raise ValueError(
-            f"resuming with other --kd-... losses or another teacher: expected projections "
-            f"{expected}, got {stored} in the checkpoint; resume with the same flags, or "
-            "--reset-optimizer"
+            "resuming with other --kd-... losses or another teacher: expected projections "
+            f"{expected}, got {stored}; use the same flags, or --reset-optimizer"
         )
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[LoggingOutput]) -> None:
-        """Log the stock metrics, `kd_loss` in bits per predicted position, before its weight, and
-        a scalar `kd_<kind>` per label for every intermediate loss, before its weight.
+        """Log the stock metrics, and unweighted losses: `kd_loss` in bits per predicted position,
+        and `kd_<kind>` per label for every intermediate loss.
 
-        Where the stock criterion would take `ppl` from the mixed loss, `nll_loss` of the labels is
-        logged and `ppl` taken from it.
+        If the stock criterion computes `ppl` from `loss`, `nll_loss` is logged, and `ppl` computed
+        from it.
         """
         log_metrics(cls, super().reduce_metrics, logging_outputs)

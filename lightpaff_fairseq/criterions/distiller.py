@@ -1,4 +1,4 @@
-"""All that distillation adds to a criterion, as one object that the criterion holds."""
+"""The `Distiller` of a criterion: settings, teacher, soft and intermediate losses."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Distiller(nn.Module):
-    """Settings, weights, teacher and matched layers of one training.
+    """Settings, weights, teacher and matched layers of one training run.
 
     fairseq optimizes, saves and resumes the learned projections of `intermediate`, because they
     are parameters of a submodule of the criterion. The teacher is not a submodule.
@@ -53,7 +53,7 @@ class Distiller(nn.Module):
         )
         self.teacher: Teacher | None = None
         self.intermediate: IntermediateLosses | None = None
-        self.num_updates: Callable[[], int] = lambda: 0  # until the trainer tells
+        self.num_updates: Callable[[], int] = lambda: 0  # set before training
 
     @property
     def is_active(self) -> bool:
@@ -61,7 +61,7 @@ class Distiller(nn.Module):
         return any(schedule.weight > 0 for schedule in self.schedules.values())
 
     def weight(self, name: str) -> float:
-        """Return `lambda`, or the weight of an intermediate loss, at the present update."""
+        """Return `lambda`, or the weight of an intermediate loss, at the current update."""
         return self.schedules[name](self.num_updates())
 
     def prepare(self, student: nn.Module, task: Task) -> None:
@@ -142,7 +142,7 @@ class Distiller(nn.Module):
 
     @contextmanager
     def record(self, student: nn.Module) -> Iterator[tuple[Activations, Activations] | None]:
-        """Record what the intermediate losses need while student and teacher run; else None."""
+        """Record the activations of student and teacher, or yield None if no loss needs them."""
         if self.intermediate is None or self.teacher is None or self.teacher.model is None:
             yield None
             return
@@ -162,7 +162,7 @@ class Distiller(nn.Module):
             return {}
         inputs, pad = sample["net_input"], self.prediction.padding_idx
         source = inputs["src_tokens"].ne(pad)
-        target = inputs.get("prev_output_tokens")  # none: only one module, whichever it is
+        target = inputs.get("prev_output_tokens")  # None: encoder-only or decoder-only
         masks = PaddingMasks(source, source if target is None else target.ne(pad))
         labels = self.prediction.label_positions(sample).sum(1)
         losses: dict[str, Tensor] = self.intermediate(*recorded, masks, labels)

@@ -18,7 +18,7 @@ Stacks = Mapping[str, LayerStack]  # by module
 def match_layers(
     cfg: DistillationConfig, student: nn.Module, teacher: nn.Module
 ) -> IntermediateLosses:
-    """Build the intermediate losses that the flags ask for.
+    """Build the intermediate losses of the --kd-* flags.
 
     Raises:
         ValueError: lists every flag that does not fit the models.

@@ -17,7 +17,7 @@ def log_metrics(
 
     Args:
         criterion: class with `extra_metrics` and `stock_ppl_is_of_loss`.
-        stock: `reduce_metrics` of the stock criterion; alone in charge where nothing was distilled.
+        stock: `reduce_metrics` of the stock criterion; used alone if nothing was distilled.
         logs: logging outputs of all batches and processes.
     """
 

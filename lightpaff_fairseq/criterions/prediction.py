@@ -19,7 +19,7 @@ class TokenPrediction:
     """Predict a token at every position that has a label; see `protocols.Prediction`.
 
     Attributes:
-        criterion: registered name; teacher_type: class of its teachers, and in words.
+        criterion: registered name; teacher_type: class of its teachers, and its description.
         run: computes the output of a model.
     """
 

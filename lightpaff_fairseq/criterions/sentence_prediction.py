@@ -81,7 +81,7 @@ class KdSentencePredictionCriterion(DistillationMixin, SentencePredictionCriteri
         )
 
     def distill(self, model: nn.Module, sample: Sample) -> Losses:
-        """Run the stock forward, and compute the soft loss from the logits that it made."""
+        """Run the stock forward, and compute the soft loss from its logits."""
         distiller = self.distiller
         teacher = distiller.soft_targets(model, sample)
         assert not isinstance(teacher, TopKOutput)  # all classes are kept

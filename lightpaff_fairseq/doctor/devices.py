@@ -1,4 +1,4 @@
-"""Try every device: the precisions that work on it, and the fused kernels that are taken there."""
+"""Test every device: its supported precisions, and the fused kernels that are used."""
 
 import importlib
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ ACTIVE = "active"
 
 @dataclass(frozen=True)
 class Kernel:
-    """A faster implementation that fairseq takes when it finds it.
+    """A faster implementation that fairseq uses if it is installed.
 
     Attributes:
         name: what it computes; state: `ACTIVE`, or why it is not; log: the line by which a
@@ -98,7 +98,7 @@ def _try(device: torch.device, dtype: torch.dtype) -> str:
 
 
 def device_problems() -> Problems:
-    """Find GPUs that are not used, and precisions that go wrong."""
+    """Return problems with unused GPUs and failing precisions."""
     problems = Problems()
     if NVIDIA_DRIVER.exists() and torch.version.cuda is None:
         problems.add(

@@ -1,4 +1,4 @@
-"""Check the versions of the packages that the plug-in needs or can use."""
+"""Check the versions of required and optional packages."""
 
 import importlib
 import sys
@@ -47,7 +47,7 @@ def version_numbers(text: str) -> tuple[int, ...]:
 
 
 def package_problems() -> Problems:
-    """Find what is missing, too old, doubled, or not compiled, and say what to do."""
+    """Return problems with packages that are missing, too old, duplicated, or not compiled."""
     problems = Problems()
     problems.unless(
         sys.version_info >= PYTHON,

@@ -65,7 +65,7 @@ def _hide_broken(name: str) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read `config.json`, as it is.
+    """Read `config.json`.
 
     Raises:
         ValueError: no such folder, no such file, or not a configuration.
@@ -151,7 +151,7 @@ def load_tensors(path: Path, flag: str, device: str = "cpu") -> Any:
 
 
 def _unsafe_globals(path: Path) -> list[str]:
-    """Return all that loading a file would call."""
+    """Return the names of all globals that loading a file would call."""
     try:
         return torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # it knows zip files only

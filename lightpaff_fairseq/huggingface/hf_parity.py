@@ -78,7 +78,7 @@ def largest_difference(path: Path, data: Path | None, folder: Path) -> float:
 
 
 def check_difference(difference: float, unit: str) -> None:
-    """Refuse a converted model that computes something else.
+    """Raise ValueError if a converted model disagrees with its source.
 
     Raises:
         ValueError: the difference is not a number, or above `TOLERANCE`.

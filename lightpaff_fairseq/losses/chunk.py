@@ -4,8 +4,8 @@ The gradient with respect to the student's logits is
 
     lambda T * (soft gradient at temperature T) + (1 - lambda) (p_s - label) - shift
 
-`shift`, the part that label smoothing takes from every token, is the same number everywhere, and
-left to `fused.py`: one step at the end instead of a pass over `(n, V)` per chunk.
+`shift`, the contribution of label smoothing, is a constant, which `fused.py` subtracts once at the
+end instead of in a pass over `(n, V)` per chunk.
 """
 
 from typing import NamedTuple
@@ -51,7 +51,7 @@ class _Soft(NamedTuple):
 
 
 def smoothing_share(settings: LossSettings, vocab: int) -> float:
-    """Return the mass that fairseq's label smoothing gives to every token."""
+    """Return the probability that fairseq's label smoothing assigns to every token."""
     return settings.label_smoothing / (vocab - 1)
 
 
@@ -64,9 +64,9 @@ def chunk_loss(
     """Compute loss and gradient of one chunk.
 
     Args:
-        buffers: three of `(n, V)`, all overwritten: the student's logits, the teacher's (anything
-            for a top-k teacher), and room to work in.
-        top_k: ids and log-probabilities of a top-k teacher; None: the second buffer counts.
+        buffers: three of `(n, V)`, all overwritten: the student's logits, the teacher's (unused
+            for a top-k teacher), and work space.
+        top_k: ids and log-probabilities of a top-k teacher, or None.
         labels: of these positions.
     Returns:
         the values per position, and the gradient without `shift`, `(n, V)`.
@@ -76,7 +76,7 @@ def chunk_loss(
     label_logit = logits_s.gather(-1, labels.target.unsqueeze(-1)).squeeze(-1)
     best = logits_s.amax(-1)
     correct = torch.zeros_like(best, dtype=torch.bool)
-    if settings.accuracy:  # of equal logits, fairseq takes the first
+    if settings.accuracy:  # argmax, since fairseq counts the first of equal logits
         correct = logits_s.argmax(-1).eq(labels.target)
     if temperature != 1:
         logits_s.div_(temperature)
@@ -114,7 +114,7 @@ def _add_task_loss(
 def softmax_into(out: Tensor, logits: Logits) -> Tensor:
     """Write the softmax of `(n, V)` logits into `out`; return their log-sum-exp `(n,)`.
 
-    The most probable token has p >= 1/V, so the normalizer is read off it without cancellation.
+    The log-sum-exp follows without cancellation from the most probable token, whose p >= 1/V.
     """
     torch.softmax(logits.logits, dim=-1, out=out)
     return logits.best - out.amax(-1).log()

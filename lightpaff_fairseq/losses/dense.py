@@ -29,9 +29,9 @@ class LossSettings:
         chunk_tokens: positions per chunk of the fused loss, >= 1: memory grows with it, the result
             does not change.
         divergence: name (a key of `DIVERGENCES`) and beta of the soft loss.
-        accuracy: count correct labels in the fused loss, which takes a pass over all logits.
-        compiled: run chunks of the fused loss through torch.compile. Slower on a CPU; for a GPU
-            see `lightpaff benchmark loss --peers fused-compiled`. Training does not set it.
+        accuracy: count correct labels in the fused loss, at the cost of a pass over all logits.
+        compiled: use torch.compile for the fused loss. Slower on a CPU; for a GPU see
+            `lightpaff benchmark loss --peers fused-compiled`. Training does not use it.
     """
 
     kd_lambda: float
@@ -115,11 +115,11 @@ def dense_distillation_loss(
         logits_s: `(N, V)`, any float dtype; computed in fp32.
         teacher: its logits `(N, V)`, or its top-k probabilities.
         target: `(N,)` token indices, without padding.
-        settings: weights, temperature, divergence and label smoothing; the rest is not used.
+        settings: only weights, temperature, divergence and label smoothing are used.
     Returns:
         `LossTerms`, sums over the N positions.
     Raises:
-        ValueError: one temperature per position with a top-k teacher, whose own is fixed.
+        ValueError: temperatures per position with a top-k teacher.
     """
     task_loss, nll = label_smoothed_nll(logits_s, target, settings.label_smoothing)
     temperature, divergence = settings.temperature, settings.divergence

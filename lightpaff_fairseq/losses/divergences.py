@@ -3,7 +3,7 @@
 With teacher t and student s over the same outcomes:
 
     forward_kl  sum t log(t / s)                        cover every mode of the teacher
-    reverse_kl  sum s log(s / t)                        stay where the teacher is
+    reverse_kl  sum s log(s / t)                        avoid outcomes improbable for the teacher
     jsd         beta sum t log(t / m) + (1 - beta) sum s log(s / m),  m = beta t + (1 - beta) s
     tvd         1/2 sum |t - s|
 
@@ -32,8 +32,8 @@ class DivergenceEntry:
             differentiable by autograd.
         closed_form: value and gradient without autograd, as `value_and_gradient` returns them;
             None: autograd on the chunk.
-        finite_at_zero: False if the teacher must give every possible outcome some probability.
-        limits: the divergence to take instead at a value of beta, by name.
+        finite_at_zero: False if it is infinite where the teacher's probability is 0.
+        limits: for some values of beta, the name of the divergence to use instead.
     """
 
     value: Callable[[Tensor, Tensor, float], Tensor]
@@ -44,7 +44,7 @@ class DivergenceEntry:
 
 @dataclass(frozen=True)
 class Divergence:
-    """The request for a divergence.
+    """A divergence and its parameter.
 
     Attributes:
         name: key of `DIVERGENCES`.
@@ -70,7 +70,7 @@ class Divergence:
 
     @property
     def finite_at_zero(self) -> bool:
-        """Return whether the teacher may give a possible outcome no probability at all."""
+        """False if the divergence is infinite where the teacher's probability is 0."""
         return self.entry.finite_at_zero
 
     def _entry(self, name: str) -> DivergenceEntry:
@@ -97,7 +97,7 @@ def divergence_of_lprobs(lprobs_s: Tensor, lprobs_t: Tensor, divergence: Diverge
 def value_and_gradient(
     lprobs_s: Tensor, lprobs_t: Tensor, divergence: Divergence
 ) -> ValueAndGradient:
-    """Return the divergence and its gradient, in closed form where there is one.
+    """Return the divergence and its gradient, in closed form if there is one.
 
     Args:
         lprobs_s, lprobs_t: `(n, O)`, as for `divergence_of_lprobs`.
@@ -133,8 +133,8 @@ def tempered_lprobs(logits: Tensor, temperature: float | Tensor) -> Tensor:
     return F.log_softmax(logits / divisor, dim=-1)
 
 
-# Closed forms: with g the derivative for the student's probabilities, the one for the logits behind
-# them is s (g - sum s g). g is -t/s, log(s/t), (1 - beta) log(s/m) and sign(s - t) / 2.
+# Closed forms: with g the derivative with respect to the student's probabilities, that with respect
+# to its logits is s (g - sum s g). g is -t/s, log(s/t), (1 - beta) log(s/m) and sign(s - t) / 2.
 
 
 def _forward_kl(lprobs_s: Tensor, lprobs_t: Tensor, _: float) -> ValueAndGradient:
@@ -188,8 +188,8 @@ def weighted_sum(weights: Tensor, values: Tensor) -> Tensor:
     return (weights * values).nansum(-1)
 
 
-# At both ends of beta the formula of jsd is 0 everywhere; divided by beta, or by 1 - beta, it tends
-# to the two KLs, which are taken there instead.
+# jsd is 0 everywhere at beta 0 and 1; its limits after division by beta and by 1 - beta are the two
+# KLs, which are used there instead.
 DIVERGENCES: dict[str, DivergenceEntry] = {
     "forward_kl": DivergenceEntry(lambda s, t, _: weighted_sum(t.exp(), t - s), _forward_kl),
     "reverse_kl": DivergenceEntry(

@@ -1,9 +1,9 @@
 """Distances of intermediate activations of student and teacher, one value per sentence.
 
-Each returns `(B,)`: a mean over the sentence's own valid positions, so that padding and the
+Each returns `(B,)`, a mean over the sentence's own valid positions, so that padding and the
 composition of a batch change nothing. All compute in float32. Shape letters: B batch, T queries,
-S keys, C width, H heads, D width of a head; `_s` student, `_t` teacher. `mask` is true where a
-position is real: `(B, T)` of states, `(B, T, S)` of attentions.
+S keys, C width, H heads, D width of a head; `_s` student, `_t` teacher. `mask` is true at valid
+positions (not padding): `(B, T)` of states, `(B, T, S)` of attentions.
 
 Source: Lu et al., arXiv 2206.14366, as their code (OFA-Compress) and TextBrewer define them; query,
 key and value relations as in MiniLM.
@@ -22,7 +22,7 @@ Distance = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def in_float32(distance: Distance) -> Distance:
-    """Convert both inputs, and keep autocast (`--amp`) out: products could overflow in half."""
+    """Make a distance compute in float32, without autocast: float16 products may overflow."""
 
     @functools.wraps(distance)
     def call(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
@@ -79,8 +79,8 @@ def attention_mse_sum(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tenso
 def attention_ce(scores_s: Tensor, scores_t: Tensor, mask: Tensor) -> Tensor:
     """Return the cross entropy of the student's attention probabilities, given the teacher's.
 
-    In nats, summed over valid keys, averaged over heads and valid queries. Its minimum, where the
-    student's probabilities are the teacher's, is their entropy.
+    In nats, summed over valid keys, averaged over heads and valid queries. Its minimum is the
+    entropy of the teacher's probabilities.
     """
     lprobs_s, lprobs_t = (_log_softmax(x, mask) for x in (scores_s, scores_t))
     entropy = -torch.where(mask.unsqueeze(1), lprobs_t.exp() * lprobs_s, 0).sum(-1)
@@ -127,7 +127,7 @@ def head_relation(heads_s: Tensor, heads_t: Tensor, mask: Tensor) -> Tensor:
 
 
 def pair_mask(queries: Tensor, keys: Tensor) -> Tensor:
-    """Return `(B, T, S)`: true where both a query `(B, T)` and a key `(B, S)` are real."""
+    """Return `(B, T, S)`: true where both a query `(B, T)` and a key `(B, S)` are valid."""
     return queries.unsqueeze(2) & keys.unsqueeze(1)
 
 

@@ -35,8 +35,8 @@ def fused_distillation_loss(
 
     Args:
         student: hidden states `(N, C)` and the output layer `(V, C)`; gradients reach both.
-        teacher: gives logits `(n, V)` for a slice of the N positions, or holds its k most probable
-            tokens; gets no gradient.
+        teacher: gives logits `(n, V)` for a slice of the N positions, or its k most probable
+            tokens; receives no gradient.
         target: `(N,)` token indices, without padding.
         settings: lambda, temperature (a number), divergence, label smoothing, chunk size.
     Returns:
@@ -44,7 +44,7 @@ def fused_distillation_loss(
     Raises:
         ValueError: the vocabularies of the models, or the numbers of positions and labels, differ.
         RuntimeError: `loss` is differentiated a second time.
-    Source: fused linear cross entropy computes its gradient in forward, chunk by chunk, too.
+    Source: fused linear cross entropy, which also computes its gradient in forward, in chunks.
     """
     if teacher.vocab_size != student.vocab_size:
         raise ValueError(
@@ -140,13 +140,13 @@ def _walk(
 
 @cache
 def _compiled() -> Callable[..., Any]:
-    """Compile once per process: the object that torch.compile returns keeps the compiled code."""
+    """Compile `chunk_loss` once per process."""
     compiled: Callable[..., Any] = torch.compile(chunk_loss)
     return compiled
 
 
 def _mean_logits(student: LinearOutput, dtype: torch.dtype) -> Tensor:
-    """Return `(N,)`: each position's logits, which are linear, averaged over the vocabulary."""
+    """Return `(N,)`: each position's logits, averaged over the vocabulary."""
     means = student.hidden.to(dtype) @ student.weight.mean(0, dtype=dtype)
     return means if student.bias is None else means + student.bias.mean(dtype=dtype)
 
@@ -209,7 +209,7 @@ class _Gradients:
     def finish(self, share: float) -> None:
         """Subtract `share` from the derivative of every logit of every position."""
         student = self.student
-        if self._fresh and self.weight is not None:  # there was no position
+        if self._fresh and self.weight is not None:  # no positions
             self.weight.zero_()
         if share == 0:
             return

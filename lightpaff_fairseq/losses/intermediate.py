@@ -30,8 +30,8 @@ class IntermediateSettings:
         hidden_loss: key of `features.HIDDEN`.
         attention_loss: key of `features.ATTENTION`.
         relations: some of `features.RELATIONS`.
-        relation_heads: into how many heads queries, keys and values are regrouped; 0: the common
-            number of heads, or where student and teacher differ their greatest common divisor.
+        relation_heads: number of heads for relations of queries, keys and values; 0: the greatest
+            common divisor of the models' numbers of heads.
         pairs: matched (student, teacher) layers, 0-based, for every module in use.
     """
 
@@ -44,13 +44,13 @@ class IntermediateSettings:
 
     @property
     def with_attention(self) -> bool:
-        """Return whether attentions have to be recorded."""
+        """True if attentions have to be recorded."""
         heads = {"query", "key", "value"} & set(self.relations)
         return "attention" in self.weights or ("relation" in self.weights and bool(heads))
 
 
 class Projection(nn.Module):
-    """A learned linear map from the student's width to the teacher's; nothing if they are equal."""
+    """A linear map from the student's to the teacher's width; identity if they are equal."""
 
     def __init__(self, width_s: int, width_t: int) -> None:
         super().__init__()
@@ -180,10 +180,10 @@ INTERMEDIATE_LOSSES: Mapping[str, type[IntermediateLoss]] = {
 
 
 class IntermediateLosses(nn.Module):
-    """All intermediate losses in use, and their learned projections.
+    """The intermediate losses in use, and their learned projections.
 
-    A submodule of the criterion: fairseq optimizes, saves and resumes its parameters with it, and
-    the student's checkpoint holds none of them.
+    As it is a submodule of the criterion, fairseq optimizes, saves and resumes its parameters, and
+    they are not part of the student.
 
     Args:
         settings: its `weights` name the losses and its `pairs` the modules.
@@ -198,7 +198,7 @@ class IntermediateLosses(nn.Module):
     ) -> None:
         super().__init__()
         self.settings = settings
-        self.terms = nn.ModuleDict()  # checkpoints hold this name
+        self.terms = nn.ModuleDict()  # a name in checkpoints
         for name in settings.weights:
             for module in settings.pairs:
                 if module != "cross" or name == "attention":
@@ -218,7 +218,7 @@ class IntermediateLosses(nn.Module):
 
         Args:
             student, teacher: activations of each module, for the same batch.
-            masks: true where a token is real.
+            masks: true for tokens, false for padding.
             labels: `(B,)` number of labels of each sentence.
         Returns:
             a float32 scalar per loss, by name: the sum over labels.

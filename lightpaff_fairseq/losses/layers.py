@@ -54,7 +54,7 @@ class LayerActivations:
 
 @dataclass(frozen=True)
 class PaddingMasks:
-    """True where a token is real: `(B, S)` in the encoder, `(B, T)` in the decoder, if any."""
+    """True for tokens, false for padding: `(B, S)` of the encoder, `(B, T)` of the decoder."""
 
     encoder: Tensor | None
     decoder: Tensor | None
@@ -66,7 +66,7 @@ class PaddingMasks:
         return mask
 
     def attention(self, module: str) -> Tensor:
-        """Return `(B, T, S)` for the attentions of a module; the decoder's own look back only."""
+        """Return `(B, T, S)` for the attentions of a module, causal for the decoder."""
         keys = self.states("encoder" if module == "cross" else module)
         pairs = pair_mask(self.states(module), keys)
         return pairs.tril() if module == "decoder" else pairs

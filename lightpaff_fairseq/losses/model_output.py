@@ -1,8 +1,8 @@
-"""The prediction of a model at N selected positions, in the forms that the losses take.
+"""The prediction of a model at N selected positions, as input of the losses.
 
-`LinearOutput` keeps hidden states and output layer apart, so that the fused loss never makes all
-logits; `LogitsOutput` holds complete logits, for every model whose output layer cannot be
-separated. Shape letters: N selected positions, n positions of a chunk, C width, V vocabulary.
+`LinearOutput` keeps hidden states and output layer apart, so that the fused loss never computes all
+logits at once; `LogitsOutput` holds complete logits. Shape letters: N selected positions, n
+positions of a chunk, C width, V vocabulary.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Weights as functions of the update number, temperatures as functions of the logits.
 
-Neither has state, so that a resumed run continues exactly.
+Neither has state that a resumed run would have to restore.
 """
 
 import math
@@ -58,13 +58,12 @@ def check_weight_schedule(schedule: WeightSchedule, flag: str, updates_flag: str
     check_name(schedule.name, WEIGHT_SCHEDULES, flag)
     if schedule.name != "constant" and schedule.updates < 1:
         raise ValueError(
-            f"{updates_flag}: {flag} {schedule.name} needs a number of updates of 1 or more, "
-            f"got {schedule.updates}"
+            f"{updates_flag} {schedule.updates}: expected 1 or more, for {flag} {schedule.name}"
         )
 
 
 def check_name(name: str, known: Mapping[str, object] | tuple[str, ...], flag: str) -> None:
-    """Raise a ValueError that lists the known names if `name` is none of them."""
+    """Raise ValueError if `name` is not one of the known names."""
     if name not in known:
         raise ValueError(f"{flag}: expected one of {', '.join(known)}, got {name!r}")
 

@@ -1,9 +1,8 @@
-"""A teacher that is known by its k most probable tokens and the mass of all others.
+"""Teachers given by their k most probable tokens and the mass of all others.
 
-The student is compared with it over k + 1 outcomes: the k tokens, and one bucket with the rest.
-Inside the bucket nothing is known, so nothing is taught there: the gradient of the bucket reaches
-its tokens in proportion to the student's own probabilities. Shape letters: N positions, n of them
-in a chunk, V vocabulary.
+The divergence is over k + 1 outcomes: the k tokens, and one bucket with the rest. The gradient of
+the bucket reaches its tokens in proportion to the student's own probabilities. Shape letters: N
+positions, n positions of a chunk, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ class TopKOutput:
     """A top-k teacher at N positions, already at the temperature of the loss.
 
     Attributes:
-        ids: `(N, k)` int64, tokens of the vocabulary, no two alike in a row.
+        ids: `(N, k)` int64, distinct tokens in each row.
         lprobs: `(N, k + 1)` log-probabilities of these tokens and, last, of all others together
-            (`NOTHING` where they get none); each row sums to 1.
+            (`NOTHING` for probability 0); the probabilities of each row sum to 1.
         vocab_size: V; k < V.
     """
 

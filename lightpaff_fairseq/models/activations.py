@@ -1,6 +1,6 @@
 """Record the activations of a fairseq transformer: embeddings, hidden states, attentions.
 
-Hooks exist only inside `with ActivationRecorder(...)`, and nothing is left on the model.
+Hooks exist only inside `with ActivationRecorder(...)`.
 """
 
 from functools import partial
@@ -36,8 +36,8 @@ def layer_stacks(model: nn.Module) -> dict[str, LayerStack]:
         stacks["cross"] = _stack(decoder.layers, "encoder_attn")
     if not stacks:
         raise ValueError(
-            f"{type(inner).__name__} has no layers of fairseq's transformer: only --kd-lambda can "
-            "distill it, every other --kd-...-weight must be 0"
+            f"{type(inner).__name__} has no layers of fairseq's transformer: set every "
+            "--kd-...-weight to 0 and use --kd-lambda alone"
         )
     return stacks
 
@@ -71,13 +71,7 @@ def check_recordable(model: nn.Module, with_attention: bool) -> None:
 
 
 def check_attentions(model: nn.Module, flag: str) -> None:
-    """Refuse a model whose attentions would change on the path where they are recorded.
-
-    Args:
-        flag: the flag that names the model.
-    Raises:
-        ValueError: they are xformers'.
-    """
+    """Raise ValueError if a model, which `flag` names, has attentions of xformers."""
     if any(getattr(module, "use_xformers", False) for module in model.modules()):
         raise ValueError(
             f"{flag}: attentions of xformers cannot be matched; build the model without "
@@ -92,8 +86,8 @@ class ActivationRecorder:
     Args:
         model: a fairseq transformer, possibly wrapped for data-parallel training.
         modules: some of `MODULES`.
-        with_attention: record attentions too. They then take fairseq's own path instead of
-            `F.multi_head_attention_forward`, which shows no projection to a hook.
+        with_attention: record attentions too. They then use fairseq's own implementation instead of
+            `F.multi_head_attention_forward`, which bypasses the hooks of the projections.
     """
 
     def __init__(self, model: nn.Module, modules: tuple[str, ...], with_attention: bool) -> None:

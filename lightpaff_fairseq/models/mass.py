@@ -1,4 +1,4 @@
-"""The model `mass`: a transformer whose decoder can be told the positions of its tokens."""
+"""The model `mass`: a transformer whose decoder accepts the positions of its tokens."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,8 +1,8 @@
-"""Run a fairseq model and return its prediction at N positions in the form that the losses take.
+"""Run a fairseq model and return its prediction at N positions as a `ModelOutput`.
 
-That is a `LinearOutput` (hidden states and output layer) where the output layer can be applied
-outside the model's forward, and a `LogitsOutput` for all other models. Shape letters: B batch,
-T target length, N selected positions.
+That is a `LinearOutput` (hidden states and output layer) if the output layer can be applied outside
+the model's forward, else a `LogitsOutput`. Shape letters: B batch, T target length, N selected
+positions.
 """
 
 import inspect
@@ -35,7 +35,7 @@ def decoder_output(model: nn.Module, net_input: dict[str, Any], positions: Tenso
         net_input: keyword arguments of the model.
         positions: `(B, T)` bool, N of them true.
     Returns:
-        a `LinearOutput` where `separable_head` finds one, else a `LogitsOutput`.
+        a `LinearOutput` if `separable_head` returns a layer, else a `LogitsOutput`.
     """
     head = separable_head(model)
     if head is not None:
@@ -49,7 +49,7 @@ def decoder_output(model: nn.Module, net_input: dict[str, Any], positions: Tenso
 
 
 def has_raw_logits(model: nn.Module) -> bool:
-    """Return whether a model outputs logits, not values that only it can normalize."""
+    """Return true if a model outputs logits, not values that only the model can normalize."""
     inner = unwrapped(model)
     decoder: Any = getattr(inner, "decoder", None)
     if decoder is None:  # encoders with a masked-LM head, and classifiers
@@ -59,7 +59,7 @@ def has_raw_logits(model: nn.Module) -> bool:
 
 
 def is_separable(model: nn.Module) -> bool:
-    """Return whether a model's output is a `LinearOutput`."""
+    """Return true if a model's output is a `LinearOutput`."""
     inner = unwrapped(model)
     if hasattr(inner, "decoder"):
         return separable_head(model) is not None
@@ -67,7 +67,7 @@ def is_separable(model: nn.Module) -> bool:
 
 
 def _linear(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> LinearOutput:
-    """Return the output in the dtype that autocast (`--amp`) would take for the output layer."""
+    """Return the output in the dtype that autocast (`--amp`) uses for the output layer."""
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
@@ -81,8 +81,8 @@ def encoder_output(model: nn.Module, net_input: dict[str, Any], positions: Tenso
 
     Args: see `decoder_output`.
     Returns:
-        a `LinearOutput` behind dense layer, activation and LayerNorm of RoBERTa's head; for
-        other heads a `LogitsOutput`.
+        a `LinearOutput` after dense layer, activation and LayerNorm of RoBERTa's head; for other
+        heads a `LogitsOutput`.
     """
     head = _lm_head(model)
     if head is None:
@@ -114,11 +114,11 @@ def record_output(model: nn.Module) -> Iterator[list[Any]]:
 
 
 def separable_head(model: nn.Module) -> nn.Linear | None:
-    """Return the output layer, if applied to hidden states it gives exactly the model's logits.
+    """Return the output layer if it maps hidden states to exactly the model's logits, else None.
 
-    None for adaptive softmax, decoders with an output layer of their own, FSDP-sharded models, and
-    an untied head under `--find-unused-parameters` (DistributedDataParallel raises when such a
-    head is used outside the wrapped forward).
+    It does not for adaptive softmax, decoders with a custom output layer, and FSDP-sharded models,
+    nor for an untied head with `--find-unused-parameters` (DistributedDataParallel raises an error
+    if such a head is used outside the wrapped forward).
     """
     inner = unwrapped(model)
     decoder = getattr(inner, "decoder", None)

@@ -1,7 +1,7 @@
-"""Architectures whose checkpoints need no plug-in.
+"""Architectures of stock models, whose checkpoints need no plug-in.
 
-An architecture of a stock model that this plug-in registers writes all its values and the stock
-model's name into `args`. That is what a checkpoint records, so fairseq alone can build the model.
+They write all their values and the stock model's name into `args`, which a checkpoint records, so
+that fairseq alone can build the model.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ def register_on_stock_model(model: str, arch: str, defaults: Callable[[Any], Non
 
     def architecture(args: Any) -> None:
         defaults(args)
-        args.arch = model  # what a checkpoint records: fairseq alone can build it
+        args.arch = model
         if "_name" in args:
             args._name = model
 

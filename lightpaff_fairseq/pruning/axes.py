@@ -139,7 +139,7 @@ def find_groups(model: nn.Module, layout: Layout) -> Groups:
 
 
 def side_of(group: str) -> str:
-    """Return whose sizes a group has, encoder or decoder; a shared dimension is the encoder's."""
+    """Return the module of a group, encoder or decoder; a shared dimension is the encoder's."""
     return "decoder" if group.startswith("decoder.") else "encoder"
 
 
@@ -156,7 +156,7 @@ def kept_size(group: str, size: int, layout: Layout) -> int:
 
 
 def whole_heads(teacher: Sizes, student: Sizes) -> bool:
-    """Return whether attention loses whole heads, rather than dimensions of every head."""
+    """Return true if whole heads are pruned, not dimensions of every head."""
     return student.heads < teacher.heads
 
 

@@ -1,4 +1,4 @@
-"""From a pruned checkpoint to the small model: a stock model that computes the same."""
+"""Compact a pruned checkpoint to a small stock model with the same outputs."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -22,7 +22,7 @@ TOLERANCE = 1e-5  # of the largest output
 
 
 def compact_checkpoint(source: Path, out: Path, overwrite: bool = False) -> Plan:
-    """Write the model that is left of a pruned one, as small as it is.
+    """Write the small model of a pruned checkpoint.
 
     The result is what `lightpaff strip` would write of a model trained at this size. Before the
     file appears under its name, both models have computed the same (to `TOLERANCE`) for random

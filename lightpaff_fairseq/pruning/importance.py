@@ -1,4 +1,4 @@
-"""Importance of units, averaged over many updates of a training."""
+"""Importance of units, averaged over many updates of a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Importance:
         return self.kind != "magnitude"
 
     def observe(self, sensitivity: Units, kept: Mapping[str, Tensor]) -> None:
-        """Take I of every unit for one update.
+        """Update the average with the importance I of every unit at one update.
 
         Units that are not kept have none, nor has a group that is missing (a layer that was
         skipped, a head that is not used).
@@ -78,7 +78,7 @@ class Importance:
             self.level[group] = level * share.nan_to_num(1.0, 1.0)
 
     def state(self) -> dict[str, Units]:
-        """Return all that changes, for a checkpoint."""
+        """Return the state for a checkpoint."""
         return {"mean": self.mean, "spread": self.spread, "level": self.level}
 
     def load(self, state: Mapping[str, Units], device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""A student that starts as a part of its teacher: some of its layers, some of its dimensions."""
+"""Initialize a student from its teacher: some of its layers, some of its dimensions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from .transfer import choose_units, teacher_tensors, transfer
 
 @dataclass(frozen=True)
 class StudentRequest:
-    """The teacher to read and the student to make of it."""
+    """The teacher's checkpoint, and the student to initialize from it."""
 
     teacher: Path = flag("fairseq checkpoint to read", metavar="FILE")
     arch: str = flag("the student's, as for fairseq-train", metavar="ARCH")
@@ -71,7 +71,7 @@ class StudentRequest:
         return maps
 
     def check(self) -> None:
-        """Check all that can be checked before anything is read.
+        """Check the flags.
 
         Raises:
             ValueError: lists all that is wrong.
@@ -93,7 +93,7 @@ class StudentRequest:
 
 
 def init_student(request: StudentRequest, flags: Sequence[str] = ()) -> list[str]:
-    """Write the checkpoint of a student made of its teacher's weights.
+    """Write the checkpoint of a student with its teacher's weights.
 
     It holds what `lightpaff strip` keeps, and loads with `--finetune-from-model`. At the teacher's
     depth and width it computes the teacher's function; copied layers are equal bit by bit unless

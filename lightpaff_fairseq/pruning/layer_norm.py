@@ -1,4 +1,4 @@
-"""LayerNorm over the dimensions that are kept, which is what the compact model computes.
+"""LayerNorm over the kept dimensions only, as in the compact model.
 
 Zeroed dimensions would change mean and variance. The mask is a buffer: a checkpoint whose
 LayerNorms leave dimensions out has a tensor more for each, which a stock model refuses to load
@@ -17,7 +17,7 @@ from ..checkpoints.state_dict import KEPT
 
 
 class KeptDimensions(nn.LayerNorm):
-    """A LayerNorm that can leave dimensions out; put in front of the class that it extends."""
+    """Mixin for a LayerNorm class that can leave dimensions out."""
 
     share: float  # part of the dimensions that is kept
 
@@ -71,7 +71,7 @@ def _extended(base: type) -> type:
 
 
 def make_maskable(model: nn.Module) -> None:
-    """Let every LayerNorm of a model leave out dimensions; it computes as before until then."""
+    """Make every LayerNorm of a model maskable, without changing its outputs yet."""
     for module in model.modules():
         if isinstance(module, nn.LayerNorm) and not isinstance(module, KeptDimensions):
             norm: Any = module

@@ -1,4 +1,4 @@
-"""Models of checkpoints, built without the data that they were trained on."""
+"""Build models of checkpoints without the data of their training runs."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ def load_model(state: dict[str, Any], flag: str) -> Any:
 
 
 def pruning_state(state: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the pruner stored in a checkpoint; None where there was none."""
+    """Return the pruner's state in a checkpoint, or None."""
     extra: dict[str, Any] = state.get("extra_state") or {}
     for name, value in extra.items():
         if name.startswith("Prunable") and isinstance(value, dict) and "kept" in value:
@@ -57,7 +57,7 @@ def model_flags(cfg: Any) -> str:
 
 
 def _defaults(name: str) -> Any:
-    """Return the values of an architecture where nothing is set."""
+    """Return the default values of an architecture."""
     if name in models.MODEL_DATACLASS_REGISTRY:
         return models.MODEL_DATACLASS_REGISTRY[name]()
     defaults = Namespace()

@@ -1,4 +1,4 @@
-"""Pruned units are zeroed; their values are stored until they return or pruning is over."""
+"""Masks of pruned units: their weights are zero, and stored until they return or pruning ends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from .optimizer_weights import Weight
 
 @dataclass
 class Masks:
-    """The units that are kept, and the weights of the others.
+    """The kept units, and the stored weights of the others.
 
     Both sides of a pruned unit are zero - what writes it and what reads it - so it is gone from
     every tensor that the model computes, and no gradient reaches it. (Sinusoidal positions are no
@@ -46,7 +46,7 @@ class Masks:
                 weight.publish()
 
     def change(self, kept: Mapping[str, Tensor], weights: Mapping[str, Weight]) -> None:
-        """Keep other units; those that return have the weights that they had."""
+        """Change the kept units; units that return get their stored weights back."""
         self.apply(weights)  # the step has just moved what is zero
         self.set_kept(kept)
         for name, weight in weights.items():
@@ -67,7 +67,7 @@ class Masks:
         self.active = {group: mask for group, mask in kept.items() if not bool(mask.all())}
 
     def full_magnitudes(self, weights: Mapping[str, Weight]) -> dict[str, Tensor]:
-        """Return |weight| of every parameter in float32, for pruned units of what they were."""
+        """Return |weight| of every parameter in float32, for pruned units of the stored weights."""
         return {
             name: (weight.value + self.pruned_values.get(name, 0)).abs_().float()
             for name, weight in weights.items()

@@ -1,4 +1,4 @@
-"""Importance of weights, measured once: by their size or by their effect on the loss."""
+"""One-shot importance of weights: by magnitude, or by effect on the loss."""
 
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +17,7 @@ MEASURES = ("magnitude", "importance", "first")
 
 @dataclass(frozen=True)
 class Sample:
-    """Batches on which importance is measured: `batches` of `max_tokens` tokens from `split`."""
+    """The batches for computing importance: `batches` of `max_tokens` tokens from `split`."""
 
     batches: int = 16
     max_tokens: int = 2048

@@ -1,4 +1,4 @@
-"""The weights that the optimizer changes: those of the model, or their float32 masters."""
+"""The weights that the optimizer updates: those of the model, or their float32 masters."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

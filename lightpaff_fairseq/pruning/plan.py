@@ -30,11 +30,11 @@ class Plan:
     parameters: tuple[int, int]
 
     def is_idle(self) -> bool:
-        """Return whether nothing is pruned."""
+        """True if nothing is pruned."""
         return self.layout.teacher == self.layout.student
 
     def kept_sizes(self) -> dict[str, int]:
-        """Return how many members of each group the student has."""
+        """Return the number of kept members of each group."""
         return {g: kept_size(g, size, self.layout) for g, size in self.groups.sizes.items()}
 
 
@@ -99,7 +99,7 @@ def _by_parameters(model: Any, cfg: Any, layout: Layout, target: Target) -> Plan
 
 
 def _candidates(layout: Layout, target: Target) -> list[dict[str, Sizes]]:
-    """Return all choices of sizes, without duplicates."""
+    """Return all candidate sizes, without duplicates."""
     choices = {}
     for ratio in ratios(layout.teacher, target):
         try:
@@ -138,7 +138,7 @@ def _count(model: Any, plan: Plan) -> int:
 
 
 def _sinusoidal(model: Any) -> list[str]:
-    """Return which of encoder and decoder have positions that are a formula of the width."""
+    """Return the modules, encoder or decoder, with sinusoidal positions."""
     names = {n for n, m in model.named_modules() if isinstance(m, SinusoidalPositionalEmbedding)}
     return [side for side in ("encoder", "decoder") if f"{side}.embed_positions" in names]
 

@@ -1,4 +1,4 @@
-"""How much of the model is left, as a function of the update number."""
+"""The pruning schedule: the remaining part of the model as a function of the update number."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Schedule:
     interval: int
 
     def remaining(self, update: int) -> float:
-        """Return the part, 1 to 0, of all that will be pruned which is still there.
+        """Return the remaining part, 1 to 0, of the units to prune.
 
         The paper's r(t) is `final + (1 - final) * remaining(t)` for a group's final ratio.
         """
@@ -29,7 +29,7 @@ class Schedule:
         return (1 - (update - self.start) / (self.end - self.start)) ** 3
 
     def is_due(self, update: int) -> bool:
-        """Return whether units are evaluated at this update: every `interval`, and at the end."""
+        """Return true if units are chosen at this update: every `interval`, and at the end."""
         return update == self.end or (update < self.end and update % self.interval == 0)
 
 

@@ -1,4 +1,4 @@
-"""The part of a training that prunes: it observes gradients, chooses units and masks the rest."""
+"""The pruner of a training run: it observes gradients, chooses units and masks the others."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Method:
-    """How units are scored and when: see `Importance` and `Schedule`."""
+    """The method and the schedule of scoring: see `Importance` and `Schedule`."""
 
     schedule: Schedule
     importance: str
@@ -31,7 +31,7 @@ class Method:
 
 
 class Pruner:
-    """Prunes a model in training by a plan.
+    """Pruning of a model in training by a plan.
 
     Args:
         model: maskable, see `make_maskable`; its parameters are changed in place.
@@ -127,7 +127,7 @@ class Pruner:
         return self._sparsity[1]
 
     def summary(self) -> str:
-        """Return how many units of each kind are kept, in words."""
+        """Describe the numbers of kept units of each kind."""
         counts: dict[str, list[int]] = {}
         for group, kept in self.masks.kept.items():
             pair = counts.setdefault(kind_of(group), [0, 0])
@@ -136,13 +136,13 @@ class Pruner:
         return ", ".join(f"{kind} {kept} of {size}" for kind, (kept, size) in counts.items())
 
     def identity(self) -> dict[str, Any]:
-        """Return what a resumed run must have in common with the one before."""
+        """Return the settings that a resumed run must share."""
         method = asdict(self.method)
         sizes = {side: asdict(s) for side, s in self.plan.layout.student.items()}
         return {**method.pop("schedule"), **method, "student": sizes}
 
     def state(self) -> dict[str, Any]:
-        """Return everything that a resumed run needs, and `lightpaff compact`."""
+        """Return the state for resumed runs and `lightpaff compact`."""
         return {
             "identity": self.identity(),
             "kept": self.masks.kept,
@@ -152,7 +152,7 @@ class Pruner:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state` returned.
+        """Restore the result of `state`.
 
         Raises:
             ValueError: another plan; every difference is named.

@@ -1,4 +1,4 @@
-"""Select the units of each group that are kept, by scores summed over their weights."""
+"""Select the units of each group to keep, by scores summed over their weights."""
 
 import math
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ def _sum(value: Tensor, axis: int, kept: Tensor | None) -> Tensor:
 
 
 def remaining_units(full: int, final: int, remaining: float) -> int:
-    """Return how many units of a group are left where the part `remaining` of `full - final` is.
+    """Return the size of a group from which the part `remaining` of `full - final` remains.
 
     Rounded up: that is `full * r(t)` with the group's own final ratio `final / full`.
     """

@@ -1,4 +1,4 @@
-"""How a student lies inside its teacher: sizes and layers, and all that keeps them from fitting."""
+"""The layout of a student inside its teacher: sizes and layers, and checks that they fit."""
 
 import re
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a student lies inside its teacher; the keys are encoder, decoder or both.
+    """The layout of a student inside its teacher; the keys are encoder, decoder or both.
 
     Attributes:
         teacher, student: sizes.

@@ -1,4 +1,4 @@
-"""The student's configuration that `init-student` asks for, compared with the teacher's."""
+"""The student's configuration for `init-student`, compared with the teacher's."""
 
 import difflib
 import warnings

@@ -1,4 +1,4 @@
-"""A target - a width, a ratio, a number of parameters - and the sizes that come close."""
+"""The target of pruning (a width, a ratio, a number of parameters), and the closest sizes."""
 
 import re
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Target:
         return f"{self.prefix}{name}"
 
     def problems(self) -> Problems:
-        """Return everything that is wrong with it before any model is known."""
+        """Return the problems with the target that need no model to detect."""
         problems, width, params = Problems(), self.flag("target-width"), self.flag("target-params")
         if (self.width is None) == (self.params is None):
             which = "neither" if self.width is None else "both"

@@ -40,7 +40,7 @@ def teacher_tensors(teacher: nn.Module, student: nn.Module) -> dict[str, Tensor]
 def choose_units(
     measure: Mapping[str, Tensor], tensors: Iterable[str], student: nn.Module, layout: Layout
 ) -> Units:
-    """Choose the units that a student keeps, by scores of all that is copied.
+    """Choose the units that a student keeps, by scores of the copied weights.
 
     Args:
         measure: non-negative tensors by the teacher's parameter names; tied ones only once.
@@ -120,7 +120,7 @@ def _names(tensors: Iterable[str], student: nn.Module, layout: Layout) -> dict[s
 
 
 def _is_dropped(name: str, layout: Layout) -> bool:
-    """Return whether a teacher's tensor belongs to a layer that the student does not take."""
+    """Return true if a teacher's tensor belongs to a layer that the student does not have."""
     match = _LAYER.fullmatch(name)
     taken = layout.layers[name.split(".")[0]] if match else ()
     return match is not None and int(match[2]) not in {layer for _, layer in taken}
@@ -153,7 +153,7 @@ def _tied(state: Mapping[str, Tensor]) -> list[list[str]]:
 def _factors(
     tied: list[list[str]], values: Mapping[str, Tensor], layout: Layout
 ) -> dict[str, float]:
-    """Return what tensors are multiplied by to undo a change of width."""
+    """Return the factors that compensate a change of width in embeddings and attention."""
     factors: dict[str, float] = {}
     for names in tied:
         tables = [name for name in names if name.endswith("embed_tokens.weight")]

@@ -1,1 +1,1 @@
-"""`lightpaff report`: show finished and running trainings on one page, measuring nothing."""
+"""`lightpaff report`: show finished and current training runs on one page."""

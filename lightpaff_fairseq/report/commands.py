@@ -1,4 +1,4 @@
-"""Command lines of trainings, as far as they were recorded."""
+"""Recorded command lines of training runs."""
 
 import re
 import shlex
@@ -14,7 +14,7 @@ _WORD = re.compile(r"\([^)]*\)|\[[^\]]*\]|\{[^}]*\}|\S+")
 
 @dataclass(frozen=True)
 class Command:
-    """How a model was made.
+    """The command line of a training run.
 
     Attributes:
         text: the command, quoted for a shell; "" where nothing was recorded.
@@ -37,7 +37,7 @@ class Command:
 
 
 def find_command(provenance: dict[str, Any], flags: Path | None, name: str) -> Command:
-    """Return the command of a training.
+    """Return the command of a training run.
 
     Args:
         provenance: what its log recorded, see `Log`.

@@ -45,7 +45,7 @@ class Panel:
 
     @property
     def has_lines(self) -> bool:
-        """Whether any model has more than one point."""
+        """True if any model has more than one point."""
         return any(len(curve) > 1 for curve in self.curves.values())
 
 

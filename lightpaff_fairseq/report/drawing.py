@@ -60,7 +60,7 @@ class Style:
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
-    """Return a style per model, by its place in the list, that is told apart in gray too.
+    """Return a style per model, by its position in the list, distinguishable in gray too.
 
     A teacher is a model whose name begins with `teacher`; it is black, before and after its
     fine-tuning.

@@ -16,7 +16,7 @@ from .quality import Row, quality_metric, speed_key
 from .results import Run, model_names
 from .summary import summarize, summarize_sweep
 
-MOST_CURVES = 16  # in a plot; more cannot be told apart
+MOST_CURVES = 16  # per plot; more cannot be distinguished
 _SPEED_TITLES = {"sentences_per_s": "sentences per second", "tokens_per_s": "tokens per second"}
 
 
@@ -97,7 +97,7 @@ def _learning(run: Run, models: Sequence[str]) -> list[str]:
 
 
 def _facts(log: Log | None) -> list[str]:
-    """Return what is told of a training beside its curves."""
+    """Return the facts on a training run that are printed with its curves."""
     if log is None:
         return ["no log"]
     facts = [log.task if log.configuration else "no configuration in the log"]

@@ -41,7 +41,7 @@ class Run:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to show."""
+        """True if there is nothing to show."""
         return not (self.rows or self.logs or self.sweep or self.benchmarks or self.commands)
 
     def labels(self) -> dict[str, str]:

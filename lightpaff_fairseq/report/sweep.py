@@ -51,7 +51,7 @@ class Sweep:
 
     @property
     def metric(self) -> str:
-        """The metric that tells the students apart.
+        """The metric by which the students are ranked.
 
         Raises:
             ValueError: no row has any of the known metrics.

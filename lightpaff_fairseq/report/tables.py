@@ -115,7 +115,7 @@ def _add_gain(table: Table, metric: Metric) -> None:
 
 
 def sweep_table(sweep: Sweep) -> Table:
-    """Show every training of a sweep, the best first; the results stand in front of the axes."""
+    """Show every run of a sweep, best first, with the results before the axes."""
     skip = ("name", "flags", "flags_key")
     keys = list(dict.fromkeys(key for row in sweep.rows for key in row if key not in skip))
     quality = [key for key in keys if sweep.base and key.endswith(f"_{sweep.metric}")]

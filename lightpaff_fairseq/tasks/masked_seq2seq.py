@@ -93,7 +93,7 @@ Shares = Tuple[float, float, float]
 
 
 def replace_shares(text: str) -> Optional[Shares]:
-    """Return the probabilities of --mask-replace, scaled to sum to 1; None if they are not that."""
+    """Return the probabilities of --mask-replace, scaled to sum to 1; None if they are invalid."""
     try:
         mask, random, keep = (float(part) for part in text.split(","))
     except ValueError:
@@ -105,7 +105,7 @@ def replace_shares(text: str) -> Optional[Shares]:
 
 
 def config_problems(cfg: MaskedSeq2SeqConfig) -> Problems:
-    """Return every flag out of range."""
+    """Return a message for every flag out of range."""
     problems, size = Problems(), cfg.tokens_per_sample
     problems.unless(
         0 < cfg.mask_ratio <= 1,
@@ -133,7 +133,7 @@ def config_problems(cfg: MaskedSeq2SeqConfig) -> Problems:
 def dictionary_problem(
     cfg: MaskedSeq2SeqConfig, dictionary: Dictionary, path: str
 ) -> Optional[str]:
-    """Return what a dictionary lacks for masking."""
+    """Return a message if a dictionary cannot be used for masking."""
     if MASK_SYMBOL not in dictionary.indices:
         return (
             f"{path}: no symbol {MASK_SYMBOL}; append the line '{MASK_SYMBOL} 1' to the "

@@ -22,7 +22,7 @@ PADDING_SYMBOL = "madeupword"  # fairseq-preprocess fills a dictionary up with t
 
 @dataclass(frozen=True)
 class MaskPolicy:
-    """How a sample is masked.
+    """The masking of a sample.
 
     Attributes:
         ratio: part of the maskable tokens that is masked, in (0, 1].

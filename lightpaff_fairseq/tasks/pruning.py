@@ -1,4 +1,4 @@
-"""The base of every prunable task: the one place where --prune-* flags take effect.
+"""The base of all prunable tasks, which implements the --prune-* flags.
 
 A prunable task is a stock task behind `PruningMixin`. Its model is the stock model whose LayerNorms
 can leave dimensions out; with nothing pruned, both are the stock ones bit for bit.
@@ -89,7 +89,7 @@ class PruningConfig(FairseqDataclass):
 
 
 class PruningMixin:
-    """Prunes the model of the stock task that stands behind it in the class's bases."""
+    """Pruning for the stock task that follows it in a class's bases."""
 
     pruning: PruningConfig
     pruner: Optional[Pruner] = None
@@ -135,7 +135,7 @@ class PruningMixin:
         return super().train_step(*args, **kwargs)  # type: ignore[misc]
 
     def optimizer_step(self, optimizer: Any, model: Any, update_num: int) -> None:
-        """Make the stock step, and prune what it moved."""
+        """Make the stock step, and prune."""
         stock_step = partial(super().optimizer_step, optimizer, model, update_num)  # type: ignore[misc]
         if self.pruner is None:
             stock_step()
@@ -155,13 +155,13 @@ class PruningMixin:
         return {} if self.pruner is None else {type(self).__name__: self.pruner.state()}
 
     def set_checkpoint_dict(self, state: Dict[str, Any]) -> None:
-        """Take what `get_checkpoint_dict` returned, when a run is resumed."""
+        """Restore the result of `get_checkpoint_dict` in a resumed run."""
         if self.pruner is not None:
             self.pruner.load(state)
 
 
 def target_of(cfg: PruningConfig) -> Target:
-    """Return the target that the flags ask for."""
+    """Return the target of the --prune-* flags."""
     return Target(
         cfg.prune_target_width,
         cfg.prune_target_params,

@@ -134,7 +134,7 @@ def test_no_cache_there(settings, tmp_path):
 @pytest.mark.parametrize(
     "flags,words",
     [
-        (("--kd-teacher", "t.pt"), "there is --kd-teacher t.pt as well; give one of them"),
+        (("--kd-teacher", "t.pt"), "--kd-teacher t.pt is set too; set only one of them"),
         (("--kd-hidden-weight", 1), "--kd-hidden-weight needs the layers of a --kd-teacher"),
         (("--kd-temperature-schedule", "cwsm"), "cwsm needs the logits of a --kd-teacher"),
         (

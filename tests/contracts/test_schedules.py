@@ -90,7 +90,7 @@ def test_temperatures_of_positions(settings, case, schedule):
         (("--kd-schedule", "lambda:cosine"), "--kd-schedule-updates"),
         (("--kd-schedule", "loss:cosine"), "--kd-schedule loss:cosine: expected NAME:SCHEDULE"),
         (("--kd-schedule", "hidden:cosine", "--kd-schedule-updates", 9), "weight of hidden is 0"),
-        (("--kd-schedule-updates", 9), "--kd-schedule-updates 9: no --kd-schedule given"),
+        (("--kd-schedule-updates", 9), "--kd-schedule-updates 9: expected --kd-schedule"),
         (("--kd-temperature-beta", -1), "--kd-temperature-beta -1.0"),
         (("--kd-temperature-gamma", 0), "--kd-temperature-gamma 0.0"),
     ],

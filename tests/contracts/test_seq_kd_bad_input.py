@@ -90,7 +90,7 @@ def test_bad_places_and_teachers(setting, copied, tmp_path, capsys):
     assert f"the folder {nowhere.parent} does not exist" in error(setting, nowhere, capsys)
     for path in (copied, tmp_path):
         assert seq_kd(setting, path, "--force", data=copied) == 2
-        assert "expected another folder" in capsys.readouterr().err
+        assert "expected a folder that does not contain the input" in capsys.readouterr().err
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     assert seq_kd(setting, tmp_path / "mine", "--force") == 2

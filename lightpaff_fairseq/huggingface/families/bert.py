@@ -67,7 +67,7 @@ def first_position(config: Config) -> int:
 
 
 def positions(config: Config) -> int:
-    """Return how many tokens the model takes."""
+    """Return the maximum number of tokens of the model."""
     return int(config["max_position_embeddings"]) - first_position(config)
 
 

@@ -66,7 +66,7 @@ def test_nothing_that_is_read_may_lie_in_it(old, tmp_path):
     (tmp_path / "data").symlink_to(old)
     other = tmp_path / "model.pt"
     for read in ([old / "model.pt"], [other, old], [other, tmp_path / "data"], [old / "a" / "b"]):
-        with pytest.raises(ValueError, match="expected another folder than that of what is read"):
+        with pytest.raises(ValueError, match="expected a folder that does not contain the input"):
             OutputFolder(old, "--out", (MARK,), read).check(True)
     OutputFolder(old, "--out", (MARK,), [other, tmp_path]).check(True)
 
@@ -79,7 +79,7 @@ def test_a_place_that_cannot_be_written_to(old, monkeypatch):
 
 def test_of_two_processes_the_first_one_wins(tmp_path):
     out = tmp_path / "out"
-    with pytest.raises(ValueError, match="out: was written while this command ran"):  # noqa: SIM117
+    with pytest.raises(ValueError, match="out: another process wrote this folder"):  # noqa: SIM117
         with new_folder(out) as folder:
             (folder / MARK).write_text("slow")
             write(tmp_path / "other", "fast")

@@ -103,7 +103,11 @@ def test_data_in_the_folder_that_is_replaced(run, student, tmp_path):
     assert run()[0] == 0
     shutil.copytree(student[1], tmp_path / "out", dirs_exist_ok=True)
     before = {x.name for x in (tmp_path / "out").iterdir()}
-    check_refused(run("--force", "--data", tmp_path / "out"), "--out", "expected another folder")
+    check_refused(
+        run("--force", "--data", tmp_path / "out"),
+        "--out",
+        "expected a folder that does not contain the input",
+    )
     assert {x.name for x in (tmp_path / "out").iterdir()} == before
 
 

@@ -160,7 +160,7 @@ def test_an_existing_folder_stays_unless_forced(source, tmp_path, capsys):
     from_hf(source, out, "--force")
     assert sorted(p.name for p in out.iterdir()) == before
     argv = ("--from", "hf", source, "--to", "fairseq", source.parent, "--force")
-    assert "expected another folder" in refusal(capsys, *argv)
+    assert "expected a folder that does not contain the input" in refusal(capsys, *argv)
 
 
 def test_a_failed_comparison_leaves_nothing(source, tmp_path, capsys, monkeypatch):
