@@ -171,7 +171,7 @@ def _how_to_go_on(flag: str, filename: str) -> str:
 
 
 def _explain(error: Exception, checkpoint: Any, filename: str, model: Any) -> None:
-    """Name what does not fit where fairseq only asks for matching architectures; or a bad file."""
+    """Raise ValueError with the mismatch behind fairseq's error, or for a file that is corrupt."""
     if isinstance(error, NOT_A_CHECKPOINT) and not has_checksums(Path(filename)):
         flag = _flag_of(checkpoint, filename)
         raise ValueError(

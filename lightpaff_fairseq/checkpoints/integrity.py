@@ -1,7 +1,4 @@
-"""Checksums of PyTorch's zip files: each record has a CRC-32, which `torch.load` does not compare.
-
-A flipped bit in a tensor would be loaded, and used, without a word.
-"""
+"""Verify the CRC-32 of every record of PyTorch's zip files, which `torch.load` ignores."""
 
 import os
 import struct
@@ -19,10 +16,10 @@ DAMAGE = (
 
 
 def corruption(path: Path) -> str | None:
-    """Return why a PyTorch file is not as it was written, in words; or None.
+    """Return a description of the corruption of a PyTorch file, or None.
 
-    Files of PyTorch 1.5 and older (and of `_use_new_zipfile_serialization=False`) are no zip files
-    and have no checksums: of them only an empty one is noticed.
+    Files of PyTorch 1.5 and older (and of `_use_new_zipfile_serialization=False`) have no
+    checksums; they are only reported if empty.
 
     Raises:
         OSError: it cannot be opened.
@@ -32,7 +29,7 @@ def corruption(path: Path) -> str | None:
 
 
 def has_checksums(path: Path) -> bool:
-    """Return whether a file is a zip file, whole or not."""
+    """Return true if a file is a zip file, corrupt or not."""
     with path.open("rb") as file:
         return file.read(len(ZIP_START)) == ZIP_START or zipfile.is_zipfile(path)
 

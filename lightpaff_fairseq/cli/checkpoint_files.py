@@ -17,5 +17,5 @@ class CheckpointFiles:
 
 
 def megabytes(path: Path) -> str:
-    """Return the size of a file as it is printed."""
+    """Format the size of a file."""
     return f"{path.stat().st_size / MEGABYTE:.1f} MB"

@@ -100,7 +100,7 @@ def _set_languages(tokenizer: Any, languages: tuple[str, str], known: Sequence[s
 
 
 def _write(request: Conversion, source: _Source, model: Any, dtype: str, folder: Path) -> Converted:
-    """Write the checkpoint, compare it, and write what came with the model."""
+    """Write the checkpoint, verify it, and copy the other files of the model."""
     notes: list[str] = []
     if dtype != "float32":
         notes.append(f"the weights were {dtype} and are float32 now")

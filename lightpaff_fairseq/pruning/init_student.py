@@ -74,7 +74,7 @@ class StudentRequest:
         """Check the flags.
 
         Raises:
-            ValueError: lists all that is wrong.
+            ValueError: lists all problems.
         """
         check_output(self.out, self.force, self.teacher, "--teacher")
         problems = Problems()

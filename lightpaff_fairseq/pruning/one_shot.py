@@ -69,7 +69,7 @@ def importances(model: Any, task: FairseqTask, cfg: Any, sample: Sample) -> dict
     if batches < sample.batches:
         raise ValueError(
             f"--importance-batches: expected {sample.batches} batches of up to {sample.max_tokens} "
-            f"tokens in split {sample.split}, got {batches}; ask for fewer or smaller ones"
+            f"tokens in split {sample.split}, got {batches}; use fewer or smaller ones"
         )
     return scores
 

@@ -1,4 +1,4 @@
-"""Plots of the page. Each is returned as SVG text with a description in words."""
+"""Plots of the page, as SVG text with a description."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -137,7 +137,7 @@ def kl_sparsity(logs: Mapping[str, Log]) -> str:
     """Plot distillation loss and sparsity over updates, one above the other, as a file.
 
     Args:
-        logs: label -> log; those of trainings that did not prune are shown above only.
+        logs: label -> log; runs without pruning appear in the upper plot only.
     Raises:
         ValueError: names the logs without distillation loss, or none has a sparsity.
     """

@@ -23,7 +23,7 @@ class Run:
     Attributes:
         title: different for every run.
         rows: of `lightpaff evaluate`, one per model; the others are compared with the first.
-        logs: of trainings, by the name of the model (the file's stem).
+        logs: of training runs, by the name of the model (the file's stem).
         commands: the same names -> how the model was made.
         sweep: of examples/kd_revisited.
         benchmarks: file name -> what `lightpaff benchmark` measured.

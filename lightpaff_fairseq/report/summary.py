@@ -48,7 +48,7 @@ def summarize_sweep(sweep: Sweep) -> str:
         return ""
     points, metric = sweep.points(), TITLES.get(sweep.metric, sweep.metric).split(" (")[0]
     best = points[0]
-    count = f"{len(sweep.rows)} trainings of {len(points)} points."
+    count = f"{len(sweep.rows)} runs of {len(points)} points."
     text = f"{count} The best in {metric} is {best.label or 'the base point'}: {_mean(best)}"
     for base in [point for point in points if not point.label and point is not best]:
         text += f"; the base point ({', '.join(sweep.base.values())}) has {_mean(base)}"
@@ -107,7 +107,7 @@ def _against_plain(best: Row, plain: Row, teacher: Row, metric: Metric) -> str:
 
 
 def _caveats(rows: Sequence[Row], metric: Metric) -> list[str]:
-    """Say what keeps a difference from being a fact."""
+    """Return sentences on the uncertainty of differences."""
     sentences = []
     counts = [row.get("sentences") for row in rows]
     if metric.key == "accuracy" and is_number(counts[0]) and counts == [counts[0]] * len(rows):
@@ -118,5 +118,5 @@ def _caveats(rows: Sequence[Row], metric: Metric) -> list[str]:
     most = max(row["trainings"] for row in rows)
     return [
         *sentences,
-        f"Means of up to {most} trainings." if most > 1 else "Each row is one training.",
+        f"Means of up to {most} runs." if most > 1 else "Each row is one run.",
     ]

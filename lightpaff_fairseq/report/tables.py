@@ -54,7 +54,7 @@ def title(key: str) -> str:
 
 
 def text(value: Any, key: str) -> str:
-    """Return a value as it is shown."""
+    """Format a value."""
     if isinstance(value, list) and value and all(map(is_number, value)):
         ends = [f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in (min(value), max(value))]
         return "–".join(dict.fromkeys(ends))

@@ -1,8 +1,8 @@
-"""Find out whether the teacher is why a soft loss is not a number.
+"""Check whether the teacher causes a NaN or infinite soft loss.
 
-A teacher may give a token probability 0 (a logit of -inf). NaN, +inf, or a row of nothing but -inf
-are no distribution. What a student has to say of that is another matter: its own logits may
-overflow, which `--fp16` and `--amp` expect and repair by a smaller loss scale.
+A teacher's logit may be -inf (probability 0), but NaN, +inf and rows of -inf alone are invalid. The
+student's logits are not checked: they may overflow, which `--fp16` and `--amp` handle by a smaller
+loss scale.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from ..losses.ensemble import EnsembleOutput
 from ..losses.model_output import ModelOutput
 from ..losses.top_k import TopKOutput
 
-ROWS = 256  # positions looked at together
+ROWS = 256  # positions checked at once
 CAUSES = "(a corrupt or diverged model, or --fp16 or --amp where it overflows)"
 Rows = Callable[[Tensor], Tensor]  # `(n, V)` -> `(n,)` bool
 
@@ -23,12 +23,12 @@ Rows = Callable[[Tensor], Tensor]  # `(n, V)` -> `(n,)` bool
 def output_problem(
     output: ModelOutput | TopKOutput, names: Sequence[str], is_regression: bool
 ) -> str | None:
-    """Return what is wrong with a teacher's output, in words that start with its flag; or None.
+    """Return a message if a teacher's output is invalid, else None.
 
     Args:
         output: at N positions.
         names: flag and value of every teacher, one unless `output` is an ensemble.
-        is_regression: outputs are values, where -inf is no probability of 0.
+        is_regression: outputs are values, for which -inf is invalid.
     """
     is_invalid = _not_finite if is_regression else _no_distribution
     members = output.members if isinstance(output, EnsembleOutput) else (output,)

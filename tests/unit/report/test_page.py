@@ -166,10 +166,7 @@ def test_of_several_seeds_the_mean_counts(tmp_path, capsys):
         results.insert(place + i, {**again, "accuracy": accuracy})
     attributes = summarize(results)
     assert "The best student, fine-tuning KD," in attributes, "not the lucky seed of two-stage KD"
-    assert (
-        "Without distillation it is 76.50 (no KD)" in attributes
-        and "up to 2 trainings" in attributes
-    )
+    assert "Without distillation it is 76.50 (no KD)" in attributes and "up to 2 runs" in attributes
     page = Page(write_page(tmp_path, capsys, recipe(tmp_path / "r", results)))
     assert "gain over no KD (mean of 2)" in page.text and "+1.00" in page.text
 
@@ -188,8 +185,7 @@ def test_the_template_is_installed_with_the_package():
 def test_a_sweep_is_summed_up_by_its_means(text):
     page = Page(text)
     assert (
-        "8 trainings of 4 points. The best in accuracy is knowledge hidden, soft 1: 73.69"
-        in page.text
+        "8 runs of 4 points. The best in accuracy is knowledge hidden, soft 1: 73.69" in page.text
     )
     assert "(logits, 0.5) has 70.69 (mean of 2 seeds); the teacher 80.50." in page.text
     trainings = [

@@ -24,7 +24,7 @@ def test_summary_says_what_the_table_says():
     )
     assert "reaches accuracy 78.50, 98.0 % of the teacher's 80.12." in text
     assert "Without distillation it is 75.50 (no KD): distillation closes 65 % of the gap" in text
-    assert "With 1,066 test sentences" in text and "Each row is one training." in text
+    assert "With 1,066 test sentences" in text and "Each row is one run." in text
 
 
 def test_summary_does_not_flatter():
