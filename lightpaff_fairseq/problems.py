@@ -66,5 +66,13 @@ def as_value_error(
     try:
         yield
     except kinds as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{message}: {text}") from error
+        raise ValueError(f"{message}: {reason_of(error)}") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the text of an exception on one line, without advice that only fairseq-train has."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.replace(
+        "Could not infer language pair, please provide it explicitly",
+        "no files train.SOURCE-TARGET.SOURCE with a pair of languages",
+    )

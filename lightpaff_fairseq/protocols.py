@@ -79,5 +79,9 @@ class Prediction(Protocol):
     def label_positions(self, sample: Sample) -> Tensor:
         """Return `(B, T)` bool: the positions that have a label and count in the loss."""
 
-    def check_teacher(self, model: nn.Module, path: str) -> None:
-        """Raise ValueError if the model of checkpoint `path` cannot teach this family."""
+    def check_teacher(self, model: nn.Module, named: str) -> None:
+        """Raise a ValueError if the model cannot teach this family.
+
+        Args:
+            named: the flag and the checkpoint, as `--kd-teacher t.pt`, for messages.
+        """

@@ -10,6 +10,7 @@ from fairseq.data import Dictionary
 from fairseq.tasks import FairseqTask
 from omegaconf import OmegaConf
 
+from ..problems import reason_of
 from .building import value_of, writable
 
 ONE_DICTIONARY = (
@@ -19,20 +20,21 @@ ROLES = ("source", "target", "label")
 logger = logging.getLogger(__name__)
 
 
-def compare_dictionaries(path: str, teacher_cfg: Any, task: FairseqTask, data: str | None) -> None:
+def compare_dictionaries(named: str, teacher_cfg: Any, task: FairseqTask, data: str | None) -> None:
     """Refuse a teacher whose dictionaries are not the student's, symbol by symbol.
 
     Args:
-        path: the teacher's checkpoint; teacher_cfg: the configuration of its task.
+        named: the flag and the teacher's checkpoint, for messages.
+        teacher_cfg: the configuration of the teacher's task.
         task: of the student.
         data: folder with the teacher's dictionaries; None: where it was trained.
     Raises:
         ValueError: names the first difference; or there are no dictionaries in `data`.
     """
-    teacher_task = _teacher_task(path, teacher_cfg, data)
+    teacher_task = _teacher_task(named, teacher_cfg, data)
     if teacher_task is None:
         logger.warning(
-            f"--kd-teacher {path}: the teacher's dictionary was not found where it was trained "
+            f"{named}: the teacher's dictionary was not found where it was trained "
             f"({teacher_cfg.data}): only vocabulary sizes are compared. Name the folder with "
             "--kd-teacher-data to have every symbol checked"
         )
@@ -41,9 +43,7 @@ def compare_dictionaries(path: str, teacher_cfg: Any, task: FairseqTask, data: s
         student, teacher = _dictionary(task, role), _dictionary(teacher_task, role)
         difference = first_difference(teacher, student) if student and teacher else None
         if difference:
-            raise ValueError(
-                f"--kd-teacher {path}: {role} dictionaries differ: {difference}; {ONE_DICTIONARY}"
-            )
+            raise ValueError(f"{named}: {role} dictionaries differ: {difference}; {ONE_DICTIONARY}")
 
 
 def check_trained_with(
@@ -126,7 +126,7 @@ def first_difference(
     return None
 
 
-def _teacher_task(path: str, teacher_cfg: Any, data: str | None) -> FairseqTask | None:
+def _teacher_task(named: str, teacher_cfg: Any, data: str | None) -> FairseqTask | None:
     """Set up the teacher's own task, for its dictionaries; None: they are not on this machine."""
     if data is not None and not Path(data).is_dir():
         raise ValueError(f"--kd-teacher-data {data}: no such folder")
@@ -140,6 +140,7 @@ def _teacher_task(path: str, teacher_cfg: Any, data: str | None) -> FairseqTask 
     except Exception as error:  # whatever a task of any kind raises
         if data is not None:
             raise ValueError(
-                f"--kd-teacher-data {data}: the dictionaries of {path} are not there: {error}"
+                f"--kd-teacher-data {data}: the dictionaries of {named} are not there: "
+                f"{reason_of(error)}"
             ) from error
         return None

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fairseq import options, tasks
+from fairseq import options
 from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import open_dict
@@ -21,7 +21,7 @@ from ..shards import Shard
 from ..teachers.cache.builder import build, check_space, expected_bytes, finish
 from ..teachers.cache.cache_request import CacheRequest, make_plan, make_source
 from ..teachers.cache.reader import CacheReader
-from ..teachers.cache.source import Source, data_problem
+from ..teachers.cache.source import Source, data_problem, set_up_task
 
 CRITERIONS = {
     "masked_lm": "kd_mlm",
@@ -112,12 +112,9 @@ def _source(cfg: Any, request: CacheRequest) -> Source:
     problem = data_problem(cfg.task.data)
     if problem:
         raise ValueError(problem)
-    try:
-        task = tasks.setup_task(cfg.task)
-        prediction = task.build_criterion(cfg.criterion).distiller.prediction
-        return make_source(cfg, task, prediction, request)
-    except ValueError as error:  # names the flag of the criterions
-        raise ValueError(str(error).replace("--kd-teacher ", "--path ")) from error
+    task = set_up_task(cfg.task)
+    prediction = task.build_criterion(cfg.criterion).distiller.prediction
+    return make_source(cfg, task, prediction, request)
 
 
 def print_state(folder: Path, missing: int) -> None:

@@ -41,9 +41,9 @@ class TokenPrediction:
             positions[:, : self.ignore_prefix_size] = False
         return positions
 
-    def check_teacher(self, model: nn.Module, path: str) -> None:
+    def check_teacher(self, model: nn.Module, named: str) -> None:
         expected, words = self.teacher_type
-        problem = f"--kd-teacher {path}: {self.criterion} needs {words} as its teacher"
+        problem = f"{named}: {self.criterion} needs {words} as its teacher"
         if not isinstance(model, expected):
             raise ValueError(f"{problem}, got {type(model).__name__}")
         if isinstance(model, FairseqNATModel):

@@ -50,12 +50,12 @@ class SentencePrediction:
         tokens = sample["net_input"]["src_tokens"]
         return torch.ones_like(tokens[:, :1], dtype=torch.bool)  # a sentence is one position
 
-    def check_teacher(self, model: nn.Module, path: str) -> None:
+    def check_teacher(self, model: nn.Module, named: str) -> None:
         heads: Any = getattr(model, "classification_heads", {})  # none: not a classifier
         classes = {name: head.out_proj.out_features for name, head in heads.items()}
         if classes.get(self.head) != self.classes:
             raise ValueError(
-                f"--kd-teacher {path}: kd_lu needs a teacher with classification "
+                f"{named}: kd_lu needs a teacher with classification "
                 f"head {self.head!r} of --num-classes {self.classes}; got "
                 + (", ".join(f"{name!r} of {n}" for name, n in classes.items()) or "no head")
             )

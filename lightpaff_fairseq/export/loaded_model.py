@@ -10,6 +10,7 @@ from fairseq.data import Dictionary
 from ..checkpoints.dictionaries import check_trained_with
 from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.strip import stripped_state
+from ..problems import reason_of
 
 TRANSLATION, LANGUAGE_MODELING = "translation", "language_modeling"
 CLASSIFICATION, MASKED_LM = "sentence_prediction", "masked_lm"
@@ -106,12 +107,11 @@ def load_model(info: CheckpointInfo, data: Path) -> LoadedModel:
         (model,), _, task = checkpoint_utils.load_model_ensemble_and_task(files, overrides)
     except (FileNotFoundError, AssertionError) as error:
         raise ValueError(
-            f"--data {data}: expected the dictionaries of {info.named}: {error}"
+            f"--data {data}: expected the dictionaries of {info.named}: {reason_of(error)}"
         ) from error
     except Exception as error:  # tasks and models raise exceptions of many types
-        reason = " ".join(str(error).split())
         raise ValueError(
-            f"{info.named} with --data {data}: fairseq cannot load it: {reason}"
+            f"{info.named} with --data {data}: fairseq cannot load it: {reason_of(error)}"
         ) from error
     trained = info.state["cfg"]["task"]
     check_trained_with((info.flag, info.path), trained, task, f"--data {data}")

@@ -18,7 +18,7 @@ from ..checkpoints.state_dict import first_mismatch
 from ..checkpoints.strip import stripped_state, to_primitive
 from ..checkpoints.writing import check_output, verify_loads, write_checkpoint
 from ..flags import flag
-from ..problems import Problems
+from ..problems import Problems, reason_of
 from .one_shot import MEASURES, Sample, importances, magnitudes, zeros
 from .sizes import Layout, plan_layout
 from .student_config import check_arch, parse_student
@@ -140,7 +140,7 @@ def _set_up(task_cfg: Any, folder: str, is_given: bool) -> FairseqTask:
     except Exception as error:  # whatever a task of any kind raises
         where = f"--data {folder}" if is_given else f"{folder}, where the teacher was trained"
         raise ValueError(
-            f"--data: the teacher's dictionaries were not found in {where}: {error}"
+            f"--data: the teacher's dictionaries were not found in {where}: {reason_of(error)}"
         ) from error
 
 

@@ -165,10 +165,7 @@ class Decoder:
 
 
 def _load_model(path: str, job: Job) -> nn.Module:
-    try:
-        model = load_teacher(path, job.task, job.request.kd_teacher_data)
-    except ValueError as error:  # names the flag of the criterions
-        raise ValueError(str(error).replace("--kd-teacher ", "--path ")) from error
+    model = load_teacher(path, job.task, job.request.kd_teacher_data, flag="--path")
     if not isinstance(model, FairseqEncoderDecoderModel):
         raise ValueError(f"--path {path}: expected an encoder-decoder, got {type(model).__name__}")
     return place(model, job.cfg.common)

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fairseq import tasks
 from fairseq.data import Dictionary
 from omegaconf import OmegaConf
 
 from ..teachers.cache.fingerprint import file_digest, split_fingerprint, task_flags
-from ..teachers.cache.source import Batching, batching_of, load_split
+from ..teachers.cache.source import Batching, batching_of, load_split, set_up_task
 from .choose import REFERENCE
 from .corpus import Corpus, SplitLocation
 from .hypotheses import Plan
@@ -47,7 +46,7 @@ def make_job(cfg: Any, request: SeqKdRequest) -> Job:
         ValueError: the data are not parallel data of one language pair, a flag needs references
             that are missing, or there is no such teacher.
     """
-    task = tasks.setup_task(cfg.task)
+    task = set_up_task(cfg.task)
     split = place_of(task, Path(cfg.task.data), request.split)
     dictionaries = (task.source_dictionary, task.target_dictionary)
     corpus = Corpus(split, getattr(cfg.task, "dataset_impl", None), dictionaries)

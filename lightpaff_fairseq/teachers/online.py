@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..losses.ensemble import EnsembleOutput
 from ..losses.model_output import LogitsOutput, ModelOutput
 from ..protocols import Prediction, Sample, Task
-from .loading import check_lengths, load_teacher
+from .loading import TEACHER, check_lengths, load_teacher
 
 logger = logging.getLogger(__name__)
 
@@ -23,14 +23,19 @@ class TeacherModel(NamedTuple):
 
 
 def load_models(
-    paths: str | None, data: str | None, prediction: Prediction, task: Task
+    paths: str | None,
+    data: str | None,
+    prediction: Prediction,
+    task: Task,
+    flag: str = TEACHER,
 ) -> list[TeacherModel]:
-    """Load the model or models of `--kd-teacher`.
+    """Load the model or models of a flag.
 
     Args:
         paths: checkpoints, separated by colons.
         data: folder with their dictionaries; None: the data of their training runs.
         prediction: of the criterion; task: of the student.
+        flag: the flag that names the checkpoints, for messages.
     Raises:
         ValueError: there is no teacher, or one cannot be used.
     """
@@ -40,11 +45,11 @@ def load_models(
             "teacher, set --kd-lambda 0 and no --kd-...-weight"
         )
     if "" in paths.split(":"):
-        raise ValueError(f"--kd-teacher {paths}: expected files separated by one colon")
+        raise ValueError(f"{flag} {paths}: expected files separated by one colon")
     models = []
     for path in paths.split(":"):
-        model = load_teacher(path, task, data)
-        prediction.check_teacher(model, path)
+        model = load_teacher(path, task, data, flag)
+        prediction.check_teacher(model, f"{flag} {path}")
         models.append(TeacherModel(path, model))
         size = sum(p.numel() for p in model.parameters())
         logger.info(f"teacher: {type(model).__name__}, {size:,} parameters, {path}")

@@ -4,6 +4,7 @@ from fairseq.data import data_utils
 
 from cases import CASES
 from lightpaff_fairseq.cli.main import main
+from message_flags import check_flags
 
 SS = next(c for c in CASES if c.name == "kd_ss")
 SEARCH = ("--beam", 3, "--max-len-b", 6, "--max-tokens", 60, "--keep-cut", "--block-size", 8)
@@ -24,6 +25,7 @@ def error(setting, out, capsys, *flags, **places):
     assert seq_kd(setting, out, *flags, **places) == 2
     assert not out.exists()
     (line,) = capsys.readouterr().err.strip().splitlines()
+    check_flags("seq-kd", line)
     return line
 
 

@@ -84,7 +84,8 @@ def make_source(
         )
     load_split(task, request.split)
     data = cfg.criterion.kd_teacher_data
-    teacher = OnlineTeacher(load_models(request.path, data, prediction, task), prediction, task)
+    models = load_models(request.path, data, prediction, task, flag="--path")
+    teacher = OnlineTeacher(models, prediction, task)
     for model in teacher.models:
         place(model, cfg.common)
     batching = batching_of(cfg.dataset, DEFAULT_TOKENS)

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from fairseq import utils
+from fairseq import tasks, utils
 from fairseq.tasks import FairseqTask
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ...losses.model_output import ModelOutput
+from ...problems import as_value_error
 from ...protocols import Prediction, Sample
 from ...shards import Block
 from ..online import OnlineTeacher
@@ -47,6 +48,17 @@ def data_problem(data: Any) -> str | None:
     if not Path(str(data)).is_dir():
         return f"{data}: no such folder (expected binarized data)"
     return None
+
+
+def set_up_task(task_cfg: Any) -> Any:
+    """Set up fairseq's task over its data.
+
+    Raises:
+        ValueError: they are not data of this task.
+    """
+    name, data = task_cfg._name, getattr(task_cfg, "data", None)
+    with as_value_error(f"{data}: expected binarized data of --task {name}"):
+        return tasks.setup_task(task_cfg)
 
 
 def load_split(task: FairseqTask, split: str) -> None:
