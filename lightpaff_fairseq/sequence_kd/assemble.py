@@ -55,14 +55,14 @@ def assemble(job: Job, path: Path) -> dict[str, Any]:
     sizes = (len(source), len(target))
     try:
         with folder_beside(request.out) as temporary:
-            data = DataFolder(job.corpus.place, request.out, sizes, temporary)
+            data = DataFolder(job.corpus, request.out, sizes, temporary)
             lengths = _add_distilled(job, path, chooser, data)
             if not lengths["hypotheses"]:
                 dropped = dict(chooser.dropped)
                 raise ValueError(f"--out {request.out}: all hypotheses were dropped: {dropped}")
             report = _report(job, chooser, lengths)
             report["pairs"]["original"] = _add_originals(job, data)
-            data.close(job.corpus, report, request.force)
+            data.close(report, request.force)
     except OSError as error:
         raise ValueError(f"--out {request.out}: cannot be written: {error}") from error
     job.plan.folder(path).remove_temporary_files()

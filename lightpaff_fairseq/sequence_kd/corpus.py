@@ -45,7 +45,7 @@ class Corpus:
     """
 
     def __init__(self, place: SplitLocation, impl: Any, dictionaries: tuple[Any, Any]) -> None:
-        self.place = place
+        self.place, self._impl, self._dictionaries = place, impl, dictionaries
         prefixes = [str(prefix) for prefix in split_prefixes(place, impl)]
         if not prefixes:
             raise ValueError(
@@ -81,9 +81,48 @@ class Corpus:
         assert self._references is not None
         return np.asarray(self._references[index], dtype=np.int64)
 
+    def copy_other_splits(self, folder: Path) -> None:
+        """Copy dictionaries and all other splits of the languages, as `mmap` whatever they are.
+
+        The split that is written is `mmap`, and fairseq reads all splits with one --dataset-impl.
+        """
+        place = self.place
+        sides = f"(?:{re.escape(place.source)}|{re.escape(place.target)})"
+        split = re.compile(rf"([^.]+\.{sides}-{sides}\.{sides})(?:\.bin|\.idx)?")
+        own = re.compile(rf"{re.escape(place.split)}\d*\.")
+        names = sorted(path.name for path in place.folder.iterdir() if not own.match(path.name))
+        for name in names:
+            if re.fullmatch(rf"dict\.{sides}\.txt", name):
+                shutil.copyfile(place.folder / name, folder / name)
+        for name in sorted({match[1] for name in names if (match := split.fullmatch(name))}):
+            self._copy_split(name, folder)
+
+    def _copy_split(self, name: str, folder: Path) -> None:
+        """Copy one side of a split; `name` is that of its files, without .bin and .idx."""
+        path = str(self.place.folder / name)
+        if (self._impl or indexed_dataset.infer_dataset_impl(path)) == "mmap":
+            for ending in (".bin", ".idx"):
+                shutil.copyfile(path + ending, f"{folder / name}{ending}")
+            return
+        dictionary = self._dictionaries[0 if name.endswith(f".{self.place.source}") else 1]
+        dataset = _load(path, dictionary, self._impl) or _load(path, dictionary, None)
+        if dataset is None:  # half of one, which fairseq does not read either
+            return
+        builder = mmap_builder(folder / name, len(dictionary))
+        for index in range(len(dataset)):
+            builder.add_item(dataset[index])
+        builder.finalize(f"{folder / name}.idx")
+
+
+def mmap_builder(prefix: Path, vocabulary: int) -> Any:
+    """Return fairseq's builder of an `mmap` data set; `vocabulary`: entries of its dictionary."""
+    return indexed_dataset.make_builder(f"{prefix}.bin", impl="mmap", vocab_size=vocabulary)
+
 
 def _load(path: str, dictionary: Any, impl: Any) -> Any:
     """Return fairseq's dataset of a file, or None if there is none."""
+    if (impl or indexed_dataset.infer_dataset_impl(path)) == "cached":
+        impl = "lazy"  # the same files, but sentences are there without being prefetched
     try:
         return data_utils.load_indexed_dataset(path, dictionary, impl)
     except (OSError, ValueError, AssertionError) as error:
@@ -106,16 +145,6 @@ def split_prefixes(place: SplitLocation, impl: Any) -> list[Path]:
         if not existing:
             return prefixes
         prefixes.append(existing[0])
-
-
-def copy_other_splits(place: SplitLocation, folder: Path) -> None:
-    """Copy the dictionaries, and all splits of the languages but the one at `place`."""
-    langs = f"(?:{re.escape(place.source)}|{re.escape(place.target)})"
-    own = re.compile(rf"{re.escape(place.split)}\d*\.")
-    copied = re.compile(rf"dict\.{langs}\.txt|[^.]+\.{langs}-{langs}\.{langs}(?:\.(?:bin|idx))?")
-    for path in place.folder.iterdir():
-        if copied.fullmatch(path.name) and not own.match(path.name):
-            shutil.copyfile(path, folder / path.name)
 
 
 def checksum(tokens: Tokens) -> int:

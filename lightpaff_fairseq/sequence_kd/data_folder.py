@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from fairseq.data import data_utils, indexed_dataset
+from fairseq.data import data_utils
 
 from ..checkpoints.output_folder import OutputFolder, put_in_place
-from .corpus import Corpus, SplitLocation, Tokens, checksum, copy_other_splits
+from .corpus import Corpus, Tokens, checksum, mmap_builder
 
 REPORT = "seq_kd.json"
 
@@ -27,23 +27,24 @@ class DataFolder:
     """A data folder that is being written; `close` renames it to `out`.
 
     Args:
-        place: of the original split, whose name the new one gets; out: the final folder.
+        corpus: the original split, whose name the new one gets; out: the final folder.
         vocabularies: sizes of the source's and the target's dictionary.
         folder: an empty folder beside `out`, see `folder_beside`.
     """
 
     def __init__(
-        self, place: SplitLocation, out: Path, vocabularies: tuple[int, int], folder: Path
+        self, corpus: Corpus, out: Path, vocabularies: tuple[int, int], folder: Path
     ) -> None:
-        self.place, self.out, self.folder = place, out, folder
+        self.corpus, self.out, self.folder = corpus, out, folder
+        place = corpus.place
         self.written: list[tuple[int, int]] = []  # number of the source, checksum of the target
-        copy_other_splits(place, self.folder)
+        corpus.copy_other_splits(self.folder)
         self._prefixes = [
             str(self.folder / f"{place.split}.{place.pair}.{language}")
             for language in (place.source, place.target)
         ]
         self._builders = [
-            indexed_dataset.make_builder(f"{prefix}.bin", impl="mmap", vocab_size=size)
+            mmap_builder(Path(prefix), size)
             for prefix, size in zip(self._prefixes, vocabularies, strict=True)
         ]
 
@@ -53,7 +54,7 @@ class DataFolder:
             builder.add_item(torch.from_numpy(tokens))
         self.written.append((origin, checksum(target)))
 
-    def close(self, corpus: Corpus, report: dict[str, Any], overwrite: bool) -> None:
+    def close(self, report: dict[str, Any], overwrite: bool) -> None:
         """Verify the written pairs line by line, and rename the folder.
 
         Raises:
@@ -61,23 +62,24 @@ class DataFolder:
         """
         for builder, prefix in zip(self._builders, self._prefixes, strict=True):
             builder.finalize(f"{prefix}.idx")
-        self._verify(corpus)
+        self._verify()
         text = json.dumps(report, indent=1, sort_keys=True) + "\n"
         (self.folder / REPORT).write_text(text, encoding="utf-8")
         finished = self.out / REPORT
         if finished.is_file() and finished.read_text(encoding="utf-8") == text:
             return  # another shard finished at the same time
-        check_output(self.out, self.place.folder, overwrite)
+        check_output(self.out, self.corpus.place.folder, overwrite)
         put_in_place(self.folder, self.out)
 
-    def _verify(self, corpus: Corpus) -> None:
+    def _verify(self) -> None:
         datasets = [data_utils.load_indexed_dataset(x, None, "mmap") for x in self._prefixes]
         sizes = [len(dataset) for dataset in datasets]
         if any(size != len(self.written) for size in sizes):
             raise ValueError(f"--out {self.out}: expected {len(self.written)} pairs, got {sizes}")
         for line, (origin, expected) in enumerate(self.written):
             source, target = (np.asarray(x[line], dtype=np.int64) for x in datasets)
-            if checksum(target) != expected or not np.array_equal(source, corpus.source(origin)):
+            same = np.array_equal(source, self.corpus.source(origin))
+            if checksum(target) != expected or not same:
                 raise ValueError(
                     f"--out {self.out}: line {line} is not the pair that was written (disk error?)"
                 )

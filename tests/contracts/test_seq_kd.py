@@ -1,11 +1,13 @@
 """`lightpaff seq-kd`, as a user runs it: the data that it writes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from fairseq import tasks
+from fairseq.data import Dictionary, data_utils, indexed_dataset
 
 import toy
 from seq_kd_runs import SIDES, SS, files, lines, seq_kd
@@ -139,3 +141,36 @@ def test_summarization_truncates_or_drops_what_is_too_long(setting, copied, tmp_
     assert f"dropped: {too_long} source too long" in capsys.readouterr().out
     assert seq_kd(setting, tmp_path / "b", *limits, "--truncate-source", data=copied) == 0
     assert [source for source, _ in lines(tmp_path / "b")] == [tuple(map(int, x)) for x in long]
+
+
+def rewrite(data, folder, impl):
+    """Write parallel data in another form of fairseq-preprocess."""
+    for path in data.glob("dict.*.txt"):
+        folder.mkdir(exist_ok=True)
+        shutil.copyfile(path, folder / path.name)
+    for path in data.glob("*.idx"):
+        prefix, dictionary = path.with_suffix(""), Dictionary.load(str(data / "dict.sv.txt"))
+        dataset = data_utils.load_indexed_dataset(str(prefix), None, "mmap")
+        if impl == "raw":
+            text = "".join(dictionary.string(dataset[i]) + "\n" for i in range(len(dataset)))
+            (folder / prefix.name).write_text(text)
+            continue
+        builder = indexed_dataset.make_builder(f"{folder / prefix.name}.bin", impl=impl)
+        for i in range(len(dataset)):
+            builder.add_item(dataset[i])
+        builder.finalize(f"{folder / prefix.name}.idx")
+    return folder
+
+
+@pytest.mark.parametrize("impl", ["raw", "lazy"])
+def test_the_data_have_one_form_whatever_that_of_the_input(setting, tmp_path, impl):
+    """fairseq reads all splits with one --dataset-impl."""
+    assert seq_kd(setting, tmp_path / "mmap") == 0
+    data = rewrite(setting.data, tmp_path / "data", impl)
+    assert seq_kd(setting, tmp_path / "out", "--dataset-impl", impl, data=data) == 0
+    assert files(tmp_path / "out") == files(tmp_path / "mmap")
+    for more in ((), ("--dataset-impl", "mmap")):
+        task = tasks.setup_task(toy.parse(*SS.argv(tmp_path / "out"), *more).task)
+        for split in ("train", "valid", "test"):
+            task.load_dataset(split)
+            assert len(task.dataset(split)) == len(lines(tmp_path / "mmap", split))

@@ -74,9 +74,9 @@ def test_shards_together_are_the_whole(setting, tmp_path, capsys):
 def test_shards_that_finish_at_once_write_the_same_folder_once(setting, tmp_path, monkeypatch):
     verify, numbers, times = DataFolder._verify, itertools.count(10**6), []
 
-    def meanwhile(self, corpus):
+    def meanwhile(self):
         """Before this shard renames its folder, another one does."""
-        verify(self, corpus)
+        verify(self)
         times.append(self.folder)
         assert len(times) > 1 or seq_kd(setting, tmp_path / "out") == 0
 
