@@ -29,12 +29,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: see `huggingface`.
     """
-    logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
     warnings.filterwarnings("ignore", module="transformers")
     request: Conversion = parse_flags(args, Conversion)
     request.check()
     name = CONVERTERS[str(request.source[0])]
     converter = importlib.import_module(f"...huggingface.{name}", __name__)
+    logging.getLogger().setLevel(logging.WARNING)  # importing fairseq sets DEBUG
     converted: Converted = converter.convert(request)
     compared = ""
     if converted.difference is not None:

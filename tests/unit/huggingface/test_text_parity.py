@@ -1,6 +1,8 @@
 """A text in on both sides: fairseq's task, as `convert` prints it, and the tokenizer."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +191,15 @@ def test_what_the_user_has_to_add_is_said(name: str, word: str, tmp_path: Path) 
 def test_a_failed_comparison_of_texts_leaves_nothing(source, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(text_parity, "hf_reading", lambda *_: text_parity.Reading([1], []))
     check_refused(capsys, source, "tokenizer: expected", out=tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_the_command_prints_its_lines_alone(converted: Any, tmp_path: Path) -> None:
+    """Reading texts with fairseq's task logs a lot, and importing fairseq turns logging on."""
+    words = ["--from", "hf", converted("gpt2")[0], "--to", "fairseq", tmp_path / "out"]
+    command = [sys.executable, "-m", "lightpaff_fairseq.cli.main", "convert", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert [line.split(" ")[0] for line in done.stdout.splitlines()[1:]] == [
+        *("note:", "model:", "text,")
+    ]
+    assert not [line for line in done.stderr.splitlines() if line.startswith(("INFO", "DEBUG"))]
