@@ -24,8 +24,8 @@ def write_companions(
     request: ExportRequest, student: LoadedModel, folder: Path, report: ExportReport
 ) -> None:
     """Write dictionaries and export.json into `folder`, and README.md and use.py, except for hf."""
-    for name, dictionary in student.dictionaries().items():
-        dictionary.save(str(folder / name))
+    for name, path in student.dictionary_files().items():
+        shutil.copyfile(path, folder / name)  # saving again would lose #fairseq:overwrite
     if request.to == "onnx":
         _write_json(folder / SYMBOLS, student.task.source_dictionary.symbols)
     if request.to == "onnx" and student.has_classes:

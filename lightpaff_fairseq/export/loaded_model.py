@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from fairseq import checkpoint_utils, models
-from fairseq.data import Dictionary
 
 from ..checkpoints.dictionaries import check_trained_with
 from ..checkpoints.reading import read_checkpoint
@@ -47,17 +46,17 @@ class LoadedModel:
     task: Any
     model: Any
 
-    def dictionaries(self) -> dict[str, Dictionary]:
-        """Return the dictionaries by file name, as fairseq names them in DATA."""
-        task = self.task
+    def dictionary_files(self) -> dict[str, Path]:
+        """Return the files of the dictionaries by the name that each gets in an exported folder."""
         if self.info.task == TRANSLATION:
-            return {
-                f"dict.{task.cfg.source_lang}.txt": task.source_dictionary,
-                f"dict.{task.cfg.target_lang}.txt": task.target_dictionary,
-            }
-        if self.has_classes:
-            return {"dict.txt": task.source_dictionary, "dict.label.txt": task.label_dictionary}
-        return {"dict.txt": task.source_dictionary}
+            cfg = self.task.cfg
+            names = (f"dict.{cfg.source_lang}.txt", f"dict.{cfg.target_lang}.txt")
+            return {name: self.data / name for name in names}
+        if self.info.task == CLASSIFICATION:
+            files = {"dict.txt": self.data / "input0" / "dict.txt"}
+            labels = {"dict.label.txt": self.data / "label" / "dict.txt"}
+            return files | labels if self.has_classes else files
+        return {"dict.txt": self.data / "dict.txt"}
 
     @property
     def has_classes(self) -> bool:

@@ -137,6 +137,20 @@ def test_dictionaries_that_are_not_there(run, student, tmp_path):
     check_refused(run("--data", tmp_path / "other"), f"--data {tmp_path / 'other'}", words)
 
 
+def test_dictionaries_are_copied_not_rewritten(run, student, tmp_path):
+    """A symbol twice, one of fairseq's own in the file: saving again would lose the marks."""
+    path = toy.write_monolingual(tmp_path / "twice") / "dict.txt"
+    text = path.read_text().replace("w8 992", "w7 992 #fairseq:overwrite")
+    path.write_text(text.replace("w9 991", "<unk> 991 #fairseq:overwrite"))
+    assert path.read_text().count("overwrite") == 2
+    state = toy.checkpoint(student[0])
+    state["cfg"]["task"]["data"] = str(path.parent)
+    torch.save(state, tmp_path / "model.pt")
+    code, message = run("--data", path.parent, path=tmp_path / "model.pt")
+    assert code == 0, message
+    assert (tmp_path / "out" / "dict.txt").read_bytes() == path.read_bytes()
+
+
 def test_the_folder_of_the_training_is_the_default(student, tmp_path, monkeypatch):
     state = toy.checkpoint(student[0])
     assert export_cases.export(CASE, student[0], tmp_path / "out") == 0
