@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from .. import __version__
+from .disk_errors import disk_error
 
 # Sub-command -> its help. Its module in this folder has the same name (`init-student` is
 # init_student.py) and offers `configure(parser)` and `run(args) -> int`.
@@ -69,18 +70,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.func(args)
         sys.stdout.flush()
         return code
-    except ValueError as error:
-        print(f"lightpaff {args.command}: error: {error}", file=sys.stderr)
-        return BAD_INPUT
     except BrokenPipeError:  # `lightpaff flags | head`: discard the rest of the buffer
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return REFUSED
-    except OSError as error:
-        print(f"lightpaff {args.command}: error: {error}", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
         print(f"lightpaff {args.command}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        return _report(args.command, error)
+
+
+def _report(command: str, error: Exception) -> int:
+    """Print one line for an error that a user can mend; raise any other again."""
+    refused = disk_error(error) or (str(error) if isinstance(error, OSError) else None)
+    if refused is None and not isinstance(error, ValueError):
+        raise error
+    print(f"lightpaff {command}: error: {refused or error}", file=sys.stderr)
+    return REFUSED if refused else BAD_INPUT
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ hypotheses, their lengths, scores and cuts, the number of hypotheses per source,
 of the sources.
 """
 
+import io
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -84,16 +85,18 @@ def write_block(path: Path, sources: Sequence[Hypotheses]) -> None:
     """
     flat = [hypothesis for source in sources for hypothesis in source.hypotheses]
     tokens = [hypothesis.tokens for hypothesis in flat]
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            sources=np.array([x.source for x in sources], dtype=np.uint32),
-            counts=np.array([len(x.hypotheses) for x in sources], dtype=np.uint32),
-            lengths=np.array([len(x) for x in tokens], dtype=np.uint32),
-            scores=np.array([x.score for x in flat], dtype=np.float32),
-            cut=np.array([x.cut for x in flat], dtype=np.bool_),
-            symbols=np.concatenate([np.empty(0, np.uint32), *tokens]).astype(np.uint32),
-        )
+    content = io.BytesIO()  # on a full disk, zipfile prints a traceback of its own
+    np.savez_compressed(
+        content,
+        sources=np.array([x.source for x in sources], dtype=np.uint32),
+        counts=np.array([len(x.hypotheses) for x in sources], dtype=np.uint32),
+        lengths=np.array([len(x) for x in tokens], dtype=np.uint32),
+        scores=np.array([x.score for x in flat], dtype=np.float32),
+        cut=np.array([x.cut for x in flat], dtype=np.bool_),
+        symbols=np.concatenate([np.empty(0, np.uint32), *tokens]).astype(np.uint32),
+    )
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def read_block(path: Path, count: int) -> list[Hypotheses]:
