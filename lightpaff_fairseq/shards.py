@@ -65,6 +65,10 @@ class PlanFormat:
         """Return the entries, preceded by the format's name and version."""
         return {"format": self.name, "version": VERSION, **entries}
 
+    def checksum(self, entries: dict[str, Any]) -> int:
+        """Return the CRC-32 of a plan, by which its blocks are told from those of another one."""
+        return _checksum(self.stamped(entries))
+
     def encode(self, entries: dict[str, Any]) -> str:
         """Return the text of `plan.json`."""
         content = self.stamped(entries)

@@ -28,7 +28,7 @@ class BuiltCache:
         items = self.source.items(block, self.plan.layout)
         path = self.folder.with_name("again.bin")
         try:
-            return write_block(path, items)
+            return write_block(path, items, self.plan.checksum)
         finally:
             path.unlink(missing_ok=True)
 

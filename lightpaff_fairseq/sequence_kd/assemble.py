@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def decode(job: Job, path: Path, shard: Shard, report: Report) -> int:
         decoder = Decoder(job)
         folder.claim()
         progress = Progress([block.count for block in blocks], "sentences", report)
-        folder.fill(blocks, decoder.decode, write_block, progress)
+        write = partial(write_block, plan=job.plan.checksum)
+        folder.fill(blocks, decoder.decode, write, progress)
     return len(folder.missing())
 
 
@@ -77,7 +79,9 @@ def _add_distilled(
     lengths: dict[str, Counter[int]] = {"sources": Counter(), "hypotheses": Counter()}
     for block in job.plan.blocks:
         file = path / block.file
-        for index, stored in enumerate(read_block(file, block.count), start=block.first):
+        for index, stored in enumerate(
+            read_block(file, block.count, job.plan.checksum), start=block.first
+        ):
             source = job.corpus.source(index)
             if checksum(source) != stored.source:
                 raise ValueError(

@@ -2,7 +2,7 @@
 
 A block is an ordinary `.npz` file, whose arrays have checksums: the concatenated tokens of all
 hypotheses, their lengths, scores and cuts, the number of hypotheses per source, and the checksums
-of the sources.
+of the sources and of the plan (which blocks of version 0.1 do not have).
 """
 
 import io
@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ class Plan:
             for first in starts
         ]
 
+    @cached_property
+    def checksum(self) -> int:
+        """The checksum that every block of this plan carries."""
+        return FORMAT.checksum(asdict(self))
+
     def folder(self, path: Path) -> BlockFolder:
         """Return the folder of this plan."""
         return BlockFolder(path, "--hypotheses", FORMAT, asdict(self), self.blocks)
@@ -77,9 +83,11 @@ class Hypotheses:
     hypotheses: Sequence[Hypothesis]
 
 
-def write_block(path: Path, sources: Sequence[Hypotheses]) -> None:
+def write_block(path: Path, sources: Sequence[Hypotheses], plan: int) -> None:
     """Write the hypotheses of consecutive sources, completely or not at all.
 
+    Args:
+        path: the file; plan: checksum of the plan.
     Raises:
         OSError: the file cannot be written.
     """
@@ -88,6 +96,7 @@ def write_block(path: Path, sources: Sequence[Hypotheses]) -> None:
     content = io.BytesIO()  # on a full disk, zipfile prints a traceback of its own
     np.savez_compressed(
         content,
+        plan=np.array(plan, dtype=np.uint32),
         sources=np.array([x.source for x in sources], dtype=np.uint32),
         counts=np.array([len(x.hypotheses) for x in sources], dtype=np.uint32),
         lengths=np.array([len(x) for x in tokens], dtype=np.uint32),
@@ -99,15 +108,16 @@ def write_block(path: Path, sources: Sequence[Hypotheses]) -> None:
         temporary.write_bytes(content.getbuffer())
 
 
-def read_block(path: Path, count: int) -> list[Hypotheses]:
-    """Read a block of `count` sources.
+def read_block(path: Path, count: int, plan: int) -> list[Hypotheses]:
+    """Read a block of `count` sources; `plan`: checksum of the plan.
 
     Raises:
-        ValueError: it is missing or corrupt, or has another number of sources.
+        ValueError: it is missing, corrupt or of another plan, or has another number of sources.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             block = {name: arrays[name] for name in arrays.files}
+        own_plan = int(block.get("plan", plan))  # version 0.1 has none
         tokens = np.split(block["symbols"].astype(np.int64), np.cumsum(block["lengths"])[:-1])
         scores, cut = block["scores"].tolist(), block["cut"].tolist()
         rows = zip(tokens[: len(scores)], scores, cut, strict=True)
@@ -119,6 +129,12 @@ def read_block(path: Path, count: int) -> list[Hypotheses]:
         raise ValueError(
             f"{path}: corrupt ({error}); delete the file and run the same command again"
         ) from error
+    if own_plan != plan:
+        raise ValueError(
+            f"{path}: is a block of other hypotheses (another teacher, other data or flags): "
+            f"expected the plan's checksum {plan}, got {own_plan}; delete the file and run the "
+            "same command again"
+        )
     if len(sources) != count:
         raise ValueError(f"{path}: expected hypotheses of {count} sources, got {len(sources)}")
     return sources

@@ -1,8 +1,10 @@
 """Caches of other data, corrupt or unfinished ones are refused in one clear error."""
 
+import copy
 import shutil
 
 import pytest
+import torch
 from fairseq import tasks
 
 import toy
@@ -186,3 +188,17 @@ def test_samples_that_are_too_long_for_the_teacher(tmp_path, capsys, caplog):
     long = next(i for i, n in enumerate(lengths) if n > 6)
     with pytest.raises(ValueError, match=f"sample {long} was too long for the teacher"):
         run(setting, criterion, 1, [long])
+
+
+def test_a_block_of_another_teachers_cache(cache, settings, tmp_path):
+    """Over the same data, with the same flags: nothing but the plan tells them apart."""
+    other = copy.copy(settings(SS))
+    other.path = tmp_path / "other.pt"
+    state = toy.checkpoint(settings(SS).path)
+    torch.save({**state, "model": {k: v + 0.1 for k, v in state["model"].items()}}, other.path)
+    assert build_cache(other, tmp_path / "other") == 0
+    blocks = sorted(path.name for path in cache.glob("*.bin"))
+    assert blocks == sorted(path.name for path in (tmp_path / "other").glob("*.bin"))
+    shutil.copyfile(tmp_path / "other" / blocks[0], cache / blocks[0])
+    message = use_error(settings(SS), cache)
+    assert message.startswith(f"{cache / blocks[0]}: is a block of another cache")

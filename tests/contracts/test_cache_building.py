@@ -26,9 +26,12 @@ def test_resuming_computes_what_is_missing_and_the_same(cache, settings, monkeyp
         path.unlink()
     written = []
     original = builder.write_block
-    monkeypatch.setattr(
-        builder, "write_block", lambda path, items: written.append(path) or original(path, items)
-    )
+
+    def write(path, items, plan):
+        written.append(path)
+        return original(path, items, plan)
+
+    monkeypatch.setattr(builder, "write_block", write)
     assert build_cache(setting, cache) == 0
     assert written == files[1::2]
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == before
@@ -215,4 +218,4 @@ def test_the_size_is_printed_before_and_kept_to(settings, tmp_path, capsys):
     assert positions == setting.task.dataset("train").tgt_sizes.sum()
     stored = sum(path.stat().st_size for path in (tmp_path / "cache").glob("*.bin"))
     samples, blocks = 37, len(header["contents"]["positions"])
-    assert stored == positions * (4 * 4 + 2) + samples * 12 + blocks * 16
+    assert stored == positions * (4 * 4 + 2) + samples * 12 + blocks * 20

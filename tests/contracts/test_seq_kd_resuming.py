@@ -16,12 +16,12 @@ def test_a_killed_run_continues_as_if_undisturbed(setting, tmp_path, monkeypatch
     assert seq_kd(setting, tmp_path / "a", *flags) == 0
     real, written = assemble.write_block, []
 
-    def dies_at_the_third(path, answers):
+    def dies_at_the_third(path, answers, plan):
         written.append(path)
         if len(written) == 3:
             path.with_name(f"{path.name}.1.tmp").write_bytes(b"half")  # what SIGKILL leaves
             raise Killed
-        real(path, answers)
+        real(path, answers, plan)
 
     monkeypatch.setattr(assemble, "write_block", dies_at_the_third)
     with pytest.raises(Killed):

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from ...checkpoints.output_file import replacing, write_text
@@ -52,7 +53,8 @@ def build(source: Source, plan: Plan, path: Path, shard: Shard, report: Report) 
     def compute(block: Block, _: object) -> list[Item | None]:
         return source.items(block, plan.layout)
 
-    folder.fill(blocks, compute, write_block, Progress(tokens, "tokens", report))
+    write = partial(write_block, plan=plan.checksum)
+    folder.fill(blocks, compute, write, Progress(tokens, "tokens", report))
 
 
 def finish(path: Path, plan: Plan) -> int:
@@ -64,7 +66,7 @@ def finish(path: Path, plan: Plan) -> int:
     folder = plan.folder(path)
     missing = len(folder.missing())
     if missing == 0 and not (path / HEADER).is_file():
-        files = [BlockFile(path / block.file, plan.layout) for block in plan.blocks]
+        files = [BlockFile(path / block.file, plan.layout, plan.checksum) for block in plan.blocks]
         contents = Contents([x.positions for x in files], sum(x.skipped for x in files))
         write_text(path / HEADER, header_text(plan, contents), "--out")
         folder.remove_temporary_files()
@@ -94,7 +96,7 @@ def merge(parts: Sequence[Path], path: Path) -> int:
         source = next((x for part in parts if (x := part / block.file).is_file()), None)
         if source is None:
             continue
-        BlockFile(source, plans[0].layout)
+        BlockFile(source, plans[0].layout, plans[0].checksum)
         try:
             with replacing(path / block.file) as temporary:
                 shutil.copyfile(source, temporary)

@@ -5,6 +5,7 @@ every block; it exists only if all blocks do, so a folder without it is not a fi
 """
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,11 @@ class Plan:
             for epoch in range(1, max(1, self.epochs) + 1)
             for first, end in spans
         ]
+
+    @cached_property
+    def checksum(self) -> int:
+        """The checksum that every block of this plan carries."""
+        return FORMAT.checksum(_entries(self, None))
 
     def folder(self, path: Path, flag: str = "--out") -> BlockFolder:
         """Return the folder of this plan, which `flag` names."""

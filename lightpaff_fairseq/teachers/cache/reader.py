@@ -110,7 +110,7 @@ class CacheReader:
 
     def _file(self, block: Block) -> BlockFile:
         if block not in self._open:
-            file = BlockFile(self.folder / block.file, self.plan.layout)
+            file = BlockFile(self.folder / block.file, self.plan.layout, self.plan.checksum)
             if len(file.index) != block.count:
                 raise ValueError(
                     f"{file.path}: expected {block.count} samples, got {len(file.index)}"
