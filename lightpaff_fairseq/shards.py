@@ -67,13 +67,13 @@ class PlanFormat:
 
     def checksum(self, entries: dict[str, Any]) -> int:
         """Return the CRC-32 of a plan, by which its blocks are told from those of another one."""
-        return _checksum(self.stamped(entries))
+        return zlib.crc32(json.dumps(self.stamped(entries), sort_keys=True).encode())
 
     def encode(self, entries: dict[str, Any]) -> str:
         """Return the text of `plan.json`."""
         content = self.stamped(entries)
         if self.has_checksum:
-            content["checksum"] = _checksum(content)
+            content["checksum"] = self.checksum(entries)
         return json.dumps(content, indent=1) + "\n"
 
     def read(self, path: Path) -> dict[str, Any]:
@@ -94,13 +94,9 @@ class PlanFormat:
         if version != VERSION:
             raise ValueError(f"{path}: expected version {VERSION}, got {version}: rebuild it")
         checksum = content.pop("checksum", None)
-        if self.has_checksum and checksum != _checksum(self.stamped(content)):
+        if self.has_checksum and checksum != self.checksum(content):
             raise ValueError(f"{path}: corrupt: checksum mismatch")
         return content
-
-
-def _checksum(content: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
 
 
 def differences(stored: dict[str, Any], here: dict[str, Any], place: str) -> list[str]:
