@@ -32,4 +32,4 @@ pieces=$OUT/text/train.spm
     --trainpref "$pieces.mono" --validpref "${pieces/train/valid}.mono"
 } >"$OUT/logs/prepare.log" 2>&1
 touch "$OUT/prepared"
-say prepare "$(wc -l <"$OUT/text/train.en") sentence pairs, $(wc -l <"$dict") symbols"
+say prepare "$(wc -l <"$OUT/text/train.en") sentence pairs, $(wc -l <"$dict") tokens"
