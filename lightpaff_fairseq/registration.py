@@ -18,9 +18,10 @@ FAIRSEQ = "fairseq"
 
 def register() -> None:
     """Apply `compat` and register criterions, models and tasks; a second call changes nothing."""
-    from . import compat, trainer_hooks
+    from . import trainer_hooks
+    from .compat import repairs
 
-    compat.apply()
+    repairs.apply()
     trainer_hooks.install()
 
     from . import criterions, models, tasks  # noqa: F401

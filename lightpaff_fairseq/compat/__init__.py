@@ -7,39 +7,6 @@ them.
 
 import fairseq  # noqa: F401  # registers the plug-in first, whichever module is imported
 
-from .activations import accept_swish, compute_swish, list_swish
-from .batches import compute_buckets, keep_last_batch, restore_numpy_compat
-from .checkpoints import (
-    allow_checkpoint_classes,
-    complete_old_checkpoints,
-    keep_interpolated_booleans,
-)
-from .masking import forget_items_of_last_epoch
-from .patching import Change
-from .runs import copy_in_one_step, end_finished_run
-from .translation_tasks import join_parts_of_split, keep_arguments_of_mbart
-from .warning_filters import filter_known_warnings
+from .repairs import REPAIRS, apply
 
-REPAIRS: tuple[Change, ...] = (
-    allow_checkpoint_classes,
-    complete_old_checkpoints,
-    keep_interpolated_booleans,
-    keep_last_batch,
-    restore_numpy_compat,
-    compute_buckets,
-    forget_items_of_last_epoch,
-    compute_swish,
-    list_swish,
-    accept_swish,
-    keep_arguments_of_mbart,
-    join_parts_of_split,
-    copy_in_one_step,
-    end_finished_run,
-    filter_known_warnings,
-)
-
-
-def apply() -> None:
-    """Apply every repair; a second call changes nothing."""
-    for repair in REPAIRS:
-        repair.apply()
+__all__ = ["REPAIRS", "apply"]

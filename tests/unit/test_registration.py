@@ -57,6 +57,7 @@ def test_importing_the_plugin_first_registers_everything(plugin_first):
         "import fairseq, lightpaff_fairseq",
         "import lightpaff_fairseq.losses.dense, fairseq",
         "import lightpaff_fairseq.criterions",
+        "import lightpaff_fairseq.compat",
         "from fairseq import tasks; import lightpaff_fairseq",
     ],
 )
