@@ -83,9 +83,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(command: str, error: Exception) -> int:
     """Print one line for an error that a user can mend; raise any other again."""
     refused = disk_error(error) or (str(error) if isinstance(error, OSError) else None)
-    if refused is None and not isinstance(error, ValueError):
+    if isinstance(error, ValueError):
+        message = str(error)  # names the flag, also of a full disk
+    elif refused is not None:
+        message = refused
+    else:
         raise error
-    print(f"lightpaff {command}: error: {refused or error}", file=sys.stderr)
+    print(f"lightpaff {command}: error: {message}", file=sys.stderr)
     return REFUSED if refused else BAD_INPUT
 
 
