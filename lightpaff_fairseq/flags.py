@@ -14,22 +14,59 @@ of words, and needs fairseq; `--help` of a command should not wait for that impo
 
 import argparse
 import dataclasses
+import math
 import types
 import typing
 from typing import Any
 
 REQUIRED = dataclasses.MISSING
 Request = typing.TypeVar("Request")
+LARGEST = 2**31 - 1  # whole number that every library takes
+EMPTY = "expected a value, got an empty one (is a shell variable unset?)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The numbers that a flag takes; NaN is in none.
+
+    Attributes:
+        words: what messages say is expected.
+        low, high: the smallest and the largest number; is_open: without `low` itself.
+        also: one more number, which means "off".
+    """
+
+    words: str
+    low: float
+    high: float = LARGEST
+    is_open: bool = False
+    also: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        above = self.low < value if self.is_open else self.low <= value
+        return (above and value <= self.high) or value == self.also
+
+    def problem(self, flag: str, value: float) -> str | None:
+        """Return why `flag` does not take this number, in words that start with it; or None."""
+        if value in self:
+            return None
+        limit = f", up to {self.high:g}" if self.high < value < math.inf else ""
+        return f"{flag} {value}: expected {self.words}{limit}"
+
+
+def at_least(low: int) -> Range:
+    """Return the range of whole numbers from `low` on."""
+    return Range(f"{low} or more", low)
 
 
 def flag(help: str, default: Any = REQUIRED, *, name: str | None = None, **options: Any) -> Any:
-    """Declare one field of a request dataclass as a flag.
+    """Declare one field of a dataclass of flags, of a sub-command or for fairseq, as a flag.
 
     Args:
         help: what `--help` prints; `%(default)s` stands for the default.
         default: the value without the flag; without a default the flag is required.
         name: the flag, where it is not the field's name; without dashes it is positional.
-        options: metavar, choices, nargs, action of `argparse`.
+        options: metavar, choices, nargs, action of `argparse`; `expected`, the `Range` that every
+            number needs; `may_be_empty=True` for text that may.
     """
     return dataclasses.field(default=default, metadata={"help": help, "name": name, **options})
 
@@ -42,7 +79,9 @@ def add_flags(parser: argparse._ActionsContainer, request: type) -> None:
     hints = typing.get_type_hints(request)
     for field in _flags_of(request):
         options = dict(field.metadata)
-        name = options.pop("name", None) or f"--{field.name.replace('_', '-')}"
+        options.pop("expected", None)
+        may_be_empty = options.pop("may_be_empty", False)
+        name = options.pop("name", None) or flag_name(field)
         is_positional = not name.startswith("-")
         if not is_positional:
             options["dest"] = field.name
@@ -53,23 +92,48 @@ def add_flags(parser: argparse._ActionsContainer, request: type) -> None:
         if kind is bool:
             options |= {"action": "store_true"}
         else:
-            options["type"] = kind
+            options["type"] = kind if kind in (int, float) or may_be_empty else _not_empty(kind)
         parser.add_argument(name, **options)
 
 
 def parse_flags(args: argparse.Namespace, request: type[Request]) -> Request:
-    """Build the request from parsed arguments; fields that are no flags keep their defaults."""
+    """Build the request from parsed arguments; fields that are no flags keep their defaults.
+
+    Its own checks begin with `range_problems`, so that all problems are listed at once.
+    """
     return request(**{field.name: getattr(args, field.name) for field in _flags_of(request)})
 
 
-def too_small(request: Any, **lowest: float) -> list[str]:
-    """Return a message for every flag below its lowest value, by the name of its field."""
-    values = {name: getattr(request, name) for name in lowest}
-    return [
-        f"--{name.replace('_', '-')} {value}: expected {lowest[name]} or more"
-        for name, value in values.items()
-        if not value >= lowest[name]
-    ]
+def range_problems(values: Any, declared: type | None = None) -> list[str]:
+    """Return a message for every flag whose number is outside its range.
+
+    Args:
+        values: an object with an attribute per flag; None: not given.
+        declared: the dataclass that declares the flags; None: that of `values`.
+    """
+    problems = []
+    for field in dataclasses.fields(declared or type(values)):
+        expected, value = field.metadata.get("expected"), getattr(values, field.name)
+        if expected is not None and value is not None:
+            problems.append(expected.problem(flag_name(field), value))
+    return [problem for problem in problems if problem is not None]
+
+
+def flag_name(field: dataclasses.Field[Any]) -> str:
+    """Return the name of the flag of a field."""
+    return field.metadata.get("name") or f"--{field.name.replace('_', '-')}"
+
+
+def _not_empty(kind: Any) -> Any:
+    """Return a conversion that refuses the empty word: Path("") is the current folder."""
+
+    def convert(word: str) -> Any:
+        if not word.strip():
+            raise argparse.ArgumentTypeError(EMPTY)
+        return kind(word)
+
+    convert.__name__ = getattr(kind, "__name__", "value")  # for argparse's messages
+    return convert
 
 
 def _flags_of(request: type) -> list[dataclasses.Field[Any]]:

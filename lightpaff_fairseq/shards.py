@@ -8,11 +8,11 @@ import json
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .flags import flag
+from .flags import at_least, flag, range_problems
 
 PLAN, VERSION = "plan.json", 1
 TEMPORARY_PLANS = f"{PLAN}.*.tmp"  # of another shard, or of a killed run
@@ -28,16 +28,19 @@ Advance = Callable[[int], None]  # is called with the finished part of the curre
 class Shard:
     """The blocks that one run computes: every `num_shards`-th, from `shard_id` on."""
 
-    num_shards: int = flag("number of runs that share the work (default: 1)", 1, metavar="N")
-    shard_id: int = flag("number of this run, from 0 (default: 0)", 0, metavar="I")
+    num_shards: int = flag(
+        "number of runs that share the work (default: 1)", 1, metavar="N", expected=at_least(1)
+    )
+    shard_id: int = flag(
+        "number of this run, from 0 (default: 0)", 0, metavar="I", expected=at_least(0)
+    )
 
     def problem(self) -> str | None:
         """Return a message if there is no such shard, else None."""
-        if self.num_shards < 1:
-            return f"--num-shards {self.num_shards}: expected 1 or more"
-        if not 0 <= self.shard_id < self.num_shards:
-            return f"--shard-id {self.shard_id}: expected 0 to {self.num_shards - 1}"
-        return None
+        problems = range_problems(replace(self, shard_id=0))
+        if not problems and not 0 <= self.shard_id < self.num_shards:
+            problems = [f"--shard-id {self.shard_id}: expected 0 to {self.num_shards - 1}"]
+        return problems[0] if problems else None
 
     def select(self, blocks: Sequence[T]) -> Sequence[T]:
         """Return this shard's blocks."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..checkpoints.output_file import file_problem, write_json
-from ..flags import flag, too_small
+from ..flags import Range, at_least, flag, range_problems
 from ..problems import Problems
 from .timing import CLOCKS
 
@@ -22,7 +22,7 @@ class Place:
 
     def problems(self) -> Problems:
         """Return the problems with the flags; subclasses add their own."""
-        problems = Problems()
+        problems = Problems(range_problems(self))
         problems.unless(
             self.device != "cuda" or torch.cuda.is_available(),
             "--device cuda: expected a GPU, but PyTorch finds none",
@@ -55,12 +55,17 @@ class TimedPlace(Place):
 class Output:
     """The number of threads of a benchmark, and the file for its results."""
 
-    threads: int | None = flag("CPU threads (default: PyTorch's)", None, metavar="N")
+    threads: int | None = flag(
+        "CPU threads (default: PyTorch's)",
+        None,
+        metavar="N",
+        expected=Range("1 or more", 1, 4096),
+    )
     json: Path | None = flag("also write the results to this file", None, metavar="FILE")
 
     def problems(self) -> Problems:
         """Return the problems with the flags; subclasses add their own."""
-        problems = Problems([] if self.threads is None else too_small(self, threads=1))
+        problems = Problems(range_problems(self))
         if self.json:
             problems.extend([file_problem(self.json, "--json", overwrite=True)])
         return problems
@@ -85,13 +90,9 @@ class Output:
 class Run(Output):
     """Rounds of timing, threads, and the file for the results."""
 
-    repeats: int = flag("rounds of timing (default: %(default)s)", 5, metavar="N")
-
-    def problems(self) -> Problems:
-        """Return the problems with the flags."""
-        problems = super().problems()
-        problems.extend(too_small(self, repeats=1))
-        return problems
+    repeats: int = flag(
+        "rounds of timing (default: %(default)s)", 5, metavar="N", expected=at_least(1)
+    )
 
 
 def describe(problem: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..export.loaded_model import TRANSLATION
-from ..flags import flag, too_small
+from ..flags import at_least, flag, range_problems
 from ..problems import Problems
 from .benchmark_run import Place
 from .inference_backends import BACKENDS
@@ -23,12 +23,23 @@ class InferenceSettings(Place):
         "number of sentences, from the beginning of the split; 0 = all (default: %(default)s)",
         500,
         metavar="N",
+        expected=at_least(0),
     )
     latency_sentences: int = flag(
-        "number of these to run one by one, for latency (default: %(default)s)", 50, metavar="N"
+        "number of these to run one by one, for latency (default: %(default)s)",
+        50,
+        metavar="N",
+        expected=at_least(1),
     )
-    batch: int = flag("sentences per batch, for throughput (default: %(default)s)", 64, metavar="N")
-    beam: int = flag("beam size of translation (default: %(default)s)", 5, metavar="N")
+    batch: int = flag(
+        "sentences per batch, for throughput (default: %(default)s)",
+        64,
+        metavar="N",
+        expected=at_least(1),
+    )
+    beam: int = flag(
+        "beam size of translation (default: %(default)s)", 5, metavar="N", expected=at_least(1)
+    )
     backends: tuple[str, ...] = flag(
         "libraries to compare with fairseq (default: all that support the models)",
         (),
@@ -39,14 +50,9 @@ class InferenceSettings(Place):
         "for BLEU, as in fairseq (default: guessed from the dictionary)", None, metavar="KIND"
     )
     memory: bool = flag("also measure peak memory, in a fresh process per variant", False)
-    repeats: int = flag("rounds of timing (default: %(default)s)", 3, metavar="N")
-
-    def problems(self) -> Problems:
-        """Return the problems with the flags."""
-        problems = super().problems()
-        problems.extend(too_small(self, sentences=0, latency_sentences=1, batch=1, beam=1))
-        problems.extend(too_small(self, repeats=1))
-        return problems
+    repeats: int = flag(
+        "rounds of timing (default: %(default)s)", 3, metavar="N", expected=at_least(1)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +80,17 @@ class RandomModels:
         "architecture of the teacher, and its model flags, in quotes", None, metavar="FLAGS"
     )
     student_arch: str | None = flag("the same for the student", None, metavar="FLAGS")
-    vocab: int = flag("size of the vocabulary (default: %(default)s)", 32000, metavar="N")
+    vocab: int = flag(
+        "size of the vocabulary (default: %(default)s)",
+        32000,
+        metavar="N",
+        expected=at_least(SMALLEST_VOCAB),
+    )
     length: int = flag(
-        "tokens per sentence and per translation (default: %(default)s)", 32, metavar="N"
+        "tokens per sentence and per translation (default: %(default)s)",
+        32,
+        metavar="N",
+        expected=at_least(2),
     )
 
 
@@ -86,7 +100,7 @@ def check_models(settings: InferenceSettings, trained: TrainedModels, random: Ra
     Raises:
         ValueError: lists all flags that are missing, have no effect, or are out of range.
     """
-    problems = Problems()
+    problems = Problems(range_problems(settings))
     mode = "with" if random.random else "without"
     groups: dict[bool, dict[str, Path | str | None]] = {
         False: {"teacher": trained.teacher, "student": trained.student, "data": trained.data},
@@ -98,8 +112,7 @@ def check_models(settings: InferenceSettings, trained: TrainedModels, random: Ra
         for name, value in flags.items():
             problems.unless((value is None) != is_needed, f"--{name}: {text} {mode} --random")
     if random.random:
-        problems.extend(too_small(random, vocab=SMALLEST_VOCAB, length=2))
-        problems.extend(too_small(settings, sentences=1))
+        problems.extend([at_least(1).problem("--sentences", settings.sentences)])
     else:
         for name in ("teacher", "student"):
             path = groups[False][name]
@@ -107,4 +120,5 @@ def check_models(settings: InferenceSettings, trained: TrainedModels, random: Ra
                 path is None or Path(path).is_file(),
                 f"--{name} {path}: no such file (expected a fairseq checkpoint)",
             )
+    problems.extend(range_problems(random))
     problems.raise_if_any()

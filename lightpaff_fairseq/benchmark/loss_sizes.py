@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..flags import flag, too_small
+from ..flags import Range, at_least, flag
 from ..losses.dense import LossSettings
 from ..losses.divergences import DIVERGENCES, Divergence
 from ..losses.model_output import LinearOutput
@@ -24,30 +24,45 @@ SIZES = ("tokens", "vocab", "student_dim", "teacher_dim", "chunk_tokens", "topk"
 class LossProblem(TimedPlace):
     """Sizes of one loss, its divergence, and the device."""
 
-    tokens: int = flag("number of positions (default: %(default)s)", 2048, metavar="N")
-    vocab: int = flag("size of the vocabulary (default: %(default)s)", 32000, metavar="N")
+    tokens: int = flag(
+        "number of positions (default: %(default)s)", 2048, metavar="N", expected=at_least(1)
+    )
+    vocab: int = flag(
+        "size of the vocabulary (default: %(default)s)", 32000, metavar="N", expected=at_least(1)
+    )
     student_dim: int = flag(
-        "width of the student's last layer (default: %(default)s)", 512, metavar="N"
+        "width of the student's last layer (default: %(default)s)",
+        512,
+        metavar="N",
+        expected=at_least(1),
     )
     teacher_dim: int = flag(
-        "width of the teacher's last layer (default: %(default)s)", 1024, metavar="N"
+        "width of the teacher's last layer (default: %(default)s)",
+        1024,
+        metavar="N",
+        expected=at_least(1),
     )
     chunk_tokens: int = flag(
-        "positions per chunk, as --kd-chunk-tokens (default: %(default)s)", 512, metavar="N"
+        "positions per chunk, as --kd-chunk-tokens (default: %(default)s)",
+        512,
+        metavar="N",
+        expected=at_least(1),
     )
     topk: int = flag(
-        "tokens per position of the cached teacher (default: %(default)s)", 32, metavar="N"
+        "tokens per position of the cached teacher (default: %(default)s)",
+        32,
+        metavar="N",
+        expected=at_least(1),
     )
     dtype: str = flag(
         "dtype of hidden states and heads (default: %(default)s)", DTYPES[0], choices=DTYPES
     )
     divergence: str = flag("as --kd-divergence (default: %(default)s)", "forward_kl")
-    beta: float = flag("as --kd-beta (default: %(default)s)", 0.5)
+    beta: float = flag("as --kd-beta (default: %(default)s)", 0.5, expected=Range("0 to 1", 0, 1))
 
     def problems(self) -> Problems:
         """Return the problems with the flags."""
         problems = super().problems()
-        problems.extend(too_small(self, **dict.fromkeys(SIZES, 1)))
         problems.unless(
             self.topk < self.vocab, f"--topk {self.topk}: expected less than --vocab {self.vocab}"
         )
@@ -55,7 +70,6 @@ class LossProblem(TimedPlace):
             self.divergence in DIVERGENCES,
             f"--divergence {self.divergence}: expected one of {', '.join(DIVERGENCES)}",
         )
-        problems.unless(0 <= self.beta <= 1, f"--beta {self.beta}: expected 0 to 1")
         return problems
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
-from ..flags import flag, too_small
+from ..flags import Range, at_least, flag
 from ..problems import Problems
 from .benchmark_run import TimedPlace
 from .step_models import FAMILIES
@@ -17,16 +17,33 @@ class UpdateProblem(TimedPlace):
     """One update: its batch, its models, and the teacher's cache."""
 
     family: str = flag("kind of model", choices=tuple(FAMILIES))
-    student: str = flag(f"{MODEL_FLAGS}a moderate size)", "", metavar="FLAGS")
-    teacher: str = flag(f"{MODEL_FLAGS}5 to 7 times the student's size)", "", metavar="FLAGS")
-    vocab: int = flag("size of the vocabulary (default: %(default)s)", 8192, metavar="N")
-    sentences: int = flag("sentences of the batch (default: %(default)s)", 16, metavar="N")
-    length: int = flag("tokens per sentence (default: %(default)s)", 64, metavar="N")
+    student: str = flag(f"{MODEL_FLAGS}a moderate size)", "", metavar="FLAGS", may_be_empty=True)
+    teacher: str = flag(
+        f"{MODEL_FLAGS}5 to 7 times the student's size)", "", metavar="FLAGS", may_be_empty=True
+    )
+    vocab: int = flag(
+        "size of the vocabulary (default: %(default)s)",
+        8192,
+        metavar="N",
+        expected=at_least(SMALLEST_VOCAB),
+    )
+    sentences: int = flag(
+        "sentences of the batch (default: %(default)s)", 16, metavar="N", expected=at_least(1)
+    )
+    length: int = flag(
+        "tokens per sentence (default: %(default)s)", 64, metavar="N", expected=at_least(2)
+    )
     topk: int = flag(
-        "tokens per position of the cached teacher (default: %(default)s)", 32, metavar="N"
+        "tokens per position of the cached teacher (default: %(default)s)",
+        32,
+        metavar="N",
+        expected=at_least(1),
     )
     chunk_tokens: int = flag(
-        "positions per chunk, as --kd-chunk-tokens (default: %(default)s)", 512, metavar="N"
+        "positions per chunk, as --kd-chunk-tokens (default: %(default)s)",
+        512,
+        metavar="N",
+        expected=at_least(1),
     )
 
     def with_models(self) -> Self:
@@ -39,8 +56,6 @@ class UpdateProblem(TimedPlace):
     def problems(self) -> Problems:
         """Return the problems with the flags."""
         problems = super().problems()
-        problems.extend(too_small(self, vocab=SMALLEST_VOCAB, sentences=1, length=2))
-        problems.extend(too_small(self, chunk_tokens=1, topk=1))
         problems.unless(
             self.topk < self.vocab, f"--topk {self.topk}: expected less than --vocab {self.vocab}"
         )
@@ -55,18 +70,12 @@ class StepProblem(UpdateProblem):
         "--kd-... flags, in quotes, of one more variant to compare with kd (default: none)",
         "",
         metavar="FLAGS",
+        may_be_empty=True,
     )
     prune: float = flag(
         "one more variant: kd in a prunable task that keeps this part of the width; 0 = off "
         "(default: %(default)s)",
         0.0,
         metavar="RATIO",
+        expected=Range("a ratio up to 1, or 0 (off)", 0, 1),
     )
-
-    def problems(self) -> Problems:
-        """Return the problems with the flags."""
-        problems = super().problems()
-        problems.unless(
-            0 <= self.prune <= 1, f"--prune {self.prune}: expected a ratio up to 1, or 0 (off)"
-        )
-        return problems

@@ -30,9 +30,10 @@ def run(args: argparse.Namespace) -> int:
         ValueError: a flag's value cannot be used.
     """
     settings = parse_flags(args, Run)
+    update = parse_flags(args, UpdateProblem)
     settings.start()
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
-    problem = StepProblem(**asdict(parse_flags(args, UpdateProblem).with_models()))
+    problem = StepProblem(**asdict(update.with_models()))
     result = benchmark_cache(problem, settings.repeats)
     report = {**describe(problem), **asdict(result)}
     print(cache_table(report, result))

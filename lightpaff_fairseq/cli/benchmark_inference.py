@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> int:
         ValueError: a flag's value, a file or a model cannot be used.
     """
     output = parse_flags(args, Output)
-    output.start()
-    logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
     settings = parse_flags(args, InferenceSettings)
     trained, random = parse_flags(args, TrainedModels), parse_flags(args, RandomModels)
+    output.start()
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
     check_models(settings, trained, random)
     with TemporaryDirectory() as folder:
         exports = Path(folder) / "exports"

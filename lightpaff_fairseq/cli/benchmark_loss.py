@@ -66,12 +66,12 @@ def run(args: argparse.Namespace) -> int:
         ValueError: a flag's value cannot be used.
     """
     settings = parse_flags(args, LossRun)
+    problem = parse_flags(args, LossProblem)
     settings.start()
     logging.getLogger().setLevel(logging.WARNING)  # matplotlib logs its search for fonts
     overs = parse_over(settings.over or [])
     if settings.plot:
         check_plot(settings.plot, overs)
-    problem = parse_flags(args, LossProblem)
     if overs:
         return _run_curves(problem, overs, settings)
     rows, agreement = benchmark_loss(problem, settings.repeats, settings.peers)

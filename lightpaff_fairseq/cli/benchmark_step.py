@@ -42,9 +42,9 @@ def run(args: argparse.Namespace) -> int:
         ValueError: a flag's value cannot be used.
     """
     settings = parse_flags(args, StepRun)
+    problem = parse_flags(args, StepProblem).with_models()
     settings.start()
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
-    problem = parse_flags(args, StepProblem).with_models()
     result = benchmark_step(problem, settings.repeats)
     extra = step_memory(problem, result.seconds) if settings.memory else {}
     report = {**describe(problem), **asdict(result), "extra_mb": extra}

@@ -15,8 +15,10 @@ from omegaconf import open_dict
 from ..checkpoints.strip import PRUNABLE
 from ..criterions.config import DistillationConfig
 from ..criterions.distillation import DistillationMixin
+from ..fairseq_flags import fairseq_flag_problems
 from ..flags import add_flags, parse_flags
 from ..megabytes import MEGABYTE
+from ..problems import Problems
 from ..shards import Shard
 from ..teachers.cache.builder import build, check_space, expected_bytes, finish
 from ..teachers.cache.cache_request import CacheRequest, make_plan, make_source
@@ -109,9 +111,9 @@ def fairseq_config(argv: Sequence[str], path: str) -> Any:
 
 
 def _source(cfg: Any, request: CacheRequest) -> Source:
-    problem = data_problem(cfg.task.data)
-    if problem:
-        raise ValueError(problem)
+    problems = Problems(fairseq_flag_problems(cfg, "dataset", "common"))
+    problems.extend([data_problem(cfg.task.data)])
+    problems.raise_if_any()
     task = set_up_task(cfg.task)
     prediction = task.build_criterion(cfg.criterion).distiller.prediction
     return make_source(cfg, task, prediction, request)

@@ -9,11 +9,12 @@ from textwrap import fill
 
 from ..checkpoints.building import apply_arch_defaults
 from ..checkpoints.reading import read_checkpoint
-from ..flags import add_flags, flag, parse_flags
+from ..flags import add_flags, at_least, flag, parse_flags, range_problems
+from ..problems import Problems
 from ..pruning.axes import whole_heads
 from ..pruning.masked_checkpoint import load_model, model_flags
 from ..pruning.plan import Plan, make_plan
-from ..pruning.target import WAYS, Target
+from ..pruning.target import WAYS, WIDTH, Target
 
 _LAYER = re.compile(r"\.\d+\.")
 
@@ -24,7 +25,10 @@ class PlanRequest:
 
     path: Path = flag("fairseq checkpoint to read", metavar="FILE")
     target_width: float | None = flag(
-        "width to keep: up to 1 a share of the width, above 1 the width itself", None, metavar="N"
+        "width to keep: up to 1 a share of the width, above 1 the width itself",
+        None,
+        metavar="N",
+        expected=WIDTH,
     )
     target_params: str | None = flag(
         "number of parameters, as 17.3M, instead of --target-width", None, metavar="N"
@@ -33,6 +37,7 @@ class PlanRequest:
         "round width and FFN units to multiples of this number; 1 = off",
         Target.multiple,
         metavar="N",
+        expected=at_least(1),
     )
     attention: str = flag(
         "prune dimensions of every head, whole heads, or whichever is closer to the target",
@@ -64,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
     target = Target(
         request.target_width, request.target_params, request.multiple, request.attention
     )
-    target.problems().raise_if_any()
+    problems = Problems(range_problems(request))
+    problems.extend(x for x in target.problems().messages if x not in problems.messages)
+    problems.raise_if_any()
     state = read_checkpoint(request.path, "--path")
     apply_arch_defaults(state["cfg"].model)
     model = load_model(state, f"--path {request.path}")

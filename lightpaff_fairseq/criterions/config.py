@@ -5,8 +5,9 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
-from ..flags import flag
+from ..flags import Range, at_least, flag
 from ..losses import features, layer_map
+from ..losses.dense import TEMPERATURE_WORDS, TEMPERATURES
 from ..losses.divergences import DIVERGENCES, Divergence
 from ..losses.intermediate import INTERMEDIATE_LOSSES
 from ..losses.schedules import TEMPERATURE_SCHEDULES, WeightSchedule, check_weight_schedule
@@ -17,6 +18,8 @@ DIVERGENCE_CHOICES = ChoiceEnum(list(DIVERGENCES))
 HIDDEN_LOSS_CHOICES = ChoiceEnum(list(features.HIDDEN))
 ATTENTION_LOSS_CHOICES = ChoiceEnum(list(features.ATTENTION))
 TEMPERATURE_SCHEDULE_CHOICES = ChoiceEnum(list(TEMPERATURE_SCHEDULES))
+
+WEIGHT = Range("0 (off) or more", 0, 1e6)
 
 
 @dataclass
@@ -42,30 +45,39 @@ class DistillationConfig(FairseqDataclass):
     kd_lambda: float = flag(
         "weight of the soft loss, 0 (off) to 1 (labels are not used); the task loss gets the rest",
         0.5,
+        expected=Range("a number from 0 (off) to 1", 0, 1),
     )
     kd_temperature: float = flag(
-        "divides the logits of both models in the soft loss, > 0; 1 = off", 1.0
+        "divides the logits of both models in the soft loss, 0.001 to 1000; 1 = off",
+        1.0,
+        expected=Range(TEMPERATURE_WORDS, *TEMPERATURES),
     )
     kd_divergence: DIVERGENCE_CHOICES = flag(  # type: ignore[valid-type]
         "the soft loss: forward_kl (teacher || student), reverse_kl, jsd (between the two, see "
         "--kd-beta) or tvd (total variation distance)",
         "forward_kl",
     )
-    kd_beta: float = flag("for --kd-divergence jsd, 0 to 1: 0 = forward_kl, 1 = reverse_kl", 0.5)
+    kd_beta: float = flag(
+        "for --kd-divergence jsd, 0 to 1: 0 = forward_kl, 1 = reverse_kl",
+        0.5,
+        expected=Range("a number from 0 to 1", 0, 1),
+    )
     kd_chunk_tokens: int = flag(
-        "positions per chunk of the fused loss: affects memory, not the result", 512
+        "positions per chunk of the fused loss: affects memory, not the result",
+        512,
+        expected=Range("1 or more positions", 1),
     )
     kd_embedding_weight: float = flag(
-        "weight of the embeddings' mean squared difference; 0 = off", 0.0
+        "weight of the embeddings' mean squared difference; 0 = off", 0.0, expected=WEIGHT
     )
     kd_hidden_weight: float = flag(
-        "weight of the difference of matched layers' hidden states; 0 = off", 0.0
+        "weight of the difference of matched layers' hidden states; 0 = off", 0.0, expected=WEIGHT
     )
     kd_hidden_loss: HIDDEN_LOSS_CHOICES = flag(  # type: ignore[valid-type]
         "difference of hidden states: mse, cosine, or pkd (first token)", "mse"
     )
     kd_attention_weight: float = flag(
-        "weight of the difference of matched layers' attentions; 0 = off", 0.0
+        "weight of the difference of matched layers' attentions; 0 = off", 0.0, expected=WEIGHT
     )
     kd_attention_loss: ATTENTION_LOSS_CHOICES = flag(  # type: ignore[valid-type]
         "difference of attentions: mse (scores) or ce (probabilities), head by head; mse_sum, "
@@ -73,7 +85,7 @@ class DistillationConfig(FairseqDataclass):
         "mse",
     )
     kd_relation_weight: float = flag(
-        "weight of the difference of matched layers' relations; 0 = off", 0.0
+        "weight of the difference of matched layers' relations; 0 = off", 0.0, expected=WEIGHT
     )
     kd_relation: str = flag(
         "relations, some of query, key, value, token, channel", "query,key,value"
@@ -81,6 +93,7 @@ class DistillationConfig(FairseqDataclass):
     kd_relation_heads: int = flag(
         "heads of the relations of queries, keys, values; 0 = the models' greatest common divisor",
         0,
+        expected=Range("0 (automatic) or more", 0, 1000),
     )
     kd_modules: Optional[str] = flag(
         "modules whose layers are matched, some of encoder, decoder, cross (attentions between "
@@ -99,15 +112,25 @@ class DistillationConfig(FairseqDataclass):
         None,
     )
     kd_schedule_updates: int = flag(
-        "length of --kd-schedule in updates, from the beginning of training", 0
+        "length of --kd-schedule in updates, from the beginning of training",
+        0,
+        expected=at_least(0),
     )
     kd_temperature_schedule: TEMPERATURE_SCHEDULE_CHOICES = flag(  # type: ignore[valid-type]
         "constant, or one temperature per position, lower at harder positions: flsw (student and "
         "teacher disagree), cwsm (the student is unsure); both use the dense loss",
         "constant",
     )
-    kd_temperature_beta: float = flag("strength of flsw and cwsm, 0 or more; 0 = constant", 1.0)
-    kd_temperature_gamma: float = flag("exponent of flsw, above 0", 1.0)
+    kd_temperature_beta: float = flag(
+        "strength of flsw and cwsm, 0 to 1000; 0 = constant",
+        1.0,
+        expected=Range("0 (off) or more", 0, 1000),
+    )
+    kd_temperature_gamma: float = flag(
+        "exponent of flsw, above 0, up to 100",
+        1.0,
+        expected=Range("a number above 0", 0, 100, is_open=True),
+    )
 
 
 def weight_schedules(cfg: DistillationConfig) -> Dict[str, WeightSchedule]:
@@ -133,6 +156,7 @@ def weight_schedules(cfg: DistillationConfig) -> Dict[str, WeightSchedule]:
 
 
 def _schedule_names(cfg: DistillationConfig) -> Iterator[Tuple[str, str]]:
+    names: List[str] = []
     for part in split_names(cfg.kd_schedule):
         name, colon, schedule = part.partition(":")
         if name not in ("lambda", *INTERMEDIATE_LOSSES) or not colon:
@@ -140,6 +164,9 @@ def _schedule_names(cfg: DistillationConfig) -> Iterator[Tuple[str, str]]:
                 f"--kd-schedule {part}: expected NAME:SCHEDULE, NAME one of lambda, "
                 f"{', '.join(INTERMEDIATE_LOSSES)}"
             )
+        names.append(name)
+        if names.count(name) > 1:
+            raise ValueError(f"--kd-schedule {cfg.kd_schedule}: {name} has two schedules")
         yield name, schedule
 
 

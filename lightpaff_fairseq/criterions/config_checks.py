@@ -2,13 +2,12 @@
 
 import enum
 import logging
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 
+from ..flags import EMPTY, Range, at_least, flag_name, range_problems
 from ..losses.divergences import DIVERGENCES
 from ..losses.features import RELATIONS
-from ..losses.intermediate import INTERMEDIATE_LOSSES
 from ..models.activations import MODULES
 from ..problems import Problems
 from ..teachers.cache.tail import TAILS
@@ -17,18 +16,9 @@ from .config import DistillationConfig, divergence, intermediate_weights, split_
 logger = logging.getLogger(__name__)
 
 
-Check = tuple[str, Callable[[float], bool]]  # the expected number in words, and its test
-ABOVE_ZERO: Check = "a number above 0", lambda x: 0 < x < math.inf
-NOT_NEGATIVE: Check = "0 (off) or more", lambda x: 0 <= x < math.inf
-NUMBERS: dict[str, Check] = {
-    "kd_lambda": ("a number from 0 (off) to 1", lambda x: 0 <= x <= 1),
-    "kd_beta": ("a number from 0 to 1", lambda x: 0 <= x <= 1),
-    "kd_temperature": ABOVE_ZERO,
-    "kd_temperature_gamma": ABOVE_ZERO,
-    "kd_temperature_beta": NOT_NEGATIVE,
-    **{f"kd_{name}_weight": NOT_NEGATIVE for name in INTERMEDIATE_LOSSES},
-    "kd_relation_heads": ("0 (automatic) or more", lambda x: x >= 0),
-    "kd_chunk_tokens": ("1 or more positions", lambda x: x >= 1),
+STOCK = {  # flags of stock criterions that the losses take
+    "label_smoothing": Range("a number from 0 (off) to below 1", 0, 1 - 1e-6),
+    "ignore_prefix_size": at_least(0),
 }
 LISTS = {"kd_relation": RELATIONS, "kd_modules": MODULES, "kd_sides": MODULES}
 
@@ -48,17 +38,20 @@ def check_config(cfg: DistillationConfig) -> None:
 
 def _value_problems(cfg: DistillationConfig) -> Iterator[str]:
     """Check flags one by one, choices too: only the command line and hydra have checked those."""
+    yield from range_problems(cfg, DistillationConfig)
+    for name, expected in STOCK.items():
+        number = getattr(cfg, name, None)  # not every stock criterion has it
+        if number is not None:
+            yield from filter(None, [expected.problem(f"--{name.replace('_', '-')}", number)])
     for field in (x for x in fields(DistillationConfig) if x.name.startswith("kd_")):
-        value, flag = getattr(cfg, field.name), f"--{field.name.replace('_', '-')}"
-        if field.name in NUMBERS:
-            expected, is_valid = NUMBERS[field.name]
-            if not is_valid(value):
-                yield f"{flag} {value}: expected {expected}"
-        elif field.name in LISTS:
-            unknown = [name for name in split_names(value) if name not in LISTS[field.name]]
-            if unknown or (field.name == "kd_relation" and not split_names(value)):
+        value, flag = getattr(cfg, field.name), flag_name(field)
+        if isinstance(value, str) and not value.strip():
+            yield f"{flag} {value!r}: {EMPTY}"
+        elif field.name in LISTS and value is not None:
+            names = split_names(value)
+            if not names or not {*names} <= {*LISTS[field.name]} or len({*names}) < len(names):
                 known = ", ".join(LISTS[field.name])
-                yield f"{flag} {', '.join(unknown) or repr(value)}: expected some of {known}"
+                yield f"{flag} {value}: expected some of {known}, each once"
         elif isinstance(field.type, type) and issubclass(field.type, enum.Enum):
             choices = [str(choice) for choice in field.type]
             if str(value) not in choices:

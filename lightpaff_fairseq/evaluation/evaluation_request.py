@@ -1,11 +1,13 @@
 """The flags of `lightpaff evaluate`, and their checks."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..checkpoints.output_file import file_problem
-from ..flags import flag, too_small
-from ..problems import Problems
+from ..fairseq_flags import words_problems
+from ..flags import at_least, flag, range_problems
+from ..problems import Problems, prefix_errors
 from .model_rows import ModelFile
 from .text_scores import METRICS, missing_package
 
@@ -34,15 +36,22 @@ class EvaluationRequest:
         metavar="FILE",
     )
     max_tokens: int = flag(
-        "tokens per batch, except for sentence_prediction (default: %(default)s)", 4000, metavar="N"
+        "tokens per batch, except for sentence_prediction (default: %(default)s)",
+        4000,
+        metavar="N",
+        expected=at_least(1),
     )
     generate_flags: str = flag(
         'more flags of fairseq-generate or fairseq-eval-lm, as "--lenpen 0.6 --cpu"',
         "",
         metavar="FLAGS",
+        may_be_empty=True,
     )
     repeats: int = flag(
-        "runs per model; the table shows the median speed (default: %(default)s)", 3, metavar="N"
+        "runs per model; the table shows the median speed (default: %(default)s)",
+        3,
+        metavar="N",
+        expected=at_least(1),
     )
     metrics: tuple[str, ...] = flag(
         "translation: %(choices)s (default: bleu chrf); rouge needs the package rouge-score",
@@ -51,7 +60,9 @@ class EvaluationRequest:
         choices=tuple(METRICS),
         metavar="NAME",
     )
-    beam: int = flag("translation: beam size (default: %(default)s)", 5, metavar="N")
+    beam: int = flag(
+        "translation: beam size (default: %(default)s)", 5, metavar="N", expected=at_least(1)
+    )
     remove_bpe: str = flag(
         "translation: as in fairseq; none = off (default: %(default)s)",
         "sentencepiece",
@@ -67,6 +78,7 @@ class EvaluationRequest:
         "language_modeling: maximum tokens per block, as in training (default: %(default)s)",
         128,
         metavar="N",
+        expected=at_least(1),
     )
 
 
@@ -77,7 +89,7 @@ def check_request(request: EvaluationRequest) -> list[ModelFile]:
         ValueError: lists every problem.
     """
     names = request.name or [path.stem for path in request.path]
-    problems = Problems(too_small(request, beam=1, repeats=1, max_tokens=1, tokens_per_sample=1))
+    problems = Problems(range_problems(request))
     problems.unless(
         len(names) == len(request.path),
         f"--name: expected {len(request.path)} names, one per --path, got {len(names)}",
@@ -85,6 +97,10 @@ def check_request(request: EvaluationRequest) -> list[ModelFile]:
     problems.unless(
         len(set(names)) == len(names), f"--name: expected different names, got {' '.join(names)}"
     )
+    with prefix_errors("--generate-flags"):
+        problems.extend(
+            f"--generate-flags: {x}" for x in words_problems(shlex.split(request.generate_flags))
+        )
     _check_task(request, problems)
     unknown = [name for name in request.compare or () if name not in names]
     problems.unless(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checkpoints.output_folder import OutputFolder
-from ..flags import flag, too_small
+from ..flags import Range, at_least, flag, range_problems
 from ..huggingface.tokenizers import pieces_problem
 from ..problems import Problems
 from .export_formats import FORMATS, model_problem, package_problem, quantization_problem
@@ -42,12 +42,14 @@ class ExportRequest:
         "sentences of the split to score quantized weights on; 0 = all (default: %(default)s)",
         500,
         metavar="N",
+        expected=at_least(0),
     )
     max_drop: float = flag(
         "maximum drop from quantization: points of BLEU, accuracy or Pearson's correlation (0 to "
         "100), or percent of perplexity (default: %(default)s)",
         0.5,
         metavar="X",
+        expected=Range("0 or more", 0, 1e12),
     )
     remove_bpe: str | None = flag(
         "for BLEU, as in fairseq; none = off (default: guessed from the dictionary)",
@@ -83,7 +85,7 @@ def load_checked(request: ExportRequest) -> LoadedModel:
             package_problem(request.to),
             quantization_problem(request.to, request.quantization),
             OutputFolder(request.out, "--out", (RECORD,), read).problem(request.force),
-            *too_small(request, sentences=0, max_drop=0),
+            *range_problems(request),
         ]
     )
     if pieces is not None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..flags import flag
+from ..flags import at_least, flag, range_problems
 from ..problems import Problems
 
 MODEL, ORIGIN = "model.pt", "huggingface"  # of a fairseq folder; ORIGIN is what came with the model
@@ -39,6 +39,7 @@ class Conversion:
         "refuse models with segments)",
         None,
         metavar="N",
+        expected=at_least(0),
     )
     langs: Sequence[str] | None = flag(
         "languages to record in a translation model (default: source target)",
@@ -47,7 +48,9 @@ class Conversion:
         metavar=("SRC", "TGT"),
     )
     dict: Path | None = flag("MASS: its dict.txt (default: beside the file)", None, metavar="FILE")
-    heads: int | None = flag("MASS: attention heads (default: width / 64)", None, metavar="N")
+    heads: int | None = flag(
+        "MASS: attention heads (default: width / 64)", None, metavar="N", expected=at_least(1)
+    )
     data: Path | None = flag(
         "fairseq: folder of its dictionaries (default: the checkpoint's, or where it was trained)",
         None,
@@ -99,6 +102,11 @@ class Conversion:
                 re.fullmatch(r"[\w-]+", language) is not None,
                 f"--langs {language!r}: expected a name of letters, digits, _ and -",
             )
+        source, target = self.languages
+        problems.unless(
+            source != target, f"--langs {source} {target}: expected two different languages"
+        )
+        problems.extend(range_problems(self))
         problems.raise_if_any()
 
 

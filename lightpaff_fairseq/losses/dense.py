@@ -15,6 +15,10 @@ from .divergences import Divergence, divergence_of_lprobs, tempered_lprobs
 from .top_k import TopKOutput, top_k_divergence
 
 FORWARD_KL = Divergence()
+# Colder, only the largest logit counts and gradients, which have the factor T, vanish; hotter, the
+# differences between probabilities are rounding errors of float32.
+TEMPERATURES = (0.001, 1000.0)
+TEMPERATURE_WORDS = "a number above 0, from 0.001 to 1000"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.state_dict import first_mismatch
 from ..checkpoints.strip import stripped_state, to_primitive
 from ..checkpoints.writing import check_output, verify_loads, write_checkpoint
-from ..flags import flag
+from ..flags import at_least, flag, range_problems
 from ..problems import Problems, reason_of
 from .one_shot import MEASURES, Sample, importances, magnitudes, zeros
 from .sizes import Layout, plan_layout
@@ -48,8 +48,12 @@ class StudentRequest:
     data: str | None = flag(
         "the teacher's data folder (None: where it was trained)", None, metavar="DATA"
     )
-    importance_batches: int = flag("to measure on", Sample.batches, metavar="N")
-    importance_max_tokens: int = flag("tokens in each of them", Sample.max_tokens, metavar="N")
+    importance_batches: int = flag(
+        "to measure on", Sample.batches, metavar="N", expected=at_least(1)
+    )
+    importance_max_tokens: int = flag(
+        "tokens in each of them", Sample.max_tokens, metavar="N", expected=at_least(1)
+    )
     importance_split: str = flag("where they are from", Sample.split, metavar="SPLIT")
     force: bool = flag("overwrite --out (default: refuse)", default=False)
 
@@ -82,9 +86,7 @@ class StudentRequest:
             self.width_by in MEASURES,
             f"--width-by: expected one of {', '.join(MEASURES)}, got {self.width_by!r}",
         )
-        batches, tokens = self.importance_batches, self.importance_max_tokens
-        problems.unless(batches >= 1, f"--importance-batches: expected 1 or more, got {batches}")
-        problems.unless(tokens >= 1, f"--importance-max-tokens: expected 1 or more, got {tokens}")
+        problems.extend(range_problems(self))
         folders = [] if self.data is None else self.data.split(":")
         problems.unless(
             all(Path(x).is_dir() for x in folders), f"--data {self.data}: no such folder"

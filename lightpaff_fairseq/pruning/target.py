@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..flags import Range
 from ..problems import Problems
 from .sizes import Sizes
 
+WIDTH = Range("a ratio above 0, up to 1, or a whole number of dimensions", 0, is_open=True)
 WAYS = ("auto", "dimensions", "heads")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9}
 

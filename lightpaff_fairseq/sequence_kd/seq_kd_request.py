@@ -1,6 +1,5 @@
 """Flags of `lightpaff seq-kd`, and checks of the flags of fairseq-generate."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,13 @@ from typing import Any
 from fairseq import options
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-from ..flags import flag
+from ..fairseq_flags import fairseq_flag_problems
+from ..flags import Range, at_least, flag, range_problems
 from ..problems import Problems
 from ..teachers.cache.source import data_problem
 from .choose import BLEU, CHRF, REFERENCE, SCORE, Choice
+
+RATIO = Range("0 (off) or more", 0, 1e6)
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,19 @@ class SeqKdRequest:
         "none)",
         0.0,
         metavar="SHARE",
+        expected=Range("a share from 0 (none) to below 1", 0, 1 - 1e-6),
     )
     min_ratio: float = flag(
-        "drop hypotheses with fewer than R tokens per source token; 0 = off", 0.0, metavar="R"
+        "drop hypotheses with fewer than R tokens per source token; 0 = off",
+        0.0,
+        metavar="R",
+        expected=RATIO,
     )
     max_ratio: float = flag(
-        "drop hypotheses with more than R tokens per source token; 0 = off", 0.0, metavar="R"
+        "drop hypotheses with more than R tokens per source token; 0 = off",
+        0.0,
+        metavar="R",
+        expected=RATIO,
     )
     keep_cut: bool = flag(
         "keep hypotheses that were cut at the length limit (default: drop them)", False
@@ -65,20 +74,17 @@ class SeqKdRequest:
         "sentences per file, at most one of which a stopped run loses (default: %(default)s)",
         4096,
         metavar="N",
+        expected=at_least(1),
     )
     force: bool = flag("replace an existing --out of seq-kd (default: refuse)", False)
 
     def problems(self) -> Problems:
         """Return a message for every value out of range."""
-        problems = Problems()
-        mix, low, high, size = self.mix, self.min_ratio, self.max_ratio, self.block_size
-        problems.unless(0 <= mix < 1, f"--mix {mix}: expected a share from 0 (none) to below 1")
-        problems.unless(0 <= low < math.inf, f"--min-ratio {low}: expected 0 (off) or more")
-        problems.unless(0 <= high < math.inf, f"--max-ratio {high}: expected 0 (off) or more")
+        problems = Problems(range_problems(self))
+        low, high = self.min_ratio, self.max_ratio
         problems.unless(
             not high or low <= high, f"--min-ratio {low}: expected at most --max-ratio {high}"
         )
-        problems.unless(size >= 1, f"--block-size {size}: expected 1 or more")
         return problems
 
     @property
@@ -111,7 +117,8 @@ def fairseq_config(argv: Sequence[str], request: SeqKdRequest) -> Any:
 
 def generation_problems(cfg: Any, request: SeqKdRequest) -> Problems:
     """Return a message for every fairseq flag that seq-kd does not support."""
-    generation, problems = cfg.generation, Problems()
+    generation = cfg.generation
+    problems = Problems(fairseq_flag_problems(cfg, "generation", "dataset", "common"))
     for name in ("score_reference", "replace_unk", "constraints", "lm_path"):
         named = f"--{name.replace('_', '-')} {generation[name]}"
         problems.unless(not generation[name], f"{named}: not supported by seq-kd")

@@ -17,6 +17,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import II, MISSING
 
+from ..flags import Range, at_least, range_problems
 from ..problems import Problems
 from .masked_seq2seq_dataset import MASK_SYMBOL, Indices, MaskedSeq2SeqDataset, MaskPolicy, Symbols
 
@@ -41,7 +42,8 @@ class MaskedSeq2SeqConfig(FairseqDataclass):
         default=512,
         metadata={
             "help": "tokens per sample; sentences that are longer stay whole unless "
-            "--sample-break-mode is none; without effect on --sample-break-mode eos"
+            "--sample-break-mode is none; without effect on --sample-break-mode eos",
+            "expected": Range("1 or more tokens", 1),
         },
     )
     sample_break_mode: BREAK_MODES = field(  # type: ignore[valid-type]
@@ -53,13 +55,17 @@ class MaskedSeq2SeqConfig(FairseqDataclass):
     )
     mask_ratio: float = field(
         default=0.5,
-        metadata={"help": "part of a sample (of a window) to mask, above 0, up to 1"},
+        metadata={
+            "help": "part of a sample (of a window) to mask, above 0, up to 1",
+            "expected": Range("a number above 0, up to 1", 0, 1, is_open=True),
+        },
     )
     mask_window: int = field(
         default=0,
         metadata={
             "help": "mask one fragment in every window of so many tokens; 0 = one fragment per "
-            "sample (64: as the released summarization models)"
+            "sample (64: as the released summarization models)",
+            "expected": Range("0 (off) to --tokens-per-sample", 0),
         },
     )
     mask_replace: str = field(
@@ -77,10 +83,10 @@ class MaskedSeq2SeqConfig(FairseqDataclass):
         },
     )
     max_source_positions: int = field(
-        default=1024, metadata={"help": "tokens that the encoder takes"}
+        default=1024, metadata={"help": "tokens that the encoder takes", "expected": at_least(1)}
     )
     max_target_positions: int = field(
-        default=1024, metadata={"help": "positions that the decoder takes"}
+        default=1024, metadata={"help": "positions that the decoder takes", "expected": at_least(1)}
     )
     seed: int = II("common.seed")
     train_subset: str = II("dataset.train_subset")
@@ -99,26 +105,21 @@ def replace_shares(text: str) -> Optional[Shares]:
     except ValueError:
         return None
     total = mask + random + keep
-    if min(mask, random, keep) < 0 or not math.isclose(total, 1, abs_tol=1e-6):
+    if not min(mask, random, keep) >= 0 or not math.isclose(total, 1, abs_tol=1e-6):
         return None
     return mask / total, random / total, keep / total
 
 
 def config_problems(cfg: MaskedSeq2SeqConfig) -> Problems:
     """Return a message for every flag out of range."""
-    problems, size = Problems(), cfg.tokens_per_sample
-    problems.unless(
-        0 < cfg.mask_ratio <= 1,
-        f"--mask-ratio {cfg.mask_ratio}: expected a number above 0, up to 1",
-    )
+    problems, size = Problems(range_problems(cfg, MaskedSeq2SeqConfig)), cfg.tokens_per_sample
     problems.unless(
         replace_shares(cfg.mask_replace) is not None,
         f"--mask-replace {cfg.mask_replace!r}: expected three non-negative numbers that sum to 1 "
         "(mask, random, keep), as 0.8,0.1,0.1",
     )
-    problems.unless(size >= 1, f"--tokens-per-sample {size}: expected 1 or more tokens")
     problems.unless(
-        0 <= cfg.mask_window <= size,
+        cfg.mask_window <= size,
         f"--mask-window {cfg.mask_window}: expected 0 (off) to --tokens-per-sample ({size})",
     )
     limits = {"source": cfg.max_source_positions, "target": cfg.max_target_positions}

@@ -9,22 +9,26 @@ No postponed annotations here: fairseq reads the types of the flags.
 import logging
 from dataclasses import dataclass, field
 from functools import partial
-from math import inf
 from typing import Any, Dict, List, Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.logging import metrics
 from omegaconf import II
 
+from ..flags import Range, at_least, range_problems
 from ..problems import Problems
 from ..pruning.importance import KINDS
 from ..pruning.layer_norm import make_maskable
 from ..pruning.plan import make_plan
 from ..pruning.prune_schedule import Schedule, update_number
 from ..pruning.pruner import Method, Pruner
-from ..pruning.target import WAYS, Target
+from ..pruning.target import WAYS, WIDTH, Target
 
 logger = logging.getLogger(__name__)
+
+
+UPDATE = Range("0 or more", 0)
+DECAY = Range("0 to below 1", 0, 1 - 1e-9)
 
 
 @dataclass
@@ -35,7 +39,8 @@ class PruningConfig(FairseqDataclass):
         default=None,
         metadata={
             "help": "what is left of the width, of FFN units and attention dimensions: up to 1 a "
-            "ratio (1 = off), above 1 the width itself; rounded, see lightpaff prune-plan"
+            "ratio (1 = off), above 1 the width itself; rounded, see lightpaff prune-plan",
+            "expected": WIDTH,
         },
     )
     prune_target_params: Optional[str] = field(
@@ -45,18 +50,23 @@ class PruningConfig(FairseqDataclass):
     prune_start: float = field(
         default=0.0,
         metadata={
-            "help": "update after which units are pruned; up to 1 a fraction of --max-update"
+            "help": "update after which units are pruned; up to 1 a fraction of --max-update",
+            "expected": UPDATE,
         },
     )
     prune_end: float = field(
         default=0.7,
         metadata={
-            "help": "update at which the target is reached; up to 1 a fraction of --max-update"
+            "help": "update at which the target is reached; up to 1 a fraction of --max-update",
+            "expected": UPDATE,
         },
     )
     prune_interval: int = field(
         default=10,
-        metadata={"help": "updates between two evaluations, in which units are pruned or return"},
+        metadata={
+            "help": "updates between two evaluations, in which units are pruned or return",
+            "expected": at_least(1),
+        },
     )
     prune_importance: ChoiceEnum(KINDS) = field(  # type: ignore[valid-type]
         default="sensitivity",
@@ -67,14 +77,24 @@ class PruningConfig(FairseqDataclass):
     )
     prune_decay: float = field(
         default=0.85,
-        metadata={"help": "of the moving average of sensitivity, per evaluation, 0 to below 1"},
+        metadata={
+            "help": "of the moving average of sensitivity, per evaluation, 0 to below 1",
+            "expected": DECAY,
+        },
     )
     prune_uncertainty_decay: float = field(
         default=0.95,
-        metadata={"help": "of the moving average of uncertainty (platon), 0 to below 1"},
+        metadata={
+            "help": "of the moving average of uncertainty (platon), 0 to below 1",
+            "expected": DECAY,
+        },
     )
     prune_multiple: int = field(
-        default=8, metadata={"help": "width and FFN units become multiples of this; 1 = off"}
+        default=8,
+        metadata={
+            "help": "width and FFN units become multiples of this; 1 = off",
+            "expected": at_least(1),
+        },
     )
     prune_attention: ChoiceEnum(WAYS) = field(  # type: ignore[valid-type]
         default="auto",
@@ -178,23 +198,24 @@ def method_of(cfg: PruningConfig) -> Method:
         ValueError: lists every flag that is out of range, those of the target too.
     """
     problems = target_of(cfg).problems()
-    decays = {"decay": cfg.prune_decay, "uncertainty-decay": cfg.prune_uncertainty_decay}
-    for name, decay in decays.items():
-        problems.unless(0 <= decay < 1, f"--prune-{name} {decay}: expected 0 to below 1")
     interval = cfg.prune_interval
-    problems.unless(interval >= 1, f"--prune-interval {interval}: expected 1 or more")
+    known = set(problems.messages)
+    problems.extend(x for x in range_problems(cfg, PruningConfig) if x not in known)
     problems.extend(_schedule_problems(cfg))
     problems.raise_if_any()
     start, end = (update_number(x, cfg.max_update) for x in (cfg.prune_start, cfg.prune_end))
     importance = str(cfg.prune_importance)
-    return Method(Schedule(start, end, interval), importance, *decays.values())
+    return Method(
+        Schedule(start, end, interval), importance, cfg.prune_decay, cfg.prune_uncertainty_decay
+    )
 
 
 def _schedule_problems(cfg: PruningConfig) -> Problems:
     problems = Problems()
     values = {"--prune-start": cfg.prune_start, "--prune-end": cfg.prune_end}
     for flag, value in values.items():
-        problems.unless(0 <= value < inf, f"{flag} {value}: expected 0 or more")
+        if value not in UPDATE:  # reported already
+            return problems
         if cfg.max_update < 1 and 0 < value <= 1:
             problems.add(f"{flag} {value}: is a fraction of --max-update, which is not given")
     if problems or cfg.max_update < 1:

@@ -1,6 +1,5 @@
 """The flags of `lightpaff cache-teacher`, and the source and the plan made from them."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ from fairseq import utils
 from fairseq.tasks import FairseqTask
 
 from ...checkpoints.output_file import parent_problem
-from ...flags import flag
+from ...flags import Range, at_least, flag, range_problems
+from ...losses.dense import TEMPERATURE_WORDS, TEMPERATURES
 from ...problems import Problems
 from ...protocols import Prediction
 from ..online import OnlineTeacher, load_models
@@ -19,6 +19,7 @@ from .layout import LPROBS, TOP_K, VALUES, Layout
 from .source import Source, batching_of, load_split, place
 
 DEFAULT_K, DEFAULT_TOKENS = 32, 4096
+TEMPERATURE = Range(TEMPERATURE_WORDS, *TEMPERATURES)
 
 
 @dataclass(frozen=True)
@@ -32,36 +33,34 @@ class CacheRequest:
     )
     out: Path = flag("folder of the cache", metavar="FOLDER")
     topk: int | None = flag(
-        f"tokens stored per position (default: {DEFAULT_K}; kd_lu: all classes)", None, metavar="K"
+        f"tokens stored per position (default: {DEFAULT_K}; kd_lu: all classes)",
+        None,
+        metavar="K",
+        expected=at_least(1),
     )
     split: str = flag("split of the data (default: %(default)s)", "train", metavar="NAME")
     epochs: int = flag(
         "number of epochs to store, each with its own masks, for kd_mlm and kd_mssm (default: 1)",
         1,
         metavar="N",
+        expected=at_least(1),
     )
     temperature: float = flag(
         "--kd-temperature of the training run, if it uses --kd-tail ghost (default: 1)",
         1.0,
         metavar="T",
+        expected=TEMPERATURE,
     )
     block_tokens: int = flag(
         "tokens per file, at most one of which a stopped run loses (default: %(default)s)",
         2**17,
         metavar="N",
+        expected=at_least(1),
     )
 
     def problems(self) -> Problems:
         """Return a message for every value out of range."""
-        problems = Problems()
-        for name in ("topk", "epochs", "block_tokens"):
-            value = getattr(self, name)
-            named = f"--{name.replace('_', '-')} {value}"
-            problems.unless(value is None or value >= 1, f"{named}: expected 1 or more")
-        problems.unless(
-            0 < self.temperature < math.inf,
-            f"--temperature {self.temperature}: expected a number above 0",
-        )
+        problems = Problems(range_problems(self))
         problems.extend([parent_problem(self.out, "--out")])
         return problems
 

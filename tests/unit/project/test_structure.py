@@ -14,8 +14,9 @@ import size  # noqa: E402
 
 # From the bottom to the top: a package or module imports from rows below its own.
 LAYERS = (
-    ("problems", "flags", "megabytes"),
-    ("losses", "checkpoints", "compat"),
+    ("problems", "megabytes"),
+    ("flags",),
+    ("fairseq_flags", "losses", "checkpoints", "compat"),
     ("protocols",),
     ("models", "pruning", "shards"),
     ("teachers", "tasks"),

@@ -1,0 +1,77 @@
+"""Ranges of fairseq's own flags that our commands pass on, or interpret themselves."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from .flags import Range, at_least
+
+OFF = -1  # fairseq's "off" where 0 would be a number
+FINITE = Range("a number from -1000 to 1000", -1000, 1000)
+# By the group of fairseq's configuration.
+RANGES: dict[str, dict[str, Range]] = {
+    "generation": {
+        "beam": at_least(1),
+        "nbest": at_least(1),
+        "max_len_a": Range("0 or more", 0, 1e6),
+        "max_len_b": at_least(0),
+        "min_len": at_least(0),
+        "lenpen": FINITE,
+        "unkpen": Range("a number from -1e9 to 1e9", -1e9, 1e9),
+        "lm_weight": FINITE,
+        "prefix_size": at_least(0),
+        "no_repeat_ngram_size": at_least(0),
+        "sampling_topk": Range("1 or more, or -1 (off)", 1, also=OFF),
+        "sampling_topp": Range(
+            "a number above 0, up to 1, or -1 (off)", 0, 1, is_open=True, also=OFF
+        ),
+        "temperature": Range("a number above 0, from 0.001 to 1000", 0.001, 1000),
+        "diverse_beam_groups": Range("1 or more, or -1 (off)", 1, also=OFF),
+        "diverse_beam_strength": Range("0 or more", 0, 1000),
+        "diversity_rate": Range("0 or more, or -1 (off)", 0, 1000, also=OFF),
+        "beam_mt": at_least(0),
+        "max_len_a_mt": Range("0 or more", 0, 1e6),
+        "max_len_b_mt": at_least(0),
+        "lenpen_mt": FINITE,
+        "iter_decode_eos_penalty": FINITE,
+        "iter_decode_max_iter": at_least(0),
+        "iter_decode_with_beam": at_least(1),
+    },
+    "dataset": {
+        "max_tokens": at_least(1),
+        "batch_size": at_least(1),
+        "num_workers": at_least(0),
+        "required_batch_size_multiple": at_least(1),
+    },
+    "common": {"seed": at_least(0)},
+}
+
+
+def fairseq_flag_problems(cfg: Any, *groups: str) -> Iterator[str]:
+    """Yield a message for every flag of these groups of a configuration that is out of range."""
+    for group in groups:
+        for name, expected in RANGES[group].items():
+            value = cfg[group][name]
+            flag = f"--{name.replace('_', '-')}"
+            problem = None if value is None else expected.problem(flag, value)
+            if problem is not None:
+                yield problem
+
+
+def words_problems(words: Sequence[str]) -> Iterator[str]:
+    """Yield a message for every flag out of range among the words of a command line of fairseq."""
+    ranges = {name: x for group in RANGES.values() for name, x in group.items()}
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        flag, equals, value = word.partition("=")
+        expected = ranges.get(flag.removeprefix("--").replace("-", "_"))
+        if flag.startswith("--") and expected is not None:
+            text = value if equals else following
+            if _number(text) not in expected:
+                yield f"{flag} {text}: expected {expected.words}"
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
