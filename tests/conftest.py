@@ -3,12 +3,17 @@
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 import lightpaff_fairseq  # noqa: F401
+
+# the same examples in every run: a new failure is a change of the code
+hypothesis.settings.register_profile("fixed", derandomize=True)
+hypothesis.settings.load_profile("fixed")
 
 
 @pytest.fixture(autouse=True)

@@ -50,7 +50,7 @@ def test_top_k_round_trip(vocab, share, temperature, scale, seed):
     expected = torch.cat([top, rest], -1).log().clamp_min(-DEEPEST)
     codes = np.concatenate([records["code"], records["rest"][:, None]], 1).astype(np.float64)
     decoded = torch.from_numpy(codes) * (-DEEPEST / STEPS)
-    rounding = 1e-5  # of float32
+    rounding = 2e-5  # of float32, in the log-softmax of 150,000 tokens
     assert (decoded - expected).abs().max() <= HALF_STEP + rounding
     # every code is half a step off at most, so is their sum, by which a row is normalized
     assert (lprobs - expected).abs().max() <= 2 * HALF_STEP + 2 * rounding
