@@ -139,8 +139,8 @@ def test_masks_of_every_epoch(settings, caches, name):
     with pytest.raises(ValueError) as caught:
         criterion.begin_epoch(3, "train")
     message = str(caught.value)
-    assert "epoch 3 is not there" in message and "epochs 1 to 2" in message
-    assert "--max-epoch 2" in message and "--epochs N (N of 3 or more)" in message
+    assert "epoch 3 is not stored" in message and "epochs 1 to 2" in message
+    assert "--max-epoch 2" in message and "--epochs 3 or more" in message
     criterion.begin_epoch(1, "train")
     with pytest.raises(ValueError, match="of epoch 1 has changed since the cache was built"):
         setting.run(criterion, sample_of(setting, 2))
