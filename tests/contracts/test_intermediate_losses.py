@@ -163,8 +163,8 @@ def test_different_numbers_of_heads(tmp_path):
     "flags,words",
     [
         (("--kd-hidden-weight", -1), "--kd-hidden-weight -1.0: expected 0 (off) or more"),
-        (("--kd-relation", "key,kee"), "--kd-relation kee: expected some of query, key"),
-        (("--kd-relation", ""), "--kd-relation '': expected some of query, key, value, token, cha"),
+        (("--kd-relation", "key,kee"), "--kd-relation key,kee: expected some of query, key"),
+        (("--kd-relation", ""), "--kd-relation '': expected a value, got an empty one"),
         (("--kd-modules", "middle"), "--kd-modules middle: expected some of encoder, decoder, c"),
         (("--kd-sides", "middle"), "--kd-sides middle: expected some of encoder, decoder, cross"),
         (("--kd-relation-heads", -2), "--kd-relation-heads -2"),
