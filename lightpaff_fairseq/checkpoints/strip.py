@@ -90,7 +90,9 @@ def to_primitive(value: Any, name: str) -> Any:
         return value
     if isinstance(value, bool | int | float | str):  # a subclass, as fairseq's string choices
         return next(kind(value) for kind in (bool, int, float, str) if isinstance(value, kind))
-    raise ValueError(f"{name}: expected a primitive value, got a {type(value).__name__}")
+    raise ValueError(
+        f"{name}: expected a primitive value, got an instance of {type(value).__name__}"
+    )
 
 
 def stock_config(cfg: dict[str, Any]) -> dict[str, Any]:

@@ -239,5 +239,7 @@ def test_plain_values():
     expected = {"a": 0.5, "b": [1, "x"], "c": "red", "d": {"e": [None, True]}}
     found = to_primitive({"top": nested}, "cfg")
     assert found == {"top": expected} and type(found["top"]["a"]) is float
-    with pytest.raises(ValueError, match=r"cfg\.top\.b\[1\] is a object"):
+    with pytest.raises(
+        ValueError, match=r"cfg\.top\.b\[1\]: expected a primitive value, got an instance of object"
+    ):
         to_primitive({"top": Namespace(b=[0, object()])}, "cfg")
