@@ -63,7 +63,9 @@ def test_refuses_unknown_names_and_no_length():
     with pytest.raises(ValueError, match="--kd-lambda-schedule: .*linear_growth.*got 'step'"):
         check_weight_schedule(WeightSchedule(1.0, "step", 5), *flags)
     for updates in (0, -3):
-        with pytest.raises(ValueError, match=f"--kd-schedule-updates {updates}: expected 1 or more"):
+        with pytest.raises(
+            ValueError, match=f"--kd-schedule-updates {updates}: expected 1 or more"
+        ):
             check_weight_schedule(WeightSchedule(1.0, "linear_decay", updates), *flags)
     with pytest.raises(ValueError, match="--kd-temperature-schedule: .*constant, flsw, cwsm"):
         check_name("warm", TEMPERATURE_SCHEDULES, "--kd-temperature-schedule")
