@@ -54,7 +54,7 @@ def refused(source, tmp_path, capsys, *flags, **sizes):
         (("--teacher", "/no/such/t.pt"), "--teacher /no/such/t.pt: no such file"),
         (
             ("--importance-batches", 0, "--importance-max-tokens", -1),
-            "--importance-batches 0: expected 1 or more; --importance-max-tokens -1: expected 1 or more",
+            "--importance-batches 0: expected 1 or more; --importance-max-tokens -1: expected 1",
         ),
         (("--encoder-layer", 2), "unrecognized arguments: --encoder-layer 2"),
         (("--encoder-layers", "two"), "argument --encoder-layers: invalid int value: 'two'"),
