@@ -113,7 +113,8 @@ def range_problems(values: Any, declared: type | None = None) -> list[str]:
     """
     problems = []
     for field in dataclasses.fields(declared or type(values)):
-        expected, value = field.metadata.get("expected"), getattr(values, field.name)
+        expected = field.metadata.get("expected")
+        value = None if expected is None else getattr(values, field.name)
         if expected is not None and value is not None:
             problems.append(expected.problem(flag_name(field), value))
     return [problem for problem in problems if problem is not None]

@@ -112,6 +112,7 @@ def load_model(info: CheckpointInfo, data: Path) -> LoadedModel:
         raise ValueError(
             f"{info.named} with --data {data}: fairseq cannot load it: {reason_of(error)}"
         ) from error
-    trained = info.state["cfg"]["task"]
-    check_trained_with((info.flag, info.path), trained, task, f"--data {data}")
+    if info.state:  # a benchmark opens a model again, that was checked when it was exported
+        trained = info.state["cfg"]["task"]
+        check_trained_with((info.flag, info.path), trained, task, f"--data {data}")
     return LoadedModel(info, data, task, model.eval())
