@@ -207,7 +207,7 @@ def test_bad_input_is_listed(pair, tmp_path, capsys, monkeypatch):
         (flags(pair, "--repeats", 0), ["--repeats 0: expected 1"]),
         (flags(pair, "--data", tmp_path / "no"), ["no: no such folder"]),
         (flags(pair, "--teacher", tmp_path / "no.pt"), ["no.pt: no such file"]),
-        (flags(pair, "--task", "language_modeling"), ["--task language_modeling: --student"]),
+        (flags(pair, "--task", "language_modeling"), ["--task language_modeling: expected translation, the task of --student"]),
         (flags(pair, "--backends", "onnx"), ["--backends onnx: does not support a transformer"]),
         (flags(pair, "--gen-subset", "dev"), ["no such split"]),
         (flags(pair, "--teacher-arch", "x"), ["--teacher-arch: has no effect without --random"]),

@@ -92,4 +92,4 @@ def test_a_training_checkpoint_is_to_be_stripped_first(tmp_path, capsys):
     words = ["evaluate", data, "--path", tmp_path / "save" / "checkpoint_last.pt"]
     words += ["--references", tmp_path / "ref", "--repeats", 1, "--generate-flags", "--beam 1"]
     assert main([str(word) for word in words]) == 2
-    assert "lightpaff strip makes a stock one of it" in capsys.readouterr().err
+    assert "run lightpaff strip on it first" in capsys.readouterr().err
