@@ -5,7 +5,6 @@ Each block is a file that is written atomically and never computed twice.
 """
 
 import json
-import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .flags import at_least, flag, range_problems
+from .progress import Progress
 
 PLAN, VERSION = "plan.json", 1
 TEMPORARY_PLANS = f"{PLAN}.*.tmp"  # of another shard, or of a killed run
-INTERVAL = 20  # seconds between progress messages within a block
 LONGEST_VALUE = 200  # characters; messages do not quote longer values
 
 T = TypeVar("T")
@@ -188,7 +187,7 @@ class BlockFolder:
         blocks: Sequence[Block],
         compute: Callable[[Block, Advance], T],
         write: Callable[[Path, T], Any],
-        progress: "Progress",
+        progress: "BlockProgress",
     ) -> None:
         """Compute and write some of the blocks, in order.
 
@@ -199,16 +198,17 @@ class BlockFolder:
         Raises:
             ValueError: a block cannot be written; the previous ones are kept.
         """
-        for done, block in enumerate(blocks):
-            content = compute(block, progress.advance)
-            try:
-                write(self.path / block.file, content)
-            except OSError as error:
-                raise ValueError(
-                    f"{self.flag} {self.path}: cannot be written: {error}; {done} blocks of this "
-                    "run are complete, run the same command again to continue"
-                ) from error
-            progress.end_block()
+        with progress.line:
+            for done, block in enumerate(blocks):
+                content = compute(block, progress.advance)
+                try:
+                    write(self.path / block.file, content)
+                except OSError as error:
+                    raise ValueError(
+                        f"{self.flag} {self.path}: cannot be written: {error}; {done} blocks of "
+                        "this run are complete, run the same command again to continue"
+                    ) from error
+                progress.end_block()
 
     def remove_temporary_files(self) -> None:
         """Remove temporary files of killed runs, once every block is there."""
@@ -218,33 +218,23 @@ class BlockFolder:
                 path.unlink(missing_ok=True)  # another shard may have finished as well
 
 
-class Progress:
-    """Progress messages: after every block, and every `INTERVAL` seconds within one.
+class BlockProgress:
+    """The progress of `BlockFolder.fill`.
 
     Args:
-        sizes: of the blocks, in `unit` (a plural); report: prints a message.
+        name: of the command.
+        sizes: of the blocks, in `unit` (a plural).
     """
 
-    def __init__(self, sizes: Sequence[int], unit: str, report: Report) -> None:
-        self.sizes, self.unit, self.report = sizes, unit, report
-        self.ended, self.begin = 0, time.perf_counter()
-        self.last_report = self.begin
+    def __init__(self, name: str, sizes: Sequence[int], unit: str) -> None:
+        self.sizes, self.ended = sizes, 0
+        self.line = Progress(name, sum(sizes), unit)
 
     def advance(self, amount: int) -> None:
         """Note the finished part of the current block."""
-        if time.perf_counter() - self.last_report >= INTERVAL:
-            self._report("", sum(self.sizes[: self.ended]) + amount)
+        self.line.update(sum(self.sizes[: self.ended]) + amount)
 
     def end_block(self) -> None:
         """Note that the current block is complete."""
         self.ended += 1
-        self._report(f"block {self.ended}/{len(self.sizes)}: ", sum(self.sizes[: self.ended]))
-
-    def _report(self, prefix: str, done: int) -> None:
-        self.last_report = time.perf_counter()
-        seconds, total = self.last_report - self.begin, sum(self.sizes)
-        remaining = seconds / max(1, done) * (total - done)
-        self.report(
-            f"{prefix}{done:,} of {total:,} {self.unit}, {done / seconds:,.1f} per second, "
-            f"about {remaining:,.0f} s left"
-        )
+        self.advance(0)

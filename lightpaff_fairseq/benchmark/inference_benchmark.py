@@ -16,10 +16,14 @@ from ..export.loaded_model import LANGUAGE_MODELING, LoadedModel
 from ..export.sample_batches import Sample, split_samples
 from ..megabytes import MEGABYTE
 from ..problems import Problems
+from ..progress import Progress
 from .inference_backends import FAIRSEQ, Variant, plan_variants, write_variants
 from .inference_settings import InferenceSettings
 from .peak_memory import peak_extra_bytes
 from .timing import interleaved_times, median_ratio
+
+ALONE = 5  # a sentence alone takes about as long as 5 in a batch; used to estimate the time left
+WARMUPS = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,7 @@ class _Run:
     engine: Engine
     latencies: list[list[float]]
     outputs: list[Sequence[Any]]
+    progress: Progress
 
 
 def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
@@ -82,16 +87,32 @@ def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
     light = {role: replace(model, model=None) for role, model in models.items()}
     student = light["student"]
     del models
-    runs = [_Run(v, light[v.role], v.load(light[v.role]), [], []) for v in variants]
-    _time(runs, rows, batches, single, problem.repeats)
+    progress = Progress("benchmark inference", _work(problem, variants, batches, single), "")
+    runs = [_Run(v, light[v.role], v.load(light[v.role]), [], [], progress) for v in variants]
+    with progress:
+        _time(runs, rows, batches, single, problem.repeats)
     for run, row in zip(runs, rows, strict=True):
         if problem.quality:
             quality = score_outputs(student, run.outputs, batches, problem.remove_bpe)
             row |= {"measure": quality.name, "quality": quality.score}
     if problem.memory:
         del runs
-        _add_memory(rows, variants, problem)
+        with progress:
+            _add_memory(rows, variants, problem, progress)
     return rows
+
+
+def _work(
+    problem: InferenceProblem,
+    variants: Sequence[Variant],
+    batches: Sequence[Sample],
+    single: Sequence[Sample],
+) -> int:
+    """Return the size of the whole benchmark, in sentences of a batch."""
+    sentences = sum(int(batch["nsentences"]) for batch in batches)
+    rounds = problem.repeats + WARMUPS
+    timed = rounds * (sentences + ALONE * len(single))
+    return len(variants) * (timed + sentences * problem.memory)
 
 
 def _plan(
@@ -125,13 +146,13 @@ def _time(
     loads = {n: lambda r=r: r.variant.load(r.model) for n, r in by_name.items()}
     whole = {n: lambda r=r: _run_batches(r, batches) for n, r in by_name.items()}
     one = {n: lambda r=r: _one_by_one(r, single) for n, r in by_name.items()}
-    load_times, times = (interleaved_times(x, repeats) for x in (loads, whole))
-    interleaved_times(one, repeats)
+    load_times, times = (interleaved_times(x, repeats, WARMUPS) for x in (loads, whole))
+    interleaved_times(one, repeats, WARMUPS)
     first = rows[0]["name"]
     count = _units(runs[0].variant.task, batches)
     for row in rows:
         name = row["name"]
-        latencies = [x for each in by_name[name].latencies[1:] for x in each]  # the first: warm-up
+        latencies = [x for each in by_name[name].latencies[WARMUPS:] for x in each]
         row["load_s"] = statistics.median(load_times[name])
         row["p50_ms"], row["p95_ms"] = (1000 * _percentile(latencies, p) for p in (50, 95))
         row["per_s"] = count / statistics.median(times[name])
@@ -154,7 +175,10 @@ def _percentile(values: Sequence[float], percent: int) -> float:
 
 
 def _run_batches(run: _Run, batches: Sequence[Sample]) -> None:
-    run.outputs = [run.engine.run(batch) for batch in batches]
+    run.outputs = []
+    for batch in batches:
+        run.outputs.append(run.engine.run(batch))
+        run.progress.advance(int(batch["nsentences"]), run.variant.name)
 
 
 def _one_by_one(run: _Run, single: Sequence[Sample]) -> None:
@@ -163,19 +187,27 @@ def _one_by_one(run: _Run, single: Sequence[Sample]) -> None:
         start = time.perf_counter()
         run.engine.run(sample)  # returns CPU values, so no device synchronization is needed
         seconds.append(time.perf_counter() - start)
+        run.progress.advance(ALONE, run.variant.name)
     run.latencies.append(seconds)
 
 
-def _add_memory(rows: list[Row], variants: Sequence[Variant], problem: InferenceProblem) -> None:
+def _add_memory(
+    rows: list[Row],
+    variants: Sequence[Variant],
+    problem: InferenceProblem,
+    progress: Progress,
+) -> None:
     """Add peak_mb: memory to load the model and run every batch, without libraries and data.
 
     None where it is unknown: on a GPU, for every library but PyTorch.
     """
+    share = (progress.total - progress.done) / len(rows)
     for row, variant in zip(rows, variants, strict=True):
         known = problem.device == "cpu" or variant.folder is None
         settings = variant, problem
         peak = peak_extra_bytes(_first_run, settings, "", problem.device) if known else None
         row["peak_mb"] = None if peak is None else peak / MEGABYTE
+        progress.advance(share, f"memory of {variant.name}")
 
 
 def _first_run(

@@ -19,6 +19,7 @@ from ..fairseq_flags import fairseq_flag_problems
 from ..flags import add_flags, parse_flags
 from ..megabytes import MEGABYTE
 from ..problems import Problems
+from ..progress import print_line
 from ..shards import Shard
 from ..teachers.cache.builder import build, check_space, expected_bytes, finish
 from ..teachers.cache.cache_request import CacheRequest, make_plan, make_source
@@ -129,8 +130,3 @@ def print_state(folder: Path, missing: int) -> None:
     print_line(f"{folder}: complete, {cache.positions:,} positions, {size / MEGABYTE:,.1f} MB")
     if cache.skipped:
         print_line(f"{cache.skipped} samples were skipped, too long for task or teacher")
-
-
-def print_line(text: str) -> None:
-    """Print a line and flush, so that it also appears in a pipe."""
-    print(text, flush=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..flags import add_flags, parse_flags
+from ..progress import print_line
 from ..sequence_kd.assemble import assemble, decode
 from ..sequence_kd.data_folder import check_output
 from ..sequence_kd.job import make_job
 from ..sequence_kd.seq_kd_request import SeqKdRequest, fairseq_config, generation_problems
 from ..shards import Shard
-from .cache_teacher import print_line
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

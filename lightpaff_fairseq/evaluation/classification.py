@@ -15,6 +15,7 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from torch import nn
 
+from ..progress import Progress
 from .evaluation_request import SENTENCE_PREDICTION, EvaluationRequest
 from .markdown_table import RATIOS, SIZE, Column, decimals
 from .model_rows import Evaluation, ModelFile, Row, add_speeds, describe_file
@@ -56,7 +57,9 @@ def evaluate_classification(models: Sequence[ModelFile], request: EvaluationRequ
     """
     rows = [describe_file(model, request.data) for model in models]
     loaded = [load(model.path, request.data, request.subset) for model in models]
-    runs = [[predict(*each) for each in loaded] for _ in range(request.repeats)]
+    total = request.repeats * sum(len(dataset) for _, _, dataset in loaded)
+    with Progress("evaluate", total, "sentences") as progress:
+        runs = [[predict(*each, progress) for each in loaded] for _ in range(request.repeats)]
     _check_classes(runs[0], request.subset)
     for row, run in zip(rows, runs[0], strict=True):
         row.update(score(run), sentences=len(run.expected))
@@ -131,7 +134,7 @@ def class_names(task: Any) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, task: Any, dataset: Any) -> Predictions:
+def predict(model: nn.Module, task: Any, dataset: Any, progress: Progress) -> Predictions:
     """Run a model over a dataset, shortest sentences first."""
     cfg, classes = task.cfg, class_names(task)
     order = sorted(range(len(dataset)), key=dataset.num_tokens)
@@ -154,6 +157,7 @@ def predict(model: nn.Module, task: Any, dataset: Any) -> Predictions:
         targets = sample["target"].view(-1).tolist()
         for i, value, target in zip(indices, values, targets, strict=True):
             predicted[i], expected[i] = value, target
+        progress.advance(len(indices))
     return Predictions(predicted, expected, classes, len(order) / seconds)
 
 

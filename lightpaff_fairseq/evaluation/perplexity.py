@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fairseq.data import Dictionary, data_utils
 
+from ..progress import Progress
 from .evaluation_request import EvaluationRequest
 from .fairseq_command import read_lines, run_fairseq
 from .markdown_table import RATIOS, SIZE, Column, decimals
@@ -50,10 +51,12 @@ def evaluate_language_models(models: Sequence[ModelFile], request: EvaluationReq
     text = request.references[0] if request.references else None
     corpus = read_corpus(request.data, request.subset, text)
     rows = [describe_file(model, request.data) for model in models]
-    runs = [
-        [_bits_and_speed(model.path, corpus.tokens, request) for model in models]
-        for _ in range(request.repeats)
-    ]
+    total = corpus.tokens * len(models) * request.repeats
+    with Progress("evaluate", total, "tokens") as progress:
+        runs = [
+            [_bits_and_speed(model, corpus.tokens, request, progress) for model in models]
+            for _ in range(request.repeats)
+        ]
     for row, (bits, _) in zip(rows, runs[0], strict=True):
         row.update(perplexities(bits, corpus))
     add_speeds(rows, SPEED_COLUMN.key, [[speed for _, speed in round_] for round_ in runs])
@@ -106,15 +109,19 @@ def _count_words(text: Path, lines: int) -> int:
     return sum(len(line.split()) + 1 for line in raw)
 
 
-def _bits_and_speed(path: Path, expected: int, request: EvaluationRequest) -> tuple[float, float]:
+def _bits_and_speed(
+    model: ModelFile, expected: int, request: EvaluationRequest, progress: Progress
+) -> tuple[float, float]:
+    """Run fairseq-eval-lm, which prints nothing before it ends."""
     argv = [str(request.data), "--gen-subset", request.subset]
     argv += ["--tokens-per-sample", str(request.tokens_per_sample)]
     argv += ["--max-tokens", str(request.max_tokens), *shlex.split(request.generate_flags)]
-    _, (loss, speed) = run_fairseq("fairseq-eval-lm", path, argv, LOSS, SPEED)
+    _, (loss, speed) = run_fairseq("fairseq-eval-lm", model.path, argv, [LOSS, SPEED])
+    progress.advance(expected, model.name)
     tokens, bits = int(speed.group(1).replace(",", "")), float(loss.group(1))
     if tokens != expected or not math.isfinite(bits):
         raise ValueError(
-            f"--path {path}: expected a finite loss over the {expected} tokens of split "
+            f"--path {model.path}: expected a finite loss over the {expected} tokens of split "
             f"{request.subset!r}, got {bits} over {tokens} tokens from fairseq-eval-lm"
         )
     return bits, float(speed.group(2))

@@ -4,8 +4,8 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from ..progress import Progress
 from .evaluation_request import EvaluationRequest
 from .fairseq_command import read_lines, run_fairseq
 from .markdown_table import RATIOS, SIZE, Column, decimals
@@ -40,7 +40,12 @@ def evaluate_translation(models: Sequence[ModelFile], request: EvaluationRequest
             f"--references: expected equally long files, got {[len(r) for r in references]} lines"
         )
     rows = [describe_file(model, request.data) for model in models]
-    runs = [[translate(m.path, request, count) for m in models] for _ in range(request.repeats)]
+    total = count * len(models) * request.repeats
+    with Progress("evaluate", total, "sentences") as progress:
+        runs = [
+            [translate(model, request, count, progress) for model in models]
+            for _ in range(request.repeats)
+        ]
     hypotheses = [output.hypotheses for output in runs[0]]
     for row, texts in zip(rows, hypotheses, strict=True):
         row.update(score(texts, references, request.metrics), sentences=count)
@@ -68,11 +73,13 @@ def _comparison(
     return compare(first, second, scored[rows[0]["name"]], p_value(first, second, references))
 
 
-def translate(path: Path, request: EvaluationRequest, expected: int) -> Output:
+def translate(
+    model: ModelFile, request: EvaluationRequest, expected: int, progress: Progress
+) -> Output:
     """Run fairseq-generate with one checkpoint.
 
     Args:
-        expected: number of sentences.
+        expected: number of sentences; progress: counts them.
     Raises:
         ValueError: it failed, or returned another number of sentences.
     """
@@ -83,11 +90,19 @@ def translate(path: Path, request: EvaluationRequest, expected: int) -> Output:
     if request.remove_bpe != "none":
         argv += ["--remove-bpe", request.remove_bpe]
     argv += shlex.split(request.generate_flags)
-    output, (speed,) = run_fairseq("fairseq-generate", path, argv, SPEED)
+    seen: set[str] = set()  # with --nbest, a sentence has several hypotheses
+
+    def count(line: str) -> None:
+        match = HYPOTHESIS.match(line)
+        if match and match.group(1) not in seen:
+            seen.add(match.group(1))
+            progress.advance(1, model.name)
+
+    output, (speed,) = run_fairseq("fairseq-generate", model.path, argv, [SPEED], count)
     hypotheses = parse_hypotheses(output)
     if sorted(hypotheses) != list(range(expected)):
         raise ValueError(
-            f"--path {path}: expected a translation for each of the {expected} lines of "
+            f"--path {model.path}: expected a translation for each of the {expected} lines of "
             f"{request.references[0]}, got {len(hypotheses)} from fairseq-generate for split "
             f"{request.subset!r}"
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..checkpoints.output_folder import folder_beside
-from ..shards import Progress, Report, Shard
+from ..shards import BlockProgress, Report, Shard
 from .choose import Chooser, similarity
 from .corpus import checksum
 from .data_folder import DataFolder
@@ -36,7 +36,7 @@ def decode(job: Job, path: Path, shard: Shard, report: Report) -> int:
     if blocks:
         decoder = Decoder(job)
         folder.claim()
-        progress = Progress([block.count for block in blocks], "sentences", report)
+        progress = BlockProgress("seq-kd", [block.count for block in blocks], "sentences")
         write = partial(write_block, plan=job.plan.checksum)
         folder.fill(blocks, decoder.decode, write, progress)
     return len(folder.missing())

@@ -1,7 +1,6 @@
 """Claiming a folder by a plan, shards of its blocks, what is missing, and progress."""
 
 import json
-import time
 
 import pytest
 
@@ -9,8 +8,8 @@ from lightpaff_fairseq.shards import (
     PLAN,
     Block,
     BlockFolder,
+    BlockProgress,
     PlanFormat,
-    Progress,
     Shard,
     differences,
     plan_differences,
@@ -120,16 +119,13 @@ def test_missing_blocks_are_computed_in_order_and_kept_when_one_fails(tmp_path):
         path.write_text(content)
 
     missing = place.missing()
-    progress = Progress([block.count for block in missing], "samples", lines.append)
+    progress = BlockProgress("test", [block.count for block in missing], "samples")
     with pytest.raises(ValueError, match="No space left .*; 2 blocks of this run are complete"):
         place.fill(missing, lambda block, _: str(block.first), write, progress)
     assert written == ["b0.bin", "b2.bin", "b3.bin"]
     assert [(tmp_path / name).read_text() for name in written[:2]] == ["0", "20"]
     assert [x.file for x in place.missing()] == ["b3.bin", "b4.bin"]
-    assert [line.split(",")[0] for line in lines[1:]] == [
-        "block 1/4: 10 of 40 samples",
-        "block 2/4: 20 of 40 samples",
-    ]
+    assert progress.line.done == 20 and progress.line.total == 40
 
 
 def test_differences_name_every_entry_and_not_long_values():
@@ -147,16 +143,10 @@ def test_leftovers_of_killed_runs_are_removed_and_nothing_else(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == kept
 
 
-def test_progress_is_told_within_a_block_but_not_for_every_batch(monkeypatch):
-    lines, now = [], [100.0]
-    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    progress = Progress([40, 60, 100], "sentences", lines.append)
-    now[0] = 120
-    progress.end_block()
-    assert lines.pop() == "block 1/3: 40 of 200 sentences, 2.0 per second, about 80 s left"
-    for sentences, seconds in ((10, 25.0), (20, 30.0), (50, 45.0), (60, 50.0)):
-        now[0] = 100 + seconds
-        progress.advance(sentences)
-    assert lines == ["90 of 200 sentences, 2.0 per second, about 55 s left"]
-    progress.end_block()
-    assert lines[1] == "block 2/3: 100 of 200 sentences, 2.0 per second, about 50 s left"
+def test_progress_counts_finished_blocks_and_the_part_of_the_current_one():
+    progress = BlockProgress("test", [40, 60, 100], "sentences")
+    amounts = []
+    for step in (lambda: progress.advance(10), progress.end_block, lambda: progress.advance(50)):
+        step()
+        amounts.append(progress.line.done)
+    assert amounts == [10, 40, 90] and progress.line.total == 200

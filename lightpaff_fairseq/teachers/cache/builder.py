@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...checkpoints.output_file import replacing, write_text
 from ...megabytes import MEGABYTE
-from ...shards import PLAN, Block, Progress, Report, Shard, plan_differences
+from ...shards import PLAN, Block, BlockProgress, Report, Shard, plan_differences
 from .block_file import HEAD, INDEX, BlockFile, Item, write_block
 from .header import HEADER, Contents, Plan, header_text, read_plan
 from .source import Source
@@ -42,7 +42,7 @@ def build(source: Source, plan: Plan, path: Path, shard: Shard, report: Report) 
 
     Args:
         source: of the outputs; plan: of the cache; path: the claimed folder.
-        report: prints progress messages.
+        report: prints how many blocks are there already.
     Raises:
         ValueError: the folder cannot be written; finished blocks are kept.
     """
@@ -54,7 +54,7 @@ def build(source: Source, plan: Plan, path: Path, shard: Shard, report: Report) 
         return source.items(block, plan.layout)
 
     write = partial(write_block, plan=plan.checksum)
-    folder.fill(blocks, compute, write, Progress(tokens, "tokens", report))
+    folder.fill(blocks, compute, write, BlockProgress("cache-teacher", tokens, "tokens"))
 
 
 def finish(path: Path, plan: Plan) -> int:

@@ -20,12 +20,15 @@ def world(tmp_path, monkeypatch):
         save_checkpoint(tmp_path / f"{name}.pt", width)
     calls, answers = [], []
 
-    def run(command, **_):
+    def run(command, on_line, stderr, environment):
         calls.append(command)
-        stdout, stderr = answers[(len(calls) - 1) % len(answers)]
-        return SimpleNamespace(returncode=0, stdout=stdout, stderr=stderr)
+        output, log = answers[(len(calls) - 1) % len(answers)]
+        for line in output.split("\n"):
+            on_line(line)
+        stderr.write(log)
+        return 0
 
-    monkeypatch.setattr(fairseq_command.subprocess, "run", run)
+    monkeypatch.setattr(fairseq_command, "run_child", run)
     return SimpleNamespace(path=tmp_path, calls=calls, answers=answers)
 
 

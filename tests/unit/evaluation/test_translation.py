@@ -3,13 +3,13 @@
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from evaluated import REFERENCES, output, run_cli
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.evaluation import fairseq_command, translation
+from lightpaff_fairseq.progress import Progress
 from toy import train, write_parallel
 
 
@@ -66,9 +66,29 @@ def test_a_missing_or_extra_translation_is_an_error(world, count, capsys):
     assert not (world.path / "r.json").exists()
 
 
+def test_progress_counts_every_sentence_once(world, monkeypatch):
+    """Two runs of two models, each with two hypotheses per sentence."""
+    text, log = output([*REFERENCES])
+    twice = "\n".join(line for line in text.split("\n") for _ in range(2))
+    world.answers.append((twice, log))
+    states = []
+
+    def note(self, amount, detail):
+        self.update(self.done + amount, detail)
+        states.append((self.done, self.total, detail))
+
+    monkeypatch.setattr(Progress, "advance", note)
+    assert run_cli(world, "--repeats", "2") == 0
+    names = [name for _ in range(2) for name in "ab" for _ in REFERENCES]
+    assert states == [(i, 16, name) for i, name in enumerate(names, 1)]
+
+
 def test_a_failing_fairseq_generate_is_quoted(world, monkeypatch, capsys):
-    failed = SimpleNamespace(returncode=1, stdout="", stderr="a\nRuntimeError: no such task")
-    monkeypatch.setattr(fairseq_command.subprocess, "run", lambda *_, **__: failed)
+    def fail(words, on_line, stderr, environment):
+        stderr.write("a\nRuntimeError: no such task")
+        return 1
+
+    monkeypatch.setattr(fairseq_command, "run_child", fail)
     assert run_cli(world) == 2
     assert "no such task" in capsys.readouterr().err
 
