@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class ReportRequest:
         problems.unless(bool(self.svg) or not self.plot, "--plot: expected --svg too")
         problems.unless(bool(self.plot) or not self.svg, "--svg: expected --plot too")
         if self.out and self.svg:
-            is_same = self.out.resolve() == self.svg.resolve()
+            is_same = os.path.realpath(self.out) == os.path.realpath(self.svg)
             problems.unless(not is_same, f"--svg {self.svg}: expected a different file from --out")
         for name, path in (("--out", self.out), ("--svg", self.svg)):
             problems.extend([file_problem(path, name, self.force)] if path else [])

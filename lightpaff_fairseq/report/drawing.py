@@ -21,10 +21,12 @@ _VARIABLES = {  # color -> CSS variable by which a page's theme replaces it
     PAPER: "--paper",
     **{color: f"--series-{i}" for i, color in enumerate(COLORS)},
 }
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # XML has no place for these
 _NUMBERS = itertools.count()  # of figures inside pages
 _SETTINGS = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and copied
     "svg.hashsalt": "lightpaff",
+    "text.parse_math": False,  # names may have dollar signs
     "font.size": 10,
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
@@ -106,11 +108,18 @@ def inline_svg(drawn: Any, title: str, description: str) -> str:
     """Return a figure as an element of a page: its ids are unique, its colors CSS variables."""
     name = f"figure-{next(_NUMBERS)}"
     text = _svg(drawn, "none")
-    text = re.sub(r'\bid="', f'id="{name}-', text[text.index("<svg") :])
-    text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
-    for color, variable in _VARIABLES.items():
-        text = text.replace(color, f"var({variable}, {color})")
+    text = text[text.index("<svg") :]
+    text = re.sub("<[^>]*>", lambda tag: _adapted(tag[0], name), text)
     return _described(text, title, description, name)
+
+
+def _adapted(tag: str, name: str) -> str:
+    """Put `name` in front of the ids of an XML tag, and CSS variables in place of its colors."""
+    tag = re.sub(r'\bid="', f'id="{name}-', tag)
+    tag = re.sub(r'(href="|url\()#', rf"\1#{name}-", tag)
+    for color, variable in _VARIABLES.items():
+        tag = tag.replace(color, f"var({variable}, {color})")
+    return tag
 
 
 def _svg(drawn: Any, paper: str) -> str:
@@ -121,6 +130,7 @@ def _svg(drawn: Any, paper: str) -> str:
 
 
 def _described(text: str, title: str, description: str, name: str) -> str:
+    text, title, description = (_CONTROL.sub("\ufffd", x) for x in (text, title, description))
     ids = f"{name}-title {name}-desc"
     head = f'<title id="{name}-title">{escape(title)}</title>'
     head += f'<desc id="{name}-desc">{escape(description)}</desc>'

@@ -11,6 +11,7 @@ from .quality import Metric, Row, is_number
 from .sweep import LOWER_IS_BETTER, Sweep
 
 WIDTH, HEIGHT = 4.7, 3.0  # inches of a plot; a phone shows it at about this size
+SMALLEST, LARGEST = 1e-300, 1e300  # numbers that matplotlib draws without overflow
 MOST_MARKERS = 30  # points of a curve up to which each gets a marker
 
 
@@ -27,10 +28,15 @@ def tradeoff(
     """
     key, title = axis
     pairs = zip(rows, looks, strict=True)
-    shown = [(row, look) for row, look in pairs if is_number(row.get(key)) and row[key] > 0]
+    shown = [
+        (row, look)
+        for row, look in pairs
+        if is_number(row.get(key)) and SMALLEST < row[key] < LARGEST > abs(row[metric.key])
+    ]
     with figure(WIDTH, HEIGHT) as (drawn, (axes,)):
         for row, look in shown:
-            runs = [x for x in row.get(f"{key}_runs", []) if is_number(x)]
+            stored = row.get(f"{key}_runs")
+            runs = [x for x in stored if is_number(x)] if isinstance(stored, list) else []
             if len(runs) > 1:
                 ends = [min(runs), max(runs)]
                 axes.plot(ends, [row[metric.key]] * 2, color=look.color, alpha=0.5, lw=2)
@@ -160,7 +166,8 @@ def kl_sparsity(logs: Mapping[str, Log]) -> str:
             _draw(axes[1], percent[name], looks[name])
         axes[0].set(ylim=(0, None), title="distillation loss (bits per label)")
         axes[1].set(ylim=(0, None), title="sparsity (% of parameters)", xlabel="updates")
-        drawn.legend(loc="outside lower center", ncols=3)
+        lines = axes[0].get_lines()  # given by hand: labels that begin with _ would be left out
+        drawn.legend(lines, list(logs), loc="outside lower center", ncols=3)
         ends = [f"{name}: {_last(curve)}" for name, curve in sparsity.items() if curve]
         about = f"Above the distillation loss, below the sparsity. Sparsity of {'; '.join(ends)}."
         return standalone_svg(drawn, "Distillation loss and sparsity over updates", about)

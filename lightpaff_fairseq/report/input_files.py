@@ -1,8 +1,9 @@
 """Read the files that a user named, with errors that name them."""
 
-import json
 from pathlib import Path
 from typing import Any
+
+from .. import json_files
 
 
 def read_text(path: Path, flag: str = "RUNS") -> str:
@@ -25,10 +26,9 @@ def parse_json(text: str, path: Path, line: int = 1, flag: str = "RUNS") -> Any:
     """Parse the JSON of a file, from a line of it on.
 
     Raises:
-        ValueError: with the line that is no JSON.
+        ValueError: names the file and the line that is not JSON, see `json_files.parse_json`.
     """
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        place = f"line {line - 1 + error.lineno}, column {error.colno}"
-        raise ValueError(f"{flag} {path}: {place}: not JSON: {error.msg}") from error
+        return json_files.parse_json(text, line)
+    except ValueError as error:
+        raise ValueError(f"{flag} {path}: {error}") from error

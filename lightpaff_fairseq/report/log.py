@@ -1,15 +1,16 @@
 """Read a log of fairseq-train: the curves in it, and what it tells about the training."""
 
-import json
 import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..json_files import parse_json, value_as
 from ..provenance import LOGGER as PROVENANCE
 from .input_files import read_text
 
+MOST_UPDATES = 2**53  # larger integers are no longer exact as floats
 TRAINING = "training"  # source of the curves that are not of a validation set
 
 _PLAIN = re.compile(r"^(?:[^|]*\| )?[A-Z]+ \| (?P<logger>[^|]+?) *\| (?P<text>.*)$")
@@ -18,6 +19,12 @@ _SIMPLE_INTERVAL = re.compile(r"^epoch \d+: +\d+ / \d+ (?P<pairs>\S+=.*)$")
 _SIMPLE_EPOCH = re.compile(r"^epoch \d+ \|(?: valid on '[^']*' subset \|)? (?P<pairs>.*)$")
 _PARAMETERS = re.compile(r"^num\. shared model params: ([\d,]+)")
 _PRUNED = re.compile(r"^pruned to the target at update (\d+)")
+_KINDS = {  # of what the plug-in records
+    "command": str,
+    "machine": str,
+    "versions": dict[str, str],
+    "configuration": dict[str, Any],
+}
 _NOT_A_METRIC = {"epoch", "update", "num_updates"}
 
 Curve = dict[int, float]  # update -> value, ascending
@@ -46,13 +53,15 @@ def parse_metrics(logger: str, message: str) -> tuple[int, dict[str, float]] | N
             continue
     if "num_updates" not in values:
         return None
+    if not 0 <= values["num_updates"] <= MOST_UPDATES:
+        raise ValueError(f"num_updates: got {values['num_updates']}")
     metrics = {key: value for key, value in values.items() if key not in _NOT_A_METRIC}
     return int(values["num_updates"]), metrics
 
 
 def _pairs(message: str) -> list[tuple[str, Any]]:
     if message.startswith('{"'):
-        return list(json.loads(message).items())
+        return list(parse_json(message).items())
     if interval := _SIMPLE_INTERVAL.match(message):
         pairs = [pair.partition("=") for pair in interval["pairs"].split(", ")]
     elif epoch := _SIMPLE_EPOCH.match(message):
@@ -127,7 +136,9 @@ class Log:
             ValueError: it is cut off or mixed up.
         """
         if logger == PROVENANCE:
-            self.provenance = dict(json.loads(message))
+            content = value_as(dict[str, Any], parse_json(message), "provenance")
+            kinds = {key: _KINDS.get(key, Any) for key in content}
+            self.provenance = {key: value_as(kinds[key], content[key], key) for key in content}
         elif logger.endswith("train") and message.startswith("{'"):  # the whole configuration
             self.mark_restart()
         elif metrics := parse_metrics(logger, message):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from .curves import TITLES
 from .quality import (
@@ -68,9 +69,9 @@ def _speed(row: Row) -> float:
 
 def _against_teacher(best: Row, teacher: Row, metric: Metric) -> str:
     ratios = []
-    if is_number(best.get("times_smaller")):
+    if _is_positive(best.get("times_smaller")):
         ratios.append(_ratio(best["times_smaller"], "smaller", "larger"))
-    if speed_key([best, teacher]) and is_number(best.get("times_faster")):
+    if speed_key([best, teacher]) and _is_positive(best.get("times_faster")):
         ratios.append(_ratio(best["times_faster"], "faster", "slower"))
     name, value = _name(teacher), _value(teacher, metric)
     text = f"is {' and '.join(ratios)} than {name} and " if ratios else ""
@@ -80,6 +81,10 @@ def _against_teacher(best: Row, teacher: Row, metric: Metric) -> str:
     if teacher[metric.key] <= 0:
         return f"{text}; {name} has {value}."
     return f"{text}, {100 * best[metric.key] / teacher[metric.key]:.1f} % of {name}'s {value}."
+
+
+def _is_positive(value: Any) -> bool:
+    return is_number(value) and bool(value > 0)
 
 
 def _name(teacher: Row) -> str:
@@ -110,7 +115,7 @@ def _caveats(rows: Sequence[Row], metric: Metric) -> list[str]:
     """Return sentences on the uncertainty of differences."""
     sentences = []
     counts = [row.get("sentences") for row in rows]
-    if metric.key == "accuracy" and is_number(counts[0]) and counts == [counts[0]] * len(rows):
+    if metric.key == "accuracy" and _is_positive(counts[0]) and counts == [counts[0]] * len(rows):
         p = min(max(rows[1]["accuracy"] / 100, 0), 1)
         margin = 196 * math.sqrt(p * (1 - p) / counts[0])
         known = f"an accuracy is known to ±{margin:.1f} points (95 %)"

@@ -1,5 +1,6 @@
 """Read the results of a sweep (examples/kd_revisited): students that differ in few axes."""
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -90,6 +91,10 @@ def read_sweep(path: Path) -> Sweep:
             or with something else than numbers and words in it.
     """
     base, teacher = (_read_object(path.with_name(f"{name}.json")) for name in ("base", "teacher"))
+    for axis, value in base.items():
+        if not isinstance(value, str) or set(axis) & set("*=,"):
+            place = f"RUNS {path.with_name('base.json')}"
+            raise ValueError(f"{place}: expected names of axes and words, got {axis}: {value!r}")
     sweep = Sweep(read_rows(path), base, teacher)
     for number, row in enumerate(sweep.rows if base else [], 1):
         missing = sorted({*base, "seed", "parameters"} - row.keys())
@@ -105,8 +110,9 @@ def read_sweep(path: Path) -> Sweep:
 def _check_values(row: Row, sweep: Sweep, place: str) -> None:
     """Raise ValueError where a row has no number or no word where one belongs."""
     for key, value in row.items():
-        is_number = key in ("seed", "parameters") or key.endswith((f"_{sweep.metric}", "_loss"))
-        if is_number and not isinstance(value, int | float):
+        must_be = key in ("seed", "parameters") or key.endswith((f"_{sweep.metric}", "_loss"))
+        is_number = isinstance(value, int | float) and (key != "parameters" or math.isfinite(value))
+        if must_be and not is_number:
             raise ValueError(f"{place}: {key}: expected a number, got {value!r}")
         if key in sweep.base and not isinstance(value, str):
             raise ValueError(f"{place}: {key}: expected a word, got {value!r}")
@@ -138,7 +144,9 @@ def read_rows(path: Path, flag: str = "RUNS") -> list[Row]:
 
 def _read_object(path: Path) -> Row:
     content = parse_json(read_text(path), path) if path.is_file() else {}
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        raise ValueError(f"RUNS {path}: expected an object, got {type(content).__name__}")
+    return content
 
 
 def over_splits(row: Row, names: Sequence[str]) -> float:
