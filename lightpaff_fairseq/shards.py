@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .flags import at_least, flag, range_problems
+from .json_files import read_json
 from .progress import Progress
 
 PLAN, VERSION = "plan.json", 1
@@ -84,14 +85,9 @@ class PlanFormat:
         Raises:
             ValueError: the file is not a plan of this format and version, or is corrupt.
         """
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(content, dict) or content.pop("format", None) != self.name:
-                raise ValueError("another format")
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"{path}: expected a file of the format {self.name!r}: {error}"
-            ) from error
+        content = read_json(path)
+        if not isinstance(content, dict) or content.pop("format", None) != self.name:
+            raise ValueError(f"{path}: expected a file of the format {self.name!r}, got another")
         version = content.pop("version", None)
         if version != VERSION:
             raise ValueError(f"{path}: expected version {VERSION}, got {version}: rebuild it")
@@ -115,7 +111,11 @@ def differences(stored: dict[str, Any], here: dict[str, Any], place: str) -> lis
 def plan_differences(stored: dict[str, Any], here: dict[str, Any]) -> list[str]:
     """Return a message for every difference between the entries of two plans."""
     plans: list[dict[str, Any]] = json.loads(json.dumps([stored, here]))  # tuples become lists
-    nested = [name for name, value in plans[1].items() if isinstance(value, dict)]
+    nested = [
+        name
+        for name, value in plans[1].items()
+        if isinstance(value, dict) and isinstance(plans[0].get(name, {}), dict)
+    ]
     pairs = [(plans[0].get(name, {}), plans[1][name]) for name in nested]
     rest = [{k.replace("_", " "): v for k, v in x.items() if k not in nested} for x in plans]
     pairs.append((rest[0], rest[1]))

@@ -10,8 +10,7 @@ from torch import nn
 from ..checkpoints.building import build, heads_in
 from ..checkpoints.dictionaries import ONE_DICTIONARY, compare_dictionaries
 from ..checkpoints.reading import read_checkpoint
-from ..checkpoints.state_dict import first_mismatch
-from ..problems import reason_of
+from ..checkpoints.state_dict import first_mismatch, loading_problem
 
 TEACHER = "--kd-teacher"  # the flag of a training
 
@@ -49,7 +48,7 @@ def load_teacher(
     except RuntimeError as error:
         raise ValueError(
             f"{named}: the weights do not fit the model configuration of the checkpoint: "
-            f"{mismatch or reason_of(error)}"
+            f"{loading_problem(error)}"
         ) from error
     return model.requires_grad_(False)
 

@@ -122,6 +122,8 @@ def test_every_flipped_byte_is_noticed_and_named(cache, settings):
     header.write_text(text.replace('"version": 1', '"version": 2'))
     assert "expected version 1, got 2" in use_error(setting, cache)
     header.write_text("[1, 2")
+    assert "cache.json: corrupt: line 1, column 6: not JSON" in use_error(setting, cache)
+    header.write_text("{}")
     assert "expected a file of the format 'lightpaff teacher cache'" in use_error(setting, cache)
     header.write_text(text)
     run(setting, cached(setting, cache), 1, range(37))

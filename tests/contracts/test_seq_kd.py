@@ -162,7 +162,7 @@ def rewrite(data, folder, impl):
     return folder
 
 
-@pytest.mark.parametrize("impl", ["raw", "lazy"])
+@pytest.mark.parametrize("impl", ["raw", "lazy", "cached"])
 def test_the_data_have_one_form_whatever_that_of_the_input(setting, tmp_path, impl):
     """fairseq reads all splits with one --dataset-impl."""
     assert seq_kd(setting, tmp_path / "mmap") == 0

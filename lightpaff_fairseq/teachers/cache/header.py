@@ -4,15 +4,21 @@
 every block; it exists only if all blocks do, so a folder without it is not a finished cache.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ...json_files import object_as
+from ...problems import Problems, prefix_errors
 from ...shards import Block, BlockFolder, PlanFormat
-from .layout import Layout
+from .layout import LPROBS, TOP_K, VALUES, Layout
 
 HEADER = "cache.json"
+CONTENTS = (TOP_K, LPROBS, VALUES)
+MOST_TOKENS = 2**24  # of a vocabulary: ids have three bytes
+MOST_BLOCKS = 10**7
 FORMAT = PlanFormat("lightpaff teacher cache", has_checksum=True)
 
 
@@ -77,9 +83,38 @@ def read_plan(path: Path) -> tuple[Plan, Contents | None]:
     """Read a plan, or a header with its contents.
 
     Raises:
-        ValueError: the file is neither, has another version, or is corrupt.
+        ValueError: the file is neither, has another version, is corrupt, or forged with the right
+            checksum.
     """
     entries = FORMAT.read(path)
-    contents = entries.pop("contents")
-    layout = Layout(**entries.pop("layout"))
-    return Plan(layout=layout, **entries), contents and Contents(**contents)
+    contents = entries.pop("contents", None)
+    with prefix_errors(f"{path}: corrupt"):
+        plan = object_as(Plan, entries)
+        stored = None if contents is None else object_as(Contents, contents, "contents")
+        _problems(plan, stored).raise_if_any()
+    return plan, stored
+
+
+def _problems(plan: Plan, contents: Contents | None) -> Problems:
+    """Collect what no cache has, though its checksum is right."""
+    layout, bounds, problems = plan.layout, plan.bounds, Problems()
+    problems.unless(layout.content in CONTENTS, f"layout.content: got {layout.content!r}")
+    problems.unless(
+        1 <= layout.k <= layout.vocab <= MOST_TOKENS and 0 < layout.temperature < math.inf,
+        f"layout: got k {layout.k}, vocab {layout.vocab}, temperature {layout.temperature}",
+    )
+    ascending = all(a < b for a, b in zip(bounds, bounds[1:], strict=False))
+    problems.unless(
+        len(bounds) > 1 and bounds[0] == 0 and ascending, "bounds: expected ascending numbers"
+    )
+    blocks = (len(bounds) - 1) * max(1, plan.epochs)
+    problems.unless(
+        plan.epochs >= 0 and blocks <= MOST_BLOCKS, f"epochs: got {plan.epochs} ({blocks} blocks)"
+    )
+    if contents is not None:
+        numbers = contents.positions
+        problems.unless(
+            len(numbers) == blocks and min(numbers, default=0) >= 0,
+            f"contents.positions: expected {blocks} numbers, got {len(numbers)}",
+        )
+    return problems

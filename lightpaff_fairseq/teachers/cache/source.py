@@ -93,11 +93,18 @@ def batches(dataset: Any, indices: Any, batching: Batching) -> Any:
     limits = {"max_tokens": batching.max_tokens, "max_sentences": batching.batch_size}
     sampler = dataset.batch_by_size(indices, **limits, required_batch_size_multiple=1)
     return DataLoader(
-        dataset,
+        prefetched(dataset, indices),
         batch_sampler=[[int(i) for i in batch] for batch in sampler],
         collate_fn=dataset.collater,
         num_workers=batching.workers,
     )
+
+
+def prefetched(dataset: Any, indices: Any) -> Any:
+    """Return a dataset after it has read some samples; data in fairseq's old format need it."""
+    if getattr(dataset, "supports_prefetch", False):
+        dataset.prefetch([int(i) for i in indices])
+    return dataset
 
 
 class Source:
@@ -151,7 +158,7 @@ class Source:
         chosen = usable[:: max(1, len(usable) // PROBE)][:PROBE]
         positions = 0
         for index in chosen.tolist():
-            sample = self.dataset.collater([self.dataset[index]])
+            sample = self.dataset.collater([prefetched(self.dataset, [index])[index]])
             positions += int(self.prediction.label_positions(sample).sum())
         _, output = self._output(to_device_of(self.teacher.model, sample))
         return output.vocab_size, positions / int(self.tokens[chosen].sum())
