@@ -2,13 +2,17 @@
 
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
+from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.distributed import utils as distributed_utils
 
+from .checkpoints.building import value_of
 from .compat.patching import patch
+from .problems import Problems
 
 
 @patch(distributed_utils, "call_main", issues=(4696,))
@@ -18,10 +22,12 @@ def check_launch(original: Callable[..., None], cfg: Any, main: Any, **kwargs: A
     `--distributed-world-size 2` without a GPU spawns no process; torchrun without
     `--distributed-world-size` trains independent models into one folder; `--bf16` of the argparse
     commands means TPU. `fairseq-hydra-train` launches before it imports a plug-in: there the first
-    of these goes unnoticed, `trainer_hooks.check_before_training` catches the others.
+    of these goes unnoticed, `trainer_hooks.check_before_training` catches the others. Files in the
+    place of the folders of DATA and `--save-dir` are refused too.
     """
     if main.__module__ in ("fairseq_cli.train", "__main__"):
         check_launch_config(cfg)
+        Problems([*_folder_problems(cfg), _criterion_problem(cfg)]).raise_if_any()
     original(cfg, main, **kwargs)
 
 
@@ -55,6 +61,31 @@ def _launch_problem(cfg: Any) -> str | None:
             "fairseq-hydra-train common.bf16=true"
         )
     return None
+
+
+def _criterion_problem(cfg: Any) -> str | None:
+    """Return a message for a criterion of the plug-in whose labels the task does not have."""
+    from .criterions.config_checks import task_problem  # after the repairs
+
+    name = value_of(cfg.criterion, "_name")
+    criterion = CRITERION_REGISTRY.get(name)
+    if not hasattr(criterion, "labels_are_tokens"):
+        return None
+    has_classes = value_of(cfg.task, "num_classes") is not None
+    return task_problem(name, value_of(cfg.task, "_name"), criterion.labels_are_tokens, has_classes)
+
+
+def _folder_problems(cfg: Any) -> Iterator[str]:
+    """Yield a message for a folder of data or checkpoints that is a file, or cannot be."""
+    task, folder = cfg.task, Path(str(cfg.checkpoint.save_dir))
+    data = None if task is None else getattr(task, "data", None)  # dummy tasks have none
+    for part in data.split(":") if isinstance(data, str) else ():
+        if Path(part).exists() and not Path(part).is_dir():
+            yield f"DATA {part}: expected a folder of binarized data, got a file"
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not existing.is_dir():
+        got = "a file" if existing.exists() else "a link to a file that is not there, or to itself"
+        yield f"--save-dir {folder}: expected a folder, got {got}: {existing}"
 
 
 def _has_tpu() -> bool:

@@ -79,6 +79,9 @@ class Prediction(Protocol):
     def label_positions(self, sample: Sample) -> Tensor:
         """Return `(B, T)` bool: the positions that have a label and count in the loss."""
 
+    def check_student(self, model: nn.Module) -> None:
+        """Raise a ValueError if the model in training is of another family."""
+
     def check_teacher(self, model: nn.Module, named: str) -> None:
         """Raise a ValueError if the model cannot teach this family.
 

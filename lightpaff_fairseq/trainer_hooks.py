@@ -1,7 +1,6 @@
 """The plug-in's own extension points in fairseq's trainer; `compat` repairs faults instead."""
 
 import logging
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,14 +14,13 @@ from torch import nn
 from .checkpoints.integrity import corruption, has_checksums, newest_whole
 from .checkpoints.legacy import rename_criterion
 from .checkpoints.reading import first_line
-from .checkpoints.state_dict import MASKED, first_mismatch, is_masked
+from .checkpoints.state_dict import MASKED, is_masked, loading_problem
 from .compat.patching import Change, patch
 from .launch_checks import check_launch, check_launch_config
 from .protocols import DUMMY_BATCH
 from .provenance import log_provenance
 from .pruning.layer_norm import KeptDimensions
 
-NOT_A_CHECKPOINT = (EOFError, pickle.UnpicklingError, LookupError, TypeError, AttributeError)
 logger = logging.getLogger(__name__)
 
 
@@ -172,23 +170,23 @@ def _how_to_go_on(flag: str, filename: str) -> str:
 
 def _explain(error: Exception, checkpoint: Any, filename: str, model: Any) -> None:
     """Raise ValueError with the mismatch behind fairseq's error, or for a file that is corrupt."""
-    if isinstance(error, NOT_A_CHECKPOINT) and not has_checksums(Path(filename)):
-        flag = _flag_of(checkpoint, filename)
+    flag = _flag_of(checkpoint, filename)
+    if "architectures match" not in str(error):
+        if has_checksums(Path(filename)) or isinstance(error, AssertionError):  # it can be read
+            return
         raise ValueError(
             f"{flag} {filename}: cannot be read: {first_line(error)}{_how_to_go_on(flag, filename)}"
         ) from error
-    if "architectures match" not in str(error):
-        return
     if isinstance(error.__context__, ValueError):
         raise error.__context__ from None
     state = torch.load(filename, map_location="cpu")
     maskable = any(isinstance(module, KeptDimensions) for module in model.modules())
     if is_masked(state["model"]) and not maskable:
-        raise ValueError(f"{filename}: {MASKED}") from None
-    mismatch = first_mismatch(state["model"], model)
-    if mismatch:
-        raise ValueError(f"{filename} cannot be loaded into this --arch: {mismatch}") from None
-    raise ValueError(f"{filename} cannot be loaded into this --arch: {error.__context__}") from None
+        raise ValueError(f"{flag} {filename}: {MASKED}") from None
+    reason = loading_problem(error.__context__ or error)
+    raise ValueError(
+        f"{flag} {filename}: expected weights of this --arch and its flags, got others: {reason}"
+    ) from None
 
 
 def _warn_of_other_batches(cfg: Any, extra_state: Any) -> None:

@@ -10,7 +10,7 @@ from fairseq.data import Dictionary
 from omegaconf import OmegaConf, open_dict
 from torch import Tensor
 
-from .state_dict import first_mismatch
+from .state_dict import loading_problem
 
 Heads = dict[str, tuple[int, int]]  # (classes, inner width) of classification heads by name
 _TABLES = (
@@ -63,7 +63,7 @@ def load_weights(model: Any, tensors: dict[str, Tensor], cfg: Any, what: str) ->
     try:
         model.load_state_dict(tensors, strict=True, model_cfg=cfg)
     except RuntimeError as error:
-        reason = first_mismatch(tensors, model) or " ".join(str(error).split())
+        reason = loading_problem(error)
         raise ValueError(
             f"{what}: the weights do not fit the model configuration of the checkpoint: {reason}"
         ) from error

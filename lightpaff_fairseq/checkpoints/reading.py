@@ -1,17 +1,15 @@
 """Read fairseq checkpoints, with clear errors for other files."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 from fairseq import checkpoint_utils
 from torch import Tensor
 
+from .building import value_of
 from .integrity import corruption
 from .legacy import upgrade_checkpoint
 from .state_dict import MASKED, is_masked
-
-UNREADABLE = (RuntimeError, EOFError, OSError, pickle.UnpicklingError, UnicodeDecodeError)
 
 
 def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[str, Any]:
@@ -36,6 +34,12 @@ def read_checkpoint(path: Path, flag: str, may_be_masked: bool = False) -> dict[
             f"{flag} {path}: expected a fairseq checkpoint, got one without configuration "
             "(neither cfg nor args)"
         )
+    for section in ("model", "task"):
+        if value_of(state["cfg"], section) is None:
+            raise ValueError(
+                f"{flag} {path}: expected a fairseq checkpoint, got one whose configuration has no "
+                f"{section}"
+            )
     if is_masked(model) and not may_be_masked:
         raise ValueError(f"{flag} {path}: {MASKED}")
     upgrade_checkpoint(state)
@@ -51,14 +55,14 @@ def _load(path: Path, flag: str) -> dict[str, Any]:
     expected = f"{flag} {path}: expected a fairseq checkpoint"
     try:
         state: dict[str, Any] = checkpoint_utils.load_checkpoint_to_cpu(str(path))
-    except UNREADABLE as error:
-        reason = f"got a corrupt or foreign file: {first_line(error)}"
-        raise ValueError(f"{expected}, {reason}") from error
     except KeyError as error:
         reason = f"or one of another plug-in: {error} is missing or unknown"
         raise ValueError(f"{expected}, got another PyTorch file, {reason}") from error
     except (TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"{expected}, got another PyTorch file") from error
+    except Exception as error:  # a flipped bit in a pickle may raise whatever Python knows
+        reason = f"got a corrupt or foreign file: {first_line(error)}"
+        raise ValueError(f"{expected}, {reason}") from error
     return state
 
 

@@ -4,6 +4,7 @@ import enum
 import logging
 from collections.abc import Iterator
 from dataclasses import fields
+from typing import Any
 
 from ..flags import EMPTY, Range, at_least, flag_name, range_problems
 from ..losses.divergences import DIVERGENCES
@@ -34,6 +35,29 @@ def check_config(cfg: DistillationConfig) -> None:
     problems.raise_if_any()
     if cfg.kd_sides is not None:
         logger.warning("--kd-sides is now called --kd-modules")
+
+
+def check_task(criterion: str, task: Any, labels_are_tokens: bool) -> None:
+    """Check that the labels of a task are those of a criterion.
+
+    Raises:
+        ValueError: the task has tokens and the criterion needs classes, or the reverse.
+    """
+    has_classes = hasattr(getattr(task, "cfg", None), "num_classes")  # of sentence_prediction
+    problem = task_problem(criterion, type(task).__name__, labels_are_tokens, has_classes)
+    if problem is not None:
+        raise ValueError(problem)
+
+
+def task_problem(
+    criterion: str, task: str, labels_are_tokens: bool, has_classes: bool
+) -> str | None:
+    """Return a message if a task has classes and a criterion needs tokens, or the reverse."""
+    if labels_are_tokens != has_classes:
+        return None
+    tokens = "a --task whose labels are tokens (for this one, kd_lu)"
+    expected = tokens if has_classes else "--task sentence_prediction"
+    return f"--criterion {criterion}: expected {expected}, got {task}"
 
 
 def _value_problems(cfg: DistillationConfig) -> Iterator[str]:

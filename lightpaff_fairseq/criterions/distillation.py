@@ -21,7 +21,7 @@ from ..losses.dense import LossSettings
 from ..models.outputs import decoder_output
 from ..protocols import LoggingOutput, Prediction, Sample, Task
 from .config import DistillationConfig, divergence
-from .config_checks import check_config
+from .config_checks import check_config, check_task
 from .distiller import Distiller
 from .metrics import log_metrics
 from .prediction import TokenPrediction
@@ -52,6 +52,7 @@ class DistillationMixin(FairseqCriterion):
     # fields of `TokenPrediction`
     teacher_type: ClassVar[tuple[type[nn.Module], str]]
     masks_differ_by_epoch: ClassVar[bool] = False
+    labels_are_tokens: ClassVar[bool] = True  # false: classes, or numbers
     run = staticmethod(decoder_output)
 
     distiller: Distiller
@@ -62,9 +63,10 @@ class DistillationMixin(FairseqCriterion):
         """Build the stock criterion and give it its `distiller`.
 
         Raises:
-            ValueError: a --kd-* value is out of range.
+            ValueError: a --kd-* value is out of range, or the task has other labels.
         """
         check_config(cfg)
+        check_task(cfg._name, task, cls.labels_are_tokens)
         criterion: DistillationMixin = super().build_criterion(cfg, task)
         settings = LossSettings(
             cfg.kd_lambda,

@@ -68,8 +68,10 @@ class Distiller(nn.Module):
         """Load the teacher, check it, and match its layers.
 
         Raises:
-            ValueError: there is no teacher, or it cannot teach this student.
+            ValueError: there is no teacher, it cannot teach this student, or the student is of
+                another family than the criterion.
         """
+        self.prediction.check_student(student)
         if not is_separable(student):
             logger.info(
                 f"dense distillation loss: {type(student).__name__} has no output layer that can "

@@ -4,13 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fairseq.models import (
+    FairseqEncoderDecoderModel,
+    FairseqEncoderModel,
+    FairseqLanguageModel,
+)
 from fairseq.models.nat import FairseqNATModel
 from torch import Tensor, nn
 
 from ..losses.model_output import ModelOutput
-from ..models.outputs import decoder_output
+from ..models.outputs import decoder_output, unwrapped
 from ..protocols import Sample
 
+KINDS = (FairseqEncoderModel, FairseqLanguageModel, FairseqEncoderDecoderModel)
 Run = Callable[[nn.Module, dict[str, Any], Tensor], ModelOutput]  # model, its inputs, positions
 
 
@@ -40,6 +46,15 @@ class TokenPrediction:
         if self.ignore_prefix_size:
             positions[:, : self.ignore_prefix_size] = False
         return positions
+
+    def check_student(self, model: nn.Module) -> None:
+        expected, words = self.teacher_type
+        student = unwrapped(model)
+        if isinstance(student, KINDS) and not isinstance(student, expected):
+            raise ValueError(
+                f"--criterion {self.criterion}: expected {words} as the student, got "
+                f"{type(student).__name__}; --task, --arch and --criterion have to fit together"
+            )
 
     def check_teacher(self, model: nn.Module, named: str) -> None:
         expected, words = self.teacher_type

@@ -50,6 +50,9 @@ class SentencePrediction:
         tokens = sample["net_input"]["src_tokens"]
         return torch.ones_like(tokens[:, :1], dtype=torch.bool)  # a sentence is one position
 
+    def check_student(self, model: nn.Module) -> None:
+        """Accept every model: the task gives it its classification head."""
+
     def check_teacher(self, model: nn.Module, named: str) -> None:
         heads: Any = getattr(model, "classification_heads", {})  # none: not a classifier
         classes = {name: head.out_proj.out_features for name, head in heads.items()}
@@ -71,6 +74,7 @@ class KdSentencePredictionCriterion(DistillationMixin, SentencePredictionCriteri
     """
 
     extra_metrics = ("kd_loss", "label_loss")
+    labels_are_tokens = False
 
     def build_prediction(self, cfg: Any) -> Prediction:
         return SentencePrediction(

@@ -6,6 +6,8 @@ from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
 from omegaconf import OmegaConf
 
+from lightpaff_fairseq.launch_checks import _folder_problems
+
 
 def launch(world=1, bf16=False):
     cfg = OmegaConf.structured(FairseqConfig)
@@ -23,6 +25,34 @@ def test_launches_that_would_train_nothing_are_refused(monkeypatch):
     refused(launch(bf16=True), "--bf16")
     monkeypatch.setenv("WORLD_SIZE", "2")
     refused(launch(), "WORLD_SIZE=2")
+
+
+def test_files_in_the_place_of_folders_are_refused(monkeypatch, tmp_path):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    (file := tmp_path / "file").write_text("x")
+    (loop := tmp_path / "loop").symlink_to(loop)
+    cfg = launch()
+    cfg.task = {"_name": "translation", "data": f"{tmp_path}:{file}"}
+    cfg.checkpoint.save_dir = str(file / "run")
+    with pytest.raises(ValueError) as caught:
+        distributed_utils.call_main(cfg, fairseq_cli.train.main)
+    assert str(caught.value) == (
+        f"DATA {file}: expected a folder of binarized data, got a file; "
+        f"--save-dir {file / 'run'}: expected a folder, got a file: {file}"
+    )
+    cfg.task.data, cfg.checkpoint.save_dir = str(tmp_path), str(loop)
+    with pytest.raises(ValueError, match=f"--save-dir {loop}: expected a folder, got a link"):
+        distributed_utils.call_main(cfg, fairseq_cli.train.main)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "loop"]
+
+
+def test_folders_that_are_made_by_fairseq_are_no_problem(tmp_path):
+    cfg = launch()
+    cfg.task = {"_name": "translation", "data": str(tmp_path)}
+    cfg.checkpoint.save_dir = str(tmp_path / "a" / "b")
+    assert not list(_folder_problems(cfg))
+    cfg.task = None
+    assert not list(_folder_problems(cfg))
 
 
 def test_commands_that_do_not_train_run_in_any_environment(monkeypatch):

@@ -8,8 +8,11 @@ from fairseq.dataclass.configs import CheckpointConfig, FairseqConfig
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
+import toy
+from cases import CASES
 from lightpaff_fairseq import trainer_hooks
 from lightpaff_fairseq.protocols import DUMMY_BATCH
+from setting import Setting
 
 
 @pytest.mark.parametrize(
@@ -83,3 +86,28 @@ def test_other_criterions_are_left_alone(monkeypatch):
     monkeypatch.setattr(Trainer, "get_criterion", lambda self: torch.nn.Identity())
     with pytest.raises(AttributeError, match="task|_"):
         trainer.begin_epoch(4)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {c.name: Setting(c, folder / c.name) for c in CASES if c.name in ("kd_ss", "kd_mlm")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("kd_mlm", "the checkpoint lacks encoder.embed_tokens.weight and "),
+        ("kd_ss", "encoder.embed_tokens.weight is (31, 16) in the checkpoint, (31, 8) here ("),
+    ],
+)
+@pytest.mark.parametrize("flag", ["--finetune-from-model", "--restore-file"])
+def test_weights_of_another_architecture(source, words, flag, models, tmp_path):
+    path, setting = models[source].path, models["kd_ss"]
+    argv = setting.case.argv(setting.data, "--max-tokens", 100, "--max-update", 1)
+    with pytest.raises(ValueError) as caught:
+        toy.train(*argv, "--save-dir", tmp_path / "s", flag, path)
+    message = str(caught.value)
+    assert message.startswith(f"{flag} {path}: expected weights of this --arch and its flags, ")
+    assert words in message and "\n" not in message and len(message) < 500

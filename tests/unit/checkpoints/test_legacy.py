@@ -134,7 +134,7 @@ def with_odd_heads(state):
 LACKS = "missing: encoder.layers.0.fc1.weight"
 BROKEN = [  # what is said by prune-plan, which needs no dictionaries, and by convert
     (without_tables, "tables of embeddings, got none", "decoder.embed_tokens.weight"),
-    (without_a_weight, 'Missing key(s) in state_dict: "encoder.layers.0.fc1.weight"', LACKS),
+    (without_a_weight, "the checkpoint lacks encoder.layers.0.fc1.weight", LACKS),
     (of_another_plugin, *["'no_such_arch' is missing or unknown"] * 2),
     (with_odd_heads, *["embed_dim must be divisible by num_heads"] * 2),
 ]
