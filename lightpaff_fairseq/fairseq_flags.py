@@ -6,8 +6,10 @@ from typing import Any
 
 from .flags import Range, at_least
 
+POST_PROCESS = "sentencepiece, wordpiece, letter, silence, _EOW, subword_nmt, '@@ ' or none"
 OFF = -1  # fairseq's "off" where 0 would be a number
 FINITE = Range("a number from -1000 to 1000", -1000, 1000)
+POST_PROCESS_FLAGS = ("--post-process", "--remove-bpe")
 # By the group of fairseq's configuration.
 RANGES: dict[str, dict[str, Range]] = {
     "generation": {
@@ -58,16 +60,28 @@ def fairseq_flag_problems(cfg: Any, *groups: str) -> Iterator[str]:
                 yield problem
 
 
+def post_process_problem(flag: str, value: str | None) -> str | None:
+    """Return a message if fairseq has no such --post-process (also --remove-bpe), else None."""
+    from fairseq.data import data_utils
+
+    try:
+        data_utils.post_process("a", value)
+    except NotImplementedError:
+        return f"{flag} {value}: expected {POST_PROCESS}"
+    return None
+
+
 def words_problems(words: Sequence[str]) -> Iterator[str]:
     """Yield a message for every flag out of range among the words of a command line of fairseq."""
     ranges = {name: x for group in RANGES.values() for name, x in group.items()}
     for word, following in zip(words, [*words, ""][1:], strict=True):
         flag, equals, value = word.partition("=")
         expected = ranges.get(flag.removeprefix("--").replace("-", "_"))
-        if flag.startswith("--") and expected is not None:
-            text = value if equals else following
-            if _number(text) not in expected:
-                yield f"{flag} {text}: expected {expected.words}"
+        text = value if equals else following
+        if flag in POST_PROCESS_FLAGS and text and not text.startswith("--"):
+            yield from filter(None, [post_process_problem(flag, text)])
+        if flag.startswith("--") and expected is not None and _number(text) not in expected:
+            yield f"{flag} {text}: expected {expected.words}"
 
 
 def _number(word: str) -> float:

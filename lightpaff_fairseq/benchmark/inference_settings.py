@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..export.loaded_model import TRANSLATION
+from ..fairseq_flags import post_process_problem
 from ..flags import at_least, flag, range_problems
 from ..problems import Problems
 from .benchmark_run import Place
@@ -101,6 +102,7 @@ def check_models(settings: InferenceSettings, trained: TrainedModels, random: Ra
         ValueError: lists all flags that are missing, have no effect, or are out of range.
     """
     problems = Problems(range_problems(settings))
+    problems.extend([post_process_problem("--remove-bpe", settings.remove_bpe)])
     mode = "with" if random.random else "without"
     groups: dict[bool, dict[str, Path | str | None]] = {
         False: {"teacher": trained.teacher, "student": trained.student, "data": trained.data},

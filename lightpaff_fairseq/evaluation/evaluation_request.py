@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checkpoints.output_file import file_problem
-from ..fairseq_flags import words_problems
+from ..fairseq_flags import post_process_problem, words_problems
 from ..flags import at_least, flag, range_problems
 from ..problems import Problems, prefix_errors
 from .model_rows import ModelFile
@@ -120,6 +120,7 @@ def check_request(request: EvaluationRequest) -> list[ModelFile]:
 def _check_task(request: EvaluationRequest, problems: Problems) -> None:
     files, metrics = len(request.references), request.metrics
     if request.task == TRANSLATION:
+        problems.extend([post_process_problem("--remove-bpe", request.remove_bpe)])
         problems.unless(files > 0, "--references: expected a text file for --task translation")
         problems.extend([missing_package(metrics)])
     if request.task == LANGUAGE_MODELING:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checkpoints.output_folder import OutputFolder
+from ..fairseq_flags import post_process_problem
 from ..flags import Range, at_least, flag, range_problems
 from ..huggingface.tokenizers import pieces_problem
 from ..problems import Problems
@@ -84,6 +85,7 @@ def load_checked(request: ExportRequest) -> LoadedModel:
         [
             package_problem(request.to),
             quantization_problem(request.to, request.quantization),
+            post_process_problem("--remove-bpe", request.remove_bpe),
             OutputFolder(request.out, "--out", (RECORD,), read).problem(request.force),
             *range_problems(request),
         ]

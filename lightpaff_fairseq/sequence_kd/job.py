@@ -50,13 +50,7 @@ def make_job(cfg: Any, request: SeqKdRequest) -> Job:
     split = place_of(task, Path(cfg.task.data), request.split)
     dictionaries = (task.source_dictionary, task.target_dictionary)
     corpus = Corpus(split, getattr(cfg.task, "dataset_impl", None), dictionaries)
-    for flag, needs_references in (
-        (f"--choose {REFERENCE}", request.choose == REFERENCE),
-        (f"--prefix-size {cfg.generation.prefix_size}", cfg.generation.prefix_size > 0),
-        (f"--mix {request.mix}", request.mix > 0),
-    ):
-        if needs_references and not corpus.has_references:
-            raise ValueError(f"{flag}: expected references in {split.folder}, got none")
+    _check_flags(cfg, request, task, corpus)
     load_split(task, request.split)
     batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
     plan = Plan(
@@ -68,6 +62,20 @@ def make_job(cfg: Any, request: SeqKdRequest) -> Job:
     )
     of_files = (_dictionary(task, split, "source"), _dictionary(task, split, "target"))
     return Job(cfg, request, task, corpus, of_files, plan, batching)
+
+
+def _check_flags(cfg: Any, request: SeqKdRequest, task: Any, corpus: Corpus) -> None:
+    """Check flags that need references, or a vocabulary of some size."""
+    for flag, needs_references in (
+        (f"--choose {REFERENCE}", request.choose == REFERENCE),
+        (f"--prefix-size {cfg.generation.prefix_size}", cfg.generation.prefix_size > 0),
+        (f"--mix {request.mix}", request.mix > 0),
+    ):
+        if needs_references and not corpus.has_references:
+            raise ValueError(f"{flag}: expected references in {corpus.place.folder}, got none")
+    k, size = cfg.generation.sampling_topk, len(task.target_dictionary)
+    if cfg.generation.sampling and k > size:
+        raise ValueError(f"--sampling-topk {k}: expected at most the vocabulary, {size} tokens")
 
 
 def place_of(task: Any, folder: Path, split: str) -> SplitLocation:

@@ -74,6 +74,15 @@ def test_wrong_flags_are_all_listed(setting, tmp_path, capsys):
     assert "--min-len 7: expected at most --max-len-b 6" in message
     message = error(setting, tmp_path / "out", capsys, "--max-tokens", 5)
     assert "--max-tokens 5: expected at least the longest pair, 10" in message
+    for flags, words in (
+        (("--post-process", "x"), "--post-process x: expected sentencepiece, "),
+        (("--temperature", 0), "--temperature 0.0: expected a number above 0"),
+        (
+            ("--sampling", "--nbest", 3, "--sampling-topk", 999),
+            "--sampling-topk 999: expected at most the vocabulary, 31 tokens",
+        ),
+    ):
+        assert words in error(setting, tmp_path / "out", capsys, *flags)
     assert "the best of several samples" in error(setting, tmp_path / "out", capsys, "--sampling")
     message = error(setting, tmp_path / "out", capsys, "--hypotheses", tmp_path / "out")
     assert "outside --out" in message
