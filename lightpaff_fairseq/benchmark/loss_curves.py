@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.output_file import file_problem, replacing
+from ..disk_errors import name_output
 from ..problems import Problems
 from .loss_benchmark import Row, benchmark_loss
 from .loss_sizes import LossProblem
@@ -134,7 +135,7 @@ def write_plot(curves: Curves, title: str, path: Path) -> None:
             panel.grid(alpha=0.3)
     axes[0, 0].legend(fontsize=8)
     figure.suptitle(title, fontsize=9)
-    with replacing(path) as temporary:
+    with name_output("--plot", path), replacing(path) as temporary:
         figure.savefig(temporary, format=path.suffix.lstrip(".") or "svg", metadata={"Date": None})
     plt.close(figure)
 

@@ -12,6 +12,9 @@ from typing import Any
 def file_problem(path: Path, flag: str, overwrite: bool) -> str | None:
     """Return a message if a file cannot be written, else None; `flag` names the file."""
     named = f"{flag} {path}"
+    problem = name_problem(path, flag)
+    if problem:
+        return problem
     if path.is_dir():
         return f"{named}: expected a file name, got a folder"
     if path.exists() and not overwrite:
@@ -19,8 +22,22 @@ def file_problem(path: Path, flag: str, overwrite: bool) -> str | None:
     return parent_problem(path, flag)
 
 
+def name_problem(path: Path, flag: str) -> str | None:
+    """Return a message if no file can have this name (a link to itself, too long), else None."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return f"{flag} {path}: cannot be written to: {error.strerror}"
+    return None
+
+
 def parent_problem(path: Path, flag: str) -> str | None:
     """Return a message if the parent folder of `path` cannot be written to, else None."""
+    problem = name_problem(path, flag)
+    if problem:
+        return problem
     parent = path.resolve().parent
     if not parent.is_dir():
         return f"{flag} {path}: the folder {parent} does not exist"

@@ -1,12 +1,14 @@
 """Write folders atomically."""
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .output_file import beside, parent_problem
+from ..disk_errors import name_output
+from .output_file import beside, name_problem, parent_problem
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,13 @@ class OutputFolder:
     def problem(self, force: bool) -> str | None:
         """Return a message if the folder cannot be written, else None."""
         path, named = self.path, f"{self.flag} {self.path}"
+        problem = name_problem(path, self.flag)
+        if problem:
+            return problem
         if path.exists() and not path.is_dir():
             return f"{named}: expected a folder, got a file"
         for source in self.sources:
-            if source.resolve().is_relative_to(path.resolve()):
+            if is_inside(source, path):
                 return f"{named}: expected a folder that does not contain the input {source}"
         if not _has_files(path):
             return parent_problem(path, self.flag)
@@ -49,6 +54,11 @@ class OutputFolder:
         problem = self.problem(force)
         if problem:
             raise ValueError(problem)
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Return true if a path is a folder or in it; either may be missing, or a link to itself."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 @contextmanager
@@ -82,16 +92,17 @@ def put_in_place(folder: Path, out: Path) -> None:
 
 
 @contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
+def new_folder(out: Path, flag: str = "--out") -> Iterator[Path]:
     """Yield an empty folder, which replaces `out` if the block succeeds.
 
     After any error, or an interrupt, `out` is unchanged and the new folder is removed.
 
     Raises:
-        ValueError: another process has written `out` meanwhile; its folder is kept.
+        ValueError: the disk is full; or another process has written `out` meanwhile, whose folder
+            is kept.
     """
     replaces = _has_files(out)
-    with folder_beside(out) as temporary:
+    with name_output(flag, out), folder_beside(out) as temporary:
         yield temporary
         if _has_files(out) and not replaces:
             raise ValueError(f"{out}: another process wrote this folder meanwhile; it is kept")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
+from ..disk_errors import name_output
 from .building import build, heads_in
 from .output_file import file_problem, replacing
 from .reading import first_line
@@ -43,7 +44,7 @@ def write_checkpoint(
     Raises:
         ValueError: the file needs classes that plain `torch.load` refuses; or from `verify`.
     """
-    with replacing(path) as temporary:
+    with name_output("--out", path), replacing(path) as temporary:
         torch.save(state, temporary)
         verify(_load_as_stranger(temporary))
 

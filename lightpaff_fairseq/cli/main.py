@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from .. import __version__
-from .disk_errors import disk_error
+from ..disk_errors import disk_error
 
 # Sub-command -> its help. Its module in this folder has the same name (`init-student` is
 # init_student.py) and offers `configure(parser)` and `run(args) -> int`.

@@ -8,7 +8,9 @@ from typing import Any
 from fairseq import options
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-from ..fairseq_flags import fairseq_flag_problems
+from ..checkpoints.output_file import parent_problem
+from ..checkpoints.output_folder import is_inside
+from ..fairseq_flags import fairseq_flag_problems, post_process_problem
 from ..flags import Range, at_least, flag, range_problems
 from ..problems import Problems
 from ..teachers.cache.source import data_problem
@@ -92,10 +94,13 @@ class SeqKdRequest:
         """The folder of --hypotheses.
 
         Raises:
-            ValueError: it is inside --out, which is replaced as a whole.
+            ValueError: it is inside --out, which is replaced as a whole, or cannot be written.
         """
         folder = self.hypotheses or self.out.with_name(f"{self.out.name}.hypotheses")
-        if folder.resolve().is_relative_to(self.out.resolve()):
+        problem = parent_problem(folder, "--hypotheses")
+        if problem:
+            raise ValueError(problem)
+        if is_inside(folder, self.out):
             raise ValueError(f"--hypotheses {folder}: expected a folder outside --out")
         return folder
 
@@ -137,5 +142,6 @@ def generation_problems(cfg: Any, request: SeqKdRequest) -> Problems:
         f"--sampling with --nbest {nbest} and --beam {beam}: expected --nbest equal to --beam, or "
         "--choose reference (the best of several samples is not a random sample)",
     )
-    problems.extend([data_problem(cfg.task.data)])
+    value = cfg.common_eval.post_process
+    problems.extend([post_process_problem("--post-process", value), data_problem(cfg.task.data)])
     return problems

@@ -9,7 +9,7 @@ import torch
 
 import export_cases
 from export_cases import CASES
-from lightpaff_fairseq.cli.disk_errors import disk_error
+from lightpaff_fairseq.disk_errors import disk_error
 
 LIMITED = """import resource, sys
 from lightpaff_fairseq.cli.main import build_parser, main
@@ -61,5 +61,5 @@ def test_what_is_a_full_disk(tmp_path):
         assert "File too large" in disk_error(error)
     with pytest.raises(RuntimeError) as caught:
         torch.save({"x": torch.zeros(9)}, "/dev/full")
-    assert "cannot be written" in disk_error(caught.value)
+    assert "is the disk full?" in disk_error(caught.value)
     assert disk_error(RuntimeError("size mismatch")) is None
