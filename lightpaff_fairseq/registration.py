@@ -14,10 +14,15 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 FAIRSEQ = "fairseq"
+NEEDED = ("trainer_hooks", "launch_checks")  # modules that import fairseq, outside of a package
 
 
 def register() -> None:
     """Apply `compat` and register criterions, models and tasks; a second call changes nothing."""
+    for name in NEEDED:  # whoever imports one of them first gets the one imported below, too
+        module = sys.modules.get(f"{__package__}.{name}")
+        if module is not None and getattr(module.__spec__, "_initializing", False):
+            del sys.modules[f"{__package__}.{name}"]
     from . import trainer_hooks
     from .compat import repairs
 

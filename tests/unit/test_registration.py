@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import lightpaff_fairseq
+
+PACKAGE = Path(lightpaff_fairseq.__file__).parent
 HEAVY = ("torch", "fairseq", "numpy", "omegaconf")
 REGISTERED = """
 from fairseq.criterions import CRITERION_REGISTRY as criterions
@@ -58,8 +62,43 @@ def test_importing_the_plugin_first_registers_everything(plugin_first):
         "import lightpaff_fairseq.losses.dense, fairseq",
         "import lightpaff_fairseq.criterions",
         "import lightpaff_fairseq.compat",
+        "import lightpaff_fairseq.trainer_hooks",
+        "import lightpaff_fairseq.launch_checks",
         "from fairseq import tasks; import lightpaff_fairseq",
     ],
 )
 def test_other_orders_register_the_same(imports, plugin_first):
     assert run(f"{imports}\n{REGISTERED}") == plugin_first
+
+
+@pytest.mark.slow
+def test_every_module_that_registers_may_be_imported_first():
+    """Each in a process of its own, which is forked after PyTorch was imported."""
+    code = """
+import importlib, os, sys, traceback
+import numpy, omegaconf, torch
+import scipy.stats  # fairseq's slow imports
+for name in sys.argv[1:]:
+    sys.stdout.flush()
+    if not (child := os.fork()):
+        try:
+            module = importlib.import_module(name)
+            import fairseq.criterions
+            assert "kd_ss" in fairseq.criterions.CRITERION_REGISTRY, "not registered"
+            assert sys.modules[name] is importlib.import_module(name)
+            from lightpaff_fairseq import trainer_hooks
+            hooks = [hook.state for hook in trainer_hooks.HOOKS]
+            assert hooks == ["active"] * len(hooks), hooks
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    print(name, os.waitpid(child, 0)[1])
+"""
+    top = sorted(x.stem for x in PACKAGE.glob("*.py") if x.stem != "__init__")
+    inner = ["checkpoints.legacy", "compat.patching", "criterions.distillation", "models.mass"]
+    inner += ["pruning.pruner", "tasks.pruning", "teachers.online"]
+    names = [f"lightpaff_fairseq.{name}" for name in (*top, *inner)]
+    assert len(names) > 15
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True)
+    assert done.stdout.splitlines() == [f"{name} 0" for name in names], done.stderr
