@@ -1,6 +1,5 @@
 """Read a fairseq checkpoint with its dictionaries; write one as fairseq-train would have."""
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,13 +18,36 @@ from ..checkpoints.dictionaries import check_trained_with
 from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.strip import stripped_state
 from ..checkpoints.writing import verify_loads, write_checkpoint
-from ..problems import Problems, as_value_error
+from ..json_files import object_as, read_json
+from ..problems import Problems, as_value_error, prefix_errors
 from .conversion import MODEL, ORIGIN, RECORD
+from .families.registry import FAMILIES
 from .tables import name_problems, shape_problems
 
 CRITERIONS = ("masked_lm", "sentence_prediction")  # of tasks with the same name
-RECORDED = ("order", "model_type", "architecture", "dtype")  # what a conversion back reads
+DTYPES = ("float32", "float16", "bfloat16", "float64")
+MOST_TOKENS = 2**31
 EMBEDDINGS = ("encoder.sentence_encoder", "encoder", "decoder")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `to_fairseq` recorded of a Hugging Face model, for a conversion back.
+
+    Attributes:
+        model_type, architecture, dtype: of the Hugging Face model.
+        order: the Hugging Face id of each token of fairseq's dictionary.
+        segment: the segment embedding that was folded into the positions.
+        encoding: fairseq's flags for the tokenizer.
+    """
+
+    model_type: str
+    architecture: str
+    dtype: str
+    order: list[int]
+    segment: int | None = None
+    encoding: str = ""
+    format: int = 1
 
 
 @dataclass(frozen=True)
@@ -33,20 +55,22 @@ class FairseqModel:
     """A fairseq checkpoint, with the dictionaries it belongs to.
 
     Attributes:
+        data: the folder of the dictionaries.
         origin: `huggingface/` of the folder that its vocabulary came from, or None.
-        record: what `to_fairseq` recorded there; empty without `origin`.
+        record: what `to_fairseq` recorded there; None without `origin`.
     """
 
     cfg: Any
     tensors: dict[str, Tensor]
     task: Any
+    data: Path
     origin: Path | None
-    record: dict[str, Any]
+    record: Record | None
 
     @property
     def order(self) -> list[int]:
         """Return the Hugging Face id of each token of the target dictionary."""
-        return list(self.record.get("order", range(len(self.target))))
+        return list(range(len(self.target))) if self.record is None else self.record.order
 
     @property
     def target(self) -> Dictionary:
@@ -71,8 +95,8 @@ def read(path: Path, data: Path | None) -> FairseqModel:
         task = setup_task(cfg, folder)
     origins = (path.parent / ORIGIN, folder / ORIGIN)
     origin = next((place for place in origins if (place / RECORD).is_file()), None)
-    record = {} if origin is None else _read_record(origin / RECORD)
-    model = FairseqModel(cfg, dict(state["model"]), task, origin, record)
+    record = None if origin is None else _read_record(origin / RECORD)
+    model = FairseqModel(cfg, dict(state["model"]), task, folder, origin, record)
     _check_sizes(model, path, folder)
     check_trained_with(("--from fairseq", path), cfg.task, task, f"--data {folder}")
     apply_arch_defaults(cfg.model)
@@ -94,13 +118,26 @@ def _check_sizes(model: FairseqModel, path: Path, folder: Path) -> None:
             )
 
 
-def _read_record(path: Path) -> dict[str, Any]:
-    with as_value_error(f"{path}: corrupt", ValueError):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        missing = [key for key in RECORDED if not isinstance(record, dict) or key not in record]
-        if missing:
-            raise ValueError(f"it has no {', '.join(missing)}")
-    return dict(record)
+def _read_record(path: Path) -> Record:
+    content = read_json(path)
+    with prefix_errors(f"{path}: corrupt"):
+        record = object_as(Record, content)
+        family = FAMILIES.get(record.model_type)
+        problems = Problems()
+        problems.unless(
+            family is not None and record.architecture in family.classes,
+            f"{record.architecture}: no class of the model type {record.model_type!r}",
+        )
+        problems.unless(
+            record.dtype in DTYPES, f"dtype: expected one of {DTYPES}, got {record.dtype!r}"
+        )
+        ids = sorted(record.order)
+        problems.unless(
+            ids[:1] >= [0] and len(set(ids)) == len(ids) and ids[-1] < MOST_TOKENS,
+            "order: expected different numbers of tokens",
+        )
+        problems.raise_if_any()
+    return record
 
 
 def parse(data: str, flags: Sequence[str]) -> Any:

@@ -25,6 +25,7 @@ from .families.registry import FAMILIES
 from .hf_config import Derived, derive
 from .hf_folder import transformers_package
 from .tables import name_problems, shape_problems, to_hf_state
+from .text_back import check_text_back, language_problem
 from .tokenizers import write_hf_tokenizer
 from .vocabulary import CLASSIFIER, with_classes
 
@@ -54,7 +55,7 @@ def convert(request: Conversion) -> Converted:
     """
     read = [request.path, *([] if request.data is None else [request.data])]
     OutputFolder(request.out, "--to hf", MARKS, read).check(request.force)
-    with new_folder(request.out) as folder, prefix_errors(request.named):
+    with new_folder(request.out, "--to hf") as folder, prefix_errors(request.named):
         notes = write(request.path, request.data, folder)
         difference = hf_parity.largest_difference(request.path, request.data, folder)
         hf_parity.check_difference(difference, "a log-probability")
@@ -75,6 +76,7 @@ def write(path: Path, data: Path | None, folder: Path) -> list[str]:
     """
     with prefix_errors(f"--from fairseq {path}"):
         source = fairseq_checkpoint.read(path, data)
+        Problems([language_problem(source)]).raise_if_any()
         family, config = _choose(source)
         model = _build(source, family, config)
         state = _hf_state(source, family, model)
@@ -83,11 +85,13 @@ def write(path: Path, data: Path | None, folder: Path) -> list[str]:
         folder.mkdir(exist_ok=True)
         model.to(_dtype(source, state)).save_pretrained(folder)
     _write_tokenizers(source, family, folder)
+    with prefix_errors(f"--from fairseq {path}"):
+        notes = check_text_back(source, model.float(), folder)
     record = {"format": 1, "order": source.order}
     (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
     if heads_in(source.tensors):
-        return ["a classifier has no masked-LM head in Hugging Face's class: it is left out"]
-    return []
+        notes.append("a classifier has no masked-LM head in Hugging Face's class: it is left out")
+    return notes
 
 
 def _choose(source: FairseqModel) -> Derived:
@@ -112,10 +116,10 @@ def _choose(source: FairseqModel) -> Derived:
 
 def _original(source: FairseqModel, model: str, section: Mapping[str, Any]) -> Derived | None:
     """Return the recorded family and configuration, if they build this very model."""
-    if source.origin is None:
+    if source.origin is None or source.record is None:
         return None
-    family = FAMILIES[source.record["model_type"]]
-    config_class = getattr(transformers_package(), str(source.record["architecture"])).config_class
+    family = FAMILIES[source.record.model_type]
+    config_class = getattr(transformers_package(), source.record.architecture).config_class
     config: dict[str, Any] = config_class.from_pretrained(
         source.origin, local_files_only=True
     ).to_dict()
@@ -189,7 +193,8 @@ def _hf_state(source: FairseqModel, family: Family, model: Any) -> dict[str, Ten
 
 def _dtype(source: FairseqModel, state: Mapping[str, Tensor]) -> torch.dtype:
     """Return the dtype the model came in, if it still holds every value exactly; else its own."""
-    original: torch.dtype = getattr(torch, source.record.get("dtype", "float32"))
+    name = "float32" if source.record is None else source.record.dtype
+    original: torch.dtype = getattr(torch, name)
     exact = all(torch.equal(x.to(original).to(x.dtype), x) for x in state.values())
     return original if exact else next(iter(state.values())).dtype
 

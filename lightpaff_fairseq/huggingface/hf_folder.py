@@ -4,18 +4,18 @@ Errors do not name the folder: `to_fairseq` puts `--from hf FOLDER` in front.
 """
 
 import importlib
-import json
 import os
 import re
 import shutil
 import sys
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..checkpoints.integrity import corruption
+from ..json_files import KINDS, read_json, value_as
 from ..problems import Problems, as_value_error
 from .families.family import Family
 from .tables import name_problems
@@ -24,6 +24,7 @@ WEIGHTS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.js
 NAMES = (("model", "safetensors"), ("pytorch_model", "bin"))  # of files with weights, or shards
 FOREIGN = ("*.md", ".*", "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.pt", "*.pth")
 LARGEST_SIDE_FILE = 64 * 2**20  # bytes: tokenizers are smaller, weights are larger
+LARGEST_SIZE = 2**31
 REFUSED_GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed")  # torch's words for it
 
 
@@ -75,8 +76,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ValueError("no such folder")
     if not path.is_file():
         raise ValueError("expected a Hugging Face folder, got no config.json")
-    with as_value_error("config.json: corrupt", ValueError):
-        config = json.loads(path.read_text(encoding="utf-8"))
+    config = read_json(path)
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise ValueError("config.json: expected a configuration with a model_type, got none")
     return config
@@ -92,12 +92,28 @@ def full_config(folder: Path, architecture: str) -> dict[str, Any]:
     with as_value_error("config.json: transformers refuses it"):
         config = config_class.from_pretrained(folder, local_files_only=True)
     options: dict[str, Any] = config.to_dict()
+    Problems(_kind_problems(options, config_class().to_dict())).raise_if_any("config.json: ")
     if options.get("quantization_config"):
         raise ValueError(
             "quantization_config: expected none, got quantized weights; convert the model that "
             "they were made of"
         )
     return options
+
+
+def _kind_problems(options: dict[str, Any], defaults: dict[str, Any]) -> Iterator[str]:
+    """Yield a message for every option of another kind than the default of its class."""
+    for key, default in defaults.items():
+        value, kind = options.get(key), type(default)
+        if value is not None and kind in KINDS and kind is not dict:
+            try:
+                value_as(kind, value, key)
+            except ValueError as error:
+                yield str(error)
+                continue
+            is_size = kind is int and default > 0 and not key.endswith("_id")
+            if is_size and not 0 < value < LARGEST_SIZE:
+                yield f"{key}: expected a number above 0, got {value}"
 
 
 def check_weights(folder: Path) -> None:

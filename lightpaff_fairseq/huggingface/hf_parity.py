@@ -1,6 +1,5 @@
 """Measure the largest difference between a fairseq model and its Hugging Face counterpart."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from ..checkpoints.building import build, heads_in
+from ..json_files import read_json
 from . import fairseq_checkpoint
 from .conversion import RECORD
 from .hf_folder import transformers_package
@@ -69,10 +69,10 @@ def largest_difference(path: Path, data: Path | None, folder: Path) -> float:
     source = fairseq_checkpoint.read(path, data)
     model = build(source.cfg.model, source.task, heads_in(source.tensors), "--from fairseq").float()
     model.load_state_dict(dict(source.tensors), strict=True, model_cfg=source.cfg.model)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json")
     hf_class = getattr(transformers_package(), config["architectures"][0])
     hf_model = hf_class.from_pretrained(folder, local_files_only=True).eval().float()
-    order = json.loads((folder / RECORD).read_text(encoding="utf-8"))["order"]
+    order = read_json(folder / RECORD)["order"]
     fairseq, hf = logits_of_both(model, hf_model, torch.tensor(order))
     return float((fairseq.log_softmax(-1) - hf.log_softmax(-1)).abs().max())
 

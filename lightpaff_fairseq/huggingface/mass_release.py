@@ -63,7 +63,7 @@ def convert(request: Conversion) -> Converted:
         flags += ["--share-all-embeddings" if same else "--share-decoder-input-output-embed"]
     source, target = request.languages
     flags += ["--source-lang", source, "--target-lang", target]
-    with new_folder(request.out) as folder, prefix_errors(request.named):
+    with new_folder(request.out, "--to fairseq") as folder, prefix_errors(request.named):
         for name in ("dict.txt", f"dict.{source}.txt", f"dict.{target}.txt"):
             vocabulary.write(folder / name)
         encoding = write_encoding(write_word_pieces(_pieces(vocabulary), folder), folder)

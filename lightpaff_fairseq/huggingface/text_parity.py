@@ -6,7 +6,7 @@ languages, `<s>`, `</s>`, what the decoder starts with. Here a text goes in on b
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from . import fairseq_checkpoint
 from .tokenizers import encoder
 
 TEXTS = ("The cat sat on a mat.", 'Is "naïve" 12.5 % OK?')  # short: tiny models take few tokens
+SIDES = ("source", "target")
 LANGUAGE_MODELING = "language_modeling"
 START_OF_TEXT = (
     "fairseq's language models read {0} in front of every text, the tokenizer adds none: in "
@@ -45,6 +46,66 @@ class Reading:
     decoder: list[int]
 
 
+@dataclass(frozen=True)
+class FairseqText:
+    """How a fairseq checkpoint gets its text.
+
+    Attributes:
+        cfg: its configuration; folder: with its dictionaries.
+        encoders: functions text -> tokens separated by spaces, of `source` and `target`.
+        dictionaries: of both.
+        order: the Hugging Face id of each token of the dictionary; others keep their number.
+        pair: source and target language.
+    """
+
+    cfg: Any
+    folder: Path
+    dictionaries: Mapping[str, Dictionary]
+    encoders: Mapping[str, Callable[[str], str]]
+    order: Sequence[int]
+    pair: tuple[str, str]
+
+    @property
+    def task(self) -> str:
+        """Return the name of the task."""
+        return str(self.cfg.task._name)
+
+    @property
+    def eos(self) -> int:
+        """Return the Hugging Face id of `</s>`."""
+        return self.hf_ids([2])[0]
+
+    def hf_ids(self, ids: Sequence[int]) -> list[int]:
+        """Return the Hugging Face ids of fairseq's."""
+        return [self.order[i] if i < len(self.order) else i for i in ids]
+
+    def read(self, text: str) -> Reading:
+        """Binarize a text as fairseq-preprocess does, and load it with the task."""
+        with tempfile.TemporaryDirectory() as name:
+            data = Path(name)
+            for path in (*self.folder.glob("dict*.txt"), *self.folder.glob("*/dict*.txt")):
+                copy = data / path.relative_to(self.folder)
+                copy.parent.mkdir(exist_ok=True)
+                shutil.copyfile(path, copy)
+            for prefix, side in _files(data, self.task, self.pair).items():
+                dictionary = self.dictionaries[side]
+                ids = dictionary.encode_line(self.encoders[side](text), add_if_not_exist=False)
+                builder = indexed_dataset.make_builder(f"{prefix}.bin", "mmap", len(dictionary))
+                builder.add_item(ids.long())
+                builder.finalize(f"{prefix}.idx")
+            task: Any = set_up_in(self.cfg.task, data)
+            task.load_dataset("text")
+            dataset = task.dataset("text")
+            sample = dataset.collater([dataset[0]])
+        source = sample["net_input"]["src_tokens"][0]
+        if self.task == "masked_lm":  # take the masks off
+            target = sample["target"][0]
+            source = torch.where(target == task.source_dictionary.pad(), source, target)
+        previous = sample["net_input"].get("prev_output_tokens")
+        decoder = [] if previous is None else previous[0].tolist()
+        return Reading(self.hf_ids(source.tolist()), self.hf_ids(decoder))
+
+
 def check_text(
     folder: Path, model: Any, tokenizer: Any, order: Sequence[int], pair: tuple[str, str]
 ) -> list[str]:
@@ -53,31 +114,51 @@ def check_text(
     Args:
         folder: what `to_fairseq` wrote.
         model, tokenizer: of Hugging Face; the tokenizer's languages are set.
-        order: the Hugging Face id of each token of fairseq's dictionary.
-        pair: source and target language.
+        order, pair: see `FairseqText`.
     Returns:
         what the user should know.
     Raises:
         ValueError: names the text and both readings.
     """
-    task = fairseq_checkpoint.load(folder)[0].task
+    encoders = {side: encoder(folder, side) for side in SIDES}
+    cfg, _ = fairseq_checkpoint.load(folder)
+    dictionaries = dict.fromkeys(SIDES, Dictionary.load(str(folder / "dict.txt")))
+    fairseq_text = FairseqText(cfg, folder, dictionaries, encoders, order, pair)
+    return compare_texts(fairseq_text, model, tokenizer, TEXTS)
+
+
+def compare_texts(
+    fairseq_text: FairseqText,
+    model: Any,
+    tokenizer: Any,
+    texts: Sequence[str],
+    of_target: Any = None,
+) -> list[str]:
+    """Compare what both sides read of some texts; see `check_text`.
+
+    Args:
+        of_target: tokenizer of the target's dictionary, if it is another one.
+    """
     notes: list[str] = []
-    for text in TEXTS:
-        fairseq = _fairseq_reading(folder, text, order, pair)
-        hf = hf_reading(model, tokenizer, text)
-        if task._name == LANGUAGE_MODELING and hf.source[:1] != [order[2]]:
-            hf.source.insert(0, order[2])
+    for text in texts:
+        fairseq = fairseq_text.read(text)
+        hf = hf_reading(model, tokenizer, text, of_target)
+        if fairseq_text.task == LANGUAGE_MODELING and hf.source[:1] != [fairseq_text.eos]:
+            hf.source.insert(0, fairseq_text.eos)
             notes = [START_OF_TEXT.format(tokenizer.eos_token)]
-        if fairseq.decoder and order[2] != model.config.decoder_start_token_id:
-            _fold_start(fairseq.decoder, order[2], model.config)
-        _compare(text, f"--task {task._name}", (fairseq, hf), tokenizer)
+        if fairseq.decoder and fairseq_text.eos != model.config.decoder_start_token_id:
+            _fold_start(fairseq.decoder, fairseq_text.eos, model.config)
+        _compare(text, f"--task {fairseq_text.task}", (fairseq, hf), tokenizer)
         _check_start(hf, model, tokenizer)
     return notes
 
 
-def hf_reading(model: Any, tokenizer: Any, text: str) -> Reading:
+def hf_reading(model: Any, tokenizer: Any, text: str, of_target: Any = None) -> Reading:
     """Return what transformers makes of a text; the decoder gets the text, too, as in training."""
     source = list(tokenizer(text).input_ids)
+    if model.config.model_type == "fsmt":  # it ignores labels
+        target = list((of_target or tokenizer)(text).input_ids)
+        return Reading(source, [model.config.decoder_start_token_id, *target[:-1]])
     if not getattr(model.config, "is_encoder_decoder", False):
         return Reading(source, [])
     seen: list[Tensor] = []
@@ -93,37 +174,6 @@ def hf_reading(model: Any, tokenizer: Any, text: str) -> Reading:
     finally:
         handle.remove()
     return Reading(source, seen[0][0].tolist())
-
-
-def _fairseq_reading(
-    folder: Path, text: str, order: Sequence[int], pair: tuple[str, str]
-) -> Reading:
-    """Binarize a text as fairseq-preprocess does and load it with the task of the checkpoint."""
-    cfg, _ = fairseq_checkpoint.load(folder)
-    with tempfile.TemporaryDirectory() as name:
-        data = Path(name)
-        for path in folder.glob("**/dict*.txt"):
-            copy = data / path.relative_to(folder)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
-        dictionary = Dictionary.load(str(data / "dict.txt"))
-        for prefix, side in _files(data, str(cfg.task._name), pair).items():
-            encoded = encoder(folder, side)(text)
-            ids = dictionary.encode_line(encoded, add_if_not_exist=False).long()
-            builder = indexed_dataset.make_builder(f"{prefix}.bin", "mmap", len(dictionary))
-            builder.add_item(ids)
-            builder.finalize(f"{prefix}.idx")
-        task: Any = set_up_in(cfg.task, data)
-        task.load_dataset("text")
-        dataset = task.dataset("text")
-        sample = dataset.collater([dataset[0]])
-    source = sample["net_input"]["src_tokens"][0]
-    if cfg.task._name == "masked_lm":  # take the masks off
-        target = sample["target"][0]
-        source = torch.where(target == task.source_dictionary.pad(), source, target)
-    previous = sample["net_input"].get("prev_output_tokens")
-    decoder = [] if previous is None else previous[0].tolist()
-    return Reading(*([order[i] for i in ids] for ids in (source.tolist(), decoder)))
 
 
 def _files(data: Path, task: str, pair: tuple[str, str]) -> dict[Path, str]:

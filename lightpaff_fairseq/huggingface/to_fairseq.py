@@ -62,7 +62,7 @@ def convert(request: Conversion) -> Converted:
         model, dtype = hf_folder.load_model(
             request.path, source.family, source.architecture, needed
         )
-        with new_folder(request.out) as folder:
+        with new_folder(request.out, "--to fairseq") as folder:
             return _write(request, source, model, dtype, folder)
 
 

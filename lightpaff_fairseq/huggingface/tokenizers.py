@@ -17,6 +17,7 @@ import sentencepiece
 from fairseq.data import Dictionary, encoders
 from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 
+from ..json_files import read_json, value_as
 from ..problems import Problems
 from .conversion import ENCODING
 from .hf_folder import transformers_package
@@ -159,7 +160,7 @@ def encoder(folder: Path, side: str = "source") -> Callable[[str], str]:
     path = folder / ENCODING
     if not path.is_file():
         raise ValueError(f"{folder}: expected a folder of lightpaff convert, got no {ENCODING}")
-    flags = json.loads(path.read_text(encoding="utf-8"))
+    flags = value_as(dict[str, str], read_json(path), str(path))
     prefix = flags.pop("prefix", "")
     if side == "target" and (folder / TARGET_PIECES).is_file():
         flags["--sentencepiece-model"] = TARGET_PIECES

@@ -18,6 +18,7 @@ TANH_GELU = {"gelu_new": "gelu_accurate", "gelu_pytorch_tanh": "gelu_accurate"}
 FAIRSEQ_ACTIVATIONS = {**SHARED_NAMES, **TANH_GELU, "swish": "swish", "silu": "swish"}
 TANH_GELU_BACK = {"gelu_accurate": "gelu_new", "gelu_fast": "gelu_new"}
 HF_ACTIVATIONS = {**SHARED_NAMES, **TANH_GELU_BACK, "swish": "silu"}
+MOST_LAYERS = 1000
 LAYER_NORM_EPS = 1e-5  # torch's default, the only one that fairseq can have
 
 
@@ -68,6 +69,12 @@ class Family:
         """Collect the options that fairseq has no counterpart for."""
         allowed = {self.activation: tuple(FAIRSEQ_ACTIVATIONS), **self.allowed}
         problems = Problems([*wrong_values(config, allowed), self.check(config)])
+        for option in self.layers.values():
+            number = config.get(option)
+            problems.unless(
+                isinstance(number, int) and 1 <= number <= MOST_LAYERS,
+                f"{option}: expected 1 to {MOST_LAYERS}, got {number}",
+            )
         if self.start is not None:
             expected, start = config.get(self.start), config.get("decoder_start_token_id")
             problems.unless(

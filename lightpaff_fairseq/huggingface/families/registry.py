@@ -1,5 +1,6 @@
 """Find a family by its `model_type`."""
 
+from ...json_files import value_as
 from .bart import BART, M2M, MBART
 from .bert import BERT, ROBERTA, XLM_R
 from .family import Config, Family
@@ -24,6 +25,7 @@ def find_family(config: Config) -> tuple[Family, str]:
         raise ValueError(f"model_type: expected one of {', '.join(FAMILIES)}, got {model_type!r}")
     family = FAMILIES[model_type]
     architectures = config.get("architectures") or [family.classes[0]]
+    value_as(list[str], architectures, "architectures")
     if len(architectures) != 1 or architectures[0] not in (*family.classes, *READ_AS):
         raise ValueError(
             f"architectures: expected one of {', '.join(family.classes)}, got "

@@ -11,6 +11,9 @@ from hf_folders import roberta
 pytestmark = pytest.mark.hf
 
 
+RECORD = '{"model_type": "%s", "architecture": "%s", "dtype": "%s", "order": %s}'
+
+
 def refused_back(capsys, path, data):
     out = path.with_name("back")
     error = refusal(capsys, "--from", "fairseq", path, "--data", data, "--to", "hf", out)
@@ -31,7 +34,21 @@ def test_a_weight_of_another_shape(tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("text", "word"), [("{", "Expecting"), ('{"order": []}', "model_type")])
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("{", "Expecting"),
+        ("[" * 100_000, "nested deeper"),
+        ("[]", "expected an object"),
+        ('{"order": []}', "model_type: missing"),
+        (RECORD % ("gpt2", "GPT2LMHeadModel", "float8", "[1, 0, 2]"), "dtype: expected one of"),
+        (RECORD % ("gpt3", "GPT2LMHeadModel", "float32", "[1, 0, 2]"), "no class of the model"),
+        (RECORD % ("gpt2", "GPT2Tokenizer", "float32", "[1, 0, 2]"), "no class of the model type"),
+        (RECORD % ("gpt2", "GPT2LMHeadModel", "float32", "[1, 1]"), "order: expected different"),
+        (RECORD % ("gpt2", "GPT2LMHeadModel", "float32", "[-1, 1]"), "order: expected different"),
+        (RECORD % ("gpt2", "GPT2LMHeadModel", "float32", '["a"]'), "order[0]: expected an integer"),
+    ],
+)
 def test_a_corrupt_record(text, word, tmp_path, capsys):
     path, data = changed(tmp_path, "gpt2", lambda state: None)
     (data / "huggingface" / "lightpaff.json").write_text(text)

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 pytest.importorskip("tokenizers")
 
 from conversions import Malicious, check_refused, copy_of, edit_config, from_hf
+from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.huggingface.hf_folder import load_tensors
 
 pytestmark = pytest.mark.hf
@@ -40,7 +41,7 @@ FOLDERS = {
     "pointer to bin": (pointer_to_bin, ["pytorch_model.bin: refused", "corrupt"]),
     "danger": (danger_beside_a_foreign_file, ["pytorch_model.bin: refused", "eval"]),
     "no number": (lambda folder: edit_config(folder, n_embd="abc"), ["config.json", "n_embd"]),
-    "no heads": (lambda folder: edit_config(folder, n_head=0), ["cannot load it"]),
+    "no heads": (lambda folder: edit_config(folder, n_head=0), ["n_head: expected"]),
     "quantized": (
         lambda folder: edit_config(folder, quantization_config={"quant_method": "gptq", "bits": 4}),
         ["quantization_config: expected none"],
@@ -107,3 +108,29 @@ def test_no_weights_no_config_no_tokenizer(source, tmp_path, capsys):
     check_refused(capsys, folder, "vocab_size", "got none of <s>, <pad>, <unk>")
     (folder / "model.safetensors").unlink()
     check_refused(capsys, folder, "pytorch_model.bin")
+
+
+ODD = ("abc", -1, 1.5, [], [1], {}, True, 10**30)
+
+
+@pytest.mark.slow
+def test_any_kind_of_value_in_a_configuration(source, tmp_path, capsys):
+    """Refused in one line, or of no consequence."""
+    folder, seen = copy_of(source, tmp_path / "hf"), {"refused": 0, "converted": 0}
+    text = (folder / "config.json").read_text()
+    for key in ("n_embd", "n_head", "n_layer", "n_positions", "vocab_size", "architectures"):
+        for value in (*ODD, None):
+            edit_config(folder, **{key: value})
+            argv = ("--from", "hf", folder, "--to", "fairseq", tmp_path / "out", "--force")
+            code = main(["convert", *map(str, argv)])
+            error = capsys.readouterr().err
+            assert (code, error.count("\n")) in ((0, 0), (2, 1)), (key, value, error)
+            seen["refused" if code else "converted"] += 1
+            (folder / "config.json").write_text(text)
+    assert seen["refused"] > 40, seen
+
+
+def test_deep_nesting_in_a_configuration(source, tmp_path, capsys):
+    folder = copy_of(source, tmp_path / "hf")
+    (folder / "config.json").write_text('{"a":' * 100_000)
+    check_refused(capsys, folder, "config.json: corrupt: nested deeper than")
