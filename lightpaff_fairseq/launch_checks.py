@@ -80,8 +80,9 @@ def _folder_problems(cfg: Any) -> Iterator[str]:
     task, folder = cfg.task, Path(str(cfg.checkpoint.save_dir))
     data = None if task is None else getattr(task, "data", None)  # dummy tasks have none
     for part in data.split(":") if isinstance(data, str) else ():
-        if Path(part).exists() and not Path(part).is_dir():
-            yield f"DATA {part}: expected a folder of binarized data, got a file"
+        if not Path(part).is_dir() and "://" not in part:
+            got = "a file" if Path(part).exists() else "none"
+            yield f"DATA {part}: expected a folder of binarized data, got {got}"
     existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not existing.is_dir():
         got = "a file" if existing.exists() else "a link to a file that is not there, or to itself"

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from ..checkpoints.strip import stock_config, to_primitive
+from ..problems import as_value_error
 
 MEASURES = ("magnitude", "importance", "first")
 
@@ -81,12 +82,13 @@ def _batches(task: FairseqTask, model: Any, sample: Sample) -> Any:
         raise ValueError(
             f"--width-by importance: split {sample.split} cannot be read (--data): {error}"
         ) from error
-    batches = task.get_batch_iterator(
-        dataset=task.dataset(sample.split),
-        max_tokens=sample.max_tokens,
-        max_positions=utils.resolve_max_positions(task.max_positions(), model.max_positions()),
-        ignore_invalid_inputs=True,
-        required_batch_size_multiple=1,
-        seed=1,
-    )
-    return batches.next_epoch_itr(shuffle=True)
+    with as_value_error(f"--importance-max-tokens {sample.max_tokens}", AssertionError):
+        batches = task.get_batch_iterator(
+            dataset=task.dataset(sample.split),
+            max_tokens=sample.max_tokens,
+            max_positions=utils.resolve_max_positions(task.max_positions(), model.max_positions()),
+            ignore_invalid_inputs=True,
+            required_batch_size_multiple=1,
+            seed=1,
+        )
+        return batches.next_epoch_itr(shuffle=True)

@@ -15,7 +15,7 @@ from torch import nn
 from ..protocols import Sample
 from ..shards import Advance, Block
 from ..teachers.cache.fingerprint import sample_sizes
-from ..teachers.cache.source import batches, place, to_device_of
+from ..teachers.cache.source import batches, check_longest, place, to_device_of
 from ..teachers.loading import load_teacher
 from .corpus import Tokens, checksum
 from .hypotheses import Hypotheses, Hypothesis
@@ -86,10 +86,7 @@ class Decoder:
     def _check_batches(self) -> None:
         """Refuse sentences longer than --max-tokens."""
         tokens = np.asarray(sample_sizes(self.dataset)).reshape(len(self.corpus), -1).max(-1)
-        usable, limit = self._usable(np.arange(len(tokens))), self.job.batching.max_tokens
-        longest = int(tokens[usable].max(initial=0))
-        if limit and longest > limit:
-            raise ValueError(f"--max-tokens {limit}: expected at least the longest pair, {longest}")
+        check_longest(tokens[self._usable(np.arange(len(tokens)))], self.job.batching)
 
     def _usable(self, indices: NDArray[Any]) -> NDArray[Any]:
         """Return the sources that are short enough, longest first; targets may be of any length."""

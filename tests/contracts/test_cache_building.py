@@ -175,6 +175,7 @@ def test_another_teacher_is_no_continuation(cache, settings, tmp_path, capsys):
     "case,flags,words",
     [
         (SS, ("--topk", 32), "--topk 32: expected at most the vocabulary, 31 tokens"),
+        (SS, ("--max-tokens", 3), "--max-tokens 3: expected at least the longest sample, 10"),
         (SS, ("--topk", 0, "--temperature", 0), "--topk 0: expected 1 or more; --temperature 0.0"),
         (LU, ("--topk", 2), "--topk 2: expected all 3 classes"),
         (SS, ("--epochs", 2), "--epochs 2: expected 1, since the samples of kd_ss"),

@@ -73,7 +73,7 @@ def test_wrong_flags_are_all_listed(setting, tmp_path, capsys):
     message = error(setting, tmp_path / "out", capsys, "--min-len", 7)
     assert "--min-len 7: expected at most --max-len-b 6" in message
     message = error(setting, tmp_path / "out", capsys, "--max-tokens", 5)
-    assert "--max-tokens 5: expected at least the longest pair, 10" in message
+    assert "--max-tokens 5: expected at least the longest sample, 10" in message
     for flags, words in (
         (("--post-process", "x"), "--post-process x: expected sentencepiece, "),
         (("--temperature", 0), "--temperature 0.0: expected a number above 0"),

@@ -40,6 +40,9 @@ def test_files_in_the_place_of_folders_are_refused(monkeypatch, tmp_path):
         f"DATA {file}: expected a folder of binarized data, got a file; "
         f"--save-dir {file / 'run'}: expected a folder, got a file: {file}"
     )
+    cfg.task.data, cfg.checkpoint.save_dir = str(tmp_path / "no"), str(tmp_path)
+    with pytest.raises(ValueError, match=f"DATA {tmp_path / 'no'}: .*, got none$"):
+        distributed_utils.call_main(cfg, fairseq_cli.train.main)
     cfg.task.data, cfg.checkpoint.save_dir = str(tmp_path), str(loop)
     with pytest.raises(ValueError, match=f"--save-dir {loop}: expected a folder, got a link"):
         distributed_utils.call_main(cfg, fairseq_cli.train.main)

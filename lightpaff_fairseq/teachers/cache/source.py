@@ -100,6 +100,17 @@ def batches(dataset: Any, indices: Any, batching: Batching) -> Any:
     )
 
 
+def check_longest(tokens: NDArray[Any], batching: Batching) -> None:
+    """Check that a batch takes the longest of some samples, of `(n,)` tokens.
+
+    Raises:
+        ValueError: --max-tokens is below it.
+    """
+    longest, limit = int(tokens.max(initial=0)), batching.max_tokens
+    if limit and longest > limit:
+        raise ValueError(f"--max-tokens {limit}: expected at least the longest sample, {longest}")
+
+
 def prefetched(dataset: Any, indices: Any) -> Any:
     """Return a dataset after it has read some samples; data in fairseq's old format need it."""
     if getattr(dataset, "supports_prefetch", False):
@@ -147,7 +158,8 @@ class Source:
         """Return V, and the share of predicted tokens, estimated from evenly spaced samples.
 
         Raises:
-            ValueError: no sample is short enough for task and teacher.
+            ValueError: no sample is short enough for task and teacher, or one does not fit into a
+                batch.
         """
         usable = self._usable(np.arange(len(self.tokens)))
         if not len(usable):
@@ -155,6 +167,7 @@ class Source:
                 f"expected samples of at most {self.max_positions} positions, the limit of task "
                 "and teacher, got only longer ones"
             )
+        check_longest(self.tokens[usable], self.batching)
         chosen = usable[:: max(1, len(usable) // PROBE)][:PROBE]
         positions = 0
         for index in chosen.tolist():

@@ -122,6 +122,8 @@ def test_importance_is_weight_times_gradient(teacher):
     assert all(p.grad is None for p in source.model.parameters())
     with pytest.raises(ValueError, match="--importance-batches: expected 99 batches .* got "):
         importances(source.model, source.task, source.cfg, Sample(99, 40))
+    with pytest.raises(ValueError, match="--importance-max-tokens 3: Sentences lengths should not"):
+        importances(source.model, source.task, source.cfg, Sample(1, 3))
 
 
 @pytest.mark.slow
