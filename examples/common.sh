@@ -8,7 +8,7 @@ export OMP_NUM_THREADS="${THREADS:-1}" # small models: runs side by side beat th
 say() { printf '  %-26s %s\n' "$1" "$2"; }
 failed() { say "$1" "failed; the end of $2:" >&2 && tail -n 3 "$2" >&2; }
 
-# train NAME FLAG...: fairseq-train in OUT/NAME; the best checkpoint, stripped (or FINISH), as OUT/NAME.pt
+# train NAME FLAG...: lightpaff train in OUT/NAME; the best checkpoint, stripped (or FINISH), as OUT/NAME.pt
 train() {
   local name=$1 log=$OUT/logs/$1.log lock
   shift
@@ -19,10 +19,8 @@ train() {
   flock --nonblock "$lock" || { say "$name" "error: another process is training it" >&2; return 1; }
   if [[ ! -f $OUT/$name/trained ]]; then
     if [[ -f $OUT/$name/checkpoint_last.pt ]]; then say "$name" "was interrupted, continues"; fi
-    fairseq-train "$@" --save-dir "$OUT/$name" --no-epoch-checkpoints --num-workers "${WORKERS:-0}" \
-      --user-dir "$ROOT/lightpaff_fairseq" --log-format json --log-interval 50 --required-batch-size-multiple 1 \
-      --update-epoch-batch-itr True 2>&1 | python "$ROOT/examples/progress.py" "$name" "$log" ||
-      { failed "$name" "$log"; return 1; }
+    lightpaff train --name "$name" --log "$log" "$@" --save-dir "$OUT/$name" --no-epoch-checkpoints \
+      --num-workers "${WORKERS:-0}" --required-batch-size-multiple 1 --update-epoch-batch-itr True || return 1
     touch "$OUT/$name/trained"
   fi
   lightpaff "${FINISH:-strip}" --path "$OUT/$name/checkpoint_best.pt" --out "$OUT/$name.pt" >>"$log" 2>&1 ||

@@ -3,13 +3,12 @@
 # contains <mask>, so that weights carry over from pre-training to fine-tuning.
 source "$(dirname "${BASH_SOURCE[0]}")/inputs.sh"
 
-subwords() { python "$ROOT/examples/subwords.py" "$@"; }
 # vocabulary FLAG_OR_TEXT...: train SentencePiece, or reuse that of PRETRAINING
 vocabulary() {
   mkdir -p "$OUT/text" "$OUT/logs"
   rm -rf "$OUT/data" "$OUT/mono" # what an interrupted run may have left
   if [[ ${PRETRAINING:-$OUT} == "$OUT" ]]; then
-    subwords train --vocab "$VOCAB" --sample "${SAMPLE:-0}" --model "$OUT/spm" "$@"
+    lightpaff subwords train --force --vocab "$VOCAB" --sample "${SAMPLE:-0}" --out "$OUT/spm" "$@"
   else
     cp "$PRETRAINING"/spm.{dict.txt,model} "$OUT"
   fi
@@ -18,7 +17,7 @@ vocabulary() {
 binarize() {
   local destination=$1 prefix=$2 split flags=()
   for split in "${@:3}"; do
-    subwords encode --model "$OUT/spm.model" <"$OUT/text/$prefix.$split" >"$OUT/text/$prefix.$split.spm"
+    lightpaff subwords encode --model "$OUT/spm.model" <"$OUT/text/$prefix.$split" >"$OUT/text/$prefix.$split.spm"
     flags+=("--${split}pref" "$OUT/text/$prefix.$split.spm")
   done
   fairseq-preprocess --only-source --srcdict "$OUT/spm.dict.txt" --destdir "$destination" \

@@ -28,7 +28,7 @@ teacher_writes_targets() {
   local mono=$OUT/unlabeled_source generate
   rm -rf "$mono" "$OUT/unlabeled.hypotheses"
   mkdir -p "$mono"
-  subwords encode --model "$OUT/spm.model" <"$1" >"$OUT/text/unlabeled.$SOURCE"
+  lightpaff subwords encode --model "$OUT/spm.model" <"$1" >"$OUT/text/unlabeled.$SOURCE"
   fairseq-preprocess -s "$SOURCE" -t "$TARGET" --only-source --srcdict "$OUT/spm.dict.txt" \
     --destdir "$mono" --trainpref "$OUT/text/unlabeled" >>"$(unlabeled_log)" 2>&1
   cp "$OUT/spm.dict.txt" "$mono/dict.$TARGET.txt"

@@ -81,7 +81,7 @@ class Progress:
     def time_left(self) -> str:
         """Return the estimate as `, about 3 min left`; "" while it is unknown."""
         work = self.done - self.first
-        if not self.total or work <= 0 or self.done > self.total:
+        if not self.total or work <= 0 or self.done >= self.total:
             return ""
         seconds = (time.perf_counter() - self.begin) / work * (self.total - self.done)
         return f", about {duration(seconds)} left"

@@ -26,7 +26,7 @@ pairs() {
   if [[ $PRETRAINING == "$OUT" ]]; then binarize "$OUT/mono" general train valid; fi
   for split in train valid test; do
     for side in "$SOURCE" "$TARGET"; do
-      subwords encode --model "$OUT/spm.model" <"$OUT/text/$side.$split" >"$text/$split.spm.$side"
+      lightpaff subwords encode --model "$OUT/spm.model" <"$OUT/text/$side.$split" >"$text/$split.spm.$side"
     done
   done
   fairseq-preprocess -s "$SOURCE" -t "$TARGET" --srcdict "$OUT/spm.dict.txt" \

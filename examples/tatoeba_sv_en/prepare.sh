@@ -3,7 +3,6 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
 TSV=${TSV:-$ROOT/examples/tatoeba_sv_en/data}
-subwords() { python "$ROOT/examples/subwords.py" "$@"; }
 
 if [[ -f $OUT/prepared ]]; then
   say prepare "finished before, reused"
@@ -14,10 +13,10 @@ for split in train valid test; do
   gzip -dc "$TSV/$split.tsv.gz" | cut -f 1 >"$OUT/text/$split.en"
   gzip -dc "$TSV/$split.tsv.gz" | cut -f 2 >"$OUT/text/$split.sv"
 done
-subwords train --vocab "$VOCAB" --model "$OUT/spm" "$OUT/text/train.sv" "$OUT/text/train.en"
+lightpaff subwords train --force --vocab "$VOCAB" --out "$OUT/spm" "$OUT/text/train.sv" "$OUT/text/train.en"
 for split in train valid test; do
   for lang in sv en; do
-    subwords encode --model "$OUT/spm.model" <"$OUT/text/$split.$lang" >"$OUT/text/$split.spm.$lang"
+    lightpaff subwords encode --model "$OUT/spm.model" <"$OUT/text/$split.$lang" >"$OUT/text/$split.spm.$lang"
   done
   LC_ALL=C sort -u "$OUT/text/$split.spm.sv" "$OUT/text/$split.spm.en" >"$OUT/text/$split.spm.mono"
 done

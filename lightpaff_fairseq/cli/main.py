@@ -15,6 +15,8 @@ COMMANDS = {
     "user-dir": "print the folder to pass to fairseq's --user-dir",
     "flags": "print all flags and architectures as Markdown",
     "doctor": "check this installation",
+    "subwords": "train SentencePiece for fairseq, and encode text",
+    "train": "run fairseq-train with this plug-in, and show its progress",
     "init-student": "initialize a student from its teacher's weights",
     "prune-plan": "show the sizes that a model would have after pruning",
     "compact": "turn a pruned checkpoint into a small stock model",

@@ -124,12 +124,6 @@ def test_evaluation_compares_all_models(complete):
     assert "the table" in complete.output
 
 
-def test_progress_is_for_people(complete):
-    lines = [line for line in complete.output.splitlines() if line.strip().startswith("teacher ")]
-    assert len(lines) == 1
-    assert all(words in lines[0] for words in ("epoch  2", "60 of 60", "9.50"))
-
-
 def test_the_demo_is_the_recipe_at_a_smaller_scale(recipe, tmp_path):
     done = recipe.run(ROOT / "scripts" / "demo.sh")
     assert done.returncode == 0, done.stderr

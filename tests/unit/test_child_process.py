@@ -58,7 +58,10 @@ def test_a_signal_leaves_nothing_running(number):
     words = [sys.executable, "-c", SLEEP]
     code = f"from lightpaff_fairseq.child_process import run_child; run_child({words!r}, print)"
     parent = subprocess.Popen(
-        [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-u", "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # even under nohup
     )
     child = int(parent.stdout.readline())
     assert is_running(child)

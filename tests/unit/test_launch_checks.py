@@ -16,10 +16,11 @@ def launch(world=1, bf16=False):
     return cfg
 
 
-def test_launches_that_would_train_nothing_are_refused(monkeypatch):
+def test_launches_that_would_train_nothing_are_refused(monkeypatch, capsys):
     def refused(cfg, words):
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(SystemExit) as stop:
             distributed_utils.call_main(cfg, fairseq_cli.train.main)
+        assert stop.value.code == 2 and words in capsys.readouterr().err
 
     refused(launch(world=2), "--distributed-world-size 2 without a GPU")
     refused(launch(bf16=True), "--bf16")

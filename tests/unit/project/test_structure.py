@@ -16,17 +16,17 @@ import size  # noqa: E402
 LAYERS = (
     ("problems", "megabytes", "progress", "child_process", "json_files", "disk_errors"),
     ("flags",),
-    ("fairseq_flags", "losses", "checkpoints", "compat"),
+    ("fairseq_flags", "subwords", "losses", "checkpoints", "compat"),
     ("protocols",),
     ("models", "pruning", "shards"),
     ("teachers", "tasks"),
     ("criterions",),
-    ("provenance", "launch_checks"),
+    ("provenance", "launch_checks", "one_line_errors"),
     ("trainer_hooks",),
     ("registration",),
     ("doctor", "evaluation", "flags_reference", "huggingface"),
     ("export", "report", "sequence_kd"),
-    ("benchmark",),
+    ("benchmark", "training"),
     ("cli",),
 )
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}

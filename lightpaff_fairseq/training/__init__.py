@@ -1,0 +1,1 @@
+"""Run fairseq-train, with a line of progress."""

@@ -1,0 +1,86 @@
+"""Turn the log of a running fairseq-train into lines for people."""
+
+import json
+from typing import Any
+
+from ..progress import Progress
+from ..provenance import LOGGER as PROVENANCE
+from ..report.log import parse_line
+
+METRICS = {"loss": "loss", "ppl": "ppl", "accuracy": "accuracy", "bleu": "BLEU"}
+INTERVAL, EPOCH = "train_inner", "train"  # loggers of fairseq
+
+
+class TrainingProgress:
+    """The progress of a training run: a permanent line per validation, a passing one in between.
+
+    Args:
+        name: printed first in every line.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.line: Progress | None = None  # from the first update on
+        self.max_update = self.max_epoch = 0
+        self._validated = -1  # update of the last validation
+
+    def take(self, text: str) -> None:
+        """Take a line of the log (`--log-format json`)."""
+        logger, message = parse_line(text) or ("", "")
+        if not message.startswith('{"'):
+            return
+        try:
+            values: dict[str, Any] = json.loads(message)
+        except json.JSONDecodeError:  # another process wrote into the line
+            return
+        if logger == PROVENANCE:
+            settings = values.get("configuration", {})
+            self.max_update = settings.get("optimization.max_update", 0)
+            self.max_epoch = settings.get("optimization.max_epoch", 0)
+        elif logger == INTERVAL:
+            self._update(values)
+        elif f"{logger}_num_updates" in values:
+            self._end_of_interval(logger, values)
+
+    def erase(self) -> None:
+        """Erase the passing line."""
+        if self.line:
+            self.line.erase()
+
+    def _update(self, values: dict[str, Any]) -> None:
+        update = int(values["num_updates"])
+        if self.line is None:  # what a resumed run did earlier took none of this run's time
+            self.line = Progress(self.name, 0, "updates", done=update)
+        self.line.total = self._total(update, float(values["update"]))
+        self.line.update(update, f"loss {values['loss']}" if "loss" in values else "")
+
+    def _total(self, update: int, epochs: float) -> int:
+        """Return the number of updates of the whole run; 0: unknown.
+
+        Args:
+            update: of now; epochs: number of epochs at this update, with a fraction.
+        """
+        limits = [self.max_update] if self.max_update > 0 else []
+        if self.max_epoch > 0 and epochs > 0:
+            limits.append(max(update, round(update / epochs * self.max_epoch)))
+        return min(limits, default=0)
+
+    def _end_of_interval(self, source: str, values: dict[str, Any]) -> None:
+        """Print a line per validation set, or for an epoch without validation."""
+        update = int(values[f"{source}_num_updates"])
+        if source == EPOCH and update == self._validated:
+            return
+        self._validated = update
+        if self.line is None:
+            self.line = Progress(self.name, 0, "updates", done=update)
+        self.line.done = update
+        self.line.total = self.line.total or self._total(update, values["epoch"])
+        total = f" of {self.line.total:,}" if self.line.total else ""
+        parts = [f"epoch {values['epoch']}", f"update {update:,}{total}"]
+        metrics = [
+            f"{title} {float(values[f'{source}_{key}']):.2f}"
+            for key, title in METRICS.items()
+            if f"{source}_{key}" in values
+        ]
+        parts += [f"{source} {', '.join(metrics)}"] if metrics else []
+        self.line.print(f"{self.name}: {', '.join(parts)}{self.line.time_left()}")
