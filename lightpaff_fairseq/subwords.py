@@ -149,7 +149,7 @@ def _trained(request: TrainSubwordsRequest) -> bytes:
 
 def _problem(request: TrainSubwordsRequest, error: RuntimeError) -> str:
     """Return what is wrong with the flags, by SentencePiece's error."""
-    for pattern, words in ((TOO_LARGE, "at most {}, the largest"), (TOO_SMALL, "more than {}")):
+    for pattern, words in ((TOO_LARGE, "at most {}, the largest"), (TOO_SMALL, "at least {}")):
         if match := pattern.search(str(error)):
             limit = words.format(f"{int(match[1]):,}")
             reason = " vocabulary for this text" if "most" in words else ", one per character"

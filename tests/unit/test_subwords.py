@@ -78,8 +78,8 @@ def test_the_message_names_a_size_that_works(text, capsys, limit):
     out = text.with_name("m")
     assert run("train", "--vocab", 100_000 if limit == "largest" else 5, "--out", out, text) == 2
     error = capsys.readouterr().err
-    words = {"largest": r"at most ([\d,]+), the largest", "smallest": r"more than ([\d,]+), one"}
-    size = int(re.search(words[limit], error)[1].replace(",", "")) + (limit == "smallest")
+    words = {"largest": r"at most ([\d,]+), the largest", "smallest": r"at least ([\d,]+), one"}
+    size = int(re.search(words[limit], error)[1].replace(",", ""))
     assert error.startswith("lightpaff subwords: error: --vocab ") and error.count("\n") == 1
     assert {path.name for path in text.parent.iterdir()} == {"text"}
     assert run("train", "--vocab", size, "--out", out, text) == 0
