@@ -21,11 +21,12 @@ finetune() { # the student, from the fine-tuned teacher
 }
 # measure FLAG...: print the table of the teacher and all finished students; write OUT/results.json
 measure() {
-  local names=() paths=() title file
+  local names=() groups=() paths=() title file
   while read -r title file; do
     for file in "$OUT/$file.pt" "$OUT/${file}_seed"*.pt; do
       if [[ ! -f $file ]]; then continue; fi
-      paths+=("$file") names+=("${title//_/ }$(sed -En 's/.*(_seed)([0-9]+).pt/, seed \2/p' <<<"$file")")
+      paths+=("$file") groups+=("${title//_/ }")
+      names+=("${title//_/ }$(sed -En 's/.*(_seed)([0-9]+).pt/, seed \2/p' <<<"$file")")
     done
   done <<<"teacher teacher
 no_KD student_plain_plain
@@ -33,7 +34,7 @@ pre-training_KD student_kd_plain
 fine-tuning_KD student_plain_kd
 two-stage_KD student_kd_kd
 $(for by in sensitivity platon magnitude oneshot; do echo "pruned,_$by pruned_${by}_kd"; done)"
-  lightpaff evaluate "$OUT/data" --path "${paths[@]}" --name "${names[@]}" \
+  lightpaff evaluate "$OUT/data" --path "${paths[@]}" --name "${names[@]}" --group "${groups[@]}" \
     --out "$OUT/results.json" "$@" >"$OUT/table.tmp"
   mv "$OUT/table.tmp" "$OUT/table.txt"
   cat "$OUT/table.txt"

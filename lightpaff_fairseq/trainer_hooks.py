@@ -11,7 +11,7 @@ from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 from torch import nn
 
-from .checkpoints.integrity import corruption, has_checksums, newest_whole
+from .checkpoints.integrity import corruption, has_checksums, newest_intact
 from .checkpoints.legacy import rename_criterion
 from .checkpoints.reading import first_line
 from .checkpoints.state_dict import MASKED, is_masked, loading_problem
@@ -55,7 +55,7 @@ def check_before_training(
     """Check a training, and prepare its criterion, in the one call that precedes every training.
 
     A `--restore-file` that does not exist is an error (fairseq logs it and trains from scratch); so
-    is a corrupt one, which names the newest whole checkpoint instead;
+    is a corrupt one, whose message names the newest intact checkpoint;
     weights that do not fit name the parameter and both shapes; a warning points out resuming
     without `--update-epoch-batch-itr` (other batches than the undisturbed run's); and a criterion
     with a method `before_training` is called, so that a bad teacher stops the run before its first
@@ -142,7 +142,7 @@ def _check_restore_file(checkpoint: Any, filename: str) -> None:
         corrupt = corruption(Path(filename)) if Path(filename).is_file() else None
         if corrupt:
             raise ValueError(
-                f"{flag} {filename}: corrupt: {corrupt}{_how_to_go_on(flag, filename)}"
+                f"{flag} {filename}: corrupt: {corrupt}{_how_to_resume(flag, filename)}"
             )
     elif flag == "--continue-once":
         raise ValueError(f"--continue-once {filename}: no such file")
@@ -158,16 +158,17 @@ def _flag_of(checkpoint: Any, filename: str) -> str:
     return "--restore-file"
 
 
-def _how_to_go_on(flag: str, filename: str) -> str:
+def _how_to_resume(flag: str, filename: str) -> str:
     """Name the newest checkpoint that could be resumed instead, as the end of a message."""
     if flag != "--restore-file":
         return ""
-    newest = newest_whole(Path(filename))
+    newest = newest_intact(Path(filename))
     if newest is None:
         return (
-            "; no other checkpoint*.pt beside it is whole: without this file, training starts anew"
+            "; no other checkpoint*.pt in this folder is intact: remove this file to train from "
+            "the beginning"
         )
-    return f"; go on from the newest whole one, this once, with --restore-file {newest}"
+    return f"; resume once from the newest intact checkpoint with --restore-file {newest}"
 
 
 def _explain(error: Exception, checkpoint: Any, filename: str, model: Any) -> None:
@@ -176,8 +177,9 @@ def _explain(error: Exception, checkpoint: Any, filename: str, model: Any) -> No
     if "architectures match" not in str(error):
         if has_checksums(Path(filename)) or isinstance(error, AssertionError):  # it can be read
             return
+        advice = _how_to_resume(flag, filename)
         raise ValueError(
-            f"{flag} {filename}: cannot be read: {first_line(error)}{_how_to_go_on(flag, filename)}"
+            f"{flag} {filename}: cannot be read: {first_line(error)}{advice}"
         ) from error
     if isinstance(error.__context__, ValueError):
         raise error.__context__ from None

@@ -3,9 +3,9 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
 REPEATS=${REPEATS:-3} # runs of fairseq-generate a model; speed is their median
-names=() paths=()
-add() {
-  if [[ -f $OUT/$1.pt ]]; then names+=("$2") paths+=("$OUT/$1.pt"); fi
+names=() groups=() paths=()
+add() { # FILE NAME [NAME_OF_ALL_SEEDS]
+  if [[ -f $OUT/$1.pt ]]; then names+=("$2") groups+=("${3:-$2}") paths+=("$OUT/$1.pt"); fi
 }
 add teacher "teacher"
 add student_plain_plain "student, no KD"
@@ -16,7 +16,7 @@ for by in sensitivity platon magnitude oneshot; do
   add "pruned_${by}_kd" "pruned, $by"
   for file in "$OUT/pruned_${by}_kd_seed"*.pt; do
     seed=${file##*_seed}
-    add "pruned_${by}_kd_seed${seed%.pt}" "pruned, $by, seed ${seed%.pt}"
+    add "pruned_${by}_kd_seed${seed%.pt}" "pruned, $by, seed ${seed%.pt}" "pruned, $by"
   done
 done
 
@@ -28,7 +28,7 @@ fi
 # evaluated before, and no model is newer: the table is shown again
 if [[ -n $(find "${paths[@]}" -newer "$OUT/table.txt" 2>&1) ]]; then
   say evaluate "translating the test set $REPEATS times with ${#names[@]} models"
-  lightpaff evaluate "$OUT/data" --path "${paths[@]}" --name "${names[@]}" --repeats "$REPEATS" \
+  lightpaff evaluate "$OUT/data" --path "${paths[@]}" --name "${names[@]}" --group "${groups[@]}" --repeats "$REPEATS" \
     --references "$OUT/text/test.en" --out "$OUT/results.json" "${compare[@]}" >"$OUT/table.tmp"
   mv "$OUT/table.tmp" "$OUT/table.txt"
 fi

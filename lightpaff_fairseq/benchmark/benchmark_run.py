@@ -15,7 +15,7 @@ from .timing import CLOCKS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class DeviceFlags:
     """The device of a benchmark."""
 
     device: str = flag("where to run (default: %(default)s)", "cpu", choices=("cpu", "cuda"))
@@ -31,7 +31,7 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimedPlace(Place):
+class TimedDeviceFlags(DeviceFlags):
     """The device of a benchmark, and the clock."""
 
     clock: str = flag(

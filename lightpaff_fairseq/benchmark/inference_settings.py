@@ -7,14 +7,14 @@ from ..export.loaded_model import TRANSLATION
 from ..fairseq_flags import post_process_problem
 from ..flags import at_least, flag, range_problems
 from ..problems import Problems
-from .benchmark_run import Place
+from .benchmark_run import DeviceFlags
 from .inference_backends import BACKENDS
 from .random_models import TASK_FLAGS
 from .step_sizes import SMALLEST_VOCAB
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferenceSettings(Place):
+class InferenceSettings(DeviceFlags):
     """Flags for trained and random models."""
 
     task: str = flag(

@@ -39,6 +39,8 @@ def inference_table(report: dict[str, Any], rows: Sequence[Row]) -> str:
         "x teacher, x in fairseq: speed relative to the teacher in fairseq, and to the same model "
         "in fairseq, within a round",
     ]
+    if rows[0].get("measure") == "BLEU":
+        notes.append("BLEU: against the split's binarized target, not against raw text")
     if "peak_mb" in rows[0]:
         notes.append("peak: memory for loading and running, without libraries and data")
     lines = [head.format(**report) + beam, format_table(rows, columns), *notes]

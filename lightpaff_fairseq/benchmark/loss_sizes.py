@@ -14,14 +14,14 @@ from ..losses.model_output import LinearOutput
 from ..losses.top_k import TopKOutput
 from ..problems import Problems
 from ..teachers.cache.layout import TOP_K, Layout
-from .benchmark_run import TimedPlace
+from .benchmark_run import TimedDeviceFlags
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 SIZES = ("tokens", "vocab", "student_dim", "teacher_dim", "chunk_tokens", "topk")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossProblem(TimedPlace):
+class LossProblem(TimedDeviceFlags):
     """Sizes of one loss, its divergence, and the device."""
 
     tokens: int = flag(

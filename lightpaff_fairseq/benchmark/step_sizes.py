@@ -5,7 +5,7 @@ from typing import Self
 
 from ..flags import Range, at_least, flag
 from ..problems import Problems
-from .benchmark_run import TimedPlace
+from .benchmark_run import TimedDeviceFlags
 from .step_models import FAMILIES
 
 SMALLEST_VOCAB = 16
@@ -13,7 +13,7 @@ MODEL_FLAGS = "model flags of fairseq-train in quotes, as '--arch ...' (default:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpdateProblem(TimedPlace):
+class UpdateProblem(TimedDeviceFlags):
     """One update: its batch, its models, and the teacher's cache."""
 
     family: str = flag("kind of model", choices=tuple(FAMILIES))

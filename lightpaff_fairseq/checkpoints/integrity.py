@@ -9,7 +9,7 @@ from pathlib import Path
 
 ZIP_START = b"PK\x03\x04"
 CHUNK = 1 << 20  # bytes
-DAMAGE = (
+CORRUPTION_ERRORS = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, LookupError, struct.error,
     RuntimeError, OverflowError, MemoryError,
 )  # fmt: skip  # whatever zipfile raises for any change of any byte
@@ -46,12 +46,12 @@ def _corruption(path: str, size: int, version: tuple[int, int]) -> str | None:
                 with archive.open(record) as content:
                     while content.read(CHUNK):
                         pass
-    except DAMAGE as error:
+    except CORRUPTION_ERRORS as error:
         return " ".join(str(error).split()) or type(error).__name__
     return None
 
 
-def newest_whole(path: Path) -> Path | None:
+def newest_intact(path: Path) -> Path | None:
     """Return the newest `checkpoint*.pt` beside `path` that is not corrupt; None: there is none."""
     others = [x for x in path.parent.glob("checkpoint*.pt") if x.name != path.name]
     newest = sorted(others, key=os.path.getmtime, reverse=True)

@@ -51,6 +51,6 @@ def _describe(report: ExportReport, quantization: str | None) -> list[str]:
     if report.before and report.after:
         lines.append(
             f"{quantization}: {report.after.name} {report.after.score:.2f}, fairseq "
-            f"{report.before.score:.2f}"
+            f"{report.before.score:.2f} ({report.basis})"
         )
     return lines

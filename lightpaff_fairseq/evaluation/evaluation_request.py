@@ -25,6 +25,13 @@ class EvaluationRequest:
     name: list[str] | None = flag(
         "names of the rows (default: the files' names)", None, nargs="+", metavar="NAME"
     )
+    group: list[str] | None = flag(
+        "model of every row, equal for training runs that differ in their seed: lightpaff report "
+        "averages them (default: the names)",
+        None,
+        nargs="+",
+        metavar="NAME",
+    )
     task: str = flag("task of all checkpoints (default: %(default)s)", TRANSLATION, choices=TASKS)
     subset: str = flag("split (default: %(default)s)", "test", name="--gen-subset", metavar="SPLIT")
     out: Path | None = flag("also write the rows to this JSON file", None, metavar="FILE")
@@ -69,7 +76,8 @@ class EvaluationRequest:
         metavar="KIND",
     )
     compare: list[str] | None = flag(
-        "translation: two row names; print the gain of the second over the first",
+        "translation: two row names; print the gain of the second over the first, or the share "
+        "that it keeps of the first row's (the teacher's) quality",
         None,
         nargs=2,
         metavar="NAME",
@@ -89,7 +97,12 @@ def check_request(request: EvaluationRequest) -> list[ModelFile]:
         ValueError: lists every problem.
     """
     names = request.name or [path.stem for path in request.path]
+    groups = request.group or names
     problems = Problems(range_problems(request))
+    problems.unless(
+        request.group is None or len(groups) == len(request.path),
+        f"--group: expected {len(request.path)} names, one per --path, got {len(groups)}",
+    )
     problems.unless(
         len(names) == len(request.path),
         f"--name: expected {len(request.path)} names, one per --path, got {len(names)}",
@@ -114,7 +127,7 @@ def check_request(request: EvaluationRequest) -> list[ModelFile]:
     if request.out:
         problems.extend([file_problem(request.out, "--out", overwrite=True)])
     problems.raise_if_any()
-    return [ModelFile(name, path) for name, path in zip(names, request.path, strict=True)]
+    return [ModelFile(*each) for each in zip(names, request.path, groups, strict=True)]
 
 
 def _check_task(request: EvaluationRequest, problems: Problems) -> None:

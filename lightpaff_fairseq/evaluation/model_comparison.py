@@ -34,13 +34,36 @@ def p_value(baseline: Scored, other: Scored, references: Sequence[str]) -> float
 
 
 def compare(baseline: Scored, other: Scored, teacher: Scored, p: float) -> str:
-    """Return a sentence on the gain of `other` over `baseline`, and its limits.
+    """Return a sentence on `other` and `baseline`, and its limits.
+
+    Relative to the teacher it is the share of the quality that is kept, otherwise the gain.
 
     Args:
-        baseline, other: for example the student without and with distillation.
+        baseline, other: for example the student without and with distillation, or the teacher and
+            a student.
         teacher: if better than `baseline`, the gain is also given as a share of this gap.
         p: see `p_value`.
     """
+    text = (
+        _kept(other, teacher) if baseline.name == teacher.name else _gain(baseline, other, teacher)
+    )
+    chance = "is unlikely to be" if p < LEVEL else "may well be"
+    return (
+        f"{text} (one training run each, {len(other.hypotheses)} sentences; the difference "
+        f"{chance} chance over sentences: paired bootstrap p = {p:.3f})."
+    )
+
+
+def _kept(other: Scored, teacher: Scored) -> str:
+    pairs = {"BLEU": (other.bleu, teacher.bleu), "chrF": (other.chrf, teacher.chrf)}
+    shares = [
+        f"{100 * value / (whole or 1):.1f} % of the {name} ({value:.1f} of {whole:.1f})"
+        for name, (value, whole) in pairs.items()
+    ]
+    return f"{other.name} keeps {' and '.join(shares)} of {teacher.name}"
+
+
+def _gain(baseline: Scored, other: Scored, teacher: Scored) -> str:
     gain, gain_chrf = other.bleu - baseline.bleu, other.chrf - baseline.chrf
     verb = "gained" if gain > 0 else "lost" if gain < 0 else "changed nothing:"
     text = f"{other.name} {verb} {abs(gain):.1f} BLEU ({gain_chrf:+.1f} chrF) over {baseline.name}"
@@ -49,8 +72,4 @@ def compare(baseline: Scored, other: Scored, teacher: Scored, p: float) -> str:
         text += f", {100 * gain / gap:.0f} % of the gap to {teacher.name}"
     elif gap <= 0:
         text += f"; {teacher.name} itself is not better than {baseline.name}"
-    chance = "unlikely to be" if p < LEVEL else "may well be"
-    return (
-        f"{text} (one training run each, {len(other.hypotheses)} sentences; {chance} chance over "
-        f"sentences: paired bootstrap p = {p:.3f})."
-    )
+    return text

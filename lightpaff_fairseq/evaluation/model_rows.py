@@ -20,10 +20,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A checkpoint to evaluate, and the name of its row."""
+    """A checkpoint to evaluate, the name of its row, and of the model whatever its seed."""
 
     name: str
     path: Path
+    group: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ def count_parameters(state: Mapping[str, Tensor]) -> int:
 
 
 def describe_file(model: ModelFile, data: Path) -> Row:
-    """Return the entries that need no data: name, path, params, size_mb (10^6 bytes).
+    """Return the entries that need no data: name, group, seed, path, params, size_mb (10^6 bytes).
+
+    `seed` is that of the training run, where the checkpoint tells.
 
     Raises:
         ValueError: the file is not a fairseq checkpoint, or it was trained with other dictionaries
@@ -65,8 +68,11 @@ def describe_file(model: ModelFile, data: Path) -> Row:
     task = set_up_in(state["cfg"].task, data)
     if task is not None:  # else fairseq says what is missing
         check_trained_with(("--path", model.path), state["cfg"].task, task, f"DATA {data}")
+    seed = (state["cfg"].get("common") or {}).get("seed")
     return {
         "name": model.name,
+        "group": model.group,
+        **({} if seed is None else {"seed": seed}),
         "path": str(model.path),
         "params": count_parameters(state["model"]),
         "size_mb": round(megabytes([model.path]), 3),

@@ -1,8 +1,8 @@
-"""Scores of generated text against one or several references."""
+"""Scores of generated text against references: every BLEU, chrF and ROUGE of the package."""
 
 import importlib.util
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sacrebleu.metrics import BLEU, CHRF
 
@@ -48,6 +48,19 @@ def score(
     if rouge:
         row.update(_rouge(hypotheses, references, rouge))
     return row
+
+
+def sentence_scorer(metric: str, is_text: bool) -> Callable[[str, str], float]:
+    """Return a function that scores (hypothesis, reference), from 0 to 100.
+
+    Args:
+        metric: bleu or chrf. BLEU of a sentence is sacrebleu's: exponential smoothing, effective
+            order.
+        is_text: words are tokenized by 13a; false: the tokens between spaces are the words.
+    """
+    bleu = BLEU(tokenize="13a" if is_text else "none", effective_order=True)
+    scorer = CHRF() if metric == "chrf" else bleu
+    return lambda hypothesis, reference: float(scorer.sentence_score(hypothesis, [reference]).score)
 
 
 def _rouge(hypotheses: Sequence[str], references: Sequence[Sequence[str]], names: list[str]) -> Row:

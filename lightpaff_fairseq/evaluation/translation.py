@@ -51,7 +51,9 @@ def evaluate_translation(models: Sequence[ModelFile], request: EvaluationRequest
         row.update(score(texts, references, request.metrics), sentences=count)
     add_speeds(rows, SPEED_COLUMN.key, [[x.sentences_per_s for x in round_] for round_ in runs])
     signatures = [key for key in rows[0] if key.endswith("_signature")]
-    notes = ["; ".join(f"{key.split('_')[0]} {rows[0][key]}" for key in signatures)]
+    against = ", ".join(map(str, request.references))
+    notes = [f"all {count:,} sentences of {request.subset}, against {against}"]
+    notes += ["; ".join(f"{key.split('_')[0]} {rows[0][key]}" for key in signatures)]
     if request.compare:
         notes.append(_comparison(request.compare, rows, hypotheses, references[0]))
     scores = [Column(METRICS[name], name, decimals(1)) for name in request.metrics]

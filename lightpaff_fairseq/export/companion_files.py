@@ -56,6 +56,7 @@ def _record(request: ExportRequest, student: LoadedModel, report: ExportReport) 
     if report.before and report.after:
         record["quality"] = {
             "measure": report.before.name,
+            "of": report.basis,
             "fairseq": report.before.score,
             "exported": report.after.score,
             "drop": report.before.drop_to(report.after),

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from fairseq.data import Dictionary
 from fairseq.data.data_utils import post_process
-from sacrebleu.metrics import BLEU
 from scipy.stats import pearsonr
 
+from ..evaluation.text_scores import score
 from .engines import tokens_of
 from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION, LoadedModel
 from .sample_batches import Sample
@@ -36,12 +36,17 @@ def score_outputs(
     batch_outputs: Sequence[Sequence[Any]],
     samples: Sequence[Sample],
     remove_bpe: str | None,
+    references: Sequence[Sequence[str]] = (),
 ) -> Quality:
     """Score the outputs of an engine on labeled samples.
+
+    BLEU is that of `lightpaff evaluate` if the samples are the whole split and `references` are
+    its raw text.
 
     Args:
         batch_outputs: per batch, as `Engine.run` returns them.
         remove_bpe: fairseq's flag, for BLEU of words; None: see `subwords_of`.
+        references: for BLEU, the lines of the whole split, per set; none: the samples' targets.
     Raises:
         ValueError: the samples have no targets.
     """
@@ -49,15 +54,7 @@ def score_outputs(
         raise ValueError(f"--gen-subset: expected targets in --data {student.data}, got none")
     task = student.info.task
     if task == TRANSLATION:
-        dictionary = student.task.target_dictionary
-        remove_bpe = remove_bpe or subwords_of(dictionary)
-        hypotheses = [hypothesis.tokens for batch in batch_outputs for hypothesis in batch]
-        references = [tokens_of(row, dictionary) for sample in samples for row in sample["target"]]
-        texts = [
-            [post_process(" ".join(tokens), remove_bpe) for tokens in sentences]
-            for sentences in (hypotheses, references)
-        ]
-        return Quality("BLEU", BLEU().corpus_score(texts[0], [texts[1]]).score)
+        return Quality("BLEU", _bleu(student, batch_outputs, samples, remove_bpe, references))
     if task == LANGUAGE_MODELING:
         lprobs = np.concatenate([x for batch in batch_outputs for x in batch])
         return Quality("ppl", float(np.exp(-lprobs.mean(dtype=np.float64))))
@@ -66,6 +63,48 @@ def score_outputs(
     if student.has_classes:
         return Quality("accuracy", 100 * float((outputs.argmax(-1) == targets).mean()))
     return Quality("Pearson", 100 * float(pearsonr(outputs[:, 0], targets)[0]))
+
+
+def _bleu(
+    student: LoadedModel,
+    batch_outputs: Sequence[Sequence[Any]],
+    samples: Sequence[Sample],
+    remove_bpe: str | None,
+    references: Sequence[Sequence[str]],
+) -> float:
+    dictionary = student.task.target_dictionary
+    remove_bpe = remove_bpe or subwords_of(dictionary)
+
+    def text(tokens: Sequence[str]) -> str:
+        words: str = post_process(" ".join(tokens), remove_bpe)
+        return words
+
+    hypotheses = [text(hypothesis.tokens) for batch in batch_outputs for hypothesis in batch]
+    if references:
+        order = [int(i) for sample in samples for i in sample["id"]]
+        targets = [[lines[i] for i in order] for lines in references]
+    else:
+        rows = [row for sample in samples for row in sample["target"]]
+        targets = [[text(tokens_of(row, dictionary)) for row in rows]]
+    return float(score(hypotheses, targets, ["bleu"])["bleu"])
+
+
+def basis_of(
+    student: LoadedModel, subset: str, count: int, references: Sequence[Sequence[str]] = ()
+) -> str:
+    """Describe what a score is of: `the first 500 of 1,003 sentences of test, against ...`.
+
+    Args:
+        count: scored sentences of the split, from its beginning.
+        references: see `score_outputs`.
+    """
+    total = len(student.task.dataset(subset))
+    unit = "blocks" if student.info.task == LANGUAGE_MODELING else "sentences"
+    text = f"the {total:,}" if count == total else f"the first {count:,} of {total:,}"
+    text += f" {unit} of {subset}"
+    if student.info.task != TRANSLATION:
+        return text
+    return f"{text}, against {'--references' if references else 'its binarized target'}"
 
 
 def subwords_of(dictionary: Dictionary) -> str:

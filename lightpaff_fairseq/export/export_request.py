@@ -11,7 +11,7 @@ from ..problems import Problems
 from .export_formats import FORMATS, model_problem, package_problem, quantization_problem
 from .export_parity import Parity
 from .export_quality import SCORED_TASKS, Quality
-from .loaded_model import LoadedModel, data_folder, inspect_checkpoint, load_model
+from .loaded_model import TRANSLATION, LoadedModel, data_folder, inspect_checkpoint, load_model
 
 RECORD = "export.json"  # in every exported folder
 QUANTIZATIONS = sorted({q for each in FORMATS.values() for q in each.quantizations})
@@ -57,6 +57,13 @@ class ExportRequest:
         None,
         metavar="KIND",
     )
+    references: tuple[Path, ...] = flag(
+        "for BLEU, raw text of the split, one line per sentence; with --sentences 0, the score is "
+        "that of lightpaff evaluate (default: the binarized target)",
+        (),
+        nargs="+",
+        metavar="FILE",
+    )
     sentencepiece_model: Path | None = flag(
         "sentencepiece model to copy into the folder, for its use.py (default: none)",
         None,
@@ -66,11 +73,16 @@ class ExportRequest:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """The parity check, and the scores before (in fairseq) and after quantization, if any."""
+    """The parity check, and the scores before (in fairseq) and after quantization, if any.
+
+    Attributes:
+        basis: what the scores are of, see `basis_of`.
+    """
 
     parity: Parity
     before: Quality | None = None
     after: Quality | None = None
+    basis: str = ""
 
 
 def load_checked(request: ExportRequest) -> LoadedModel:
@@ -90,6 +102,8 @@ def load_checked(request: ExportRequest) -> LoadedModel:
             *range_problems(request),
         ]
     )
+    for path in request.references:
+        problems.unless(path.is_file(), f"--references {path}: no such file")
     if pieces is not None:
         problems.unless(pieces.is_file(), f"--sentencepiece-model {pieces}: no such file")
     problems.unless(
@@ -115,6 +129,11 @@ def _load(request: ExportRequest) -> LoadedModel:
         not request.quantization or info.task in SCORED_TASKS,
         f"--quantization {request.quantization}: expected a --task of {', '.join(SCORED_TASKS)}, "
         f"whose quality can be compared, got {info.task}",
+    )
+    problems.unless(
+        not request.references or bool(request.quantization and info.task == TRANSLATION),
+        f"--references: expected --quantization of a translation model, got one of {info.task}; "
+        "nothing else is scored against text",
     )
     problems.raise_if_any()
     return load_model(info, data_folder(info, request.data))

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.output_folder import new_folder
+from ..evaluation.fairseq_command import read_lines
+from ..problems import Problems
 from .companion_files import LONGEST, write_companions
 from .engines import Engine, Search, fairseq_engine, limited
 from .export_formats import FORMATS
 from .export_parity import SEARCH, Parity, check_difference, compare
-from .export_quality import Quality, score_outputs
+from .export_quality import Quality, basis_of, score_outputs
 from .export_request import ExportReport, ExportRequest, load_checked
 from .loaded_model import LoadedModel
 from .sample_batches import NoSplitError, Sample, random_samples, split_samples
@@ -48,8 +50,11 @@ def _write_and_compare(request: ExportRequest, student: LoadedModel, folder: Pat
     """Write float32 weights and check their parity, then quantized weights and check the drop."""
     module = FORMATS[request.to].load()
     labeled: list[Sample] = []
+    references: list[list[str]] = []
+    subset = request.subset or SPLIT
     if request.quantization:
-        labeled = split_samples(student, request.subset or SPLIT, request.sentences, batch=32)
+        labeled = split_samples(student, subset, request.sentences, batch=32)
+        references = _references(request, len(student.task.dataset(subset)))
     module.write(student, folder, None)
     engines = _engines(request, student, folder, SEARCH)
     parity = compare(student, *engines, *_parity_samples(request, student))
@@ -58,11 +63,32 @@ def _write_and_compare(request: ExportRequest, student: LoadedModel, folder: Pat
         return ExportReport(parity)
     module.write(student, folder, request.quantization)
     before, after = (
-        score_outputs(student, [engine.run(x) for x in labeled], labeled, request.remove_bpe)
+        score_outputs(
+            student, [engine.run(x) for x in labeled], labeled, request.remove_bpe, references
+        )
         for engine in _engines(request, student, folder, Search())
     )
     _check_drop(request, before, after)
-    return ExportReport(parity, before, after)
+    count = sum(int(sample["nsentences"]) for sample in labeled)
+    return ExportReport(parity, before, after, basis_of(student, subset, count, references))
+
+
+def _references(request: ExportRequest, count: int) -> list[list[str]]:
+    """Return the lines of every file of --references.
+
+    Raises:
+        ValueError: a file has not as many lines as the split has sentences, or is not UTF-8.
+    """
+    references = [read_lines(path) for path in request.references]
+    problems = Problems()
+    for path, lines in zip(request.references, references, strict=True):
+        problems.unless(
+            len(lines) == count,
+            f"--references {path}: expected {count} lines, one per sentence of the split, got "
+            f"{len(lines)}",
+        )
+    problems.raise_if_any()
+    return references
 
 
 def _engines(

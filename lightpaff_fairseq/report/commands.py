@@ -53,7 +53,7 @@ def find_command(provenance: dict[str, Any], flags: Path | None, name: str) -> C
         note = "Flags as the recipe recorded them (OUT is its folder); the recipe adds --save-dir, "
         return Command(" ".join(["fairseq-train", *words]), note + "logging and --user-dir")
     if recorded:
-        source = "Recorded in the log: one process made several trainings"
+        source = "Recorded in the log: one process made several training runs"
         return Command(recorded, source, is_exact=False)
     return Command("", "The command was not recorded", is_exact=False)
 

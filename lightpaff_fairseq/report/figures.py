@@ -12,6 +12,7 @@ from .sweep import LOWER_IS_BETTER, Sweep
 
 WIDTH, HEIGHT = 4.7, 3.0  # inches of a plot; a phone shows it at about this size
 SMALLEST, LARGEST = 1e-300, 1e300  # numbers that matplotlib draws without overflow
+CLIPPED = 2  # times the height of the later part, from which the first updates are cut off
 MOST_MARKERS = 30  # points of a curve up to which each gets a marker
 
 
@@ -93,14 +94,21 @@ def _draw(axes: Any, curve: Curve, look: Style, **options: Any) -> None:
 
 
 def _limit(axes: Any, curves: Iterable[Curve]) -> None:
-    """End the axis below a first value far above the rest, which would flatten it."""
-    values = sorted(v for curve in curves for v in curve.values() if math.isfinite(v))
-    if len(values) >= 10:
-        low, high, most = values[0], values[-1], values[int(len(values) * 0.95)]
-        if low >= 0 and high > 20 * max(most, 1e-9):
-            axes.set_ylim(0, 2 * most)
-            where = {"transform": axes.transAxes, "ha": "right", "va": "top"}
-            axes.text(0.98, 0.97, f"up to {high:.4g}", **where)
+    """Cut off the first tenth of the updates where it would flatten the rest; note its height.
+
+    A perplexity falls from thousands to tens within the first updates.
+    """
+    points = [(u, v) for curve in curves for u, v in curve.items() if math.isfinite(v)]
+    start = max((update for update, _ in points), default=0) / 10
+    later = [value for update, value in points if update >= start]
+    if len(points) < 4 or min(later) < 0:
+        return
+    low, top, high = min(later), max(later), max(value for _, value in points)
+    if high - low > CLIPPED * max(top - low, 1e-9):
+        margin = 0.1 * max(top - low, 1e-9 + abs(top) / 10)
+        axes.set_ylim(low - margin, top + margin)
+        where = {"transform": axes.transAxes, "ha": "right", "va": "top"}
+        axes.text(0.98, 0.97, f"first updates: up to {high:.4g}", **where)
 
 
 def _last(curve: Curve) -> str:
@@ -155,8 +163,8 @@ def kl_sparsity(logs: Mapping[str, Log]) -> str:
     missing += [] if any(sparsity.values()) else ["no log has prune_sparsity"]
     if missing:
         raise ValueError(
-            "--plot kl_sparsity: expected logs of trainings with a teacher (kd_loss), at least one "
-            f"of them of a prunable task (prune_sparsity), got {'; '.join(missing)}"
+            "--plot kl_sparsity: expected logs of training runs with a teacher (kd_loss), at least "
+            f"one of them of a prunable task (prune_sparsity), got {'; '.join(missing)}"
         )
     percent = {n: {u: 100 * v for u, v in curve.items()} for n, curve in sparsity.items()}
     looks = styles(logs)

@@ -113,6 +113,12 @@ class Log:
         curves = [curve for metrics in self.curves.values() for curve in metrics.values()]
         return max((max(curve) for curve in curves), default=0)
 
+    @property
+    def minutes(self) -> float | None:
+        """Minutes of training and validation, those of earlier starts included; None: unknown."""
+        wall = self.curves.get(TRAINING, {}).get("wall", {})
+        return max(wall.values()) / 60 if wall else None
+
     def mark_restart(self) -> None:
         """Note that the training was started (again)."""
         self.starts += 1

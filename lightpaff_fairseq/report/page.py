@@ -12,8 +12,11 @@ from .curves import panels, stages
 from .drawing import Style, styles
 from .figures import learning, sweep_panel, tradeoff
 from .log import Log
+from .model_table import mean_row, model_table, run_table
+from .models import Model, group_models
 from .quality import Row, quality_metric, speed_key
 from .results import Run, model_names
+from .settings_in_words import in_words
 from .summary import summarize, summarize_sweep
 
 MOST_CURVES = 16  # per plot; more cannot be distinguished
@@ -57,28 +60,41 @@ def render_page(runs: Sequence[Run], title: str) -> str:
 
 def _section(run: Run) -> Mapping[str, Any]:
     """Return what the template shows of a run."""
-    labels, models, sweep = run.labels(), model_names(run.rows), run.sweep
-    looks = styles(labels)
+    labels, names, sweep = run.labels(), model_names(run.rows), run.sweep
+    looks, models = styles(labels), group_models(run.rows)
+    of_models = _first_names(models, run.rows, names)
+    minutes = {n: x for n, log in run.logs.items() if (x := log.minutes) is not None}
     trained = {name: run.logs[name] for name in labels if name in run.logs}
-    trainings = [name for name in [*labels, *run.commands] if name in run.commands]
+    trained_names = [name for name in [*labels, *run.commands] if name in run.commands]
     return {
         "run": run,
         "labels": labels,
         "looks": looks,
-        "models": models,
+        "models": {name: model.name for name, model in of_models.items()},
         "summary": summarize(run.rows) or (summarize_sweep(sweep) if sweep else ""),
-        "results": tables.results_table(run.rows, models) if run.rows else None,
-        "tradeoffs": _tradeoffs(run.rows, [looks[model] for model in models]),
+        "results": model_table(models, names, minutes) if run.rows else None,
+        "runs": run_table(run.rows, names) if len(models) < len(run.rows) else None,
+        "tradeoffs": _tradeoffs(models, [looks[name] for name in of_models]),
         "sweep_figures": [sweep_panel(sweep, axis) for axis in sweep.panels()] if sweep else [],
         "sweep_table": tables.sweep_table(sweep) if sweep else None,
         "benchmarks": {k: tables.benchmark_tables(b) for k, b in run.benchmarks.items()},
         "stages": {task: (names, _learning(run, names)) for task, names in stages(trained).items()},
-        "trainings": {name: _facts(run.logs.get(name)) for name in trainings},
+        "commands": {name: _facts(run.logs.get(name)) for name in trained_names},
+        "settings": {name: in_words(log.configuration) for name, log in run.logs.items()},
         "versions": list(dict.fromkeys(filter(None, map(_versions, run.logs.values())))),
     }
 
 
-def _tradeoffs(rows: Sequence[Row], looks: Sequence[Style]) -> list[str]:
+def _first_names(
+    models: Sequence[Model], rows: Sequence[Row], names: Sequence[str]
+) -> dict[str, Model]:
+    """Map the name of every model's first checkpoint to the model."""
+    place = {id(row): name for row, name in zip(rows, names, strict=True)}
+    return {place[id(model.rows[0])]: model for model in models}
+
+
+def _tradeoffs(models: Sequence[Model], looks: Sequence[Style]) -> list[str]:
+    rows = [mean_row(model) for model in models]
     metric, speed = quality_metric(rows), speed_key(rows)
     if metric is None:
         return []
@@ -101,6 +117,7 @@ def _facts(log: Log | None) -> list[str]:
     if log is None:
         return ["no log"]
     facts = [log.task if log.configuration else "no configuration in the log"]
+    facts += [f"{log.minutes:,.0f} min"] if log.minutes is not None else []
     facts += [f"{log.parameters:,} parameters"] if log.parameters else []
     facts.append(f"{log.last_update:,} updates logged")
     facts += [f"started {log.starts} times"] if log.starts > 1 else []

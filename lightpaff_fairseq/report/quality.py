@@ -1,8 +1,6 @@
 """Tell which of a result's numbers are quality, and which way is better."""
 
 import math
-import re
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,28 +58,3 @@ def speed_key(rows: Sequence[Row]) -> str | None:
     """Return the key of the speed that all rows have, as `sentences_per_s`; higher is faster."""
     keys = [key for row in rows for key in row if key.endswith("_per_s")]
     return next((k for k in keys if all(is_number(row.get(k)) for row in rows)), None)
-
-
-def mean_over_seeds(rows: Sequence[Row], metric: Metric) -> list[Row]:
-    """Average the rows whose names differ in `, seed N` at their end alone.
-
-    Returns:
-        the first row of each model with the mean of the metric, and `trainings`, their number.
-    """
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(re.sub(r", seed \d+$", "", str(row["name"])), []).append(row)
-    means = {name: statistics.mean(r[metric.key] for r in rows) for name, rows in groups.items()}
-    return [
-        {**rows[0], "name": name, metric.key: means[name], "trainings": len(rows)}
-        for name, rows in groups.items()
-    ]
-
-
-def undistilled(rows: Sequence[Row]) -> Row | None:
-    """Return the student without distillation: by the recipes' file name, or by its own name."""
-    for row in rows[1:]:
-        path, name = str(row.get("path", "")), str(row["name"]).lower()
-        if path.endswith("student_plain_plain.pt") or name.endswith("no kd"):
-            return row
-    return None

@@ -1,61 +1,49 @@
-"""Sum up results in a few sentences that do not flatter."""
+"""Sum up results in a few sentences that claim no more than the training runs allow."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from .curves import TITLES
-from .quality import (
-    Metric,
-    Row,
-    is_number,
-    mean_over_seeds,
-    quality_metric,
-    speed_key,
-    undistilled,
-)
+from .models import Model, group_models, speed_of_size, spread_of_seeds, undistilled
+from .quality import Metric, Row, is_number, quality_metric
 from .sweep import Students, Sweep
 
 
 def summarize(rows: Sequence[Row]) -> str:
-    """Compare the best student with the teacher and with the student without distillation.
+    """Compare all distilled students with the teacher and with the student without distillation.
+
+    None of them is named the best: the best on a test set, of several models or seeds, is partly
+    chance.
 
     Args:
-        rows: of `lightpaff evaluate`; the first is the teacher. Of several seeds the mean counts:
-            the best of them would be chance.
+        rows: of `lightpaff evaluate`; the first is the teacher.
     Returns:
         "" where there is nothing to compare.
     """
     metric = quality_metric(rows)
-    if metric is None:
+    models = group_models(rows)
+    if metric is None or len(models) < 2:
         return ""
-    teacher, *students = rows = mean_over_seeds(rows, metric)
-    if not students:
-        return ""
-    plain = undistilled(rows)
-    candidates = [row for row in students if row is not plain] or students
-    best = max(candidates, key=lambda row: (metric.gain(row[metric.key], 0), _speed(row)))
-    is_only_one = len(candidates) == 1
-    subject = f"The student {best['name']}" if is_only_one else f"The best student, {best['name']},"
-    sentences = [f"{subject} {_against_teacher(best, teacher, metric)}"]
-    if plain is not None and best is not plain:
-        sentences.append(_against_plain(best, plain, teacher, metric))
-    return " ".join([*sentences, *_caveats(rows, metric)])
+    plain = undistilled(models)
+    students = [m for m in models[1:] if m is not plain] or models[1:]
+    sentences = [_against_teacher(students, models, metric)]
+    if plain is not None and plain not in students:
+        sentences.append(_against_plain(students, plain, models[0], metric))
+    return " ".join([*sentences, *_caveats(models, metric)])
 
 
 def summarize_sweep(sweep: Sweep) -> str:
-    """Name the best point, the base point and the teacher, as means over seeds; "" without base."""
+    """Give the range of the points, the base point and the teacher, as means; "" without base."""
     if not sweep.base:
         return ""
     points, metric = sweep.points(), TITLES.get(sweep.metric, sweep.metric).split(" (")[0]
-    best = points[0]
-    count = f"{len(sweep.rows)} runs of {len(points)} points."
-    text = f"{count} The best in {metric} is {best.label or 'the base point'}: {_mean(best)}"
-    for base in [point for point in points if not point.label and point is not best]:
+    ends = _range([point.mean for point in points], "{:.2f}")
+    text = f"{len(sweep.rows)} runs of {len(points)} points, {metric} {ends}"
+    for base in [point for point in points if not point.label]:
         text += f"; the base point ({', '.join(sweep.base.values())}) has {_mean(base)}"
     if sweep.teacher_quality is not None:
         text += f"; the teacher {sweep.teacher_quality:.2f}"
-    return f"{text}. The best of many is partly chance."
+    return f"{text}. The best of many points is partly chance."
 
 
 def _mean(point: Students) -> str:
@@ -63,65 +51,81 @@ def _mean(point: Students) -> str:
     return f"{point.mean:.2f} ({'one seed' if seeds == 1 else f'mean of {seeds} seeds'})"
 
 
-def _speed(row: Row) -> float:
-    return row["times_faster"] if is_number(row.get("times_faster")) else 0.0
+def _against_teacher(students: Sequence[Model], models: Sequence[Model], metric: Metric) -> str:
+    teacher, is_one = models[0], len(students) == 1
+    subject = f"The student {students[0].name}" if is_one else f"The {len(students)} students"
+    facts = _ratios(students, models)
+    name = "the teacher" if teacher.name == "teacher" else teacher.name
+    text = f"{subject} {'is' if is_one else 'are'} {' and '.join(facts)} than {name} and " * bool(
+        facts
+    )
+    text = text or f"{subject} "
+    values, whole = _means(students, metric), _means([teacher], metric)[0]
+    number = f"{{:.{metric.digits}f}}"
+    reached = f"{metric.title} {_range(values, number)}"
+    if metric.higher_is_better and whole > 0:
+        verb, share = "keeps" if is_one else "keep", _range([100 * v / whole for v in values])
+        return f"{text}{verb} {share} % of its quality ({reached}; {name}: {number.format(whole)})."
+    verb, rest = (
+        "reaches" if is_one else "reach",
+        "" if metric.higher_is_better else ", lower is better",
+    )
+    return f"{text}{verb} {reached}; {name} has {number.format(whole)}{rest}."
 
 
-def _against_teacher(best: Row, teacher: Row, metric: Metric) -> str:
-    ratios = []
-    if _is_positive(best.get("times_smaller")):
-        ratios.append(_ratio(best["times_smaller"], "smaller", "larger"))
-    if speed_key([best, teacher]) and _is_positive(best.get("times_faster")):
-        ratios.append(_ratio(best["times_faster"], "faster", "slower"))
-    name, value = _name(teacher), _value(teacher, metric)
-    text = f"is {' and '.join(ratios)} than {name} and " if ratios else ""
-    text += f"reaches {metric.title} {_value(best, metric)}"
-    if not metric.higher_is_better:
-        return f"{text}; {name} has {value}, lower is better."
-    if teacher[metric.key] <= 0:
-        return f"{text}; {name} has {value}."
-    return f"{text}, {100 * best[metric.key] / teacher[metric.key]:.1f} % of {name}'s {value}."
+def _ratios(students: Sequence[Model], models: Sequence[Model]) -> list[str]:
+    """Return how much smaller and faster the students are, where it was measured."""
+    smaller = [m.mean("times_smaller") for m in students]
+    faster = [speed_of_size(models, m) for m in students]
+    facts = []
+    for values, more, less in ((smaller, "smaller", "larger"), (faster, "faster", "slower")):
+        known = [value for value in values if value is not None and value > 0]
+        if len(known) == len(values):
+            inverted = max(known) < 1
+            numbers = [1 / value for value in known] if inverted else known
+            facts.append(f"{_range(numbers)} times {less if inverted else more}")
+    return facts
 
 
-def _is_positive(value: Any) -> bool:
-    return is_number(value) and bool(value > 0)
+def _range(values: Iterable[float], number: str = "{:.1f}") -> str:
+    """Return `6.8`, or `2.1 to 6.8`."""
+    numbers = list(values)
+    ends = [number.format(x) for x in (min(numbers), max(numbers))]
+    return " to ".join(dict.fromkeys(ends))
 
 
-def _name(teacher: Row) -> str:
-    return "the teacher" if teacher["name"] == "teacher" else str(teacher["name"])
+def _means(models: Sequence[Model], metric: Metric) -> list[float]:
+    return [mean for m in models if (mean := m.mean(metric.key)) is not None]
 
 
-def _value(row: Row, metric: Metric) -> str:
-    return f"{row[metric.key]:.{metric.digits}f}"
-
-
-def _ratio(value: float, more: str, less: str) -> str:
-    return f"{value:.1f} times {more}" if value >= 1 else f"{1 / value:.1f} times {less}"
-
-
-def _against_plain(best: Row, plain: Row, teacher: Row, metric: Metric) -> str:
-    gain = metric.gain(best[metric.key], plain[metric.key])
-    gap = metric.gain(teacher[metric.key], plain[metric.key])
-    value, name = f"{_value(plain, metric)} ({plain['name']})", _name(teacher)
-    if gain <= 0:
-        return f"Distillation gained nothing here: without it, it is {value}."
+def _against_plain(students: Sequence[Model], plain: Model, teacher: Model, metric: Metric) -> str:
+    """Return a sentence on the gain over the student without distillation."""
+    whole, base = _means([teacher, plain], metric)
+    gains = [metric.gain(value, base) for value in _means(students, metric)]
+    gap = metric.gain(whole, base)
+    text = f"Without distillation ({plain.name}) it is {base:.{metric.digits}f}"
+    if max(gains) <= 0:
+        return f"{text}: distillation gained nothing here."
+    text += f": the difference is {_range(gains, f'{{:+.{metric.digits}f}}')}"
     if gap <= 0:
-        return f"Without distillation it is {value}, no worse than {name} itself."
-    part = f"{100 * gain / gap:.0f} % of the gap to {name}"
-    return f"Without distillation it is {value}: distillation closes {part}."
+        return f"{text}, and the teacher itself is not better."
+    return f"{text}, {_range([100 * gain / gap for gain in gains], '{:.0f}')} % of the gap."
 
 
-def _caveats(rows: Sequence[Row], metric: Metric) -> list[str]:
+def _caveats(models: Sequence[Model], metric: Metric) -> list[str]:
     """Return sentences on the uncertainty of differences."""
     sentences = []
-    counts = [row.get("sentences") for row in rows]
-    if metric.key == "accuracy" and _is_positive(counts[0]) and counts == [counts[0]] * len(rows):
-        p = min(max(rows[1]["accuracy"] / 100, 0), 1)
-        margin = 196 * math.sqrt(p * (1 - p) / counts[0])
+    counts = {row.get("sentences") for model in models for row in model.rows}
+    if metric.key == "accuracy" and len(counts) == 1 and is_number(count := counts.pop()):
+        p = min(max(_means(models[1:2], metric)[0] / 100, 0), 1)
+        margin = 196 * math.sqrt(p * (1 - p) / count)
         known = f"an accuracy is known to ±{margin:.1f} points (95 %)"
-        sentences.append(f"With {counts[0]:,} test sentences {known}.")
-    most = max(row["trainings"] for row in rows)
-    return [
-        *sentences,
-        f"Means of up to {most} runs." if most > 1 else "Each row is one run.",
-    ]
+        sentences.append(f"With {count:,} test sentences {known}.")
+    spread = spread_of_seeds(models, metric)
+    if spread is None:
+        text = "Each row is one training run: how much seeds differ was not measured."
+    else:
+        seeds = sorted({len(model.rows) for model in models})
+        text = f"Rows are means over {_range(seeds, '{:.0f}')} seeds" if seeds[-1] > 1 else ""
+        text += f"; seeds of one model differ by {spread:.{metric.digits}f} (standard deviation)."
+    return [*sentences, text]

@@ -6,16 +6,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .quality import METRICS, Metric, Row, is_number, mean_over_seeds, quality_metric, undistilled
+from .quality import METRICS, Row, is_number
 from .sweep import LOWER_IS_BETTER, Sweep
 
-GAIN = "gain over "
-_COUNTS = ("sentences", "tokens", "unknown_tokens", "words")  # of the test set
 _TITLES = {
     "params": "parameters",
     "size_mb": "file (MB)",
     "sentences_per_s": "sentences/s",
     "tokens_per_s": "tokens/s",
+    "kept": "of the teacher's quality",
+    "over_seeds": "seeds: deviation (range)",
+    "minutes": "training (min)",
+    "load_s": "load (s)",
+    "p50_ms": "median latency (ms)",
+    "p95_ms": "95 % latency (ms)",
+    "per_s": "per second",
+    "times_teacher": "× teacher",
+    "times_fairseq": "× itself in fairseq",
+    "peak_mb": "memory (MB)",
+    "seconds": "seconds per round",
     **{metric.key: metric.title for metric in METRICS},
 }
 _FORMATS = {
@@ -24,6 +33,14 @@ _FORMATS = {
     "tokens_per_s": "{:,.0f}",
     "times_smaller": "{:.1f}×",
     "times_faster": "{:.1f}×",
+    "times_teacher": "{:.2f}",
+    "times_fairseq": "{:.2f}",
+    "minutes": "{:.0f}",
+    "load_s": "{:.2f}",
+    "p50_ms": "{:.1f}",
+    "p95_ms": "{:.1f}",
+    "per_s": "{:,.0f}",
+    "peak_mb": "{:,.0f}",
     **{metric.key: f"{{:.{metric.digits}f}}" for metric in METRICS},
 }
 
@@ -36,14 +53,11 @@ class Table:
         keys: of the columns.
         rows: (name of the checkpoint, name for the reader, values).
         notes: what is the same in all rows.
-        best: names of the checkpoints with the best value of `best_key`.
     """
 
     keys: list[str]
     rows: Sequence[tuple[str, str, Row]]
     notes: dict[str, Any] = field(default_factory=dict)
-    best: list[str] = field(default_factory=list)
-    best_key: str = ""
 
 
 def title(key: str) -> str:
@@ -65,53 +79,6 @@ def text(value: Any, key: str) -> str:
     if key == "params":
         return f"{value / 1e6:.2f} M"
     return _FORMATS.get(key, "{:,}" if isinstance(value, int) else "{:.4g}").format(value)
-
-
-def results_table(rows: Sequence[Row], names: Sequence[str]) -> Table:
-    """Show every value of `lightpaff evaluate`.
-
-    A value has a column or, where it is the same in all rows and tells of the test, a note.
-
-    Args:
-        names: of the checkpoints, one per row.
-    """
-    keys = _ordered_keys(rows)
-    of_the_test = [key for key in keys if key in _COUNTS or key.endswith("_signature")]
-    same = [k for k in of_the_test if all(k in r and r[k] == rows[0].get(k) for r in rows)]
-    table = Table([key for key in keys if key not in same], [], {k: rows[0][k] for k in same})
-    table.rows = [(n, str(row["name"]), row) for n, row in zip(names, rows, strict=True)]
-    if metric := quality_metric(rows):
-        if len(rows) > 2:
-            best = max(metric.gain(row[metric.key], 0) for row in rows[1:])
-            table.best_key = metric.key
-            table.best = [n for n, _, r in table.rows[1:] if metric.gain(r[metric.key], 0) == best]
-        _add_gain(table, metric)
-    return table
-
-
-def _ordered_keys(rows: Sequence[Row]) -> list[str]:
-    """Return sizes, quality, whatever else there is, speeds and ratios."""
-    keys = list(dict.fromkeys(key for row in rows for key in row if key not in ("name", "path")))
-    front = ["params", "size_mb", *(metric.key for metric in METRICS)]
-    back = [key for key in keys if "_per_s" in key] + ["times_smaller", "times_faster"]
-    rest = [key for key in keys if key not in front and key not in back]
-    return [key for key in (*front, *rest, *back) if key in keys]
-
-
-def _add_gain(table: Table, metric: Metric) -> None:
-    """Add by how much each model is better than the mean student without distillation."""
-    plain = undistilled(mean_over_seeds([row for _, _, row in table.rows], metric))
-    if plain is None:
-        return
-    mean = f" (mean of {plain['trainings']})" if plain["trainings"] > 1 else ""
-    key = f"{GAIN}{plain['name']}{mean}"
-    table.keys.insert(table.keys.index(metric.key) + 1, key)
-    rows = []
-    for name, label, row in table.rows:
-        gain = metric.gain(row[metric.key], plain[metric.key])
-        is_itself = not mean and label == plain["name"]
-        rows.append((name, label, {**row, key: "" if is_itself else f"{gain:+.{metric.digits}f}"}))
-    table.rows = rows
 
 
 def sweep_table(sweep: Sweep) -> Table:
@@ -161,11 +128,25 @@ def _is_rows(value: Any) -> bool:
 def _of_rows(parts: Mapping[str, Sequence[Row]]) -> Table:
     """Make one table of several lists, whose names are put in front of their rows' names."""
     rows = [
-        {**row, "name": f"{part}{row.get('name', i)}"}
+        _with_measure({**row, "name": f"{part}{row.get('name', i)}"})
         for part, rows in parts.items()
         for i, row in enumerate(rows, 1)
     ]
-    return _named_rows(rows, list(dict.fromkeys(k for row in rows for k in row if k != "name")))
+    keys = list(dict.fromkeys(k for row in rows for k in row if k != "name"))
+    return _named_rows(rows, sorted(keys, key=_place_of_column))
+
+
+def _with_measure(row: dict[str, Any]) -> Row:
+    """Return a row of `benchmark inference` with its quality under the name of the measure."""
+    if "measure" in row and "quality" in row:
+        row[str(row.pop("measure"))] = row.pop("quality")
+    return row
+
+
+def _place_of_column(key: str) -> int:
+    """Put sizes first, quality next, and the single measurements last."""
+    front = ("params", "size_mb", "BLEU", "ppl", "accuracy", "Pearson")
+    return front.index(key) if key in front else len(front) + (key == "seconds")
 
 
 def _of_columns(columns: Mapping[str, Row]) -> Table:

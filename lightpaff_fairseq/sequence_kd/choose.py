@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fairseq.data import Dictionary
 
+from ..evaluation.text_scores import sentence_scorer
 from .corpus import Corpus, Tokens
 from .hypotheses import Hypothesis
 
@@ -42,15 +43,10 @@ def similarity(metric: str, dictionary: Dictionary, post_process: str | None) ->
     BLEU is sacrebleu's sentence BLEU (exponential smoothing, effective order), of words tokenized
     by 13a after --post-process; without --post-process, of the dictionary's tokens.
     """
-    from sacrebleu.metrics import BLEU as SentenceBleu  # noqa: N811
-    from sacrebleu.metrics import CHRF as SentenceChrf  # noqa: N811
-
-    bleu = SentenceBleu(tokenize="13a" if post_process else "none", effective_order=True)
-    scorer = SentenceChrf() if metric == CHRF else bleu
+    score = sentence_scorer(metric, is_text=bool(post_process))
 
     def compare(hypothesis: Tokens, reference: Tokens) -> float:
-        texts = [dictionary.string(x, post_process) for x in (hypothesis, reference)]
-        return float(scorer.sentence_score(texts[0], [texts[1]]).score)
+        return score(*(dictionary.string(x, post_process) for x in (hypothesis, reference)))
 
     return compare
 

@@ -50,6 +50,21 @@ def test_lines_log_and_a_second_start(data, tmp_path, capfd):
     assert f"update {updates[0] * 3} of {updates[0] * 3}" in capfd.readouterr().out
 
 
+def test_checkpoints_are_chosen_by_validation_bleu(data, tmp_path, capfd):
+    """With the flags of docs/sequence_kd.md."""
+    flags = ("--eval-bleu", "--eval-bleu-args", '{"beam": 1}', "--max-epoch", 3)
+    flags += ("--best-checkpoint-metric", "bleu", "--maximize-best-checkpoint-metric")
+    assert lightpaff_train(data, *flags, "--save-dir", tmp_path / "s") == 0
+    lines = [line for line in capfd.readouterr().out.splitlines() if "BLEU" in line]
+    bleu = read_log(tmp_path / "s" / "train.log").curves["valid"]["bleu"]
+    assert len(lines) == 3 and len(set(bleu.values())) > 1
+    for line, value in zip(lines, bleu.values(), strict=True):
+        assert f"BLEU {value:.2f}" in line
+    best = toy.checkpoint(tmp_path / "s" / "checkpoint_best.pt")["extra_state"]
+    assert best["best"] == pytest.approx(max(bleu.values()), abs=0.01)
+    assert best["val_loss"] == pytest.approx(max(bleu.values()), abs=0.01)
+
+
 def test_a_refused_input_is_one_line(data, tmp_path, capfd):
     log = tmp_path / "log"
     flags = ("--save-dir", tmp_path / "s", "--log", log, "--name", "second")

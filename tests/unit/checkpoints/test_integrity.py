@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import toy
-from lightpaff_fairseq.checkpoints.integrity import corruption, newest_whole
+from lightpaff_fairseq.checkpoints.integrity import corruption, newest_intact
 from lightpaff_fairseq.checkpoints.reading import read_checkpoint
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.huggingface.hf_folder import check_weights, load_tensors
@@ -77,18 +77,18 @@ def test_a_change_is_seen_again(tmp_path):
     assert "CRC-32" in corruption(path)
 
 
-def test_the_newest_whole_checkpoint(tmp_path):
+def test_the_newest_intact_checkpoint(tmp_path):
     last = tmp_path / "checkpoint_last.pt"
-    assert newest_whole(last) is None
+    assert newest_intact(last) is None
     for age, name in enumerate(("checkpoint3.pt", "checkpoint2.pt", "checkpoint1.pt", "other.pt")):
         torch.save(STATE, tmp_path / name)
         os.utime(tmp_path / name, (10**9 - age, 10**9 - age))
     last.write_bytes(b"")
-    assert newest_whole(last) == tmp_path / "checkpoint3.pt"
+    assert newest_intact(last) == tmp_path / "checkpoint3.pt"
     flip(tmp_path / "checkpoint3.pt", 900, tmp_path / "checkpoint3.pt")
     (tmp_path / "checkpoint3.pt").write_bytes((tmp_path / "checkpoint1.pt").read_bytes()[:-1])
     os.utime(tmp_path / "checkpoint3.pt", (10**9, 10**9))
-    assert newest_whole(last) == tmp_path / "checkpoint2.pt"
+    assert newest_intact(last) == tmp_path / "checkpoint2.pt"
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_commands_and_teachers_refuse_a_flipped_bit(flipped, tmp_path, capsys):
         load_tensors(flipped, "--from mass")
 
 
-def test_a_student_is_not_resumed_and_the_newest_whole_checkpoint_is_named(trained, flipped):
+def test_a_student_is_not_resumed_and_the_newest_intact_checkpoint_is_named(trained, flipped):
     folder = flipped.parent
     os.utime(folder / "checkpoint2.pt", (2**31, 2**31))
     with pytest.raises(ValueError) as caught:
@@ -136,7 +136,9 @@ def test_a_student_is_not_resumed_and_the_newest_whole_checkpoint_is_named(train
 @pytest.mark.parametrize("content", [b"", b"\x80\x02}q\x00", b"something else"], ids=len)
 def test_what_is_no_checkpoint_is_one_error(trained, flipped, content):
     flipped.write_bytes(content)
-    with pytest.raises(ValueError, match=f"--restore-file {flipped}: .* go on from the newest"):
+    with pytest.raises(
+        ValueError, match=f"--restore-file {flipped}: .* resume once from the newest"
+    ):
         toy.train(*trained[0], flipped.parent)
 
 

@@ -15,6 +15,7 @@ from lightpaff_fairseq.evaluation.model_rows import ModelFile
     [
         (["--name", "x"], "--name: expected 2 names"),
         (["--name", "x", "x"], "--name: expected different"),
+        (["--group", "x"], "--group: expected 2 names, one per --path, got 1"),
         (["--repeats", "0"], "--repeats 0: expected 1 or more"),
         (["--beam", "0"], "--beam 0: expected 1 or more"),
         (["--compare", "a", "c"], "expected two of a, b, got c"),
@@ -55,4 +56,4 @@ def test_all_problems_are_listed_at_once(world, capsys):
 def test_names_default_to_the_files(tmp_path):
     (tmp_path / "x.pt").touch()
     request = EvaluationRequest(tmp_path, [tmp_path / "x.pt"], references=(tmp_path / "y",))
-    assert check_request(request) == [ModelFile("x", tmp_path / "x.pt")]
+    assert check_request(request) == [ModelFile("x", tmp_path / "x.pt", "x")]

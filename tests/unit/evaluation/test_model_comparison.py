@@ -22,6 +22,17 @@ def test_the_sentence_says_gain_and_loss_alike(bleu, teacher, word, rest):
     assert ("of the gap" in text) == (rest == "20 % of the gap")
 
 
+def test_relative_to_the_teacher_it_is_the_share_that_is_kept():
+    teacher = Scored("teacher", 25.0, 50.0, SENTENCES)
+    student = Scored("student", 23.0, 49.0, SENTENCES)
+    text = compare(teacher, student, teacher, 0.001)
+    assert text.startswith(
+        "student keeps 92.0 % of the BLEU (23.0 of 25.0) and 98.0 % of the chrF (49.0 of 50.0) of "
+        "teacher (one training run each, 50 sentences; the difference is unlikely to be chance"
+    )
+    assert "lost" not in text and "gap" not in text and "p = 0.001" in text
+
+
 def test_p_value_tells_chance_from_difference():
     plain, better = Scored("p", 0, 0, BROKEN), Scored("k", 0, 0, SENTENCES)
     assert p_value(plain, better, SENTENCES) < 0.01

@@ -5,9 +5,11 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
+from fairseq.data import Dictionary, data_utils
 
 import export_cases
 from export_cases import CASES, TRANSLATION
+from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.export.export_formats import FORMATS
 from lightpaff_fairseq.export.export_parity import TOLERANCE
 from lightpaff_fairseq.export.export_request import RECORD
@@ -109,6 +111,40 @@ def test_int8_is_smaller_and_its_score_is_reported(name, student, tmp_path, caps
     assert export_cases.export(case, path, tmp_path / "large", "--data", data) == 0
     sizes = [(tmp_path / x / "model.bin").stat().st_size for x in ("small", "large")]
     assert sizes[0] < sizes[1]
+
+
+@pytest.mark.slow
+def test_bleu_is_that_of_evaluate_or_its_basis_is_named(student, tmp_path, capsys):
+    case, (path, data, _) = CASES["translation"], student("translation")
+    dictionary = Dictionary.load(str(data / "dict.en.txt"))
+    targets = data_utils.load_indexed_dataset(str(data / "valid.sv-en.en"), dictionary)
+    lines = [dictionary.string(targets[i]) for i in range(len(targets))]
+    text = tmp_path / "valid.en"
+    text.write_text("".join(f"{line.replace('w3', 'W3')}\n" for line in lines))  # raw text differs
+    stripped, out = tmp_path / "s.pt", tmp_path / "r.json"
+    assert main(["strip", "--path", str(path), "--out", str(stripped)]) == 0
+    flags = ("--gen-subset", "valid", "--remove-bpe", "none", "--references", text, "--repeats", 1)
+    words = ("evaluate", data, "--path", stripped, *flags, "--out", out)
+    assert main([str(word) for word in words]) == 0
+    (row,) = json.loads(out.read_text())
+    assert f"all {len(lines)} sentences of valid, against {text}" in capsys.readouterr().out
+
+    flags = ["--data", data, "--quantization", "int8", "--max-drop", 100]
+    both = [*flags, "--sentences", 0, "--references", text]
+    assert export_cases.export(case, path, tmp_path / "same", *both) == 0
+    quality = json.loads((tmp_path / "same" / RECORD).read_text())["quality"]
+    assert quality["fairseq"] == row["bleu"] > 0
+    assert f"(the {len(lines)} sentences of valid, against --refe" in capsys.readouterr().out
+
+    assert export_cases.export(case, path, tmp_path / "other", *flags, "--sentences", 9) == 0
+    basis = f"the first 9 of {len(lines)} sentences of valid, against its binarized target"
+    assert f"({basis})" in capsys.readouterr().out
+    assert json.loads((tmp_path / "other" / RECORD).read_text())["quality"]["of"] == basis
+
+    text.write_text("one line\n")
+    assert export_cases.export(case, path, tmp_path / "none", *both) == 2
+    assert f"expected {len(lines)} lines, one per sentence" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.slow

@@ -27,3 +27,17 @@ def test_long_curves_are_drawn_with_few_points_that_keep_extremes_and_gaps():
     above = sorted(heights)[:2]  # y grows downwards
     assert above[0] < above[1] - 50, "the one extreme is there"
     assert path.count("M") == 2, "and the gap"
+
+
+def test_the_first_updates_of_a_perplexity_do_not_flatten_the_rest():
+    falling = {10: 9000.0, 20: 900.0} | {u: 60 - u / 50 for u in range(250, 2001, 250)}
+    path, svg = line_of(falling)
+    heights = [float(y) for y in re.findall(r"[ML] \S+ (\S+)", path)]
+    later = heights[-7:]
+    assert max(later) - min(later) > 60, "of a plot 216 points high"
+    assert "first updates: up to 9000" in svg
+
+
+def test_a_steady_curve_is_shown_whole():
+    steady = {u: 60 - u / 50 for u in range(50, 2001, 50)}
+    assert "first updates" not in line_of(steady)[1]

@@ -62,7 +62,7 @@ def test_a_training_that_was_resumed_counts_once_and_the_later_start_wins(tmp_pa
     assert log.starts == 2 and log.is_finished and log.parameters == 1234
 
     shorter = read(tmp_path, [*first, *start(), inner(50, loss=7)])
-    assert shorter.curves["training"]["loss"] == {50: 7}, "started anew: the rest is of before"
+    assert shorter.curves["training"]["loss"] == {50: 7}, "restarted: the rest is of before"
     assert not shorter.curves["valid"] and not shorter.is_finished
 
     idle = read(tmp_path, [*first, *start()])

@@ -18,8 +18,12 @@ pytestmark = pytest.mark.browser
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 LOGGED = ("--enable-logging=stderr", "--v=0")
-PHONE, DESKTOP = 390, 1280
+PHONE, DESKTOP, TABLES = 390, 1280, 1200
 
+MEASURED = {"params": 4353956, "size_mb": 17.458, "load_s": 0.123, "p50_ms": 12.345}
+MEASURED |= {"p95_ms": 23.456, "per_s": 345.67, "seconds": [1.23, 2.34, 1.45]}
+MEASURED |= {"times_teacher": 12.34, "times_fairseq": 4.56, "measure": "BLEU", "quality": 25.43}
+MEASURED |= {"peak_mb": 123.4}
 # Looks at the page inside a frame as wide as a phone: media queries are about the frame's width.
 MEASURE = """
 const result = {};
@@ -33,6 +37,8 @@ for (const frame of document.querySelectorAll("iframe")) {
     outside: boxes.filter((b) => b.right > root.clientWidth + 1).length,
     text: Math.min(...texts.map((t) => Math.min(t.height, t.width + 100))),
     table: page.querySelector(".scroll").scrollWidth,
+    wide: [...page.querySelectorAll(".scroll:not(.tall)")]
+      .filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.ariaLabel),
   };
 }
 document.body.dataset.result = JSON.stringify(result);
@@ -61,7 +67,14 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
-    paths = [recipe(folder / "polarity"), sweep(folder / "sweep"), pruning_log(folder / "p.log")]
+    benchmark = {"rows": [{"name": f"{n} ctranslate2-int8", **MEASURED} for n in ("teacher", "s")]}
+    (folder / "b.json").write_text(json.dumps(benchmark))
+    paths = [
+        recipe(folder / "polarity"),
+        folder / "b.json",
+        sweep(folder / "sweep"),
+        pruning_log(folder / "p.log"),
+    ]
     assert main(["report", *map(str, paths), "--out", str(folder / "report.html")]) == 0
     return folder / "report.html"
 
@@ -91,7 +104,7 @@ def test_it_fits_a_phone_and_a_desk(browser, page):
     text = html.escape(page.read_text(encoding="utf-8"))
     frames = "".join(
         f'<iframe id="w{w}" style="width:{w}px;height:900px;border:0" srcdoc="{text}"></iframe>'
-        for w in (PHONE, DESKTOP)
+        for w in (PHONE, DESKTOP, TABLES)
     )
     around = page.with_name("around.html")
     script = f"<script>onload = () => {{ {MEASURE} }}</script>"
@@ -104,6 +117,7 @@ def test_it_fits_a_phone_and_a_desk(browser, page):
         assert frame["outside"] == 0 and len(frame["plots"]) == 17
         assert all(width > 250 and height > 100 for width, height in frame["plots"])
         assert frame["text"] >= 9, "text in plots can be read"
+    assert result[f"w{TABLES}"]["wide"] == [], "results and benchmarks are read without scrolling"
     assert phone["table"] > PHONE, "the wide table scrolls inside its box"
     assert phone["height"] > desk["height"], "plots stand below each other"
 
