@@ -64,9 +64,11 @@ def mean_row(model: Model) -> dict[str, Any]:
     first, *others = model.rows
     if not others:
         return dict(first)
-    row: dict[str, Any] = {}
+    row: dict[str, Any] = {"name": model.name}
     for key, value in first.items():
         values = [other.get(key) for other in model.rows]
+        if key == "name":
+            continue
         if key in _NAMES or value == values[-1] and all(v == value for v in values):
             row[key] = value
         elif isinstance(value, list):

@@ -66,8 +66,7 @@ def speed_of_size(models: Sequence[Model], model: Model) -> float | None:
 
     Models with equally many parameters have the same speed: what differs between them is noise.
     """
-    same = [m for m in models if m.mean("params") == model.mean("params")] or [model]
-    values = [value for m in same for value in m.values("times_faster")]
+    values = _speeds_of_size(models, model)
     return statistics.mean(values) if values else None
 
 
@@ -75,7 +74,12 @@ def noise_of_speed(models: Sequence[Model]) -> float:
     """Return the largest ratio of two measured speeds of models of one size; 1: none to compare."""
     ratios = [1.0]
     for model in models:
-        same = [m for m in models if m.mean("params") == model.mean("params") is not None]
-        values = [value for m in same for value in m.values("times_faster") if value > 0]
+        values = [value for value in _speeds_of_size(models, model) if value > 0]
         ratios += [max(values) / min(values)] if values else []
     return max(ratios)
+
+
+def _speeds_of_size(models: Sequence[Model], model: Model) -> list[float]:
+    size = model.mean("params")
+    same = [m for m in models if m is model or (size is not None and m.mean("params") == size)]
+    return [value for m in same for value in m.values("times_faster")]

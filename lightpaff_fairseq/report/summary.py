@@ -52,25 +52,21 @@ def _mean(point: Students) -> str:
 
 
 def _against_teacher(students: Sequence[Model], models: Sequence[Model], metric: Metric) -> str:
+    """Return a sentence on sizes, speeds and the share of the quality that is kept."""
     teacher, is_one = models[0], len(students) == 1
-    subject = f"The student {students[0].name}" if is_one else f"The {len(students)} students"
-    facts = _ratios(students, models)
+    be, keep, reach = ("is", "keeps", "reaches") if is_one else ("are", "keep", "reach")
     name = "the teacher" if teacher.name == "teacher" else teacher.name
-    text = f"{subject} {'is' if is_one else 'are'} {' and '.join(facts)} than {name} and " * bool(
-        facts
-    )
-    text = text or f"{subject} "
+    text = f'The student "{students[0].name}" ' if is_one else f"The {len(students)} students "
+    if facts := _ratios(students, models):
+        text += f"{be} {' and '.join(facts)} than {name} and "
     values, whole = _means(students, metric), _means([teacher], metric)[0]
     number = f"{{:.{metric.digits}f}}"
-    reached = f"{metric.title} {_range(values, number)}"
+    reached, known = _range(values, number), number.format(whole)
     if metric.higher_is_better and whole > 0:
-        verb, share = "keeps" if is_one else "keep", _range([100 * v / whole for v in values])
-        return f"{text}{verb} {share} % of its quality ({reached}; {name}: {number.format(whole)})."
-    verb, rest = (
-        "reaches" if is_one else "reach",
-        "" if metric.higher_is_better else ", lower is better",
-    )
-    return f"{text}{verb} {reached}; {name} has {number.format(whole)}{rest}."
+        share = _range([100 * value / whole for value in values])
+        return f"{text}{keep} {share} % of {name}'s {metric.title}: {reached} of {known}."
+    rest = "" if metric.higher_is_better else ", lower is better"
+    return f"{text}{reach} {metric.title} {reached}; {name} has {known}{rest}."
 
 
 def _ratios(students: Sequence[Model], models: Sequence[Model]) -> list[str]:
@@ -126,6 +122,6 @@ def _caveats(models: Sequence[Model], metric: Metric) -> list[str]:
         text = "Each row is one training run: how much seeds differ was not measured."
     else:
         seeds = sorted({len(model.rows) for model in models})
-        text = f"Rows are means over {_range(seeds, '{:.0f}')} seeds" if seeds[-1] > 1 else ""
+        text = f"Rows are means over {_range(seeds, '{:.0f}')} seeds"
         text += f"; seeds of one model differ by {spread:.{metric.digits}f} (standard deviation)."
     return [*sentences, text]
