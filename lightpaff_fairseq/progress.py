@@ -39,6 +39,8 @@ class Progress:
         self.begin = self._last = time.perf_counter()
 
     def __enter__(self) -> "Progress":
+        if self.is_terminal:
+            self._write(self.text())
         return self
 
     def __exit__(

@@ -55,6 +55,7 @@ def train(request: TrainRequest, words: Sequence[str]) -> int:
     folder = Path(given.save_dir)
     log, name = request.log or folder / LOG, request.name or folder.resolve().name
     problems = Problems([_user_dir_problem(given.user_dir), _format_problem(given.log_format)])
+    problems.unless(bool(words), "DATA: expected the arguments of fairseq-train, got none")
     problems.unless(
         folder.is_dir() or not folder.exists(), f"--save-dir {folder}: expected a folder"
     )

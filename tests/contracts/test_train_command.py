@@ -94,6 +94,8 @@ def test_flags_that_contradict_the_command_are_refused(data, tmp_path, capsys):
     error = capsys.readouterr().err
     for word in ("--user-dir", "--log-format simple: expected json", "--save-dir"):
         assert word in error
+    assert main(["train", "--name", "x"]) == 2
+    assert "DATA: expected the arguments of fairseq-train, got none" in capsys.readouterr().err
     assert lightpaff_train(data, "--log", tmp_path / "no" / "log") == 2
     assert "--log" in capsys.readouterr().err and not (tmp_path / "no").exists()
 

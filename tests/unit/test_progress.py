@@ -51,7 +51,7 @@ def test_a_terminal_has_one_line_which_is_erased_at_the_end(clock):
     text = terminal.getvalue()
     assert "\n" not in text and text.endswith(ERASE)
     assert [line.split(",")[0] for line in text.split(ERASE)[1:-1]] == [
-        f"evaluate: {i} of 10 sentences" for i in (1, 2, 3, 4)
+        f"evaluate: {i} of 10 sentences" for i in range(5)
     ]
 
 
