@@ -12,7 +12,7 @@ from .sweep import LOWER_IS_BETTER, Sweep
 
 WIDTH, HEIGHT = 4.7, 3.0  # inches of a plot; a phone shows it at about this size
 SMALLEST, LARGEST = 1e-300, 1e300  # numbers that matplotlib draws without overflow
-CLIPPED = 2  # times the height of the later part, from which the first updates are cut off
+CLIPPED = 3  # times the height of the later part, from which the first updates are cut off
 MOST_MARKERS = 30  # points of a curve up to which each gets a marker
 
 

@@ -18,9 +18,10 @@ NOISE = 1.05  # ratio of two speeds from which a note explains it
 def model_table(
     models: Sequence[Model], names: Sequence[str], minutes: Mapping[str, float]
 ) -> Table:
-    """Show every value of `lightpaff evaluate`, averaged over the seeds of a model.
+    """Show the values of `lightpaff evaluate`, averaged over the seeds of a model.
 
-    A value has a column or, where it is the same in all rows and tells of the test, a note.
+    A value has a column or, where it is the same in all rows and tells of the test, a note. The
+    repeated measurements of speeds are in `run_table`.
 
     Args:
         names: of the checkpoints, one per row of all models.
@@ -41,6 +42,7 @@ def model_table(
         if FASTER in row:
             row[FASTER] = speed_of_size(models, model)
     table = _with_notes(rows, metric)
+    table.keys = [key for key in table.keys if not key.endswith("_runs")]
     labels = zip(own_names, models, rows, strict=True)
     table.rows = [(own[0], model.name, row) for own, model, row in labels]
     noise = noise_of_speed(models)

@@ -73,7 +73,7 @@ def _section(run: Run) -> Mapping[str, Any]:
         "models": {name: model.name for name, model in of_models.items()},
         "summary": summarize(run.rows) or (summarize_sweep(sweep) if sweep else ""),
         "results": model_table(models, names, minutes) if run.rows else None,
-        "runs": run_table(run.rows, names) if len(models) < len(run.rows) else None,
+        "runs": run_table(run.rows, names) if run.rows else None,
         "tradeoffs": _tradeoffs(models, [looks[name] for name in of_models]),
         "sweep_figures": [sweep_panel(sweep, axis) for axis in sweep.panels()] if sweep else [],
         "sweep_table": tables.sweep_table(sweep) if sweep else None,

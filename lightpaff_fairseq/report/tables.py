@@ -9,6 +9,7 @@ from typing import Any
 from .quality import METRICS, Row, is_number
 from .sweep import LOWER_IS_BETTER, Sweep
 
+MEASUREMENTS = {"rows": "measurements"}  # captions of tables
 _TITLES = {
     "params": "parameters",
     "size_mb": "file (MB)",
@@ -108,7 +109,7 @@ def benchmark_tables(measurements: Mapping[str, Any]) -> list[tuple[str, Table]]
     setting = {}
     for key, value in measurements.items():
         if _is_rows(value):
-            tables.append((key, _of_rows({"": value})))
+            tables.append((MEASUREMENTS.get(key, key), _of_rows({"": value})))
         elif not isinstance(value, Mapping):
             setting[key] = value
         elif value and all(map(_is_rows, value.values())):
