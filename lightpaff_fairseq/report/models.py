@@ -1,5 +1,6 @@
 """Models and their training runs: the rows of one `group` differ in their seed."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,10 +56,10 @@ def undistilled(models: Sequence[Model]) -> Model | None:
 
 def spread_of_seeds(models: Sequence[Model], metric: Metric) -> float | None:
     """Return the standard deviation over seeds, pooled over models; None without several seeds."""
-    several = [m for m in models if m.deviation(metric.key) is not None]
-    degrees = sum(len(m.rows) - 1 for m in several)
-    squares = sum((m.deviation(metric.key) or 0) ** 2 * (len(m.rows) - 1) for m in several)
-    return float((squares / degrees) ** 0.5) if degrees else None
+    spreads = {m.name: x for m in models if (x := m.deviation(metric.key)) is not None}
+    degrees = [len(m.rows) - 1 for m in models if m.name in spreads]
+    weighted = [x * math.sqrt(n) for x, n in zip(spreads.values(), degrees, strict=True)]
+    return math.hypot(*weighted) / math.sqrt(sum(degrees)) if degrees else None
 
 
 def speed_of_size(models: Sequence[Model], model: Model) -> float | None:

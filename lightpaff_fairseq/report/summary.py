@@ -111,8 +111,9 @@ def _against_plain(students: Sequence[Model], plain: Model, teacher: Model, metr
 def _caveats(models: Sequence[Model], metric: Metric) -> list[str]:
     """Return sentences on the uncertainty of differences."""
     sentences = []
-    counts = {row.get("sentences") for model in models for row in model.rows}
-    if metric.key == "accuracy" and len(counts) == 1 and is_number(count := counts.pop()):
+    counts = [row.get("sentences") for model in models for row in model.rows]
+    count = counts[0] if counts == counts[:1] * len(counts) and is_number(counts[0]) else 0
+    if metric.key == "accuracy" and count > 0:
         p = min(max(_means(models[1:2], metric)[0] / 100, 0), 1)
         margin = 196 * math.sqrt(p * (1 - p) / count)
         known = f"an accuracy is known to ±{margin:.1f} points (95 %)"
