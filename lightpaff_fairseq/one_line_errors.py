@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq.distributed import utils as distributed_utils
-from torch.multiprocessing import ProcessExitedException
+from torch.multiprocessing.spawn import ProcessExitedException
 
 from .compat.patching import patch
 from .problems import reason_of

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from .curves import TITLES
 from .models import Model, group_models, speed_of_size, spread_of_seeds, undistilled
@@ -111,8 +112,9 @@ def _against_plain(students: Sequence[Model], plain: Model, teacher: Model, metr
 def _caveats(models: Sequence[Model], metric: Metric) -> list[str]:
     """Return sentences on the uncertainty of differences."""
     sentences = []
-    counts = [row.get("sentences") for model in models for row in model.rows]
-    count = counts[0] if counts == counts[:1] * len(counts) and is_number(counts[0]) else 0
+    counts: list[Any] = [row.get("sentences") for model in models for row in model.rows]
+    is_known = is_number(counts[0]) and counts == counts[:1] * len(counts)
+    count = counts[0] if is_known else 0
     if metric.key == "accuracy" and count > 0:
         p = min(max(_means(models[1:2], metric)[0] / 100, 0), 1)
         margin = 196 * math.sqrt(p * (1 - p) / count)
