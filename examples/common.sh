@@ -20,7 +20,7 @@ train() {
   if [[ ! -f $OUT/$name/trained ]]; then
     if [[ -f $OUT/$name/checkpoint_last.pt ]]; then say "$name" "was interrupted, continues"; fi
     lightpaff train --name "$name" --log "$log" "$@" --save-dir "$OUT/$name" --no-epoch-checkpoints \
-      --num-workers "${WORKERS:-0}" --required-batch-size-multiple 1 --update-epoch-batch-itr True || return 1
+      --num-workers "${WORKERS:-0}" --log-interval 50 --required-batch-size-multiple 1 --update-epoch-batch-itr True || return 1
     touch "$OUT/$name/trained"
   fi
   lightpaff "${FINISH:-strip}" --path "$OUT/$name/checkpoint_best.pt" --out "$OUT/$name.pt" >>"$log" 2>&1 ||

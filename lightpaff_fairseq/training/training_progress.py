@@ -1,6 +1,7 @@
 """Turn the log of a running fairseq-train into lines for people."""
 
 import json
+import re
 from typing import Any
 
 from ..progress import Progress
@@ -9,6 +10,8 @@ from ..report.log import parse_line
 
 METRICS = {"loss": "loss", "ppl": "ppl", "accuracy": "accuracy", "bleu": "BLEU"}
 INTERVAL, EPOCH = "train_inner", "train"  # loggers of fairseq
+LOADED = re.compile(r"Loaded checkpoint .* @ (\d+) updates\)")
+BEGIN = "begin training epoch"
 
 
 class TrainingProgress:
@@ -20,13 +23,18 @@ class TrainingProgress:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.line: Progress | None = None  # from the first update on
+        self.line: Progress | None = None  # from the first epoch on
         self.max_update = self.max_epoch = 0
+        self._start = 0  # update from which a resumed run continues
         self._validated = -1  # update of the last validation
 
     def take(self, text: str) -> None:
         """Take a line of the log (`--log-format json`)."""
         logger, message = parse_line(text) or ("", "")
+        if loaded := LOADED.match(message):
+            self._start = int(loaded[1])
+        elif message.startswith(BEGIN):
+            self._running()
         if not message.startswith('{"'):
             return
         try:
@@ -47,12 +55,16 @@ class TrainingProgress:
         if self.line:
             self.line.erase()
 
+    def _running(self) -> Progress:
+        """Return the passing line; what a resumed run did earlier took none of this run's time."""
+        if self.line is None:
+            self.line = Progress(self.name, 0, "updates", done=self._start)
+        return self.line
+
     def _update(self, values: dict[str, Any]) -> None:
-        update = int(values["num_updates"])
-        if self.line is None:  # what a resumed run did earlier took none of this run's time
-            self.line = Progress(self.name, 0, "updates", done=update)
-        self.line.total = self._total(update, float(values["update"]))
-        self.line.update(update, f"loss {values['loss']}" if "loss" in values else "")
+        line, update = self._running(), int(values["num_updates"])
+        line.total = self._total(update, float(values["update"]))
+        line.update(update, f"loss {values['loss']}" if "loss" in values else "")
 
     def _total(self, update: int, epochs: float) -> int:
         """Return the number of updates of the whole run; 0: unknown.
@@ -71,11 +83,10 @@ class TrainingProgress:
         if source == EPOCH and update == self._validated:
             return
         self._validated = update
-        if self.line is None:
-            self.line = Progress(self.name, 0, "updates", done=update)
-        self.line.done = update
-        self.line.total = self.line.total or self._total(update, values["epoch"])
-        total = f" of {self.line.total:,}" if self.line.total else ""
+        line = self._running()
+        line.done = update
+        line.total = line.total or self._total(update, values["epoch"])
+        total = f" of {line.total:,}" if line.total else ""
         parts = [f"epoch {values['epoch']}", f"update {update:,}{total}"]
         metrics = [
             f"{title} {float(values[f'{source}_{key}']):.2f}"
@@ -83,4 +94,4 @@ class TrainingProgress:
             if f"{source}_{key}" in values
         ]
         parts += [f"{source} {', '.join(metrics)}"] if metrics else []
-        self.line.print(f"{self.name}: {', '.join(parts)}{self.line.time_left()}")
+        line.print(f"{self.name}: {', '.join(parts)}{line.time_left()}")

@@ -61,7 +61,7 @@ def train(request: TrainRequest, words: Sequence[str]) -> int:
     )
     problems.raise_if_any()
     argv = [*words, "--user-dir", str(PLUGIN), "--log-format", "json"]
-    argv += [] if given.log_interval else ["--log-interval", "50"]
+    argv += [] if given.log_interval else ["--log-interval", "20"]
     start = perf_counter()
     with as_value_error(f"--log {log}: cannot be written", OSError):
         if request.log is None:

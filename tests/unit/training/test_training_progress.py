@@ -35,11 +35,14 @@ def clock(monkeypatch):
 
 def test_a_validation_is_one_line_with_the_time_left(clock, capsys):
     progress = TrainingProgress("student")
+    trainer = "2026-01-02 03:04:05 | INFO | fairseq.trainer |"
     progress.take(configuration(max_update=200))
-    progress.take(interval(50, 0.5))
+    progress.take(f"{trainer} Loaded checkpoint s/checkpoint_last.pt (epoch 1 @ 50 updates)")
+    clock[0] += 60  # data are loaded
+    progress.take(f"{trainer} begin training epoch 1")
     clock[0] += 300
     progress.take(interval(100, 1.0))
-    progress.take("2026-01-02 03:04:05 | INFO | fairseq.trainer | begin training epoch 2")
+    progress.take(f"{trainer} begin training epoch 2")
     progress.take(validation(100, loss="3.5", ppl="11.314", bleu="20.111", wps="999"))
     printed = capsys.readouterr()
     # 50 updates took 5 minutes
