@@ -7,7 +7,7 @@ Each block is a file that is written atomically and never computed twice.
 import json
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,10 +59,15 @@ class Block:
 
 @dataclass(frozen=True)
 class PlanFormat:
-    """The JSON format of one kind of plan."""
+    """The JSON format of one kind of plan; `absent`: values of entries that a plan may lack."""
 
     name: str
     has_checksum: bool
+    absent: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def completed(self, entries: dict[str, Any]) -> dict[str, Any]:
+        """Return the entries, with those that are absent."""
+        return entries | {name: x | entries.get(name, {}) for name, x in self.absent.items()}
 
     def stamped(self, entries: dict[str, Any]) -> dict[str, Any]:
         """Return the entries, preceded by the format's name and version."""
@@ -146,7 +151,8 @@ class BlockFolder:
         """
         paths = list(self.path.iterdir()) if self.path.is_dir() else []
         if self.path / PLAN in paths:
-            problems = plan_differences(self.format.read(self.path / PLAN), self.plan)
+            plans = (self.format.read(self.path / PLAN), self.plan)
+            problems = plan_differences(*map(self.format.completed, plans))
             if problems:
                 raise ValueError(
                     f"{self.flag} {self.path}: the folder was started with other data or flags: "

@@ -10,16 +10,18 @@ from typing import Any
 from ..flags import add_flags, parse_flags
 from ..progress import print_line
 from ..sequence_kd.assemble import assemble, decode
+from ..sequence_kd.backend_checks import backend_problems
 from ..sequence_kd.data_folder import check_output
 from ..sequence_kd.job import make_job
 from ..sequence_kd.seq_kd_request import SeqKdRequest, fairseq_config, generation_problems
+from ..sequence_kd.text_input import input_data
 from ..shards import Shard
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Translate a training set with a teacher and write a data folder for fairseq-train "
+        "Translate a training set or text with a teacher and write data for fairseq-train "
         "--task translation: sequence-level distillation. All other flags are those of "
         "fairseq-generate (DATA, --beam, --nbest, --sampling, --max-len-a, --max-tokens, ...). "
         "To continue a stopped run, run the same command again."
@@ -44,15 +46,18 @@ def run(args: argparse.Namespace) -> int:
     problems.raise_if_any()
     request = replace(request, out=Path(os.path.abspath(request.out)))  # `.` has no name
     cfg = fairseq_config(args.fairseq_flags, request)
-    generation_problems(cfg, request).raise_if_any()
-    check_output(request.out, Path(cfg.task.data), request.force)
+    problems = generation_problems(cfg, request)
+    problems.extend(backend_problems(cfg, request))
+    problems.raise_if_any()
+    check_output(request.out, [Path(cfg.task.data), *(request.text or ())], request.force)
     folder = request.hypotheses_folder
-    job = make_job(cfg, request)
-    missing = decode(job, folder, shard, print_line)
-    if missing:
-        print_line(f"{folder}: {missing} blocks of other shards are missing")
-        return 0
-    _print_report(request.out, assemble(job, folder))
+    with input_data(cfg, request, print_line):
+        job = make_job(cfg, request)
+        missing = decode(job, folder, shard, print_line)
+        if missing:
+            print_line(f"{folder}: {missing} blocks of other shards are missing")
+        else:
+            _print_report(request.out, assemble(job, folder))
     return 0
 
 

@@ -13,10 +13,10 @@ from ..shards import BlockProgress, Report, Shard
 from .choose import Chooser, similarity
 from .corpus import checksum
 from .data_folder import DataFolder
-from .decode import Decoder
 from .hypotheses import FORMAT, read_block, write_block
 from .job import Job
 from .mix import original_pairs
+from .search_sample import load_decoder
 
 
 def decode(job: Job, path: Path, shard: Shard, report: Report) -> int:
@@ -34,7 +34,7 @@ def decode(job: Job, path: Path, shard: Shard, report: Report) -> int:
     folder.check()
     blocks = folder.missing(shard, report)
     if blocks:
-        decoder = Decoder(job)
+        decoder = load_decoder(job, blocks, report)
         folder.claim()
         progress = BlockProgress("seq-kd", [block.count for block in blocks], "sentences")
         write = partial(write_block, plan=job.plan.checksum)

@@ -39,12 +39,21 @@ class Corpus:
     Args:
         place: of the split; impl: fairseq's --dataset-impl, None: derived from the files.
         dictionaries: of source and target; only needed for text that is not binarized.
+        limit: number of sentences from the beginning; None: all.
+    Attributes:
+        total: number of sentences without the limit.
     Raises:
         ValueError: the split is missing, empty or corrupt, or the numbers of sources and
             references differ.
     """
 
-    def __init__(self, place: SplitLocation, impl: Any, dictionaries: tuple[Any, Any]) -> None:
+    def __init__(
+        self,
+        place: SplitLocation,
+        impl: Any,
+        dictionaries: tuple[Any, Any],
+        limit: int | None = None,
+    ) -> None:
         self.place, self._impl, self._dictionaries = place, impl, dictionaries
         prefixes = [str(prefix) for prefix in split_prefixes(place, impl)]
         if not prefixes:
@@ -63,14 +72,16 @@ class Corpus:
                     f"references and {len(source)} sources"
                 )
         self._references = ConcatDataset(targets) if self.has_references else None
+        self.total = len(self._sources)
+        self._length = min(limit or self.total, self.total)
 
     def __len__(self) -> int:
-        return len(self._sources)
+        return self._length
 
     @property
     def sizes(self) -> NDArray[Any]:
         """The lengths of all sources in tokens, eos included: `(sentences,)`."""
-        return np.asarray(self._sources.sizes)
+        return np.asarray(self._sources.sizes)[: len(self)]
 
     def source(self, index: int) -> Tokens:
         """Return `(S,)` tokens, eos included."""
@@ -82,36 +93,45 @@ class Corpus:
         return np.asarray(self._references[index], dtype=np.int64)
 
     def copy_other_splits(self, folder: Path) -> None:
-        """Copy dictionaries and all other splits of the languages, as `mmap` whatever they are.
+        """Copy dictionaries and other splits; see `copy_other_splits`."""
+        copy_other_splits(self.place, self._impl, self._dictionaries, folder)
 
-        The split that is written is `mmap`, and fairseq reads all splits with one --dataset-impl.
-        """
-        place = self.place
-        sides = f"(?:{re.escape(place.source)}|{re.escape(place.target)})"
-        split = re.compile(rf"([^.]+\.{sides}-{sides}\.{sides})(?:\.bin|\.idx)?")
-        own = re.compile(rf"{re.escape(place.split)}\d*\.")
-        names = sorted(path.name for path in place.folder.iterdir() if not own.match(path.name))
-        for name in names:
-            if re.fullmatch(rf"dict\.{sides}\.txt", name):
-                shutil.copyfile(place.folder / name, folder / name)
-        for name in sorted({match[1] for name in names if (match := split.fullmatch(name))}):
-            self._copy_split(name, folder)
 
-    def _copy_split(self, name: str, folder: Path) -> None:
-        """Copy one side of a split; `name` is that of its files, without .bin and .idx."""
-        path = str(self.place.folder / name)
-        if (self._impl or indexed_dataset.infer_dataset_impl(path)) == "mmap":
-            for ending in (".bin", ".idx"):
-                shutil.copyfile(path + ending, f"{folder / name}{ending}")
-            return
-        dictionary = self._dictionaries[0 if name.endswith(f".{self.place.source}") else 1]
-        dataset = _load(path, dictionary, self._impl) or _load(path, dictionary, None)
-        if dataset is None:  # half of one, which fairseq does not read either
-            return
-        builder = mmap_builder(folder / name, len(dictionary))
-        for index in range(len(dataset)):
-            builder.add_item(dataset[index])
-        builder.finalize(f"{folder / name}.idx")
+def copy_other_splits(
+    place: SplitLocation, impl: Any, dictionaries: tuple[Any, Any], folder: Path
+) -> None:
+    """Copy dictionaries and all other splits of the languages, as `mmap` whatever they are.
+
+    The split that is written is `mmap`, and fairseq reads all splits with one --dataset-impl.
+
+    Args:
+        place: of the split that is not copied; impl, dictionaries: see `Corpus`.
+    """
+    sides = f"(?:{re.escape(place.source)}|{re.escape(place.target)})"
+    split = re.compile(rf"([^.]+\.{sides}-{sides}\.{sides})(?:\.bin|\.idx)?")
+    own = re.compile(rf"{re.escape(place.split)}\d*\.")
+    names = sorted(path.name for path in place.folder.iterdir() if not own.match(path.name))
+    for name in names:
+        if re.fullmatch(rf"dict\.{sides}\.txt", name):
+            shutil.copyfile(place.folder / name, folder / name)
+    for name in sorted({match[1] for name in names if (match := split.fullmatch(name))}):
+        dictionary = dictionaries[0 if name.endswith(f".{place.source}") else 1]
+        _copy_split(str(place.folder / name), impl, dictionary, folder / name)
+
+
+def _copy_split(path: str, impl: Any, dictionary: Any, copy: Path) -> None:
+    """Copy one side of a split; paths are those of its files, without .bin and .idx."""
+    if (impl or indexed_dataset.infer_dataset_impl(path)) == "mmap":
+        for ending in (".bin", ".idx"):
+            shutil.copyfile(path + ending, f"{copy}{ending}")
+        return
+    dataset = _load(path, dictionary, impl) or _load(path, dictionary, None)
+    if dataset is None:  # half of one, which fairseq does not read either
+        return
+    builder = mmap_builder(copy, len(dictionary))
+    for index in range(len(dataset)):
+        builder.add_item(dataset[index])
+    builder.finalize(f"{copy}.idx")
 
 
 def mmap_builder(prefix: Path, vocabulary: int) -> Any:

@@ -1,6 +1,7 @@
 """Write the student's data folder: to a temporary folder, verified line by line, then renamed."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from .corpus import Corpus, Tokens, checksum, mmap_builder
 REPORT = "seq_kd.json"
 
 
-def check_output(folder: Path, data: Path, overwrite: bool) -> None:
+def check_output(folder: Path, inputs: Sequence[Path], overwrite: bool) -> None:
     """Refuse an --out that cannot be written.
 
+    Args:
+        inputs: files and folders that are read, which must not be in it.
     Raises:
         ValueError: see `OutputFolder`.
     """
-    OutputFolder(folder, "--out", (REPORT,), [data]).check(overwrite)
+    OutputFolder(folder, "--out", (REPORT,), inputs).check(overwrite)
 
 
 class DataFolder:
@@ -68,7 +71,7 @@ class DataFolder:
         finished = self.out / REPORT
         if finished.is_file() and finished.read_text(encoding="utf-8") == text:
             return  # another shard finished at the same time
-        check_output(self.out, self.corpus.place.folder, overwrite)
+        check_output(self.out, [self.corpus.place.folder], overwrite)
         put_in_place(self.folder, self.out)
 
     def _verify(self) -> None:

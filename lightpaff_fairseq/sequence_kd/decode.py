@@ -1,67 +1,54 @@
-"""Decode sources with the teacher and fairseq's generator, block by block."""
+"""Decode sources block by block, with the search of either backend."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from fairseq import utils
-from fairseq.models import FairseqEncoderDecoderModel
-from fairseq.search import Sampling
-from fairseq.sequence_generator import SequenceGenerator
 from numpy.typing import NDArray
-from torch import nn
 
 from ..protocols import Sample
 from ..shards import Advance, Block
 from ..teachers.cache.fingerprint import sample_sizes
-from ..teachers.cache.source import batches, check_longest, place, to_device_of
-from ..teachers.loading import load_teacher
+from ..teachers.cache.source import batches, check_longest
 from .corpus import Tokens, checksum
+from .fairseq_search import ANY_LENGTH, Answers, FairseqSearch
 from .hypotheses import Hypotheses, Hypothesis
 from .job import Job
 
-ANY_LENGTH = 2**31 - 1
+
+class Search(Protocol):
+    """What searches the hypotheses: fairseq, or another backend."""
+
+    def run(self, samples: Iterable[Sample]) -> Iterator[Answers]:
+        """Yield the answers for every batch, in order."""
 
 
 class Decoder:
-    """The teacher of a job, loaded, with fairseq's generator.
+    """The sources of a job, and the search.
 
+    Args:
+        fairseq: the teacher; it is also the first `search`, which may be replaced.
     Raises:
-        ValueError: the teacher cannot be used; the task has another generator or ignores
-            --sampling; task and files differ in the number of sentences; a sentence exceeds
+        ValueError: task and files differ in the number of sentences; a sentence exceeds
             --max-tokens.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, fairseq: FairseqSearch) -> None:
         self.job, self.task, self.corpus = job, job.task, job.corpus
         self.vocab = len(job.dictionaries[1])  # a task may append language tokens
-        self.models: list[Any] = [_load_model(path, job) for path in job.request.path.split(":")]
-        self.generator = self._build_generator()
+        self.search: Search = fairseq
         self.dataset: Any = self.task.dataset(self.corpus.place.split)
-        if len(self.dataset) != len(self.corpus):
+        if len(self.dataset) != self.corpus.total:
             raise ValueError(
-                f"expected a task that reads all {len(self.corpus)} sentences of the files once, "
+                f"expected a task that reads all {self.corpus.total} sentences of the files once, "
                 f"got {len(self.dataset)} sentences (set --upsample-primary 1)"
             )
-        limits = (model.max_positions() for model in self.models)
+        limits = (model.max_positions() for model in fairseq.models)
         longest = utils.resolve_max_positions(self.task.max_positions(), *limits)
         self.max_source = int(longest[0] if isinstance(longest, tuple | list) else longest)
         self._check_batches()
-
-    def _build_generator(self) -> Any:
-        cfg = self.job.cfg
-        for model in self.models:
-            model.prepare_for_inference_(cfg)
-        generator = self.task.build_generator(self.models, cfg.generation)
-        if not isinstance(generator, SequenceGenerator):
-            raise ValueError(
-                f"--task {cfg.task._name}: expected fairseq's SequenceGenerator, got "
-                f"{type(generator).__name__}"
-            )
-        if cfg.generation.sampling and not isinstance(generator.search, Sampling):
-            raise ValueError(f"--sampling: --task {cfg.task._name} does not support it")
-        return generator
 
     def decode(self, block: Block, advance: Advance) -> list[Hypotheses]:
         """Decode the sources of a block.
@@ -77,71 +64,36 @@ class Decoder:
         torch.manual_seed(int(seed))
         indices = np.arange(block.first, block.first + block.count)
         decoded: dict[int, list[Hypothesis]] = {}
-        for sample in batches(self.dataset, self._usable(indices), self.job.batching):
-            decoded.update(self._decode_batch(sample))
+        for answers in self.search.run(self.samples(indices)):
+            decoded.update(answers)
             advance(len(decoded))
         sources = [(i, checksum(self.corpus.source(i))) for i in indices.tolist()]
         return [Hypotheses(source, decoded.get(i, [])) for i, source in sources]
 
-    def _check_batches(self) -> None:
-        """Refuse sentences longer than --max-tokens."""
-        tokens = np.asarray(sample_sizes(self.dataset)).reshape(len(self.corpus), -1).max(-1)
-        check_longest(tokens[self._usable(np.arange(len(tokens)))], self.job.batching)
+    def samples(self, indices: NDArray[Any]) -> Iterator[Sample]:
+        """Yield batches of those of `(n,)` sources that are short enough, longest first.
 
-    def _usable(self, indices: NDArray[Any]) -> NDArray[Any]:
+        Raises:
+            ValueError: a source of the task differs from that of the file.
+        """
+        for sample in batches(self.dataset, self.usable(indices), self.job.batching):
+            rows = sample["net_input"]["src_tokens"].numpy()
+            for index, row in zip(sample["id"].tolist(), rows, strict=True):
+                self._check_source(index, row)
+            yield sample
+
+    def usable(self, indices: NDArray[Any]) -> NDArray[Any]:
         """Return the sources that are short enough, longest first; targets may be of any length."""
         limits = (self.max_source, ANY_LENGTH)
         usable = np.asarray(self.dataset.filter_indices_by_size(indices, limits)[0], dtype=np.int64)
         ordered: NDArray[Any] = usable[np.argsort(-self.corpus.sizes[usable], kind="stable")]
         return ordered
 
-    def _decode_batch(self, sample: Sample) -> Iterator[tuple[int, list[Hypothesis]]]:
-        """Yield the number and the hypotheses, best first, of every source of a batch."""
-        rows, ids = sample["net_input"]["src_tokens"], sample["id"].tolist()
-        for index, row in zip(ids, rows, strict=True):
-            self._check_source(index, row.numpy())
-        sample = to_device_of(self.models[0], sample)
-        prefix_size = self.job.cfg.generation.prefix_size
-        prefix = sample["target"][:, :prefix_size] if prefix_size else None
-        outputs = self._generate(sample, prefix)
-        limit = self._limit(rows.size(1))
-        for index, output in zip(ids, outputs, strict=True):
-            yield index, [self._hypothesis(x["tokens"], x["score"], limit) for x in output]
-
-    def _generate(self, sample: Sample, prefix: Any) -> Any:
-        """Generate the hypotheses of a batch, as fairseq returns them.
-
-        Raises:
-            ValueError: the generator stops because no output is possible.
-        """
-        try:
-            return self.task.inference_step(
-                self.generator, self.models, sample, prefix_tokens=prefix
-            )
-        except AssertionError as error:
-            raise ValueError(
-                f"sentence {int(sample['id'][0])}: fairseq's generator stopped ({error}): expected "
-                "--min-len within --max-len-a and --max-len-b, and finite outputs of --path (a "
-                "corrupt model, or overflow with --fp16)"
-            ) from error
-
-    def _limit(self, source_length: int) -> int:
-        """Return the maximum number of tokens before eos for sources of this length."""
-        generator = self.generator
-        if generator.match_source_len:
-            return ANY_LENGTH
-        limit = int(generator.max_len_a * source_length + generator.max_len_b)
-        return min(limit, int(generator.max_len) - 1)
-
-    def _hypothesis(self, output: Any, score: Any, limit: int) -> Hypothesis:
-        """Strip eos, language tokens at both ends, and bos."""
-        tokens: Tokens = output.cpu().numpy().astype(np.int64)
-        dictionary, cut = self.task.target_dictionary, len(tokens) > limit
-        while len(tokens) and (tokens[-1] >= self.vocab or tokens[-1] == dictionary.eos()):
-            tokens = tokens[:-1]
-        while len(tokens) and (tokens[0] >= self.vocab or tokens[0] == dictionary.bos()):
-            tokens = tokens[1:]
-        return Hypothesis(tokens, float(score), cut)
+    def _check_batches(self) -> None:
+        """Refuse sentences longer than --max-tokens."""
+        sizes = np.asarray(sample_sizes(self.dataset)).reshape(self.corpus.total, -1).max(-1)
+        usable = self.usable(np.arange(len(self.corpus)))
+        check_longest(sizes[usable], self.job.batching)
 
     def _check_source(self, index: int, row: Tokens) -> None:
         """Raise ValueError if the task's source differs from that of the file."""
@@ -159,10 +111,3 @@ class Decoder:
         first = self.task.target_dictionary.nspecial
         words: Tokens = row[(row >= first) & (row < self.vocab)]
         return words
-
-
-def _load_model(path: str, job: Job) -> nn.Module:
-    model = load_teacher(path, job.task, job.request.kd_teacher_data, flag="--path")
-    if not isinstance(model, FairseqEncoderDecoderModel):
-        raise ValueError(f"--path {path}: expected an encoder-decoder, got {type(model).__name__}")
-    return place(model, job.cfg.common)

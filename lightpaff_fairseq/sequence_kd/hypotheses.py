@@ -20,7 +20,14 @@ from ..checkpoints.output_file import replacing
 from ..shards import Block, BlockFolder, PlanFormat
 from .corpus import Tokens
 
-FORMAT = PlanFormat("lightpaff hypotheses", has_checksum=False)
+FORMAT = PlanFormat(
+    "lightpaff hypotheses",
+    has_checksum=False,
+    absent={
+        "data": {"--limit": "none", "SHA-256 of --text": "none"},
+        "generation": {"--backend": "fairseq"},
+    },
+)
 CORRUPT = (OSError, ValueError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 

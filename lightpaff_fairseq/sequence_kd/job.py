@@ -12,7 +12,7 @@ from ..teachers.cache.source import Batching, batching_of, load_split, set_up_ta
 from .choose import REFERENCE
 from .corpus import Corpus, SplitLocation
 from .hypotheses import Plan
-from .seq_kd_request import SeqKdRequest
+from .seq_kd_request import FAIRSEQ, SeqKdRequest
 
 DEFAULT_TOKENS = 12000  # per batch, as fairseq-generate
 LANGUAGE_FLAGS = (  # of tasks without a dataclass
@@ -49,18 +49,19 @@ def make_job(cfg: Any, request: SeqKdRequest) -> Job:
     task = set_up_task(cfg.task)
     split = place_of(task, Path(cfg.task.data), request.split)
     dictionaries = (task.source_dictionary, task.target_dictionary)
-    corpus = Corpus(split, getattr(cfg.task, "dataset_impl", None), dictionaries)
+    impl = getattr(cfg.task, "dataset_impl", None)
+    corpus = Corpus(split, impl, dictionaries, request.limit)
     _check_flags(cfg, request, task, corpus)
     load_split(task, request.split)
     batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
     plan = Plan(
-        data=_data(task, corpus),
+        data=_data(task, corpus, request),
         teacher=_teacher(cfg, request),
-        generation=_generation(cfg, batching),
+        generation=_generation(cfg, batching, request.backend),
         sentences=len(corpus),
         block_size=request.block_size,
     )
-    of_files = (_dictionary(task, split, "source"), _dictionary(task, split, "target"))
+    of_files = (file_dictionary(task, split, "source"), file_dictionary(task, split, "target"))
     return Job(cfg, request, task, corpus, of_files, plan, batching)
 
 
@@ -99,7 +100,7 @@ def _flags(task: Any) -> Any:
     return getattr(task, "args", None) or task.cfg
 
 
-def _dictionary(task: Any, split: SplitLocation, side: str) -> Dictionary:
+def file_dictionary(task: Any, split: SplitLocation, side: str) -> Dictionary:
     """Read the dictionary of the data folder: the task's may have additional language tokens.
 
     Raises:
@@ -115,13 +116,18 @@ def _dictionary(task: Any, split: SplitLocation, side: str) -> Dictionary:
     return dictionary
 
 
-def _data(task: Any, corpus: Corpus) -> dict[str, Any]:
+def _data(task: Any, corpus: Corpus, request: SeqKdRequest) -> dict[str, Any]:
     entries = {"languages": corpus.place.pair, **split_fingerprint(task, corpus.place.split)}
     entries |= task_flags(task, masks=False)
     for name in (*LANGUAGE_FLAGS, "max_source_positions"):
         value = getattr(_flags(task), name, None)
         if value is not None:
             entries[f"--{name.replace('_', '-')}"] = str(value)
+    if len(corpus) < corpus.total:
+        entries["--limit"] = len(corpus)
+    if request.text:
+        files = [*request.text, *filter(None, [request.sentencepiece_model])]
+        entries["SHA-256 of --text"] = ":".join(file_digest(path) for path in files)
     return entries
 
 
@@ -137,11 +143,13 @@ def _teacher(cfg: Any, request: SeqKdRequest) -> dict[str, Any]:
     return {"SHA-256 of the teacher": digests, "precision": precision}
 
 
-def _generation(cfg: Any, batching: Batching) -> dict[str, Any]:
+def _generation(cfg: Any, batching: Batching, backend: str) -> dict[str, Any]:
     """Return the flags that change hypotheses; with --sampling also those that change batches."""
     values: Any = OmegaConf.to_container(cfg.generation, resolve=True, enum_to_str=True)
     entries = {f"--{k.replace('_', '-')}": v for k, v in values.items() if k not in IRRELEVANT}
     if cfg.generation.sampling:
         entries |= {"--seed": cfg.common.seed, "--max-tokens": batching.max_tokens}
         entries |= {"--batch-size": batching.batch_size}
+    if backend != FAIRSEQ:  # which plans of version 0.1 do not name
+        entries["--backend"] = backend
     return entries

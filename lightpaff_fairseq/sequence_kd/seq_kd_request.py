@@ -1,6 +1,6 @@
 """Flags of `lightpaff seq-kd`, and checks of the flags of fairseq-generate."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from ..problems import Problems
 from ..teachers.cache.source import data_problem
 from .choose import BLEU, CHRF, REFERENCE, SCORE, Choice
 
+FAIRSEQ, CTRANSLATE2 = "fairseq", "ctranslate2"  # --backend
 RATIO = Range("0 (off) or more", 0, 1e6)
+SPLIT = "train"
+MAX_UNK = 0.05
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,38 @@ class SeqKdRequest:
         "fairseq checkpoint of the teacher; several, joined by colons: an ensemble", metavar="FILE"
     )
     out: Path = flag("the data folder to write", metavar="FOLDER")
-    split: str = flag("split to decode (default: %(default)s)", "train", metavar="NAME")
+    backend: str = flag(
+        "what decodes: fairseq, or CTranslate2, which is several times faster and compared with "
+        "fairseq on a sample first (default: %(default)s)",
+        FAIRSEQ,
+        choices=(FAIRSEQ, CTRANSLATE2),
+    )
+    split: str = flag("split to decode (default: %(default)s)", SPLIT, metavar="NAME")
+    limit: int | None = flag(
+        "decode only the first N sentences, in the order of the split or of the text (default: "
+        "all)",
+        None,
+        metavar="N",
+        expected=at_least(1),
+    )
+    text: list[Path] | None = flag(
+        "files of source text to decode instead of a split, one sentence per line, in the tokens "
+        "of DATA joined by spaces, or raw with --sentencepiece-model",
+        None,
+        nargs="+",
+        metavar="FILE",
+    )
+    sentencepiece_model: Path | None = flag(
+        "SentencePiece model that encodes --text (default: it is encoded already)",
+        None,
+        metavar="FILE",
+    )
+    max_unk: float | None = flag(
+        f"largest share of <unk> among the tokens of --text (default: {MAX_UNK})",
+        None,
+        metavar="SHARE",
+        expected=Range("a share from 0 to 1", 0, 1),
+    )
     choose: str = flag(
         "hypotheses that become targets: the teacher's --nbest best, or those most similar to the "
         "reference (default: %(default)s)",
@@ -87,7 +121,30 @@ class SeqKdRequest:
         problems.unless(
             not high or low <= high, f"--min-ratio {low}: expected at most --max-ratio {high}"
         )
+        problems.extend(self._text_problems())
         return problems
+
+    def _text_problems(self) -> Iterator[str]:
+        """Yield a message for every flag that does not fit --text."""
+        if self.text is None:
+            for name in ("sentencepiece_model", "max_unk"):
+                value = getattr(self, name)
+                if value is not None:
+                    yield f"--{name.replace('_', '-')} {value}: expected --text, which it is for"
+            return
+        for path in self.text:
+            if not path.is_file():
+                yield f"--text {path}: no such file"
+        pieces = self.sentencepiece_model
+        if pieces is not None and not pieces.is_file():
+            yield f"--sentencepiece-model {pieces}: no such file"
+        for named, is_default in (
+            (f"--split {self.split}", self.split == SPLIT),
+            (f"--choose {self.choose}", self.choose == SCORE),
+            (f"--mix {self.mix}", self.mix == 0),
+        ):
+            if not is_default:
+                yield f"{named}: expected no --text, which has no references and no splits"
 
     @property
     def hypotheses_folder(self) -> Path:
@@ -141,6 +198,10 @@ def generation_problems(cfg: Any, request: SeqKdRequest) -> Problems:
         not generation.sampling or nbest == beam or request.choose == REFERENCE,
         f"--sampling with --nbest {nbest} and --beam {beam}: expected --nbest equal to --beam, or "
         "--choose reference (the best of several samples is not a random sample)",
+    )
+    problems.unless(
+        not generation.prefix_size or request.text is None,
+        f"--prefix-size {generation.prefix_size}: expected no --text, which has no references",
     )
     value = cfg.common_eval.post_process
     problems.extend([post_process_problem("--post-process", value), data_problem(cfg.task.data)])

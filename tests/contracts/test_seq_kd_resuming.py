@@ -97,7 +97,7 @@ def test_sampling_depends_on_the_seed_alone(setting, tmp_path):
 
 def test_hypotheses_serve_other_choices_without_the_teacher(setting, tmp_path, monkeypatch):
     assert seq_kd(setting, tmp_path / "a") == 0
-    monkeypatch.setattr(assemble, "Decoder", None)
+    monkeypatch.setattr(assemble, "load_decoder", None)
     stored = ("--hypotheses", tmp_path / "a.hypotheses")
     assert seq_kd(setting, tmp_path / "b", *stored, "--nbest", 3, "--mix", 0.5) == 0
     assert len(lines(tmp_path / "b")) > len(lines(tmp_path / "a"))

@@ -94,7 +94,7 @@ def test_todays_cache_is_the_old_one_byte_by_byte(root, tmp_path, name):
 
 
 def test_old_hypotheses_make_the_same_data_and_are_not_decoded_again(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(assemble, "Decoder", None)
+    monkeypatch.setattr(assemble, "load_decoder", None)
     stored = ("--hypotheses", root / "kd_ss" / "seq_kd.hypotheses")
     assert seq_kd(stored_setting("kd_ss"), tmp_path / "out", *stored) == 0
     assert files(tmp_path / "out") == files(root / "kd_ss" / "seq_kd")

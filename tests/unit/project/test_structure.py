@@ -25,8 +25,8 @@ LAYERS = (
     ("trainer_hooks",),
     ("registration",),
     ("doctor", "evaluation", "flags_reference", "huggingface"),
-    ("export", "report", "sequence_kd"),
-    ("benchmark", "training"),
+    ("export", "report"),
+    ("benchmark", "sequence_kd", "training"),
     ("cli",),
 )
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}
