@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     problems = generation_problems(cfg, request)
     problems.extend(backend_problems(cfg, request))
     problems.raise_if_any()
-    check_output(request.out, [Path(cfg.task.data), *(request.text or ())], request.force)
+    check_output(request.out, [Path(cfg.task.data), *request.text_files], request.force)
     folder = request.hypotheses_folder
     with input_data(cfg, request, print_line):
         job = make_job(cfg, request)

@@ -1,5 +1,6 @@
 """Decode the missing hypotheses, and assemble the student's data from all of them."""
 
+import time
 from collections import Counter
 from dataclasses import asdict
 from functools import partial
@@ -39,6 +40,9 @@ def decode(job: Job, path: Path, shard: Shard, report: Report) -> int:
         progress = BlockProgress("seq-kd", [block.count for block in blocks], "sentences")
         write = partial(write_block, plan=job.plan.checksum)
         folder.fill(blocks, decoder.decode, write, progress)
+        seconds = time.perf_counter() - progress.line.begin
+        count = sum(block.count for block in blocks)
+        report(f"decoded {count:,} sentences, {count / seconds:,.1f} per second")
     return len(folder.missing())
 
 

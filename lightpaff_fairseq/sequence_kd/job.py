@@ -126,8 +126,8 @@ def _data(task: Any, corpus: Corpus, request: SeqKdRequest) -> dict[str, Any]:
     if len(corpus) < corpus.total:
         entries["--limit"] = len(corpus)
     if request.text:
-        files = [*request.text, *filter(None, [request.sentencepiece_model])]
-        entries["SHA-256 of --text"] = ":".join(file_digest(path) for path in files)
+        digests = (file_digest(path) for path in request.text_files)
+        entries["SHA-256 of --text"] = ":".join(digests)
     return entries
 
 

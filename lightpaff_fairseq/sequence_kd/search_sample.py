@@ -57,7 +57,9 @@ def load_decoder(job: Job, blocks: Sequence[Block], report: Report) -> Decoder:
         sample = _sample(decoder, blocks, min(SAMPLE, count // SHARE))
         seconds = _search(decoder, fairseq, sample).seconds
     if seconds:
-        report(f"{count:,} sentences to decode, about {duration(seconds * count)} by a sample")
+        report(
+            f"{count:,} sentences to decode, about {duration(seconds * count)} or less by a sample"
+        )
     return decoder
 
 

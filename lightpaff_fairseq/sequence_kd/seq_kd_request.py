@@ -31,8 +31,8 @@ class SeqKdRequest:
     )
     out: Path = flag("the data folder to write", metavar="FOLDER")
     backend: str = flag(
-        "what decodes: fairseq, or CTranslate2, which is several times faster and compared with "
-        "fairseq on a sample first (default: %(default)s)",
+        "what decodes: fairseq, or CTranslate2, which is faster and compared with fairseq on a "
+        "sample first (default: %(default)s)",
         FAIRSEQ,
         choices=(FAIRSEQ, CTRANSLATE2),
     )
@@ -145,6 +145,11 @@ class SeqKdRequest:
         ):
             if not is_default:
                 yield f"{named}: expected no --text, which has no references and no splits"
+
+    @property
+    def text_files(self) -> list[Path]:
+        """The files of --text, and the SentencePiece model; none without --text."""
+        return [*(self.text or ()), *filter(None, [self.sentencepiece_model])]
 
     @property
     def hypotheses_folder(self) -> Path:

@@ -11,7 +11,7 @@ from lightpaff_fairseq.sequence_kd.seq_kd_request import SeqKdRequest, fairseq_c
 
 pytestmark = pytest.mark.export
 pytest.importorskip("ctranslate2")
-OTHER = {"temperature": 0.5, "unkpen": 0.5}
+OTHER = {"temperature": 0.5, "unkpen": 0.5, "diversity_rate": 0.5}
 
 
 def messages(tmp_path, *flags, path="x.pt", backend="ctranslate2"):
