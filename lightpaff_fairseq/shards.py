@@ -67,7 +67,9 @@ class PlanFormat:
 
     def completed(self, entries: dict[str, Any]) -> dict[str, Any]:
         """Return the entries, with those that are absent."""
-        return entries | {name: x | entries.get(name, {}) for name, x in self.absent.items()}
+        groups = {name: entries.get(name, {}) for name in self.absent}
+        whole = {k: self.absent[k] | x for k, x in groups.items() if isinstance(x, dict)}
+        return entries | whole
 
     def stamped(self, entries: dict[str, Any]) -> dict[str, Any]:
         """Return the entries, preceded by the format's name and version."""
