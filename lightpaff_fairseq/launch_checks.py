@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fairseq import options
 from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.distributed import utils as distributed_utils
+from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
-from .checkpoints.building import value_of
 from .compat.patching import patch
 from .problems import Problems
 
@@ -27,8 +28,21 @@ def check_launch(original: Callable[..., None], cfg: Any, main: Any, **kwargs: A
     """
     if main.__module__ in ("fairseq_cli.train", "__main__"):
         check_launch_config(cfg)
-        Problems([*_folder_problems(cfg), _criterion_problem(cfg)]).raise_if_any()
+        Problems(_folder_problems(cfg)).raise_if_any()
     original(cfg, main, **kwargs)
+
+
+@patch(options, "parse_args_and_arch")
+def check_criterion(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Refuse a criterion of the plug-in whose labels the task does not have.
+
+    With sentence_prediction and another criterion fairseq fails later, on a flag of its own.
+    """
+    parsed = original(*args, **kwargs)
+    flags = parsed[0] if isinstance(parsed, tuple) else parsed
+    names = (getattr(flags, name, None) for name in ("criterion", "task"))
+    Problems([criterion_problem(*names)]).raise_if_any()
+    return parsed
 
 
 def check_launch_config(cfg: Any) -> None:
@@ -63,16 +77,19 @@ def _launch_problem(cfg: Any) -> str | None:
     return None
 
 
-def _criterion_problem(cfg: Any) -> str | None:
-    """Return a message for a criterion of the plug-in whose labels the task does not have."""
+def criterion_problem(criterion: Any, task: Any) -> str | None:
+    """Return a message for a criterion of the plug-in whose labels a task does not have, or None.
+
+    Args:
+        criterion, task: registered names.
+    """
     from .criterions.config_checks import task_problem  # after the repairs
 
-    name = value_of(cfg.criterion, "_name")
-    criterion = CRITERION_REGISTRY.get(name)
-    if not hasattr(criterion, "labels_are_tokens"):
+    kind = CRITERION_REGISTRY.get(criterion)
+    if not hasattr(kind, "labels_are_tokens"):
         return None
-    has_classes = value_of(cfg.task, "num_classes") is not None
-    return task_problem(name, value_of(cfg.task, "_name"), criterion.labels_are_tokens, has_classes)
+    flags = getattr(TASK_DATACLASS_REGISTRY.get(task), "__dataclass_fields__", {})
+    return task_problem(criterion, task, kind.labels_are_tokens, "num_classes" in flags)
 
 
 def _folder_problems(cfg: Any) -> Iterator[str]:

@@ -14,7 +14,11 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 FAIRSEQ = "fairseq"
-NEEDED = ("trainer_hooks", "launch_checks")  # modules that import fairseq, outside of a package
+NEEDED = (
+    "trainer_hooks",
+    "launch_checks",
+    "one_line_errors",
+)  # modules that import fairseq, outside of a package
 
 
 def register() -> None:

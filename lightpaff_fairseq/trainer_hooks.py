@@ -16,7 +16,7 @@ from .checkpoints.legacy import rename_criterion
 from .checkpoints.reading import first_line
 from .checkpoints.state_dict import MASKED, is_masked, loading_problem
 from .compat.patching import Change, patch
-from .launch_checks import check_launch, check_launch_config
+from .launch_checks import check_criterion, check_launch, check_launch_config
 from .one_line_errors import end_with_one_line
 from .protocols import DUMMY_BATCH
 from .provenance import log_provenance
@@ -122,6 +122,7 @@ def check_and_rename(
 HOOKS: tuple[Change, ...] = (
     check_launch,
     end_with_one_line,
+    check_criterion,
     check_before_training,
     begin_epoch_of_criterion,
     mark_dummy_batches,

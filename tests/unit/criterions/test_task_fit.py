@@ -2,11 +2,11 @@
 
 import pytest
 from fairseq import tasks
+from omegaconf import OmegaConf
 
 import toy
 from cases import CASES
-from lightpaff_fairseq.launch_checks import _criterion_problem
-from lightpaff_fairseq.problems import Problems
+from lightpaff_fairseq.criterions.sentence_prediction import KdSentencePredictionConfig
 
 NAMES = [case.name for case in CASES]
 LANGUAGE_MODELS = {"kd_clm", "kd_lm"}
@@ -25,9 +25,8 @@ def test_every_criterion_with_every_task(case, tmp_path):
     refused = []
     for name in NAMES:
         argv = case.argv(data, "--criterion", name, "--kd-teacher", tmp_path / "no.pt")
-        cfg = toy.parse(*argv, "--max-tokens", 100)
         with pytest.raises(ValueError) as caught:
-            Problems([_criterion_problem(cfg)]).raise_if_any()  # as fairseq-train begins
+            cfg = toy.parse(*argv, "--max-tokens", 100)
             task = tasks.setup_task(cfg.task)
             criterion = task.build_criterion(cfg.criterion)
             criterion.before_training(task.build_model(cfg.model), lambda: 0)
@@ -45,8 +44,9 @@ def test_every_criterion_with_every_task(case, tmp_path):
 
 def test_classes_are_needed_for_kd_lu_however_it_is_built(tmp_path):
     case = next(case for case in CASES if case.name == "kd_ss")
-    cfg = toy.parse(*case.argv(case.data(tmp_path), "--criterion", "kd_lu"), "--max-tokens", 100)
+    cfg = toy.parse(*case.argv(case.data(tmp_path)), "--max-tokens", 100)
     task = tasks.setup_task(cfg.task)
+    cfg.criterion = OmegaConf.structured(KdSentencePredictionConfig(_name="kd_lu"))
     with pytest.raises(ValueError, match="--task sentence_prediction, got TranslationTask"):
         task.build_criterion(cfg.criterion)
 
