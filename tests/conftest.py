@@ -10,6 +10,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 import lightpaff_fairseq  # noqa: F401
+from tally import summary
 
 # the same examples in every run: a new failure is a change of the code
 hypothesis.settings.register_profile("fixed", derandomize=True)
@@ -27,3 +28,10 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if not item.path.is_relative_to(fast):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what the campaign of tests/robustness tried and lost."""
+    reports = [report for group in terminalreporter.stats.values() for report in group]
+    for line in summary(reports):
+        terminalreporter.write_line(line)

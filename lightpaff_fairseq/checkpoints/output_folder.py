@@ -80,6 +80,7 @@ def put_in_place(folder: Path, out: Path) -> None:
     """
     out = out.resolve()
     old = beside(out, "old")
+    shutil.rmtree(old, ignore_errors=True)  # of a killed run with the same process id
     try:
         if out.exists():
             out.replace(old)

@@ -45,7 +45,8 @@ def write_checkpoint(
         ValueError: the file needs classes that plain `torch.load` refuses; or from `verify`.
     """
     with name_output("--out", path), replacing(path) as temporary:
-        torch.save(state, temporary)
+        with temporary.open("wb") as file:  # given a path, PyTorch writes its name into the file
+            torch.save(state, file)
         verify(_load_as_stranger(temporary))
 
 

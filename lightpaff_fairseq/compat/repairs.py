@@ -7,6 +7,7 @@ from .checkpoints import (
     complete_old_checkpoints,
     keep_interpolated_booleans,
 )
+from .datasets import close_opened_data, close_opened_index
 from .masking import forget_items_of_last_epoch
 from .patching import Change
 from .runs import copy_in_one_step, end_finished_run
@@ -28,6 +29,8 @@ REPAIRS: tuple[Change, ...] = (
     join_parts_of_split,
     copy_in_one_step,
     end_finished_run,
+    close_opened_data,
+    close_opened_index,
     filter_known_warnings,
 )
 

@@ -32,7 +32,8 @@ def write(student: LoadedModel, folder: Path, quantization: str | None) -> None:
     """
     from ctranslate2.converters import FairseqConverter
 
-    with TemporaryDirectory(dir=folder.parent) as temporary:
+    # within the folder, which a killed run leaves with a name that tells so; CTranslate2 empties it
+    with TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as temporary:
         checkpoint = Path(temporary) / "model.pt"
         torch.save({"args": _flat(student), "model": student.info.state["model"]}, checkpoint)
         converter = FairseqConverter(str(checkpoint), str(student.data))

@@ -64,7 +64,7 @@ def excluded(case):
 def test_a_teacher_without_numbers_is_named(case, divergence, settings):
     setting, tried = settings(case), 0
     for flags in PATHS.values():
-        criterion = setting.criterion("--kd-divergence", divergence, *flags)
+        criterion = setting.criterion(*flags, kd_divergence=divergence)
         for value in INVALID.values():
             with pytest.raises(ValueError) as caught:
                 loss_of(setting, criterion, value)
@@ -78,13 +78,14 @@ def test_a_teacher_without_numbers_is_named(case, divergence, settings):
 def test_an_excluded_token_is_the_limit_of_an_unlikely_one(case, divergence, settings):
     setting, addend = settings(case), excluded(case)
     for flags in PATHS.values():
-        flags = ("--kd-divergence", divergence, "--kd-lambda", 1, "--kd-temperature", 2, *flags)
+        criterion = setting.criterion(
+            *flags, kd_divergence=divergence, kd_lambda=1.0, kd_temperature=2.0
+        )
         if divergence == "reverse_kl":
             with pytest.raises(ValueError, match="probability 0 .* where reverse KL is infinite"):
-                loss_of(setting, setting.criterion(*flags), addend)
+                loss_of(setting, criterion, addend)
             continue
         unlikely = addend.clamp_min(-500.0)
-        criterion = setting.criterion(*flags)
         loss, grads, log = loss_of(setting, criterion, addend)
         expected = loss_of(setting, criterion, unlikely)
         assert 0 < loss.item() < INF and log["kd_loss"].isfinite()
@@ -123,7 +124,7 @@ def test_a_student_without_numbers_is_not_the_teachers_fault(case, settings):
     setting, tried = settings(case), 0
     for divergence in DIVERGENCES:
         for flags in PATHS.values():
-            criterion = setting.criterion("--kd-divergence", divergence, *flags)
+            criterion = setting.criterion(*flags, kd_divergence=divergence)
             name, weight = list(setting.student.named_parameters())[-1]
             kept = weight.detach().clone()
             for value in (NAN, INF):
@@ -168,34 +169,36 @@ def test_caches_keep_excluded_tokens(case, settings, tmp_path, monkeypatch):
     """A complete cache trains as its teacher does, one of k tokens nearly so."""
     setting, addend = settings(case), excluded(case)
     soft_targets = OnlineTeacher.soft_targets
-    flags = ("--kd-divergence", "jsd", "--kd-lambda", 1)
-    expected = loss_of(setting, setting.criterion(*flags), addend)
+    values = {"kd_divergence": "jsd", "kd_lambda": 1.0}
+    expected = loss_of(setting, setting.criterion(**values), addend)
     monkeypatch.setattr(
         OnlineTeacher, "soft_targets", lambda *args: plus(soft_targets(*args), addend)
     )
     complete = () if case.name == "kd_lu" else ("--topk", len(addend))
     assert build_cache(setting, tmp_path / "complete", *complete) == 0
-    criterion = cached(setting, tmp_path / "complete", *flags)
+    criterion = cached(setting, tmp_path / "complete", **values)
     criterion.before_training(setting.student, lambda: 0)
     criterion.begin_epoch(1, "train")
     observed = setting.run(criterion, sample_of(setting, 1))
     assert_same(observed, in_float64(expected), 1e-4)
     with pytest.raises(ValueError) as caught:
-        criterion = cached(setting, tmp_path / "complete", "--kd-divergence", "reverse_kl")
+        criterion = cached(setting, tmp_path / "complete", kd_divergence="reverse_kl")
         criterion.before_training(setting.student, lambda: 0)
         setting.run(criterion, sample_of(setting, 1))
     assert str(caught.value).startswith(f"--kd-cache {tmp_path / 'complete'}: some tokens have")
 
 
 @BY_NAME
-@pytest.mark.parametrize("divergence", DIVERGENCES)
-def test_a_cache_without_numbers_is_named(case, divergence, settings, tmp_path):
+def test_a_cache_without_numbers_is_named(case, settings, tmp_path):
     """As one of version 0.1 of another teacher may be."""
-    setting = settings(case)
+    setting, tried = settings(case), 0
     complete = () if case.name == "kd_lu" else ("--topk", toy.WORDS + 5)
     assert build_cache(setting, tmp_path / "cache", *complete) == 0
-    criterion = cached(setting, tmp_path / "cache", "--kd-divergence", divergence)
-    for value in INVALID.values():
-        with pytest.raises(ValueError) as caught:
-            loss_of(setting, criterion, value)
-        assert str(caught.value).startswith(f"--kd-cache {tmp_path / 'cache'}: {MESSAGE}")
+    for divergence in DIVERGENCES:
+        criterion = cached(setting, tmp_path / "cache", kd_divergence=divergence)
+        for value in INVALID.values():
+            with pytest.raises(ValueError) as caught:
+                loss_of(setting, criterion, value)
+            assert str(caught.value).startswith(f"--kd-cache {tmp_path / 'cache'}: {MESSAGE}")
+            tried += 1
+    assert tried == 3 * len(DIVERGENCES)

@@ -30,6 +30,7 @@ from lightpaff_fairseq.sequence_kd.seq_kd_request import SeqKdRequest, generatio
 from lightpaff_fairseq.tasks.masked_seq2seq import MaskedSeq2SeqConfig, config_problems
 from lightpaff_fairseq.tasks.pruning import PruningConfig, method_of
 
+KIND = "odd values"
 NUMBERS = ("", "nan", "inf", "-inf", "-3", "1e300", "1" + "0" * 40, "1e-300", "x", "\udcff")
 TEXTS = ("", " ", "nan", "-3", "x" * 300, "\udcff", "/dev/null/x", "a b", "None", "%s", "{}")
 
@@ -102,9 +103,9 @@ def takes_numbers(action):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands(command, capfd, tmp_path, monkeypatch):
+def test_commands(command, capfd, tmp_path, monkeypatch, tally):
     monkeypatch.chdir(tmp_path)
-    parser, tried = COMMANDS[command], 0
+    parser = COMMANDS[command]
     for action in flags_of(parser):
         for value in NUMBERS if takes_numbers(action) else TEXTS:
             stops = value == "1e-300" or not takes_numbers(action)  # or the benchmark runs
@@ -112,15 +113,15 @@ def test_commands(command, capfd, tmp_path, monkeypatch):
             both = [*added, *given] if action.option_strings else [*given, *added]
             argv = [*command.split(), *both]
             code, line = outcome(argv, capfd)
-            tried += 1
+            tally.add("refused")
             where = f"{' '.join(argv)!r}: {code} {line}"
             assert code in (1, 2) and line, where
             is_named = name_of(action) in line or str(action.metavar) in line
             odd = takes_numbers(action) or action.choices or not value.strip()
             may_be_empty = action.default == "" and not value.strip()
             assert is_named or not odd or may_be_empty or in_range(parser, action, value), where
-    assert tried == sum(len(NUMBERS if takes_numbers(a) else TEXTS) for a in flags_of(parser))
-    print(f"{command}: {tried} tried")
+    tried = sum(len(NUMBERS if takes_numbers(a) else TEXTS) for a in flags_of(parser))
+    assert tally.outcomes.total() == tried
 
 
 def in_range(parser, action, value):
@@ -178,10 +179,11 @@ def has_choices(field):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_criterions(case, capsys):
+def test_criterions(case, capsys, tally):
     config = CRITERION_DATACLASS_REGISTRY[case.name]
     tried = check_all(config, check_config, lambda field: field.name.startswith("kd_"))
     capsys.readouterr()
+    tally.add("tried", count=tried)
     assert tried > 250
     numbers = [f for f, values in odd_fields(DistillationConfig) if values is NUMBERS]
     assert len(numbers) == 12 and all("expected" in f.metadata for f in numbers)
@@ -198,14 +200,15 @@ def test_label_smoothing_and_prefixes_of_stock_criterions(capsys):
                 check_config(configured(config, name, value))
 
 
-def test_prunable_tasks(capsys):
+def test_prunable_tasks(capsys, tally):
     def check(cfg):
         if cfg.prune_target_width is None and cfg.prune_target_params is None:
             cfg.prune_target_width = 0.5
         cfg.max_update = 1000
         method_of(cfg)
 
-    assert check_all(PruningConfig, check) > 80
+    tally.add("tried", count=check_all(PruningConfig, check))
+    assert tally.outcomes.total() > 80
 
 
 def test_masked_seq2seq(capsys):

@@ -13,11 +13,10 @@ def build_cache(setting, folder, *flags):
     return main([str(x) for x in ("cache-teacher", *argv, *own, *flags)])
 
 
-def cached(setting, folder, *flags):
+def cached(setting, folder, *flags, **values):
     """Build a criterion that uses a cache: as `Setting.criterion`, without a teacher."""
     argv = setting.case.argv(setting.data, "--criterion", setting.case.name, "--kd-cache", folder)
-    cfg = toy.parse(*argv, *flags, "--max-tokens", 500)
-    return setting.task.build_criterion(cfg.criterion).train()
+    return setting.build(*argv, *flags, **values)
 
 
 def sample_of(setting, epoch, indices=range(12)):

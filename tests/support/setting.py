@@ -1,6 +1,7 @@
 """A task, a teacher and a student of a case, and the naive reference they are compared with."""
 
 import copy
+from functools import cache
 
 import pytest
 import torch
@@ -8,6 +9,12 @@ from fairseq import tasks
 
 import toy
 from cases import Case
+
+
+@cache
+def parse_once(*argv):
+    """fairseq's configuration of a command line; most of a small test's time goes into parsing."""
+    return toy.parse(*argv)
 
 
 class Setting:
@@ -23,10 +30,17 @@ class Setting:
         self.path = toy.save_model(folder / "teacher.pt", cfg, self.teacher)
         self.task, self.student, _ = toy.build(*case.argv(self.data))
 
-    def criterion(self, *flags):
+    def criterion(self, *flags, **values):
+        """The criterion of flags; `values` of its configuration need no parsing of their own."""
         argv = self.case.argv(self.data, "--criterion", self.case.name, "--kd-teacher", self.path)
-        cfg = toy.parse(*argv, *flags, "--max-tokens", 500)
-        return self.task.build_criterion(cfg.criterion).train()
+        return self.build(*argv, *flags, **values)
+
+    def build(self, *argv, **values):
+        """The criterion of a command line."""
+        cfg = copy.deepcopy(parse_once(*argv, "--max-tokens", 500).criterion)
+        for name, value in values.items():
+            cfg[name] = value
+        return self.task.build_criterion(cfg).train()
 
     def stock(self, *flags):
         argv = self.case.argv(self.data, "--criterion", self.case.stock)
