@@ -23,14 +23,14 @@ def replace(path, content):
 @pytest.mark.parametrize("name", FILES)
 def test_flipped_bytes(name, inputs, tally, tmp_path):
     file = FILES[name]
-    expected = file.read(inputs, tmp_path / "unchanged")
+    expected = file.read(inputs, tmp_path / "work")
     assert expected.result and not expected.problem
     path, chooser = file.find(inputs), random.Random(name)
     content = path.read_bytes()
-    for number in range(file.tries):
+    for _ in range(file.tries):
         place, bits = chooser.randrange(int(len(content) * file.within)), chooser.randrange(1, 256)
         replace(path, content[:place] + bytes([content[place] ^ bits]) + content[place + 1 :])
-        reading = file.read(inputs, tmp_path / str(number))
+        reading = file.read(inputs, tmp_path / "work")
         outcome, problem = reading.outcome(expected.result), reading.problem
         if outcome == "read as other values" and file.sealed:
             problem = "other values, silently"

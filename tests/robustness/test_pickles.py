@@ -107,7 +107,7 @@ def test_other_files(name, inputs, tally, tmp_path):
     content = path.read_bytes()
     for form, write in FORMS.items():
         path.write_bytes(write(Payload(ran)))
-        reading = FILES[name].read(inputs, tmp_path / form.replace(" ", "-"))
+        reading = FILES[name].read(inputs, tmp_path / "work")
         problem = "code was run" if ran.exists() else reading.problem
         if reading.result is not None and FILES[name].sealed:
             problem = "used as it is"

@@ -1,6 +1,7 @@
 """Every kind of file that we read, and what reads it."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,8 @@ class File:
         return sorted(Path(folder).glob(pattern))[0]
 
     def read(self, inputs: Inputs, folder: Path) -> "Reading":
-        """Read it, and write to an empty folder."""
+        """Read it, and write to a folder, always the same one: outputs hold its name."""
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         if not isinstance(self.use, str):
             try:
