@@ -14,13 +14,14 @@ from command_runs import attempt
 from crashes import read_state
 from inputs import POSITIONS, SEQ_KD, Inputs
 from lightpaff_fairseq.huggingface.tokenizers import pieces_problem
+from lightpaff_fairseq.report.results import read_runs
 from lightpaff_fairseq.teachers.cache.block_file import BlockFile
 from lightpaff_fairseq.teachers.cache.reader import CacheReader
 from written import STUDENT
 
 AGAIN = f"{SEQ_KD} --hypotheses {{distilled}}.hypotheses"
 FROM_HF = "convert --to fairseq {out} --from hf"
-REPORT = "report {recipe} --out {out}"
+REPORT = "report {results} --out {out}"
 DATA = "{pair.parent}/data/train.sv-en"
 
 
@@ -112,6 +113,10 @@ def records(inputs: Mapping[str, Path]) -> Any:
     return reader.plan, values.tobytes(), counts.tolist()
 
 
+def runs(inputs: Mapping[str, Path]) -> Any:
+    return repr(read_runs([inputs["results"]]))
+
+
 def pieces(inputs: Mapping[str, Path]) -> str:
     """Compare a SentencePiece model with a dictionary."""
     symbols = json.loads((inputs["marian"] / "vocab.json").read_text())
@@ -135,12 +140,14 @@ FILES = {
     "hypotheses": File("{distilled}.hypotheses/*.npz", AGAIN, tries=12),
     "dictionary": File("{pair.parent}/data/dict.sv.txt", AGAIN, False, 12),
     "tokens": File(f"{DATA}.sv.bin", AGAIN, tries=12),
-    "index": File(f"{DATA}.sv.idx", AGAIN, tries=24),
-    "index of references": File(f"{DATA}.en.idx", AGAIN, tries=12),
-    "safetensors": File("{roberta}/model.safetensors", f"{FROM_HF} {{roberta}}", False, 12, 0.02),
+    "index": File(f"{DATA}.sv.idx", AGAIN, tries=16),
+    "index of references": File(f"{DATA}.en.idx", AGAIN, tries=8),
+    "safetensors": File("{roberta}/model.safetensors", f"{FROM_HF} {{roberta}}", False, 10, 0.02),
     "configuration": File("{roberta}/config.json", f"{FROM_HF} {{roberta}}", False, 12),
     "tokenizer": File("{roberta}/tokenizer.json", f"{FROM_HF} {{roberta}}", False, 12),
     "SentencePiece": File("{marian}/source.spm", pieces, False, 60),
-    "results": File("{recipe}/results.json", REPORT, False, 8),
-    "log": File("{recipe}/logs/teacher.log", REPORT, False, 8),
+    "results": File("{results}/results.json", runs, False, 60),
+    "results, on a page": File("{results}/results.json", REPORT, False, 6),
+    "log": File("{results}/student.log", runs, False, 60),
+    "log, on a page": File("{results}/student.log", REPORT, False, 6),
 }

@@ -1,5 +1,6 @@
 """Tiny inputs of all commands, each made when it is first named."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,6 +95,13 @@ def benchmark(folder: Path, inputs: Inputs) -> Path:
     return folder
 
 
+def results(folder: Path, inputs: Inputs) -> Path:
+    """Two rows of `lightpaff evaluate`, and the log of a training."""
+    report_files.write_log(folder / "student.log", report_files.training(True))
+    (folder / "results.json").write_text(json.dumps(report_files.rows()[:2]))
+    return folder
+
+
 def run(command: str, inputs: Inputs, out: Path) -> None:
     outcome = attempt(command, inputs, out)
     assert outcome.code == 0, outcome
@@ -112,6 +120,7 @@ MAKERS: dict[str, Maker] = {
     "shards": shards,
     "distilled": distilled,
     "converted": converted,
+    "results": results,
     "benchmark": benchmark,
     "pruning": lambda folder, inputs: report_files.pruning_log(folder / "pruning.log"),
     "sweep": lambda folder, inputs: report_files.sweep(folder / "sweep"),
