@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from files_read import AGAIN, FILES, FROM_HF, REPORT, File
+from files_read import AGAIN, FILES, FROM_HF, File, runs
 from lightpaff_fairseq.teachers.cache.header import FORMAT
 
 KIND = "forged JSON"
@@ -35,18 +35,18 @@ CHECKSUMS = {"cache, plan": FORMAT, "cache, header": FORMAT}
 TO_HF = "convert --from fairseq {converted}/model.pt --to hf {out}"
 JSON = {
     **{name: FILES[name] for name in ("cache, plan", "cache, header", "hypotheses, plan")},
-    "results": FILES["results, on a page"],
+    "results": FILES["results"],
     "configuration": FILES["configuration"],
     "tokenizer": FILES["tokenizer"],
     "configuration of the tokenizer": File(
         "{roberta}/tokenizer_config.json", f"{FROM_HF} {{roberta}}", False
     ),
     "record of a conversion": File("{converted}/huggingface/lightpaff.json", TO_HF, False),
-    "sweep": File("{sweep}/results.jsonl", REPORT.replace("results", "sweep"), False),
-    "base of a sweep": File("{sweep}/base.json", REPORT.replace("results", "sweep"), False),
-    "benchmark": File("{benchmark}/loss.json", "report {benchmark}/loss.json --out {out}", False),
+    "sweep": File("{sweep}/results.jsonl", runs("sweep"), False),
+    "base of a sweep": File("{sweep}/base.json", runs("sweep"), False),
+    "benchmark": File("{benchmark.parent}/loss.json", runs("benchmark"), False),
 }
-MOST = {AGAIN: 30, FROM_HF: 30, "report": 24, TO_HF: 30}  # values tried, of slow commands
+MOST = {AGAIN: 30, FROM_HF: 30, TO_HF: 30}  # values tried, of slow commands
 
 
 def places(value, path=()):

@@ -113,8 +113,9 @@ def records(inputs: Mapping[str, Path]) -> Any:
     return reader.plan, values.tobytes(), counts.tolist()
 
 
-def runs(inputs: Mapping[str, Path]) -> Any:
-    return repr(read_runs([inputs["results"]]))
+def runs(name: str) -> Callable[[Inputs], str]:
+    """Read results, a sweep or benchmarks for `lightpaff report`."""
+    return lambda inputs: repr(read_runs([inputs[name]]))
 
 
 def pieces(inputs: Mapping[str, Path]) -> str:
@@ -146,8 +147,8 @@ FILES = {
     "configuration": File("{roberta}/config.json", f"{FROM_HF} {{roberta}}", False, 12),
     "tokenizer": File("{roberta}/tokenizer.json", f"{FROM_HF} {{roberta}}", False, 12),
     "SentencePiece": File("{marian}/source.spm", pieces, False, 60),
-    "results": File("{results}/results.json", runs, False, 60),
+    "results": File("{results}/results.json", runs("results"), False, 60),
     "results, on a page": File("{results}/results.json", REPORT, False, 6),
-    "log": File("{results}/student.log", runs, False, 60),
+    "log": File("{results}/student.log", runs("results"), False, 60),
     "log, on a page": File("{results}/student.log", REPORT, False, 6),
 }

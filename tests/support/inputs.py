@@ -92,7 +92,7 @@ def converted(folder: Path, inputs: Inputs) -> Path:
 
 def benchmark(folder: Path, inputs: Inputs) -> Path:
     run(f"benchmark loss {LOSS} --json {{out}}", inputs, folder / "loss.json")
-    return folder
+    return folder / "loss.json"
 
 
 def results(folder: Path, inputs: Inputs) -> Path:
