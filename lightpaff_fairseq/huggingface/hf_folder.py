@@ -215,10 +215,13 @@ def load_tokenizer(folder: Path) -> Any:
     """Return the tokenizer of a folder.
 
     Raises:
-        ValueError: there is none, or transformers cannot load it.
+        ValueError: there is none, or transformers cannot load or use it.
     """
     with as_value_error("no usable tokenizer"):
-        return transformers_package().AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        kind = transformers_package().AutoTokenizer
+        tokenizer = kind.from_pretrained(folder, local_files_only=True)
+        tokenizer("a")  # reads settings that loading does not
+        return tokenizer
 
 
 def copy_side_files(source: Path, folder: Path) -> None:

@@ -46,7 +46,7 @@ JSON = {
     "base of a sweep": File("{sweep}/base.json", runs("sweep"), False),
     "benchmark": File("{benchmark.parent}/loss.json", runs("benchmark"), False),
 }
-MOST = {AGAIN: 30, FROM_HF: 30, TO_HF: 30}  # values tried, of slow commands
+MOST = {AGAIN: 8, FROM_HF: 30, TO_HF: 30}  # values tried, of slow commands
 
 
 def places(value, path=()):
@@ -93,7 +93,7 @@ def test_forged_json(name, inputs, tally, tmp_path):
     path = file.find(inputs)
     content = path.read_bytes()
     limits = [n for start, n in MOST.items() if str(file.use).startswith(start)]
-    most = limits[0] if limits else 400
+    most = limits[0] if limits else 150
     for what, forged in forgeries(name, content, most):
         path.write_bytes(forged)
         reading = file.read(inputs, tmp_path / "work")

@@ -21,7 +21,7 @@ class Tally:
         """Count a try, or several; `problem` describes what was lost, None: nothing."""
         self.outcomes[outcome] += count
         if problem:
-            self.lost.append(problem)
+            self.lost.append(problem.encode("ascii", "backslashreplace").decode())
 
     def properties(self) -> dict[str, int]:
         """Return the counts by name, for a test report."""
