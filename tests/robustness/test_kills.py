@@ -21,7 +21,7 @@ from written import COMMANDS, STUDENT
 
 KIND = "kills"
 # names that a process gives to what it has not finished, or has replaced
-TEMPORARY = re.compile(r"[^/]+\.[\w.-]+-\d+\.(tmp|old)(/|$)")
+TEMPORARY = re.compile(r"\.(tmp|old)(/|$)")
 
 
 def entries(state):

@@ -95,6 +95,12 @@ def benchmark(folder: Path, inputs: Inputs) -> Path:
     return folder / "loss.json"
 
 
+def text(folder: Path, inputs: Inputs) -> Path:
+    """Write sentences."""
+    (folder / "text").write_text("\n".join(hf_folders.TEXT * 5))
+    return folder / "text"
+
+
 def results(folder: Path, inputs: Inputs) -> Path:
     """Two rows of `lightpaff evaluate`, and the log of a training."""
     report_files.write_log(folder / "student.log", report_files.training(True))
@@ -108,6 +114,7 @@ def run(command: str, inputs: Inputs, out: Path) -> None:
 
 
 MAKERS: dict[str, Maker] = {
+    "text": text,
     "pair": exported("sinusoidal"),
     "language_model": exported("language_modeling"),
     "classes": exported("classes"),

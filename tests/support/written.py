@@ -18,12 +18,14 @@ class Command:
         filled: folders that are filled file by file, so that each file is whole; the others are
             whole as such.
         measures: numbers differ from run to run.
+        endings: of the files that it writes, where `{out}` is only the start of their names.
     """
 
     words: str
     mark: str | None = None
     filled: tuple[str, ...] = ()
     measures: bool = False
+    endings: tuple[str, ...] = ("",)
 
     @property
     def name(self) -> str:
@@ -36,7 +38,8 @@ class Command:
         if OUT in self.filled:
             return out
         if self.mark is None:
-            out.write_text("old")
+            for ending in self.endings:
+                out.with_name(f"{OUT}{ending}").write_text("old")
             return out
         out.mkdir()
         for name in (self.mark, "old"):
@@ -52,6 +55,9 @@ CONVERT, EXPORT = "convert --force --from", "export --force --out {out} --path"
 
 # A new command is one line here.
 COMMANDS = {
+    "subwords": Command(
+        "subwords train {text} --vocab 40 --out {out} --force", endings=(".model", ".dict.txt")
+    ),
     "strip": Command("strip --path {pair} --out {out} --force"),
     "compact": Command("compact --path {masked} --out {out} --force"),
     "init-student": Command(f"init-student --teacher {{pair}} --out {{out}} --force {STUDENT}"),
