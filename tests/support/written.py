@@ -56,7 +56,7 @@ CONVERT, EXPORT = "convert --force --from", "export --force --out {out} --path"
 # A new command is one line here.
 COMMANDS = {
     "subwords": Command(
-        "subwords train {text} --vocab 40 --out {out} --force", endings=(".model", ".dict.txt")
+        "subwords train {text} --vocab 35 --out {out} --force", endings=(".model", ".dict.txt")
     ),
     "strip": Command("strip --path {pair} --out {out} --force"),
     "compact": Command("compact --path {masked} --out {out} --force"),
