@@ -18,7 +18,7 @@ Maker = Callable[[Path, "Inputs"], Path]
 POSITIONS = "--max-source-positions 40 --max-target-positions 40"
 CACHE = (
     f"cache-teacher {{pair.parent}}/data --task translation {POSITIONS} --path {{pair}} "
-    "--block-tokens 60 --cpu --num-workers 0 --out {out}"
+    "--block-tokens 120 --cpu --num-workers 0 --out {out}"
 )
 SEQ_KD = (
     f"seq-kd {{pair.parent}}/data --task translation {POSITIONS} --path {{pair}} --beam 2 "
