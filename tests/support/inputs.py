@@ -131,5 +131,4 @@ MAKERS: dict[str, Maker] = {
     "benchmark": benchmark,
     "pruning": lambda folder, inputs: report_files.pruning_log(folder / "pruning.log"),
     "sweep": lambda folder, inputs: report_files.sweep(folder / "sweep"),
-    "recipe": lambda folder, inputs: report_files.recipe(folder / "recipe"),
 }

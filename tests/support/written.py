@@ -75,6 +75,6 @@ COMMANDS = {
     "merge-caches": Command("merge-caches {shards}/0 {shards}/1 --out {out}", filled=(OUT,)),
     "seq-kd": Command(f"{SEQ_KD} --force", "seq_kd.json", filled=(f"{OUT}.hypotheses",)),
     "evaluate": Command(f"evaluate {CLASSES} --repeats 1 --out {{out}}", measures=True),
-    "report, page": Command("report {recipe} --out {out} --force"),
+    "report, page": Command("report {results} --out {out} --force"),
     "report, plot": Command("report {pruning} --plot kl_sparsity --svg {out} --force"),
 }
