@@ -13,6 +13,7 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
 from .compat.patching import patch
+from .one_line_errors import call_with_one_line_errors, one_line_errors
 from .problems import Problems
 
 
@@ -24,12 +25,14 @@ def check_launch(original: Callable[..., None], cfg: Any, main: Any, **kwargs: A
     `--distributed-world-size` trains independent models into one folder; `--bf16` of the argparse
     commands means TPU. `fairseq-hydra-train` launches before it imports a plug-in: there the first
     of these goes unnoticed, `trainer_hooks.check_before_training` catches the others. Files in the
-    place of the folders of DATA and `--save-dir` are refused too.
+    place of the folders of DATA and `--save-dir` are refused too. An error of this plug-in, then
+    or in any command of fairseq, is one line without a traceback.
     """
-    if main.__module__ in ("fairseq_cli.train", "__main__"):
-        check_launch_config(cfg)
-        Problems(_folder_problems(cfg)).raise_if_any()
-    original(cfg, main, **kwargs)
+    with one_line_errors():
+        if main.__module__ in ("fairseq_cli.train", "__main__"):
+            check_launch_config(cfg)
+            Problems(_folder_problems(cfg)).raise_if_any()
+    call_with_one_line_errors(original, cfg, main, **kwargs)
 
 
 @patch(options, "parse_args_and_arch")

@@ -2,15 +2,13 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fairseq.distributed import utils as distributed_utils
 from torch.multiprocessing.spawn import ProcessExitedException
 
-from .compat.patching import patch
 from .problems import reason_of
 
 BAD_INPUT = 2  # argparse's exit code for a wrong command line
@@ -18,9 +16,8 @@ PACKAGE = __name__.split(".")[0]
 logger = logging.getLogger(__name__)
 
 
-@patch(distributed_utils, "call_main")
-def end_with_one_line(original: Callable[..., None], cfg: Any, main: Any, **kwargs: Any) -> None:
-    """Print an error of this plug-in in one line, as the last of the log, and exit with code 2.
+def call_with_one_line_errors(call_main: Any, cfg: Any, main: Any, **kwargs: Any) -> None:
+    """Call fairseq's `call_main`; print an error of this plug-in in one line, and exit with code 2.
 
     fairseq prints a traceback below its configuration and the model. Errors of fairseq, and all
     that are no ValueError, keep theirs; `LOGLEVEL=DEBUG` shows every traceback.
@@ -28,7 +25,7 @@ def end_with_one_line(original: Callable[..., None], cfg: Any, main: Any, **kwar
     """
     with one_line_errors():
         try:
-            original(cfg, _MainOfProcess(main), **kwargs)
+            call_main(cfg, _MainOfProcess(main), **kwargs)
         except ProcessExitedException as error:  # a process per GPU: it has printed the line
             if error.exit_code != BAD_INPUT:
                 raise

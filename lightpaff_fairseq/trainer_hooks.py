@@ -17,7 +17,6 @@ from .checkpoints.reading import first_line
 from .checkpoints.state_dict import MASKED, is_masked, loading_problem
 from .compat.patching import Change, patch
 from .launch_checks import check_criterion, check_launch, check_launch_config
-from .one_line_errors import end_with_one_line
 from .protocols import DUMMY_BATCH
 from .provenance import log_provenance
 from .pruning.layer_norm import KeptDimensions
@@ -121,7 +120,6 @@ def check_and_rename(
 
 HOOKS: tuple[Change, ...] = (
     check_launch,
-    end_with_one_line,
     check_criterion,
     check_before_training,
     begin_epoch_of_criterion,

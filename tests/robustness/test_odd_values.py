@@ -73,7 +73,9 @@ def base(parser, tried, folder, stops):
     for action in flags_of(parser):
         if action is not tried and (action.required or (stops and action.dest == "json")):
             value = str(folder / action.dest)
-            if action.choices:
+            if takes_numbers(action):
+                value = "9"
+            elif action.choices:
                 value = next(iter(action.choices))
             elif action.dest == "json":
                 value = str(folder / "nowhere" / "x")
