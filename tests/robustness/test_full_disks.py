@@ -8,7 +8,7 @@ from limited import attempt_on_full_disk
 from written import COMMANDS
 
 KIND = "full disks"
-MOST = 6  # limits per command
+MOST = 4  # limits per command
 
 
 def limits(states):
