@@ -142,6 +142,7 @@ def test_trained_models_are_scored_and_memory_is_asked_for(pair, tmp_path, monke
     assert sizes["teacher fairseq"] == pair[0].stat().st_size / 1e6
 
 
+@pytest.mark.slow
 def test_what_computes_something_else_is_not_timed(pair, monkeypatch, capsys):
     load = inference_backends.load_model
 

@@ -14,6 +14,8 @@ from fairseq.file_io import PathManager
 import toy
 from faults import survives
 
+pytestmark = pytest.mark.slow  # trains
+
 NAMES = ("checkpoint1.pt", "checkpoint_best.pt", "checkpoint_last.pt")
 
 

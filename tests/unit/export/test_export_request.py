@@ -242,6 +242,7 @@ def test_what_loses_too_much_is_not_exported(run, tmp_path, monkeypatch):
     assert run("--quantization", "int8", "--max-drop", 1e9)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_folder_is_replaced_with_force_only_and_only_if_it_is_ours(run, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
@@ -260,6 +261,7 @@ def test_a_folder_is_replaced_with_force_only_and_only_if_it_is_ours(run, tmp_pa
     assert {x.name for x in tmp_path.iterdir()} == {"out", "other"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["compare", "write_companions"])
 def test_an_interrupt_leaves_the_old_folder(run, tmp_path, monkeypatch, step):
     assert run()[0] == 0

@@ -14,7 +14,7 @@ from lightpaff_fairseq.export.export_formats import FORMATS
 from lightpaff_fairseq.export.export_parity import TOLERANCE
 from lightpaff_fairseq.export.export_request import RECORD
 
-pytestmark = pytest.mark.export
+pytestmark = [pytest.mark.export, pytest.mark.slow]
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("ctranslate2")
 pytest.importorskip("onnxruntime")

@@ -8,7 +8,7 @@ import export_cases
 from export_cases import CASES
 from lightpaff_fairseq.export import exporter, script_parity, use_script
 
-pytestmark = pytest.mark.export
+pytestmark = [pytest.mark.export, pytest.mark.slow]
 pytest.importorskip("ctranslate2")
 pytest.importorskip("onnxruntime")
 

@@ -21,6 +21,7 @@ def refused_back(capsys, path, data):
     return error
 
 
+@pytest.mark.slow
 def test_a_weight_of_another_shape(tmp_path, capsys):
     def reshape(state):
         state["model"]["decoder.layers.0.fc1.weight"] = torch.ones(3, 5)

@@ -19,7 +19,7 @@ from lightpaff_fairseq.huggingface.conversion import Conversion
 from lightpaff_fairseq.huggingface.families.registry import FAMILIES
 from lightpaff_fairseq.huggingface.tokenizers import encoder
 
-pytestmark = pytest.mark.hf
+pytestmark = [pytest.mark.hf, pytest.mark.slow]
 
 FOLDERS = 13
 # What the models were trained with: T is the text, S and G the languages

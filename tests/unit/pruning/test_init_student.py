@@ -69,6 +69,7 @@ def test_the_decoder_may_take_other_layers(teacher, tmp_path, capsys):
     assert "encoder: layers 1,2 of 4" in printed and "decoder: layers 2,4 of 4" in printed
 
 
+@pytest.mark.slow
 def test_the_first_dimensions(teacher, tmp_path):
     source = teacher("transformer, pre-norm")
     out = tmp_path / "student.pt"

@@ -111,6 +111,7 @@ def test_every_value_of_the_results_is_exact(text):
         assert line in ("1", "2")
 
 
+@pytest.mark.slow
 def test_the_page_is_self_contained_and_sound(text):
     page = Page(text)
     assert len(page.ids) == len(set(page.ids)), "ids of several plots do not collide"

@@ -211,6 +211,7 @@ def test_documents_of_separators_only_are_an_empty_corpus(tmp_path):
         setup(tmp_path, "--sample-break-mode", "complete_doc").load_dataset("train")
 
 
+@pytest.mark.slow
 def test_a_missing_split(corpus):
     with pytest.raises(FileNotFoundError, match="test"):
         setup(corpus).load_dataset("test")

@@ -107,6 +107,7 @@ def test_replacements_have_their_shares_and_random_symbols_are_ordinary():
     assert set(from_unk.tolist()) == set(range(4, 30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", ["uniform", "mass"])
 def test_fragments_start_where_the_placement_says(placement):
     data, draws = dataset([[*range(4, 14), EOS]], placement=placement), 6000
