@@ -12,6 +12,7 @@ from ..disk_errors import disk_error
 # Sub-command -> its help. Its module in this folder has the same name (`init-student` is
 # init_student.py) and offers `configure(parser)` and `run(args) -> int`.
 COMMANDS = {
+    "distill": "distill a teacher into a served student: all steps by one command",
     "user-dir": "print the folder to pass to fairseq's --user-dir",
     "flags": "print all flags and architectures as Markdown",
     "doctor": "check this installation",

@@ -1,0 +1,119 @@
+"""The choices of a plan, each with its reason and the flags that override it."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .data_info import TEST, VALID, DataInfo
+from .probe import Speed
+from .schedule import Rates
+from .settings import DistillSettings
+from .shape import Shape
+from .teacher_info import TeacherInfo
+
+WIDTH = 100  # of a printed plan
+ASKED = "As you asked"
+FLOAT32 = 4 / 1e6  # MB per parameter
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One choice: what, its value, why, and the flags that set it."""
+
+    name: str
+    value: str
+    reason: str
+    flags: str = ""
+
+    def lines(self) -> list[str]:
+        """Return the text, indented below its name."""
+        text = f"{self.value}. {self.reason}{f' [{self.flags}]' if self.flags else ''}"
+        return textwrap.wrap(
+            text, WIDTH, initial_indent=f"  {self.name:<15}", subsequent_indent=" " * 17
+        )
+
+
+def describe_teacher(teacher: TeacherInfo) -> Choice:
+    """Describe the teacher."""
+    sizes = [teacher.sizes(side) for side in teacher.sides]
+    layers = "+".join(str(x.layers) for x in sizes)
+    return Choice(
+        "teacher",
+        f"{teacher.family}, {layers} layers x {sizes[0].width}, {teacher.params:,} parameters, "
+        f"task {teacher.task}",
+        f"From {teacher.path}",
+        "--teacher",
+    )
+
+
+def describe_data(data: DataInfo) -> Choice:
+    """Describe the data."""
+    count = data.amount
+    return Choice(
+        "data",
+        f"{count.samples:,} samples with {count.tokens:,} tokens, {data.sentences[VALID]:,} for "
+        f"validation, {data.sentences[TEST]:,} for testing",
+        f"From {data.folder}",
+        "--data",
+    )
+
+
+def describe_student(
+    settings: DistillSettings, teacher: TeacherInfo, shape: Shape, speed: Speed
+) -> list[Choice]:
+    """Describe the student and its expected speed."""
+    if settings.arch:
+        reason = ASKED
+    else:
+        reason = "The widest student of this size"
+        if (
+            "encoder" in teacher.sides
+            and "decoder" in teacher.sides
+            and not settings.decoder_layers
+        ):
+            reason += (
+                "; it keeps the encoder's layers and a third of the decoder's, since the encoder "
+                "runs once per sentence and the decoder once per token"
+            )
+    value = (
+        f"{shape.layers}, {shape.params:,} parameters ({teacher.params / shape.params:.1f}x "
+        f"smaller), {shape.params * FLOAT32:.1f} MB; {shape.table / shape.params:.0%} of them are "
+        "embeddings"
+    )
+    flags = "--smaller, --params, --encoder-layers, --decoder-layers, --arch"
+    fast = f"{speed.student / speed.teacher:.1f}x the teacher's in fairseq"
+    if speed.served:
+        fast += f", {speed.served / speed.teacher:.0f}x as {settings.serve}"
+    timed = Choice("speed", fast, "Untrained models, timed on one thread of this machine")
+    return [Choice("student", value, reason, flags), timed]
+
+
+def describe_rates(settings: DistillSettings, rates: Rates, name: str = "training") -> list[Choice]:
+    """Describe the settings of a training."""
+    batch = f"{rates.max_tokens:,} tokens"
+    if rates.batch_size:
+        batch = f"{rates.batch_size} samples"
+    early = "" if settings.patience == 0 else "; it ends early once validation has settled"
+    is_given = settings.updates if name == "training" else settings.pretrain_updates
+    length = ASKED if is_given else "For this amount of data (docs/distill.md has the table)"
+    rate = ASKED if settings.lr else "For this width, from the teacher's weights"
+    warmup = f"after {rates.warmup_updates} updates of warm-up, then linear decay to 0"
+    return [
+        Choice(
+            name,
+            f"{rates.updates:,} updates of {batch}, {rates.epochs:.1f} epochs",
+            f"{length}{early}",
+            "--updates, --max-tokens, --patience",
+        ),
+        Choice(
+            "learning rate",
+            f"{rates.lr:g}, {warmup}",
+            rate,
+            "--lr, --warmup-updates",
+        ),
+    ]
+
+
+def lines_of(choices: Sequence[Choice]) -> list[str]:
+    """Return the text of several choices."""
+    return [line for choice in choices for line in choice.lines()]

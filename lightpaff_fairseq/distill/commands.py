@@ -1,0 +1,184 @@
+"""The commands of the steps, as a user would type them."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..export.export_quality import subwords_of
+from .data_info import DataInfo, target_dictionary
+from .schedule import LANGUAGE_MODELING, TRANSLATION, Rates
+from .section_flags import task_flags
+from .settings import DistillSettings
+from .shape import Shape
+from .steps import LIGHTPAFF, TRAIN
+from .teacher_info import CRITERIONS, TeacherInfo
+
+USER_DIR = Path(__file__).resolve().parent.parent
+LABEL_SMOOTHING = {"kd_ss": ("--label-smoothing", "0.1"), "kd_mssm": ("--label-smoothing", "0.1")}
+TRAINING = (
+    "--optimizer",
+    "adam",
+    "--adam-betas",
+    "(0.9, 0.98)",
+    "--clip-norm",
+    "1.0",
+    "--weight-decay",
+    "0.01",
+    "--lr-scheduler",
+    "polynomial_decay",
+)
+# To resume in the middle of an epoch with the same batches, and to keep the disk small.
+RUN = (
+    *("--no-epoch-checkpoints", "--required-batch-size-multiple", "1", "--num-workers", "0"),
+    *("--update-epoch-batch-itr", "True", "--log-format", "json", "--log-interval", "20"),
+)
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A training task: the flags after `fairseq-train DATA` that say what a sample is.
+
+    Attributes:
+        data: the folder; task: `--task` and its flags; criterion: the name of the criterion.
+    """
+
+    data: Path
+    task: Words
+    criterion: str
+
+
+def stage_of(teacher: TeacherInfo, data: Path, criterion: str) -> Stage:
+    """Return the task of a teacher over a folder."""
+    name = str(teacher.task_section._name)
+    return Stage(data, ("--task", name, *task_flags(name, teacher.task_section)), criterion)
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Builds the commands of one distillation."""
+
+    settings: DistillSettings
+    out: Path
+    teacher: TeacherInfo
+    data: DataInfo
+
+    def at(self, name: str) -> str:
+        """Return the path of an output."""
+        return str(self.out / name)
+
+    @property
+    def remove_bpe(self) -> str:
+        """The value of `--remove-bpe` for the target dictionary."""
+        return subwords_of(target_dictionary(self.data.task)) or "none"
+
+    def strip(self, source: str, output: str) -> Words:
+        return (LIGHTPAFF, "strip", "--path", source, "--out", self.at(output))
+
+    def initialize(self, teacher: TeacherInfo, shape: Shape, data: Path, output: str) -> Words:
+        return (
+            *(LIGHTPAFF, "init-student", "--teacher", str(teacher.path), *shape.flags),
+            *("--width-by", "importance", "--data", str(data), "--out", self.at(output)),
+        )
+
+    def cache(self, stage: Stage, output: str) -> Words:
+        words = (LIGHTPAFF, "cache-teacher", "--path", str(self.teacher.path))
+        return (*words, "--out", self.at(output), str(stage.data), *stage.task)
+
+    def train(
+        self, stage: Stage, shape: Shape, rates: Rates, knowledge: Words, output: str
+    ) -> Words:
+        """Return a training.
+
+        Args:
+            knowledge: `--kd-*` flags, and `--finetune-from-model`.
+            output: name of the folder of checkpoints.
+        """
+        settings = self.settings
+        batch = ("--batch-size", str(rates.batch_size)) if rates.batch_size else ()
+        patience = 5 if settings.patience is None else settings.patience
+        return (
+            *shlex.split(settings.launch),
+            *(TRAIN, str(stage.data), "--user-dir", str(USER_DIR), *stage.task, *shape.flags),
+            *("--criterion", stage.criterion, *LABEL_SMOOTHING.get(stage.criterion, ())),
+            *knowledge,
+            *TRAINING,
+            *("--lr", f"{rates.lr:g}", "--warmup-updates", str(rates.warmup_updates)),
+            *("--max-update", str(rates.updates), "--total-num-update", str(rates.updates)),
+            *("--max-tokens", str(rates.max_tokens), *batch, "--dropout", f"{rates.dropout:g}"),
+            *(("--patience", str(patience)) if patience else ()),
+            *("--seed", str(settings.seed), *RUN, "--save-dir", self.at(output)),
+            *shlex.split(settings.train_flags),
+        )
+
+    def sequence_data(self, output: str) -> Words:
+        return (
+            *(LIGHTPAFF, "seq-kd", "--path", str(self.teacher.path), "--out", self.at(output)),
+            *(str(self.data.folder), *self.languages, "--beam", "5", "--max-tokens", "8000"),
+        )
+
+    @property
+    def languages(self) -> Words:
+        section = self.teacher.task_section
+        return ("--source-lang", section.source_lang, "--target-lang", section.target_lang)
+
+    def evaluate(self, names: dict[str, str], references: str, output: str, split: str) -> Words:
+        """Return the evaluation of checkpoints, by their titles."""
+        task = self.teacher.task
+        words = [LIGHTPAFF, "evaluate", str(self.data.folder), "--task", task]
+        words += ["--gen-subset", split, "--out", self.at(output)]
+        words += ["--path", *(self.at(path) for path in names.values()), "--name", *names]
+        if task == TRANSLATION:
+            words += ["--references", references, "--remove-bpe", self.remove_bpe]
+            more = shlex.join(self._positions())
+            words += ["--generate-flags", more] if more else []
+        if task == LANGUAGE_MODELING:
+            length = self.teacher.task_section.tokens_per_sample
+            words += ["--tokens-per-sample", str(length)]
+        return tuple(words)
+
+    def _positions(self) -> Words:
+        """Return the flags of fairseq-generate that a length limit of the teacher's task needs."""
+        section = self.teacher.task_section
+        words: list[str] = [*self.languages]
+        for name in ("max_source_positions", "max_target_positions"):
+            value = getattr(section, name, None)
+            if value is not None:
+                words += [f"--{name.replace('_', '-')}", str(value)]
+        if getattr(section, "truncate_source", False):
+            words.append("--truncate-source")
+        return tuple(words)
+
+    def export(self, checkpoint: str, target: str, output: str) -> Words:
+        name, _, quantization = target.partition(":")
+        words = [LIGHTPAFF, "export", "--path", self.at(checkpoint), "--to", name]
+        words += ["--out", self.at(output), "--data", str(self.data.folder)]
+        if quantization:
+            words += ["--quantization", quantization]
+            words += ["--max-drop", f"{self.settings.max_drop:g}"]
+        if self.teacher.task == TRANSLATION:
+            words += ["--remove-bpe", self.remove_bpe]
+        if self.settings.sentencepiece_model:
+            words += ["--sentencepiece-model", str(self.settings.sentencepiece_model)]
+        return tuple(words)
+
+    def benchmark(self, checkpoint: str, target: str, output: str) -> Words:
+        backend = target.replace(":", "-")
+        words = [LIGHTPAFF, "benchmark", "inference", "--task", self.teacher.task]
+        words += ["--teacher", self.at("teacher.pt"), "--student", self.at(checkpoint)]
+        words += ["--data", str(self.data.folder), "--threads", "1", "--json", self.at(output)]
+        return (*words, "--backends", backend)
+
+
+def criterion_of(teacher: TeacherInfo) -> str:
+    """Return the criterion of fine-tuning for a teacher's task.
+
+    Raises:
+        ValueError: the task has none.
+    """
+    if teacher.task not in CRITERIONS:
+        raise ValueError(
+            f"--teacher {teacher.path}: expected a teacher of one of the tasks "
+            f"{', '.join(CRITERIONS)}, got {teacher.task}"
+        )
+    return CRITERIONS[teacher.task]

@@ -1,0 +1,80 @@
+"""Whether to store the teacher's outputs, and whether to train on its translations."""
+
+import shutil
+from pathlib import Path
+
+from ..megabytes import MEGABYTE
+from ..teachers.cache.cache_request import DEFAULT_K
+from .choices import ASKED, Choice
+from .data_info import DataInfo
+from .probe import Timings
+from .schedule import TRANSLATION, Rates
+from .settings import AUTO, NO, YES, DistillSettings
+from .teacher_info import TeacherInfo
+
+BYTES_PER_POSITION = 4 * DEFAULT_K + 3  # of a teacher cache; see docs/performance.md
+FREE = 1.2  # disk to have, over what a cache takes
+WORTH = 1.5  # epochs from which a cache saves time
+
+
+def choose_cache(
+    settings: DistillSettings, data: DataInfo, rates: Rates, timings: Timings
+) -> tuple[bool, Choice]:
+    """Decide whether to run the teacher once over the data, or in every update.
+
+    Raises:
+        ValueError: `--cache yes`, and the disk is too small.
+    """
+    size = data.amount.tokens * BYTES_PER_POSITION
+    room = free_bytes(Path(str(settings.out)))
+    is_worth = rates.epochs >= WORTH
+    fits = size * FREE <= room
+    if settings.cache == YES and not fits:
+        raise ValueError(
+            f"--cache yes: expected {size * FREE / MEGABYTE:,.0f} MB of free disk for --out, got "
+            f"{room / MEGABYTE:,.0f} MB"
+        )
+    use = settings.cache == YES or (settings.cache == AUTO and is_worth and fits)
+    saved = (timings.online - timings.plain) * (rates.updates - rates.per_epoch) / 60
+    if use:
+        value = f"stored before training, {size / MEGABYTE:,.0f} MB"
+        reason = f"The teacher runs once instead of {rates.epochs:.1f} times: saves {saved:.0f} min"
+    else:
+        value = "the teacher runs in every update"
+        reason = (
+            ASKED
+            if settings.cache == NO
+            else "Less than two epochs"
+            if not is_worth
+            else f"A cache takes {size / MEGABYTE:,.0f} MB, free are {room / MEGABYTE:,.0f} MB"
+        )
+    return use, Choice("teacher output", value, reason, "--cache")
+
+
+def free_bytes(out: Path) -> int:
+    """Return the free bytes of the disk that will hold `out`."""
+    folder = out.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def choose_sequences(settings: DistillSettings, teacher: TeacherInfo) -> tuple[bool, Choice | None]:
+    """Decide whether to train on the teacher's translations.
+
+    Raises:
+        ValueError: `--sequence-kd yes` for a teacher that does not translate.
+    """
+    if teacher.task != TRANSLATION:
+        if settings.sequence_kd == YES:
+            raise ValueError(
+                f"--sequence-kd yes: expected a teacher of the task {TRANSLATION}, got one of "
+                f"{teacher.task}"
+            )
+        return False, None
+    use = settings.sequence_kd == YES
+    value = "the teacher's translations" if use else "the data's own"
+    reason = ASKED
+    if settings.sequence_kd == AUTO:
+        reason = "The teacher's translations gained nothing on top of lambda 1 (docs/guideline.md)"
+    return use, Choice("targets", value, reason, "--sequence-kd")

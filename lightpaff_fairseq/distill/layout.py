@@ -1,0 +1,205 @@
+"""Lay out the steps of a distillation."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .commands import Commands, Stage, Words
+from .data_info import TEST, DataInfo
+from .probe import Timings
+from .schedule import TRANSLATION, Rates
+from .settings import NONE, DistillSettings
+from .shape import Shape
+from .steps import Lanes, Step
+from .teacher_info import TeacherInfo
+
+REFERENCES = "references.txt"
+SEQUENCES = "sequence_data"
+HYPOTHESES = "hypotheses"
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """The first stage, where a pre-trained teacher and text are given.
+
+    Attributes:
+        teacher: before fine-tuning; `shape`: of the student in this stage.
+        data: the text; `stage`: its task; `rates`: the settings of the training.
+    """
+
+    teacher: TeacherInfo
+    shape: Shape
+    data: DataInfo
+    stage: Stage
+    rates: Rates
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that the steps are made of."""
+
+    commands: Commands
+    shape: Shape
+    stage: Stage
+    rates: Rates
+    pretraining: Pretraining | None
+    timings: Timings
+    use_cache: bool
+    use_sequences: bool
+
+    @property
+    def settings(self) -> DistillSettings:
+        return self.commands.settings
+
+    @property
+    def teacher(self) -> TeacherInfo:
+        return self.commands.teacher
+
+    @property
+    def start(self) -> str:
+        """The checkpoint from which the fine-tuning starts."""
+        return "pretrained.pt" if self.pretraining else "initial.pt"
+
+
+def lay_out(inputs: Inputs, side_by_side: bool) -> tuple[Lanes, ...]:
+    """Return groups of steps; each begins when the one before has ended.
+
+    Args:
+        side_by_side: train the student without distillation at the same time.
+    """
+    commands = inputs.commands
+    strip = commands.strip(str(inputs.teacher.path), "teacher.pt")
+    first = Step("teacher", "Strip the teacher", strip, "teacher.pt")
+    lanes = [[*_pretraining(inputs), *_fine_tuning(inputs)]]
+    if inputs.settings.baseline:
+        lanes.append(_baseline(inputs))
+    if not side_by_side:
+        lanes = [[step for lane in lanes for step in lane]]
+    return ((first,),), tuple(tuple(lane) for lane in lanes), (tuple(_results(inputs)),)
+
+
+def _pretraining(inputs: Inputs) -> list[Step]:
+    stage, commands = inputs.pretraining, inputs.commands
+    teacher = stage.teacher if stage else inputs.teacher
+    shape, data = (stage.shape, stage.data) if stage else (inputs.shape, commands.data)
+    words = commands.initialize(teacher, shape, data.folder, "initial.pt")
+    steps = [Step("initialize", "Cut the student out of the teacher", words, "initial.pt", 0.3)]
+    if stage is None:
+        return steps
+    knowledge = _online(inputs, stage.teacher.path)
+    start = ("--finetune-from-model", commands.at("initial.pt"))
+    words = commands.train(
+        stage.stage, stage.shape, stage.rates, (*knowledge, *start), "pretraining"
+    )
+    minutes = stage.rates.updates * inputs.timings.pretraining / 60
+    return [
+        *steps,
+        Step("pretraining", "Pre-train it with distillation", words, "pretraining", minutes, False),
+        _strip_best(commands, "pretraining", "pretrained.pt"),
+    ]
+
+
+def _fine_tuning(inputs: Inputs) -> list[Step]:
+    commands, stage = inputs.commands, inputs.stage
+    steps = []
+    if inputs.use_sequences:
+        stage = replace(stage, data=Path(commands.at(SEQUENCES)))
+        words = commands.sequence_data(SEQUENCES)
+        minutes = commands.data.amount.samples / inputs.timings.speed.teacher / 60
+        steps.append(
+            Step(
+                SEQUENCES, "Translate the training data with the teacher", words, SEQUENCES, minutes
+            )
+        )
+    if inputs.use_cache:
+        passes = inputs.rates.per_epoch * (inputs.timings.online - inputs.timings.plain)
+        words = commands.cache(stage, "cache")
+        steps.append(
+            Step("cache", "Store the teacher's outputs", words, "cache", passes / 60, False)
+        )
+        knowledge: Words = ("--kd-cache", commands.at("cache"))
+        seconds = inputs.timings.plain
+    else:
+        knowledge, seconds = ("--kd-teacher", str(inputs.teacher.path)), inputs.timings.online
+        knowledge = (*knowledge, "--kd-teacher-data", str(commands.data.folder))
+    weight = ("--kd-lambda", f"{inputs.settings.kd_lambda:g}")
+    start = ("--finetune-from-model", commands.at(inputs.start))
+    words = commands.train(
+        stage, inputs.shape, inputs.rates, (*knowledge, *weight, *start), "training"
+    )
+    minutes = inputs.rates.updates * seconds / 60
+    return [
+        *steps,
+        Step("training", "Train it with distillation", words, "training", minutes, False),
+        _strip_best(commands, "training", "student.pt"),
+    ]
+
+
+def _online(inputs: Inputs, teacher: Path) -> Words:
+    weight = f"{inputs.settings.kd_lambda:g}"
+    return ("--kd-teacher", str(teacher), "--kd-lambda", weight)
+
+
+def _baseline(inputs: Inputs) -> list[Step]:
+    commands = inputs.commands
+    words = commands.train(
+        inputs.stage, inputs.shape, inputs.rates, ("--kd-lambda", "0"), "baseline_training"
+    )
+    minutes = inputs.rates.updates * inputs.timings.plain / 60
+    title = "Train the same student without distillation"
+    return [
+        Step("baseline_training", title, words, "baseline_training", minutes, False),
+        _strip_best(commands, "baseline_training", "baseline.pt"),
+    ]
+
+
+def _strip_best(commands: Commands, folder: str, output: str) -> Step:
+    words = commands.strip(commands.at(f"{folder}/checkpoint_best.pt"), output)
+    return Step(Path(output).stem, "Strip its best checkpoint", words, output)
+
+
+def _results(inputs: Inputs) -> list[Step]:
+    commands, settings = inputs.commands, inputs.settings
+    names = {"teacher": "teacher.pt"}
+    if settings.baseline:
+        names["student without distillation"] = "baseline.pt"
+    names["student"] = "student.pt"
+    references = str(settings.references or commands.at(REFERENCES))
+    words = commands.evaluate(names, references, "results.json", TEST)
+    minutes = _decoding_minutes(inputs, len(names))
+    steps = [
+        Step(
+            "evaluation",
+            "Compare with the teacher on the test split",
+            words,
+            "results.json",
+            minutes,
+        )
+    ]
+    if settings.serve != NONE:
+        words = commands.export("student.pt", settings.serve, "served")
+        steps.append(Step("export", f"Export to {settings.serve}", words, "served", 0.5))
+        if not settings.serve.startswith("hf"):
+            words = commands.benchmark("student.pt", settings.serve, "benchmark.json")
+            minutes = _decoding_minutes(inputs, 3) + 0.5
+            steps.append(
+                Step("benchmark", "Time teacher and student", words, "benchmark.json", minutes)
+            )
+    words = (
+        "lightpaff",
+        "report",
+        str(commands.out),
+        "--out",
+        commands.at("report.html"),
+        "--title",
+        "Distillation",
+    )
+    return [*steps, Step("report", "Write the report", words, "report.html", 0.2)]
+
+
+def _decoding_minutes(inputs: Inputs, models: int) -> float:
+    """Return the time to run the test split, three times per model."""
+    if inputs.teacher.task != TRANSLATION:
+        return 0.2 * models
+    count = inputs.commands.data.sentences[TEST]
+    speed = inputs.timings.speed
+    return 3 * count * (1 / speed.teacher + (models - 1) / speed.student) / 60

@@ -1,0 +1,182 @@
+"""Plan a distillation: look at the files, time this machine, choose, and lay out the steps."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ..export.export_formats import package_problem
+from .choices import Choice, describe_data, describe_rates, describe_student, describe_teacher
+from .commands import Commands, criterion_of, stage_of
+from .data_info import TEST, TRAIN, VALID, DataInfo, inspect_data, reference_texts
+from .decisions import choose_cache, choose_sequences
+from .layout import Inputs, Pretraining, lay_out
+from .probe import Speed, Timings, seconds_per_update, untrained_speeds
+from .schedule import TRANSLATION, choose_rates, pretraining_rates
+from .section_flags import model_flags, quoted
+from .settings import AUTO, NONE, DistillSettings
+from .shape import Shape, choose_shape, same_shape
+from .steps import Lanes, Step
+from .teacher_info import PRETRAINING, TeacherInfo, inspect_teacher
+
+SERVE = {
+    "translation": "ctranslate2:int8",
+    "language_modeling": "ctranslate2:int8",
+    "sentence_prediction": "onnx:int8",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done.
+
+    Attributes:
+        choices: printed; `stages`: groups of steps, one after the other.
+        references: text of the test split's targets, where no `--references` are given.
+    """
+
+    choices: tuple[Choice, ...]
+    stages: tuple[Lanes, ...]
+    references: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> list[Step]:
+        """All steps, in the order of the script."""
+        return [step for lanes in self.stages for lane in lanes for step in lane]
+
+    @property
+    def minutes(self) -> float:
+        """The estimate for all steps; lanes run side by side."""
+        return sum(max(sum(s.minutes for s in lane) for lane in lanes) for lanes in self.stages)
+
+
+def make_plan(settings: DistillSettings) -> Plan:
+    """Return the plan.
+
+    Raises:
+        ValueError: a file cannot be used, the parts do not fit, or a probe fails.
+    """
+    folder, out = Path(str(settings.data)), Path(os.path.abspath(str(settings.out)))
+    teacher = inspect_teacher(Path(str(settings.teacher)), "--teacher")
+    criterion = criterion_of(teacher)
+    settings = _choose_serving(settings, teacher)
+    use_sequences, targets = choose_sequences(settings, teacher)
+    data = inspect_data(teacher, folder, "--data", (TRAIN, VALID, TEST))
+    shape = choose_shape(settings, teacher)
+    pretraining = _plan_pretraining(settings, teacher, shape)
+    commands = Commands(settings, out, teacher, data)
+    stage = stage_of(teacher, data.folder, criterion)
+    rates = choose_rates(settings, teacher, data.amount, shape.width)
+    inputs = Inputs(
+        commands=commands,
+        shape=shape,
+        stage=stage,
+        rates=rates,
+        pretraining=pretraining,
+        timings=Timings(0, 0, 0, Speed(1, 1, None)),
+        use_cache=False,
+        use_sequences=use_sequences,
+    )
+    inputs = replace(inputs, timings=_time(inputs))
+    use_cache, outputs = choose_cache(settings, data, rates, inputs.timings)
+    inputs = replace(inputs, use_cache=use_cache)
+    choices = [describe_teacher(teacher), describe_data(data)]
+    choices += describe_student(settings, teacher, shape, inputs.timings.speed)
+    if pretraining:
+        choices += describe_rates(settings, pretraining.rates, "pre-training")[:1]
+    choices += describe_rates(settings, rates)
+    choices += [_describe_start(pretraining), _describe_loss(settings)]
+    choices += [outputs, *([targets] if targets else [])]
+    references: tuple[str, ...] = ()
+    if teacher.task == TRANSLATION and settings.references is None:
+        references, choice = _references(data, commands.remove_bpe)
+        choices.append(choice)
+    return Plan(tuple(choices), lay_out(inputs, _side_by_side(settings)), references)
+
+
+def _references(data: DataInfo, remove_bpe: str) -> tuple[tuple[str, ...], Choice]:
+    texts, unknown = reference_texts(data, remove_bpe)
+    reason = f"{unknown} of {len(texts)} contain <unk>" if unknown else "None contains <unk>"
+    choice = Choice("references", "the binarized targets of the test split", reason, "--references")
+    return tuple(texts), choice
+
+
+def _choose_serving(settings: DistillSettings, teacher: TeacherInfo) -> DistillSettings:
+    """Choose the format for `--serve auto`, and check that its packages are installed."""
+    serve = SERVE[teacher.task] if settings.serve == AUTO else settings.serve
+    problem = None if serve == NONE else package_problem(serve.split(":")[0], "--serve")
+    if problem:
+        raise ValueError(f"{problem}, or --serve none")
+    return replace(settings, serve=serve)
+
+
+def _plan_pretraining(
+    settings: DistillSettings, teacher: TeacherInfo, shape: Shape
+) -> Pretraining | None:
+    """Plan the first stage, where a pre-trained teacher and text are given.
+
+    Raises:
+        ValueError: the pre-trained teacher is of another task, or the text of another dictionary.
+    """
+    if settings.pretrained_teacher is None or settings.text is None:
+        return None
+    pretrained = inspect_teacher(settings.pretrained_teacher, "--pretrained-teacher")
+    task, criterion = PRETRAINING[teacher.task]
+    if pretrained.task != task:
+        raise ValueError(
+            f"--pretrained-teacher {pretrained.path}: expected a model of the task {task}, got one "
+            f"of {pretrained.task}"
+        )
+    data = inspect_data(pretrained, settings.text, "--text", (TRAIN, VALID))
+    rates = pretraining_rates(settings, data.amount, shape.width)
+    stage = stage_of(pretrained, data.folder, criterion)
+    return Pretraining(pretrained, same_shape(shape, pretrained), data, stage, rates)
+
+
+def _time(inputs: Inputs) -> Timings:
+    """Time a few updates, and untrained models."""
+    commands, teacher, settings = inputs.commands, inputs.teacher, inputs.settings
+    serve = settings.serve
+    speed = untrained_speeds(
+        teacher.task,
+        quoted((teacher.arch, *model_flags(teacher.arch, teacher.model, {}))),
+        quoted(inputs.shape.flags[1:]),
+        teacher.vocabulary,
+        teacher.params,
+        None if serve == NONE or serve.startswith("hf") else serve.replace(":", "-"),
+    )
+    online = ("--kd-teacher", str(teacher.path), "--kd-lambda", f"{settings.kd_lambda:g}")
+    plain, both = (
+        seconds_per_update(commands.train(inputs.stage, inputs.shape, inputs.rates, kd, "probe"))
+        for kd in (("--kd-lambda", "0"), online)
+    )
+    first, seconds = inputs.pretraining, 0.0
+    if first:
+        kd = ("--kd-teacher", str(first.teacher.path), "--kd-lambda", f"{settings.kd_lambda:g}")
+        seconds = seconds_per_update(
+            commands.train(first.stage, first.shape, first.rates, kd, "probe")
+        )
+    return Timings(plain, max(plain, both), seconds, speed)
+
+
+def _describe_start(pretraining: Pretraining | None) -> Choice:
+    start = "the teacher's most important dimensions"
+    reason = "Worth more than any other choice (docs/guideline.md)"
+    if pretraining:
+        return Choice("start", f"{start}, then pre-training with distillation", reason)
+    return Choice("start", start, f"{reason}; pre-training needs --pretrained-teacher and --text")
+
+
+def _describe_loss(settings: DistillSettings) -> Choice:
+    weight = settings.kd_lambda
+    value = f"lambda {weight:g}" + (": the teacher's probabilities alone" if weight == 1 else "")
+    return Choice(
+        "loss", value, "The labels added nothing to the teacher (docs/guideline.md)", "--kd-lambda"
+    )
+
+
+def _side_by_side(settings: DistillSettings) -> bool:
+    """Return true if two trainings fit on this machine at the same time."""
+    cores = len(os.sched_getaffinity(0))
+    return settings.baseline and not torch.cuda.is_available() and cores > 1

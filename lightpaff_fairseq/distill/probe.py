@@ -1,0 +1,131 @@
+"""Time a few updates and untrained models, so that a plan can say how long everything takes."""
+
+import json
+import math
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..report.log import parse_line
+
+UPDATES, INTERVAL = 12, 4
+LAST_LINES = 5
+SECONDS_PER_PARAMETER = 3e-9  # roughly, of one sentence; only chooses how many are timed
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Estimates of the speeds of teacher and student.
+
+    Attributes:
+        teacher, student: sentences (of a language model: tokens) per second in fairseq.
+        served: of the student as it will be served, or None.
+    """
+
+    teacher: float
+    student: float
+    served: float | None
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Times on this machine.
+
+    Attributes:
+        plain, online: seconds per update of the student without a teacher, and with it.
+        pretraining: seconds per update of pre-training with its teacher, or 0.
+        speed: of untrained models.
+    """
+
+    plain: float
+    online: float
+    pretraining: float
+    speed: Speed
+
+
+def seconds_per_update(command: Sequence[str]) -> float:
+    """Run the first updates of a training without saving, and return the time of an update.
+
+    Raises:
+        ValueError: the training fails, or its loss is not a number.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        words = [*command, "--save-dir", folder, "--no-save", "--disable-validation"]
+        words += ["--max-update", str(UPDATES), "--log-interval", str(INTERVAL)]
+        words += ["--patience", "-1"]
+        done = run(words)
+    losses, speeds = [], []
+    for line in (done.stdout + done.stderr).splitlines():
+        logger, message = parse_line(line) or ("", "")
+        if logger == "train_inner" and message.startswith("{"):
+            values: dict[str, Any] = json.loads(message)
+            losses.append(float(values["loss"]))
+            speeds.append(float(values["ups"]))
+    if done.returncode or not speeds:
+        last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:])
+        raise ValueError(
+            f"the first {UPDATES} updates of a training failed (exit code {done.returncode}):\n"
+            f"{last}\nThe command: {shlex.join(words)}"
+        )
+    if not all(math.isfinite(x) for x in losses):
+        raise ValueError(
+            f"--lr, --train-flags: expected a finite loss in the first {UPDATES} updates, got "
+            f"{', '.join(f'{x:g}' for x in losses)}"
+        )
+    return 1 / max(speeds[-1], 1e-9)
+
+
+def untrained_speeds(
+    task: str, teacher: str, student: str, vocabulary: int, params: int, backend: str | None
+) -> Speed:
+    """Time untrained models on random sentences.
+
+    Args:
+        teacher, student: architecture and model flags.
+        params: of the teacher, by which the number of sentences is chosen.
+        backend: of `lightpaff benchmark inference`, or None: fairseq only.
+    Raises:
+        ValueError: the benchmark fails.
+    """
+    sentences = min(32, max(2, round(1 / (SECONDS_PER_PARAMETER * params))))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "speed.json"
+        words = ["lightpaff", "benchmark", "inference", "--random", "--task", task]
+        words += ["--teacher-arch", teacher, "--student-arch", student, "--vocab", str(vocabulary)]
+        words += ["--sentences", str(sentences), "--latency-sentences", "1", "--repeats", "1"]
+        words += ["--length", "24", "--threads", "1", "--batch", str(sentences)]
+        words += ["--json", str(out), *(["--backends", backend] if backend else [])]
+        done = run(words)
+        if done.returncode:
+            raise ValueError(
+                f"timing untrained models failed: {done.stderr.strip().splitlines()[-1:]}"
+            )
+        rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
+    speeds = {row["name"]: float(row["per_s"]) for row in rows}
+    teacher_speed, student_speed = speeds["teacher fairseq"], speeds.pop("student fairseq")
+    served = [value for name, value in speeds.items() if name.startswith("student ")]
+    return Speed(teacher_speed, student_speed, served[-1] if backend else None)
+
+
+def run(words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    """Run a command of this package or of fairseq, and return its output."""
+    return subprocess.run(
+        words,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env=environment(),
+        check=False,
+    )
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of all steps: the commands of this Python come first."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,176 @@
+"""Run the steps of a plan; finished ones are reused, and nothing outlives this process."""
+
+import fcntl
+import json
+import shlex
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from ..checkpoints.output_file import write_json
+from ..child_process import run_child
+from ..progress import duration
+from ..training.training_progress import TrainingProgress
+from .plan import Plan
+from .probe import environment
+from .steps import Lanes, Step
+
+LAST_LINES = 6  # of the log of a failed step
+DONE, LOGS, LOCK = "steps", "logs", "lock"
+
+
+class StoppedError(Exception):
+    """This lane was ended, since another one failed."""
+
+
+class Runner:
+    """Runs the steps of a plan in OUT.
+
+    Args:
+        out: absolute.
+        count: number of all steps.
+    """
+
+    def __init__(self, out: Path, count: int) -> None:
+        self.out, self.count = out, count
+        self.started = 0
+        self._children: list[subprocess.Popen[str]] = []
+        self._stopping = False
+        self._lock = threading.Lock()
+
+    def run(self, plan: Plan) -> None:
+        """Run all steps.
+
+        Raises:
+            ValueError: a step fails, or another process works in OUT.
+        """
+        for folder in (DONE, LOGS):
+            (self.out / folder).mkdir(exist_ok=True)
+        with only_process(self.out):
+            for lanes in plan.stages:
+                self._run_lanes(lanes)
+
+    def _run_lanes(self, lanes: Lanes) -> None:
+        if len(lanes) == 1:
+            self._run_lane(lanes[0])
+            return
+        errors: list[BaseException] = []
+
+        def work(lane: Sequence[Step]) -> None:
+            try:
+                self._run_lane(lane)
+            except BaseException as error:  # raised again below
+                errors.append(error)
+                self._stop()
+
+        threads = [threading.Thread(target=work, args=(lane,), daemon=True) for lane in lanes]
+        try:
+            for thread in threads:
+                thread.start()
+            while any(thread.is_alive() for thread in threads):
+                threads[-1].join(0.2)
+                threads[0].join(0.2)
+        except BaseException:
+            self._stop()
+            for thread in threads:
+                thread.join()
+            raise
+        failed = [error for error in errors if not isinstance(error, StoppedError)]
+        if failed:
+            raise failed[0]
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopping = True
+            for child in self._children:
+                child.terminate()
+
+    def _run_lane(self, lane: Sequence[Step]) -> None:
+        for step in lane:
+            with self._lock:
+                self.started += 1
+                number = self.started
+            self._run_step(step, f"[{number}/{self.count}] {step.name}")
+
+    def _run_step(self, step: Step, name: str) -> None:
+        marker = self.out / DONE / f"{step.name}.json"
+        if marker.exists() or (step.is_whole and (self.out / step.output).exists()):
+            say(f"{name}: finished before, reused")
+            return
+        say(f"{name}: {step.title}")
+        begin = time.perf_counter()
+        log = self.out / LOGS / f"{step.name}.log"
+        with log.open("a", encoding="utf-8") as file:
+            code, last = self._execute(step, name, file)
+        if code:
+            if self._stopping:
+                raise StoppedError
+            raise ValueError(
+                f"the step {step.name} failed with exit code {code}; the end of {log}:\n"
+                + "\n".join(last)
+                + f"\nTo repeat it alone: {shlex.join(step.command)}"
+            )
+        seconds = round(time.perf_counter() - begin, 1)
+        write_json(marker, {"command": list(step.command), "seconds": seconds}, "--out")
+        say(f"{name}: finished after {duration(seconds)}")
+
+    def _execute(self, step: Step, name: str, log: TextIO) -> tuple[int, list[str]]:
+        """Run the command of a step; return its exit code and the last lines of its output."""
+        last: deque[str] = deque(maxlen=LAST_LINES)
+        progress = TrainingProgress(name) if step.is_training else None
+
+        def take(line: str) -> None:
+            log.write(f"{line}\n")
+            log.flush()
+            if line.strip():
+                last.append(line)
+            if progress:
+                progress.take(line)
+            elif line.startswith("|") or " left" in line:
+                say(f"  {line}")
+
+        def started(child: "subprocess.Popen[str]") -> None:
+            with self._lock:
+                self._children.append(child)
+                if self._stopping:
+                    child.terminate()
+
+        try:
+            code = run_child(step.command, take, environment=environment(), on_start=started)
+        finally:
+            if progress:
+                progress.erase()
+        return code, list(last)
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)
+
+
+@contextmanager
+def only_process(out: Path) -> Iterator[None]:
+    """Hold the lock of OUT.
+
+    Raises:
+        ValueError: another process holds it.
+    """
+    with (out / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(f"--out {out}: another process works in this folder") from error
+        yield
+
+
+def seconds_of(out: Path, step: str) -> float | None:
+    """Return the time that a finished step took, or None."""
+    try:
+        return float(json.loads((out / DONE / f"{step}.json").read_text())["seconds"])
+    except (OSError, ValueError, KeyError):
+        return None

@@ -1,0 +1,181 @@
+"""The settings of `lightpaff distill`, declared once as flags."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..fairseq_flags import words_problems
+from ..flags import Range, at_least, flag, range_problems
+from ..problems import Problems
+
+AUTO, YES, NO, NONE = "auto", "yes", "no", "none"
+SUFFIXES = {"K": 10**3, "M": 10**6, "G": 10**9}
+SERVED_AS = (
+    AUTO,
+    "ctranslate2",
+    "ctranslate2:int8",
+    "ctranslate2:int16",
+    "ctranslate2:float16",
+    "onnx",
+    "onnx:int8",
+    "hf",
+    NONE,
+)
+
+
+@dataclass(frozen=True)
+class DistillSettings:
+    """What to distill, and every choice of the plan that a user may make instead."""
+
+    teacher: Path | None = flag("fairseq checkpoint of the teacher", None, metavar="FILE")
+    data: Path | None = flag("binarized data of the teacher's task", None, metavar="DIR")
+    out: Path | None = flag(
+        "folder to write; the same command continues in it", None, metavar="DIR"
+    )
+    smaller: float | None = flag(
+        "the student has this many times fewer parameters than the teacher (default: 5)",
+        None,
+        metavar="X",
+        expected=Range("a number above 1", 1, 1e4, is_open=True),
+    )
+    params: str | None = flag("parameters of the student, as 1.2M", None, metavar="N")
+    arch: str | None = flag(
+        'the student: an architecture and its model flags, as "transformer_mass_tiny '
+        '--encoder-layers 4"',
+        None,
+        metavar="FLAGS",
+    )
+    encoder_layers: int | None = flag(
+        "layers of the student's encoder", None, metavar="N", expected=at_least(1)
+    )
+    decoder_layers: int | None = flag(
+        "layers of the student's decoder", None, metavar="N", expected=at_least(1)
+    )
+    pretrained_teacher: Path | None = flag(
+        "checkpoint of the teacher before fine-tuning; with --text, the student is distilled in "
+        "pre-training, too",
+        None,
+        metavar="FILE",
+    )
+    text: Path | None = flag("binarized data of pre-training", None, metavar="DIR")
+    sequence_kd: str = flag(
+        "translation: train on the teacher's translations (default: %(default)s)",
+        AUTO,
+        choices=(AUTO, YES, NO),
+    )
+    baseline: bool = flag("also train the same student without distillation, to compare", False)
+    serve: str = flag(
+        "format and quantization of the served student: %(choices)s (default: %(default)s)",
+        AUTO,
+        choices=SERVED_AS,
+        metavar="FORMAT",
+    )
+    max_drop: float = flag(
+        "maximum drop from quantization, as in lightpaff export (default: %(default)s)",
+        0.5,
+        metavar="X",
+        expected=Range("0 or more", 0, 100),
+    )
+    updates: int | None = flag("updates of fine-tuning", None, metavar="N", expected=at_least(1))
+    pretrain_updates: int | None = flag(
+        "updates of pre-training", None, metavar="N", expected=at_least(1)
+    )
+    lr: float | None = flag(
+        "peak learning rate", None, metavar="X", expected=Range("above 0", 0, 10, is_open=True)
+    )
+    warmup_updates: int | None = flag(
+        "updates until the peak of the learning rate", None, metavar="N", expected=at_least(0)
+    )
+    max_tokens: int | None = flag("tokens per batch", None, metavar="N", expected=at_least(1))
+    kd_lambda: float = flag(
+        "weight of the teacher; the labels get the rest (default: %(default)s)",
+        1.0,
+        metavar="X",
+        expected=Range("a number above 0, up to 1", 0, 1, is_open=True),
+    )
+    cache: str = flag(
+        "store the teacher's outputs before training (default: %(default)s)",
+        AUTO,
+        choices=(AUTO, YES, NO),
+    )
+    patience: int | None = flag(
+        "end a training after this many validations without a better one; 0 = off",
+        None,
+        metavar="N",
+        expected=at_least(0),
+    )
+    references: Path | None = flag(
+        "translation: raw text of the test split's targets, one line per sentence (default: the "
+        "binarized targets)",
+        None,
+        metavar="FILE",
+    )
+    sentencepiece_model: Path | None = flag(
+        "copied beside the served student, whose use.py then takes raw text", None, metavar="FILE"
+    )
+    train_flags: str = flag(
+        'more flags of fairseq-train for every training, as "--fp16 --update-freq 4"',
+        "",
+        metavar="FLAGS",
+        may_be_empty=True,
+    )
+    launch: str = flag(
+        'starts every training, as "torchrun --nproc_per_node 8"',
+        "",
+        metavar="COMMAND",
+        may_be_empty=True,
+    )
+    seed: int = flag("(default: %(default)s)", 1, metavar="N", expected=at_least(0))
+
+    def problems(self) -> Problems:
+        """Return the problems with the settings; files are read later."""
+        problems = Problems(range_problems(self))
+        for name in ("teacher", "data", "out"):
+            problems.unless(getattr(self, name) is not None, f"--{name}: needed")
+        for name in ("teacher", "pretrained_teacher", "references", "sentencepiece_model"):
+            path = getattr(self, name)
+            flag_ = f"--{name.replace('_', '-')}"
+            problems.unless(path is None or path.is_file(), f"{flag_} {path}: no such file")
+        for name in ("data", "text"):
+            path = getattr(self, name)
+            problems.unless(path is None or path.is_dir(), f"--{name} {path}: no such folder")
+        problems.unless(
+            self.out is None or not self.out.exists() or self.out.is_dir(),
+            f"--out {self.out}: expected a folder, got a file",
+        )
+        problems.unless(
+            (self.text is None) == (self.pretrained_teacher is None),
+            "--text, --pretrained-teacher: pre-training needs both",
+        )
+        sizes = [n for n in ("smaller", "params", "arch") if getattr(self, n) is not None]
+        problems.unless(
+            len(sizes) <= 1, f"{', '.join(f'--{x}' for x in sizes)}: expected one of them"
+        )
+        problems.unless(
+            self.arch is None or self.encoder_layers is self.decoder_layers is None,
+            "--encoder-layers, --decoder-layers: no effect with --arch; write them into it",
+        )
+        if self.params is not None:
+            problems.unless(
+                parameters(self.params) is not None,
+                f"--params {self.params}: expected a number as 1200000, 800K or 1.2M",
+            )
+        problems.extend(_words_problems("--train-flags", self.train_flags))
+        return problems
+
+
+def parameters(text: str) -> int | None:
+    """Return the number that a text such as `1.2M` stands for, or None."""
+    try:
+        factor = SUFFIXES.get(text[-1:].upper(), 1)
+        number = float(text[:-1] if factor > 1 else text) * factor
+        return round(number) if 1 <= number < 1e15 else None
+    except ValueError:
+        return None
+
+
+def _words_problems(flag_: str, words: str) -> list[str]:
+    try:
+        return [f"{flag_}: {x}" for x in words_problems(shlex.split(words))]
+    except ValueError as error:
+        return [f"{flag_}: {error}"]

@@ -1,0 +1,222 @@
+"""The student's shape: layers from the teacher's, the width from the number of parameters."""
+
+import copy
+import math
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..checkpoints.building import build, dummy_task, writable
+from ..pruning.sizes import Sizes, sizes_in
+from ..pruning.student_config import check_arch, parse_student
+from .section_flags import model_flags
+from .settings import DistillSettings, parameters
+from .teacher_info import TeacherInfo
+
+TIMES_SMALLER = 5.0
+TOLERANCE, EXCESS = 0.1, 0.01  # below and above the target number of parameters
+UNIT = 4  # widths are multiples of it, and of the number of heads
+PROJECTIONS = ("decoder_input_dim", "decoder_output_dim")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A student.
+
+    Attributes:
+        flags: `--arch` and its model flags, as words.
+        params: number of parameters, tied ones once; `table`: those of embeddings and the output
+            layer.
+        sizes: of encoder, decoder or both.
+    """
+
+    flags: tuple[str, ...]
+    params: int
+    table: int
+    sizes: Mapping[str, Sizes]
+
+    @property
+    def width(self) -> int:
+        """The width, the smaller one of encoder and decoder."""
+        return min(sizes.width for sizes in self.sizes.values())
+
+    @property
+    def layers(self) -> str:
+        """The layers and widths, as `3+1 layers x 96`."""
+        sizes = list(self.sizes.values())
+        widths = sorted({x.width for x in sizes})
+        counts = "+".join(str(x.layers) for x in sizes)
+        return f"{counts} layers x {'/'.join(str(x) for x in widths)}"
+
+
+def choose_shape(settings: DistillSettings, teacher: TeacherInfo) -> Shape:
+    """Return the student: that of `--arch`, or the widest one of the target size.
+
+    Raises:
+        ValueError: fairseq refuses `--arch`, or no width reaches the target within `TOLERANCE`.
+    """
+    if settings.arch is not None:
+        arch, *flags = shlex.split(settings.arch)
+        check_arch(arch, teacher.model)
+        return measure(teacher, arch, flags, "--arch")
+    flag, target = target_size(settings, teacher)
+    layers = choose_layers(settings, teacher)
+    heads = max(teacher.sizes(side).heads for side in teacher.sides)
+    step = math.lcm(heads, UNIT)
+    widest = min(teacher.sizes(side).width for side in teacher.sides) // step
+
+    def sizes(units: int) -> dict[str, Any]:
+        return sizes_for(teacher, layers, units * step)
+
+    def fits(units: int) -> bool:
+        return count(teacher, sizes(units)) <= target * (1 + EXCESS)
+
+    units = largest(fits, widest)
+    flags = model_flags(teacher.arch, teacher.model, sizes(max(1, units)))
+    shape = measure(teacher, teacher.arch, flags, flag)
+    _check_reach(flag, target, units, shape)
+    return shape
+
+
+def _check_reach(flag: str, target: int, units: int, nearest: Shape) -> None:
+    if units == 0:
+        raise ValueError(
+            f"{flag}: expected at least {nearest.params:,} parameters, the smallest student with "
+            f"this vocabulary ({nearest.layers}), got {target:,}"
+        )
+    if nearest.params < target * (1 - TOLERANCE):
+        raise ValueError(
+            f"{flag}: no width comes within {TOLERANCE:.0%} of {target:,} parameters; the nearest "
+            f"smaller one has {nearest.params:,} ({nearest.layers}); set --params "
+            f"{nearest.params}, --encoder-layers, --decoder-layers or --arch"
+        )
+
+
+def target_size(settings: DistillSettings, teacher: TeacherInfo) -> tuple[str, int]:
+    """Return the flag that sets the size, and the number of parameters.
+
+    Raises:
+        ValueError: it is not smaller than the teacher.
+    """
+    if settings.params is not None:
+        flag, target = f"--params {settings.params}", parameters(settings.params) or 0
+    else:
+        times = settings.smaller or TIMES_SMALLER
+        flag, target = f"--smaller {times:g}", int(teacher.params / times)
+    if target >= teacher.params:
+        raise ValueError(
+            f"{flag}: expected fewer than the teacher's {teacher.params:,} parameters, got "
+            f"{target:,}"
+        )
+    return flag, target
+
+
+def choose_layers(settings: DistillSettings, teacher: TeacherInfo) -> dict[str, int]:
+    """Return the number of layers of encoder, decoder or both.
+
+    Raises:
+        ValueError: more than the teacher has, or of a module that it does not have.
+    """
+    chosen: dict[str, int] = {}
+    for side in ("encoder", "decoder"):
+        given = getattr(settings, f"{side}_layers")
+        if side not in teacher.sides:
+            if given is not None:
+                raise ValueError(f"--{side}-layers {given}: the teacher has no {side}")
+            continue
+        most = teacher.sizes(side).layers
+        if given is not None and given > most:
+            raise ValueError(f"--{side}-layers {given}: expected at most the teacher's {most}")
+        chosen[side] = int(given or default_layers(side, most, teacher))
+    return chosen
+
+
+def default_layers(side: str, most: int, teacher: TeacherInfo) -> int:
+    """Return the layers that a student keeps: all, but a third of a translation decoder's.
+
+    The encoder runs once per sentence, the decoder once per token.
+    """
+    is_translation_decoder = side == "decoder" and "encoder" in teacher.sides
+    return max(1, round(most / 3)) if is_translation_decoder else most
+
+
+def sizes_for(teacher: TeacherInfo, layers: Mapping[str, int], width: int) -> dict[str, Any]:
+    """Return the values of a model section for these layers, as wide everywhere as `width`."""
+    changed: dict[str, Any] = {}
+    for side, count in layers.items():
+        full = teacher.sizes(side)
+        ffn = max(UNIT, round(full.ffn * width / full.width / UNIT) * UNIT)
+        changed |= {
+            f"{side}_layers": count,
+            f"{side}_embed_dim": width,
+            f"{side}_ffn_embed_dim": ffn,
+            f"{side}_attention_heads": full.heads,
+        }
+    return changed | _projections(teacher, width)
+
+
+def measure(teacher: TeacherInfo, arch: str, flags: list[str], flag: str) -> Shape:
+    """Build a student without memory for its weights, and count its parameters.
+
+    Raises:
+        ValueError: fairseq refuses the flags; `flag` names where they are from.
+    """
+    cfg = parse_student(arch, flags, teacher.cfg, str(teacher.cfg.task.data))
+    with torch.device("meta"):
+        model = build(cfg.model, dummy_task(teacher.tensors, "--teacher"), {}, flag)
+    named = dict(model.named_parameters())  # tied ones once
+    table = sum(p.numel() for name, p in named.items() if _is_table(name))
+    sizes = {side: sizes_in(cfg.model, side) for side in teacher.sides}
+    words = ("--arch", arch, *flags)
+    return Shape(words, sum(p.numel() for p in named.values()), table, sizes)
+
+
+def count(teacher: TeacherInfo, changed: Mapping[str, Any]) -> int:
+    """Count the parameters of the teacher's model with other values in its model section."""
+    section = copy.deepcopy(teacher.model)
+    with writable(section):
+        for name, value in changed.items():
+            setattr(section, name, value)
+    with torch.device("meta"):
+        model = build(section, dummy_task(teacher.tensors, "--teacher"), {}, "--teacher")
+    return sum(p.numel() for p in model.parameters())
+
+
+def _is_table(name: str) -> bool:
+    return name.endswith(("embed_tokens.weight", "output_projection.weight", "lm_head.weight"))
+
+
+def largest(fits: Callable[[int], bool], most: int) -> int:
+    """Return the largest number from 1 to `most` that fits, or 0; smaller ones fit as well."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def same_shape(shape: Shape, teacher: TeacherInfo) -> Shape:
+    """Return the student of the same sizes for another teacher, such as the pre-trained one."""
+    changed: dict[str, Any] = {}
+    for side, sizes in shape.sizes.items():
+        changed |= {
+            f"{side}_layers": sizes.layers,
+            f"{side}_embed_dim": sizes.width,
+            f"{side}_ffn_embed_dim": sizes.ffn,
+            f"{side}_attention_heads": sizes.heads,
+        }
+    changed |= _projections(teacher, shape.width)
+    flags = model_flags(teacher.arch, teacher.model, changed)
+    return measure(teacher, teacher.arch, flags, "--pretrained-teacher")
+
+
+def _projections(teacher: TeacherInfo, width: int) -> dict[str, int]:
+    """Return the widths of a decoder's input and output that follow the width of its layers."""
+    if "decoder" not in teacher.sides:
+        return {}
+    full = teacher.sizes("decoder").width
+    values = {name: getattr(teacher.model, name, None) for name in PROJECTIONS}
+    return {name: width for name, value in values.items() if value and int(value) == full}

@@ -1,0 +1,104 @@
+"""The result of a distillation: teacher, students and the served student in one table."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..evaluation.markdown_table import Column, decimals, format_table
+from ..evaluation.model_rows import Row
+from .layout import HYPOTHESES, REFERENCES
+from .settings import NONE, DistillSettings
+
+EXAMPLES = 3
+QUALITIES = {  # key of a result -> title; the first that a row has is the measure of the share
+    "bleu": "BLEU",
+    "ppl": "perplexity",
+    "accuracy": "accuracy",
+    "pearson": "Pearson",
+}
+LOWER_IS_BETTER = ("ppl",)
+SPEEDS = {"sentences_per_s": "sentences/s", "tokens_per_s": "tokens/s"}
+
+
+def summary(settings: DistillSettings) -> str:
+    """Return the table, example translations, and where everything is."""
+    out = Path(str(settings.out))
+    rows = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    quality = next(key for key in QUALITIES if key in rows[0])
+    speed = next(key for key in SPEEDS if key in rows[0])
+    table = [_row(row, rows[0], quality, speed) for row in rows]
+    benchmark = out / "benchmark.json"
+    if benchmark.exists():
+        table.append(
+            _served_row(json.loads(benchmark.read_text(encoding="utf-8"))["rows"], quality)
+        )
+    columns = [
+        Column("model", "name", str),
+        Column("params", "params", lambda value: f"{value / 1e6:.2f} M"),
+        Column("file", "size_mb", decimals(1, " MB")),
+        Column(QUALITIES[quality], "quality", decimals(1)),
+        Column("of the teacher's", "share", lambda value: f"{value:.0%}"),
+        Column(SPEEDS[speed], "speed", decimals(0)),
+        Column("times smaller", "smaller", decimals(1, "x")),
+        Column("times faster", "faster", decimals(1, "x")),
+    ]
+    lines = [format_table(table, columns), *_examples(out, settings)]
+    return "\n".join([*lines, *_places(out, settings)])
+
+
+def _row(row: Row, teacher: Row, quality: str, speed: str) -> Row:
+    return {
+        "name": row["name"],
+        "params": row["params"],
+        "size_mb": row["size_mb"],
+        "quality": row[quality],
+        "share": _share(row[quality], teacher[quality], quality),
+        "speed": row[speed],
+        "smaller": row["times_smaller"],
+        "faster": row["times_faster"],
+    }
+
+
+def _share(value: float, teacher: float, quality: str) -> float:
+    one, other = (teacher, value) if quality in LOWER_IS_BETTER else (value, teacher)
+    return one / other if other else 0.0
+
+
+def _served_row(rows: list[Row], quality: str) -> Row:
+    """Return the row of the served student, relative to the teacher in fairseq."""
+    teacher, served = rows[0], rows[-1]
+    return {
+        "name": served["name"],
+        "params": served["params"],
+        "size_mb": served["size_mb"],
+        "quality": served["quality"],
+        "share": _share(served["quality"], teacher["quality"], quality),
+        "speed": served["per_s"],
+        "smaller": teacher["size_mb"] / served["size_mb"],
+        "faster": served["times_teacher"],
+    }
+
+
+def _examples(out: Path, settings: DistillSettings) -> list[str]:
+    """Return some test sentences, translated by teacher and student."""
+    folder = out / HYPOTHESES
+    if not folder.is_dir():
+        return []
+    reference = (settings.references or out / REFERENCES).read_text(encoding="utf-8").split("\n")
+    texts = {
+        name: (folder / f"{name}.txt").read_text(encoding="utf-8").split("\n")
+        for name in ("teacher", "student")
+    }
+    lines = ["", "Examples from the test split:"]
+    for i in range(min(EXAMPLES, len(reference) - 1)):
+        lines.append(f"  reference  {reference[i]}")
+        lines += [f"  {name:<10} {text[i]}" for name, text in texts.items()]
+    return lines
+
+
+def _places(out: Path, settings: DistillSettings) -> list[str]:
+    places: dict[str, Any] = {"student": "student.pt (fairseq)"}
+    if settings.serve != NONE:
+        places["served"] = "served/ (see its use.py)"
+    places |= {"report": "report.html", "commands": "commands.sh"}
+    return ["", *(f"{name:<9} {out}/{place}" for name, place in places.items())]
