@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..export.export_quality import subwords_of
+from ..pruning.one_shot import Sample
 from .data_info import DataInfo, target_dictionary
 from .schedule import LANGUAGE_MODELING, TRANSLATION, Rates
 from .section_flags import task_flags
@@ -75,10 +76,14 @@ class Commands:
     def strip(self, source: str, output: str) -> Words:
         return (LIGHTPAFF, "strip", "--path", source, "--out", self.at(output))
 
-    def initialize(self, teacher: TeacherInfo, shape: Shape, data: Path, output: str) -> Words:
+    def initialize(self, teacher: TeacherInfo, shape: Shape, data: DataInfo, output: str) -> Words:
+        tokens = max(Sample.max_tokens, data.amount.longest)
+        batches = min(Sample.batches, max(1, data.amount.tokens // tokens))
         return (
             *(LIGHTPAFF, "init-student", "--teacher", str(teacher.path), *shape.flags),
-            *("--width-by", "importance", "--data", str(data), "--out", self.at(output)),
+            *("--width-by", "importance", "--data", str(data.folder)),
+            *("--importance-batches", str(batches), "--importance-max-tokens", str(tokens)),
+            *("--out", self.at(output)),
         )
 
     def cache(self, stage: Stage, output: str) -> Words:

@@ -81,7 +81,7 @@ def _pretraining(inputs: Inputs) -> list[Step]:
     stage, commands = inputs.pretraining, inputs.commands
     teacher = stage.teacher if stage else inputs.teacher
     shape, data = (stage.shape, stage.data) if stage else (inputs.shape, commands.data)
-    words = commands.initialize(teacher, shape, data.folder, "initial.pt")
+    words = commands.initialize(teacher, shape, data, "initial.pt")
     steps = [Step("initialize", "Cut the student out of the teacher", words, "initial.pt", 0.3)]
     if stage is None:
         return steps

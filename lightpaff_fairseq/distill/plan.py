@@ -137,13 +137,12 @@ def _plan_pretraining(
 def _time(inputs: Inputs) -> Timings:
     """Time a few updates, and untrained models."""
     commands, teacher, settings = inputs.commands, inputs.teacher, inputs.settings
-    serve = settings.serve
+    serve, flags = settings.serve, model_flags(teacher.arch, teacher.model, {})
     speed = untrained_speeds(
         teacher.task,
-        quoted((teacher.arch, *model_flags(teacher.arch, teacher.model, {}))),
-        quoted(inputs.shape.flags[1:]),
+        (quoted((teacher.arch, *flags)), quoted(inputs.shape.flags[1:])),
         teacher.vocabulary,
-        teacher.params,
+        commands.data.amount.mean_length,
         None if serve == NONE or serve.startswith("hf") else serve.replace(":", "-"),
     )
     online = ("--kd-teacher", str(teacher.path), "--kd-lambda", f"{settings.kd_lambda:g}")

@@ -16,7 +16,7 @@ from ..report.log import parse_line
 
 UPDATES, INTERVAL = 12, 4
 LAST_LINES = 5
-SECONDS_PER_PARAMETER = 3e-9  # roughly, of one sentence; only chooses how many are timed
+SENTENCES = 16  # of the timing of untrained models
 
 
 @dataclass(frozen=True)
@@ -82,35 +82,33 @@ def seconds_per_update(command: Sequence[str]) -> float:
 
 
 def untrained_speeds(
-    task: str, teacher: str, student: str, vocabulary: int, params: int, backend: str | None
+    task: str, archs: tuple[str, str], vocabulary: int, length: int, backend: str | None
 ) -> Speed:
     """Time untrained models on random sentences.
 
     Args:
-        teacher, student: architecture and model flags.
-        params: of the teacher, by which the number of sentences is chosen.
+        archs: architecture and model flags of teacher and student.
+        length: tokens per sentence.
         backend: of `lightpaff benchmark inference`, or None: fairseq only.
     Raises:
         ValueError: the benchmark fails.
     """
-    sentences = min(32, max(2, round(1 / (SECONDS_PER_PARAMETER * params))))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "speed.json"
         words = ["lightpaff", "benchmark", "inference", "--random", "--task", task]
-        words += ["--teacher-arch", teacher, "--student-arch", student, "--vocab", str(vocabulary)]
-        words += ["--sentences", str(sentences), "--latency-sentences", "1", "--repeats", "1"]
-        words += ["--length", "24", "--threads", "1", "--batch", str(sentences)]
-        words += ["--json", str(out), *(["--backends", backend] if backend else [])]
-        done = run(words)
+        words += ["--teacher-arch", archs[0], "--student-arch", archs[1]]
+        words += ["--vocab", str(vocabulary), "--length", str(max(2, length)), "--threads", "1"]
+        words += ["--sentences", str(SENTENCES), "--batch", str(SENTENCES)]
+        words += ["--latency-sentences", "1", "--repeats", "1", "--json", str(out)]
+        done = run([*words, *(["--backends", backend] if backend else [])])
         if done.returncode:
-            raise ValueError(
-                f"timing untrained models failed: {done.stderr.strip().splitlines()[-1:]}"
-            )
+            last = "".join(done.stderr.strip().splitlines()[-1:])
+            raise ValueError(f"timing untrained models failed: {last}")
         rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
     speeds = {row["name"]: float(row["per_s"]) for row in rows}
-    teacher_speed, student_speed = speeds["teacher fairseq"], speeds.pop("student fairseq")
+    teacher, student = speeds["teacher fairseq"], speeds.pop("student fairseq")
     served = [value for name, value in speeds.items() if name.startswith("student ")]
-    return Speed(teacher_speed, student_speed, served[-1] if backend else None)
+    return Speed(teacher, student, served[-1] if backend else None)
 
 
 def run(words: Sequence[str]) -> "subprocess.CompletedProcess[str]":

@@ -2,6 +2,8 @@
 
 import fcntl
 import json
+import os
+import queue
 import shlex
 import subprocess
 import threading
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..checkpoints.output_file import write_json
-from ..child_process import run_child
+from ..child_process import run_child, signals_as_exits
 from ..progress import duration
 from ..training.training_progress import TrainingProgress
 from .plan import Plan
@@ -41,6 +43,7 @@ class Runner:
         self.started = 0
         self._children: list[subprocess.Popen[str]] = []
         self._stopping = False
+        self._descriptor = -1  # of the lock
         self._lock = threading.Lock()
 
     def run(self, plan: Plan) -> None:
@@ -51,7 +54,7 @@ class Runner:
         """
         for folder in (DONE, LOGS):
             (self.out / folder).mkdir(exist_ok=True)
-        with only_process(self.out):
+        with only_process(self.out) as self._descriptor, signals_as_exits():
             for lanes in plan.stages:
                 self._run_lanes(lanes)
 
@@ -59,30 +62,41 @@ class Runner:
         if len(lanes) == 1:
             self._run_lane(lanes[0])
             return
-        errors: list[BaseException] = []
+        ended: queue.Queue[BaseException | None] = queue.Queue()
 
         def work(lane: Sequence[Step]) -> None:
+            error: BaseException | None = None
             try:
                 self._run_lane(lane)
-            except BaseException as error:  # raised again below
-                errors.append(error)
+            except BaseException as reason:  # raised again below
+                error = reason
                 self._stop()
+            ended.put(error)
 
-        threads = [threading.Thread(target=work, args=(lane,), daemon=True) for lane in lanes]
-        try:
-            for thread in threads:
-                thread.start()
-            while any(thread.is_alive() for thread in threads):
-                threads[-1].join(0.2)
-                threads[0].join(0.2)
-        except BaseException:
-            self._stop()
-            for thread in threads:
-                thread.join()
-            raise
+        for lane in lanes:
+            threading.Thread(target=work, args=(lane,), daemon=True).start()
+        errors = [error for error in self._wait(ended, len(lanes)) if error]
         failed = [error for error in errors if not isinstance(error, StoppedError)]
         if failed:
             raise failed[0]
+
+    def _wait(
+        self, ended: "queue.Queue[BaseException | None]", count: int
+    ) -> list[BaseException | None]:
+        """Return the results of all lanes; after a signal, end them first.
+
+        `Thread.join` returns too early after an exception of a signal handler (Python 3.11).
+        """
+        results: list[BaseException | None] = []
+        try:
+            while len(results) < count:
+                results.append(ended.get())
+        except BaseException:
+            self._stop()
+            while len(results) < count:
+                results.append(ended.get())
+            raise
+        return results
 
     def _stop(self) -> None:
         with self._lock:
@@ -141,7 +155,13 @@ class Runner:
                     child.terminate()
 
         try:
-            code = run_child(step.command, take, environment=environment(), on_start=started)
+            code = run_child(
+                step.command,
+                take,
+                environment=environment(),
+                on_start=started,
+                pass_fds=(self._descriptor,),
+            )
         finally:
             if progress:
                 progress.erase()
@@ -154,18 +174,28 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def only_process(out: Path) -> Iterator[None]:
-    """Hold the lock of OUT.
+def only_process(out: Path) -> Iterator[int]:
+    """Hold the lock of OUT, and yield its file descriptor.
+
+    Steps inherit the descriptor: after `kill -9` of this process, the lock is held until the step
+    that still runs has ended.
 
     Raises:
         ValueError: another process holds it.
     """
-    with (out / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(f"--out {out}: another process works in this folder") from error
-        yield
+    descriptor = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise ValueError(
+            f"--out {out}: another process works in this folder, perhaps a step of a run that was "
+            f"killed; `fuser {out / LOCK}` prints its number"
+        ) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def seconds_of(out: Path, step: str) -> float | None:

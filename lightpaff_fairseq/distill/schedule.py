@@ -26,6 +26,11 @@ class Amount:
     tokens: int
     longest: int
 
+    @property
+    def mean_length(self) -> int:
+        """Tokens per sample, rounded."""
+        return round(self.tokens / self.samples)
+
 
 @dataclass(frozen=True)
 class Rates:

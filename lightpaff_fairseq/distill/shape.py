@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..checkpoints.building import build, dummy_task, writable
 from ..pruning.sizes import Sizes, sizes_in
@@ -19,6 +19,7 @@ from .teacher_info import TeacherInfo
 TIMES_SMALLER = 5.0
 TOLERANCE, EXCESS = 0.1, 0.01  # below and above the target number of parameters
 UNIT = 4  # widths are multiples of it, and of the number of heads
+MOST_FFN = 2**12  # units of `UNIT`, on top
 PROJECTIONS = ("decoder_input_dim", "decoder_output_dim")
 
 
@@ -68,14 +69,14 @@ def choose_shape(settings: DistillSettings, teacher: TeacherInfo) -> Shape:
     step = math.lcm(heads, UNIT)
     widest = min(teacher.sizes(side).width for side in teacher.sides) // step
 
-    def sizes(units: int) -> dict[str, Any]:
-        return sizes_for(teacher, layers, units * step)
+    def fits(width: int, ffn: int = 0) -> bool:
+        return count(teacher, sizes_for(teacher, layers, width, ffn)) <= target * (1 + EXCESS)
 
-    def fits(units: int) -> bool:
-        return count(teacher, sizes(units)) <= target * (1 + EXCESS)
-
-    units = largest(fits, widest)
-    flags = model_flags(teacher.arch, teacher.model, sizes(max(1, units)))
+    units = largest(lambda n: fits(n * step), widest)
+    width = max(1, units) * step
+    more = largest(lambda n: fits(width, n * UNIT), MOST_FFN) if units else 0
+    changed = sizes_for(teacher, layers, width, more * UNIT)
+    flags = model_flags(teacher.arch, teacher.model, changed)
     shape = measure(teacher, teacher.arch, flags, flag)
     _check_reach(flag, target, units, shape)
     return shape
@@ -89,8 +90,8 @@ def _check_reach(flag: str, target: int, units: int, nearest: Shape) -> None:
         )
     if nearest.params < target * (1 - TOLERANCE):
         raise ValueError(
-            f"{flag}: no width comes within {TOLERANCE:.0%} of {target:,} parameters; the nearest "
-            f"smaller one has {nearest.params:,} ({nearest.layers}); set --params "
+            f"{flag}: no student with these layers comes within {TOLERANCE:.0%} of {target:,} "
+            f"parameters; the nearest smaller one has {nearest.params:,} ({nearest.layers}); set --params "
             f"{nearest.params}, --encoder-layers, --decoder-layers or --arch"
         )
 
@@ -143,16 +144,22 @@ def default_layers(side: str, most: int, teacher: TeacherInfo) -> int:
     return max(1, round(most / 3)) if is_translation_decoder else most
 
 
-def sizes_for(teacher: TeacherInfo, layers: Mapping[str, int], width: int) -> dict[str, Any]:
-    """Return the values of a model section for these layers, as wide everywhere as `width`."""
+def sizes_for(
+    teacher: TeacherInfo, layers: Mapping[str, int], width: int, more_ffn: int = 0
+) -> dict[str, Any]:
+    """Return the values of a model section for these layers.
+
+    Args:
+        width: of all layers; more_ffn: FFN units on top of the teacher's number per dimension.
+    """
     changed: dict[str, Any] = {}
     for side, count in layers.items():
         full = teacher.sizes(side)
-        ffn = max(UNIT, round(full.ffn * width / full.width / UNIT) * UNIT)
+        ffn = max(UNIT, round(full.ffn * width / full.width / UNIT) * UNIT) + more_ffn
         changed |= {
             f"{side}_layers": count,
             f"{side}_embed_dim": width,
-            f"{side}_ffn_embed_dim": ffn,
+            f"{side}_ffn_embed_dim": min(ffn, full.ffn),
             f"{side}_attention_heads": full.heads,
         }
     return changed | _projections(teacher, width)
@@ -165,7 +172,7 @@ def measure(teacher: TeacherInfo, arch: str, flags: list[str], flag: str) -> Sha
         ValueError: fairseq refuses the flags; `flag` names where they are from.
     """
     cfg = parse_student(arch, flags, teacher.cfg, str(teacher.cfg.task.data))
-    with torch.device("meta"):
+    with FakeTensorMode():
         model = build(cfg.model, dummy_task(teacher.tensors, "--teacher"), {}, flag)
     named = dict(model.named_parameters())  # tied ones once
     table = sum(p.numel() for name, p in named.items() if _is_table(name))
@@ -180,7 +187,7 @@ def count(teacher: TeacherInfo, changed: Mapping[str, Any]) -> int:
     with writable(section):
         for name, value in changed.items():
             setattr(section, name, value)
-    with torch.device("meta"):
+    with FakeTensorMode():
         model = build(section, dummy_task(teacher.tensors, "--teacher"), {}, "--teacher")
     return sum(p.numel() for p in model.parameters())
 

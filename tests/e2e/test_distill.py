@@ -1,0 +1,102 @@
+"""`lightpaff distill` from teacher to served student, for every family, as a user runs it."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+import toy
+from lightpaff_fairseq.cli.main import main as lightpaff
+
+WIDE = ("--encoder-embed-dim", 32, "--encoder-ffn-embed-dim", 128)
+TEACHERS = {
+    "translation": (
+        *("--arch", "transformer_mass_tiny", *WIDE, "--encoder-layers", 3, "--decoder-layers", 3),
+        *("--max-source-positions", 32, "--max-target-positions", 32),
+    ),
+    "language_modeling": ("--arch", "transformer_lm_gpt2_micro", "--tokens-per-sample", 32),
+    "sentence_prediction": (
+        *("--arch", "roberta_tiny", "--num-classes", 3, "--init-token", 0),
+        *("--max-positions", 24),
+    ),
+}
+CRITERIONS = {"language_modeling": "cross_entropy", "sentence_prediction": "sentence_prediction"}
+PACKAGES = {"sentence_prediction": "onnxruntime"}
+WRITE = {
+    "translation": toy.write_parallel,
+    "language_modeling": toy.write_monolingual,
+    "sentence_prediction": toy.write_labeled,
+}
+
+
+def write_data(folder, task):
+    WRITE[task](folder, count=40)
+    for path in folder.rglob("valid*"):  # two of the toy data sets have no test split
+        copy = path.with_name(path.name.replace("valid", "test"))
+        if not copy.exists():
+            shutil.copyfile(path, copy)
+    return folder
+
+
+@pytest.fixture(scope="module", params=sorted(TEACHERS))
+def distilled(request, tmp_path_factory):
+    """A distillation of every family: its words, OUT, and what it printed."""
+    task = request.param
+    pytest.importorskip(PACKAGES.get(task, "ctranslate2"))
+    folder = tmp_path_factory.mktemp(task)
+    data = write_data(folder / "data", task)
+    cfg_words = (data, "--task", task, *TEACHERS[task])
+    words = (*cfg_words, "--criterion", CRITERIONS.get(task, "cross_entropy"))
+    _, model, _ = toy.build(*words)
+    teacher = toy.save_model(folder / "teacher.pt", toy.parse(*words), model)
+    command = ["distill", "--teacher", str(teacher), "--data", str(data), "--baseline"]
+    command += ["--out", str(folder / "out"), "--max-drop", "100"]
+    command += ["smaller=2", "updates=6", "max_tokens=200"]
+    return task, command, folder / "out"
+
+
+def test_from_a_teacher_to_a_served_student(distilled, capsys):
+    task, command, out = distilled
+    assert lightpaff([*command, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "[--smaller" in printed and "together about" in printed
+    assert not out.exists()  # a plan writes nothing
+
+    assert lightpaff(command) == 0
+    printed = capsys.readouterr().out
+    for name in ("student.pt", "baseline.pt", "served", "results.json", "report.html"):
+        assert (out / name).exists(), name
+        assert name in (out / "commands.sh").read_text()
+    rows = json.loads((out / "results.json").read_text())
+    assert [row["name"] for row in rows] == ["teacher", "student without distillation", "student"]
+    assert rows[2]["params"] == rows[1]["params"] < rows[0]["params"] / 1.9
+    for row in rows:
+        assert f"| {row['name']}" in printed
+    assert "times faster" in printed and str(out / "report.html") in printed
+    assert (out / "served" / "use.py").exists()
+
+    assert lightpaff(command) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("finished before, reused") == printed.count("[") - printed.count("[--")
+
+
+def test_changed_settings_are_refused_by_name(distilled, capsys):
+    _, command, out = distilled
+    before = sorted(out.rglob("*"))
+    assert lightpaff([*command, "updates=7", "seed=2"]) == 2
+    error = capsys.readouterr().err
+    assert "updates: 6 in" in error and "seed: 1 in" in error
+    assert "\n" not in error.strip()
+    assert sorted(out.rglob("*")) == before
+
+
+def test_the_script_says_the_same(distilled):
+    _, _, out = distilled
+    subprocess.run(["bash", "-n", out / "commands.sh"], check=True)
+    plan = json.loads((out / "plan.json").read_text())
+    script = (out / "commands.sh").read_text()
+    for lanes in plan["stages"]:
+        for lane in lanes:
+            for step in lane:
+                assert f"# {step['title']}\n{step['command'][0]} " in script
