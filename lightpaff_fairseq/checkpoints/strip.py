@@ -2,6 +2,7 @@
 
 import argparse
 import enum
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,21 @@ import fairseq.criterions as criterions
 import fairseq.models as models
 import fairseq.tasks as tasks
 import numpy as np
+import torch
 from omegaconf import OmegaConf
+from torch import Tensor
 
 from .reading import read_checkpoint
 from .writing import check_output, verify_equal, write_checkpoint
 
+DTYPES = {"float32": torch.float32, "float16": torch.float16}
 PRIVATE_PREFIXES = ("kd_", "prune_")  # flags of the plug-in: useless to stock fairseq
 PRUNABLE = "prunable_"  # prefix of a task of this plug-in that extends the task of the same name
 
 
-def strip_checkpoint(source: Path, out: Path, overwrite: bool = False) -> list[str]:
+def strip_checkpoint(
+    source: Path, out: Path, overwrite: bool = False, dtype: str | None = None
+) -> list[str]:
     """Write a checkpoint with primitive configuration and without optimizer state.
 
     fairseq loads the result without allow-listed classes. Every tensor is verified before the file
@@ -29,6 +35,7 @@ def strip_checkpoint(source: Path, out: Path, overwrite: bool = False) -> list[s
         source: a fairseq checkpoint.
         out: the file to write; its folder exists.
         overwrite: replace `out` if it exists.
+        dtype: of the weights, one of `DTYPES`; None: as they are.
     Returns:
         the parts that stock fairseq does not know, see `plugin_parts`.
     Raises:
@@ -37,8 +44,31 @@ def strip_checkpoint(source: Path, out: Path, overwrite: bool = False) -> list[s
     check_output(out, overwrite, source, "--path")
     state = read_checkpoint(source, "--path")
     stripped = stripped_state(state)
+    if dtype is not None:
+        stripped["model"] = converted(stripped["model"], DTYPES[dtype])
     write_checkpoint(stripped, out, partial(verify_equal, stripped))
     return plugin_parts(stripped["cfg"])
+
+
+def converted(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Convert the floating-point tensors of a state dict; tied ones stay tied.
+
+    Raises:
+        ValueError: a weight is too large for `dtype`.
+    """
+    copies: dict[tuple[Any, ...], Tensor] = {}
+    result = {}
+    for name, tensor in tensors.items():
+        place = tensor.data_ptr(), tensor.shape, tensor.stride()
+        if place not in copies:
+            copies[place] = tensor.to(dtype) if tensor.is_floating_point() else tensor
+        result[name] = copies[place]
+        if tensor.isfinite().all() and not result[name].isfinite().all():
+            raise ValueError(
+                f"--dtype {str(dtype).removeprefix('torch.')}: {name} has a weight of "
+                f"{tensor.abs().max():g}, too large for it"
+            )
+    return result
 
 
 def stripped_state(state: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,23 @@
 """`lightpaff strip`: write a checkpoint without optimizer state."""
 
 import argparse
+from dataclasses import dataclass
 
 from ..checkpoints.strip import strip_checkpoint
-from ..flags import add_flags, parse_flags
+from ..flags import add_flags, flag, parse_flags
 from .checkpoint_files import CheckpointFiles, megabytes
+
+
+@dataclass(frozen=True)
+class StripRequest(CheckpointFiles):
+    """The checkpoint to strip, and the type of its weights."""
+
+    dtype: str | None = flag(
+        "type of the weights: %(choices)s (default: as they are)",
+        None,
+        choices=("float32", "float16"),
+        metavar="TYPE",
+    )
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "generation, validation, fine-tuning (--finetune-from-model) and as a teacher "
         "(--kd-teacher); training cannot resume from it."
     )
-    add_flags(parser, CheckpointFiles)
+    add_flags(parser, StripRequest)
     parser.set_defaults(func=run)
 
 
@@ -25,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: see `strip_checkpoint`.
     """
-    files = parse_flags(args, CheckpointFiles)
-    foreign = strip_checkpoint(files.path, files.out, overwrite=files.force)
+    files = parse_flags(args, StripRequest)
+    foreign = strip_checkpoint(files.path, files.out, files.force, files.dtype)
     print(f"{files.path} ({megabytes(files.path)}) -> {files.out} ({megabytes(files.out)})")
     if foreign:
         print(f"fairseq needs --user-dir to load it, for {' and '.join(foreign)}")

@@ -74,7 +74,8 @@ class Commands:
         return subwords_of(target_dictionary(self.data.task)) or "none"
 
     def strip(self, source: str, output: str) -> Words:
-        return (LIGHTPAFF, "strip", "--path", source, "--out", self.at(output))
+        words = (LIGHTPAFF, "strip", "--path", source, "--out", self.at(output))
+        return (*words, "--dtype", "float32")
 
     def initialize(self, teacher: TeacherInfo, shape: Shape, data: DataInfo, output: str) -> Words:
         tokens = max(Sample.max_tokens, data.amount.longest)

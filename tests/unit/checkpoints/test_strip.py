@@ -243,3 +243,28 @@ def test_plain_values():
         ValueError, match=r"cfg\.top\.b\[1\]: expected a primitive value, got an instance of object"
     ):
         to_primitive({"top": Namespace(b=[0, object()])}, "cfg")
+
+
+def test_half_precision_takes_half_the_room_and_tied_tables_stay_tied(stripped, tmp_path):
+    half, again = tmp_path / "half.pt", tmp_path / "again.pt"
+    assert main(["strip", "--path", str(stripped), "--out", str(half), "--dtype", "float16"]) == 0
+    assert main(["strip", "--path", str(half), "--out", str(again), "--dtype", "float32"]) == 0
+    full, small, restored = (toy.checkpoint(path)["model"] for path in (stripped, half, again))
+    assert half.stat().st_size < 0.8 * stripped.stat().st_size  # the configuration stays
+    tied = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+    for state, dtype in ((small, torch.float16), (restored, torch.float32)):
+        assert state[tied[0]].data_ptr() == state[tied[1]].data_ptr()
+        for name, tensor in state.items():
+            if tensor.is_floating_point():
+                assert tensor.dtype == dtype, name
+                torch.testing.assert_close(tensor.float(), full[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_weight_that_half_precision_cannot_hold_is_refused(stripped, tmp_path, capsys):
+    state = toy.checkpoint(stripped)
+    state["model"]["encoder.layers.0.fc1.bias"][0] = 1e6
+    torch.save(state, tmp_path / "large.pt")
+    flags = ["--path", str(tmp_path / "large.pt"), "--out", str(tmp_path / "half.pt")]
+    assert main(["strip", *flags, "--dtype", "float16"]) == 2
+    assert "encoder.layers.0.fc1.bias has a weight of 1e+06" in capsys.readouterr().err
+    assert not (tmp_path / "half.pt").exists()
