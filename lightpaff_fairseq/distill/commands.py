@@ -4,9 +4,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..checkpoints.building import value_of
 from ..export.export_quality import subwords_of
 from ..pruning.one_shot import Sample
-from .data_info import DataInfo, target_dictionary
+from .data_info import TEST, DataInfo, target_dictionary
 from .schedule import LANGUAGE_MODELING, TRANSLATION, Rates
 from .section_flags import task_flags
 from .settings import DistillSettings
@@ -33,6 +34,7 @@ RUN = (
     *("--no-epoch-checkpoints", "--required-batch-size-multiple", "1", "--num-workers", "0"),
     *("--update-epoch-batch-itr", "True", "--log-format", "json", "--log-interval", "20"),
 )
+MOST_SENTENCES = 2000  # of the test split, to time and to score the served student on
 Words = tuple[str, ...]
 
 
@@ -51,8 +53,11 @@ class Stage:
 
 def stage_of(teacher: TeacherInfo, data: Path, criterion: str) -> Stage:
     """Return the task of a teacher over a folder."""
-    name = str(teacher.task_section._name)
-    return Stage(data, ("--task", name, *task_flags(name, teacher.task_section)), criterion)
+    section = teacher.task_section
+    name = str(section._name)
+    is_regression = value_of(section, "regression_target")  # a flag of the criterion
+    more = ("--regression-target",) if is_regression else ()
+    return Stage(data, ("--task", name, *task_flags(name, section), *more), criterion)
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ class Commands:
         """Return the evaluation of checkpoints, by their titles."""
         task = self.teacher.task
         words = [LIGHTPAFF, "evaluate", str(self.data.folder), "--task", task]
-        words += ["--gen-subset", split, "--out", self.at(output)]
+        words += ["--gen-subset", split, "--repeats", "1", "--out", self.at(output)]
         words += ["--path", *(self.at(path) for path in names.values()), "--name", *names]
         if task == TRANSLATION:
             words += ["--references", references, "--remove-bpe", self.remove_bpe]
@@ -173,6 +178,7 @@ class Commands:
         words = [LIGHTPAFF, "benchmark", "inference", "--task", self.teacher.task]
         words += ["--teacher", self.at("teacher.pt"), "--student", self.at(checkpoint)]
         words += ["--data", str(self.data.folder), "--threads", "1", "--json", self.at(output)]
+        words += ["--sentences", str(min(MOST_SENTENCES, self.data.sentences[TEST]))]
         return (*words, "--backends", backend)
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..evaluation.markdown_table import Column, decimals, format_table
+from ..evaluation.markdown_table import RATIOS, SIZE, Column, decimals, format_table
 from ..evaluation.model_rows import Row
 from .layout import HYPOTHESES, REFERENCES
 from .settings import NONE, DistillSettings
@@ -26,37 +26,37 @@ def summary(settings: DistillSettings) -> str:
     rows = json.loads((out / "results.json").read_text(encoding="utf-8"))
     quality = next(key for key in QUALITIES if key in rows[0])
     speed = next(key for key in SPEEDS if key in rows[0])
-    table = [_row(row, rows[0], quality, speed) for row in rows]
+    table = [_row(row, rows[0], quality, row[speed]) for row in rows]
     benchmark = out / "benchmark.json"
     if benchmark.exists():
-        table.append(
-            _served_row(json.loads(benchmark.read_text(encoding="utf-8"))["rows"], quality)
-        )
+        timed = json.loads(benchmark.read_text(encoding="utf-8"))["rows"]
+        _take_speeds(table, timed)
+        table.append(_served_row(timed, quality))
     columns = [
-        Column("model", "name", str),
-        Column("params", "params", lambda value: f"{value / 1e6:.2f} M"),
-        Column("file", "size_mb", decimals(1, " MB")),
+        *SIZE,
         Column(QUALITIES[quality], "quality", decimals(1)),
         Column("of the teacher's", "share", lambda value: f"{value:.0%}"),
         Column(SPEEDS[speed], "speed", decimals(0)),
-        Column("times smaller", "smaller", decimals(1, "x")),
-        Column("times faster", "faster", decimals(1, "x")),
+        *RATIOS,
     ]
     lines = [format_table(table, columns), *_examples(out, settings)]
     return "\n".join([*lines, *_places(out, settings)])
 
 
-def _row(row: Row, teacher: Row, quality: str, speed: str) -> Row:
-    return {
-        "name": row["name"],
-        "params": row["params"],
-        "size_mb": row["size_mb"],
-        "quality": row[quality],
-        "share": _share(row[quality], teacher[quality], quality),
-        "speed": row[speed],
-        "smaller": row["times_smaller"],
-        "faster": row["times_faster"],
-    }
+def _row(row: Row, teacher: Row, quality: str, speed: float) -> Row:
+    kept = ("name", "params", "size_mb", "times_smaller", "times_faster")
+    share = _share(row[quality], teacher[quality], quality)
+    values = {"quality": row[quality], "share": share, "speed": speed}
+    return {key: row[key] for key in kept} | values
+
+
+def _take_speeds(table: list[Row], timed: list[Row]) -> None:
+    """Take the speeds of the benchmark, which are medians; all students are of one shape."""
+    by_name = {row["name"]: row for row in timed}
+    for row in table:
+        role = "teacher" if row["name"] == "teacher" else "student"
+        measured = by_name[f"{role} fairseq"]
+        row |= {"speed": measured["per_s"], "times_faster": measured["times_teacher"]}
 
 
 def _share(value: float, teacher: float, quality: str) -> float:
@@ -74,8 +74,8 @@ def _served_row(rows: list[Row], quality: str) -> Row:
         "quality": served["quality"],
         "share": _share(served["quality"], teacher["quality"], quality),
         "speed": served["per_s"],
-        "smaller": teacher["size_mb"] / served["size_mb"],
-        "faster": served["times_teacher"],
+        "times_smaller": teacher["size_mb"] / served["size_mb"],
+        "times_faster": served["times_teacher"],
     }
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from ..checkpoints.building import apply_arch_defaults, value_of
 from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.strip import stock_config, to_primitive
@@ -60,6 +62,7 @@ def inspect_teacher(path: Path, flag: str) -> TeacherInfo:
     """
     state = read_checkpoint(path, flag)
     cfg = state["cfg"]
+    OmegaConf.resolve(cfg)  # a task's section refers to others
     family = family_of(cfg.model, flag)
     apply_arch_defaults(cfg.model)
     stock = stock_config(to_primitive(cfg, "cfg"))

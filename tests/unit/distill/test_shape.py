@@ -16,7 +16,14 @@ from lightpaff_fairseq.pruning.student_config import parse_student
 
 WIDE = {
     "transformer": (
-        ("--task", "translation", "--arch", "transformer_mass_tiny", "--criterion", "cross_entropy"),
+        (
+            "--task",
+            "translation",
+            "--arch",
+            "transformer_mass_tiny",
+            "--criterion",
+            "cross_entropy",
+        ),
         ("--encoder-embed-dim", 64, "--encoder-ffn-embed-dim", 256, "--encoder-layers", 3),
         ("--decoder-layers", 3, "--max-source-positions", 20, "--max-target-positions", 20),
     ),
