@@ -15,7 +15,6 @@ from typing import Any
 from ..report.log import parse_line
 
 UPDATES, INTERVAL = 12, 4
-LAST_LINES = 5
 SENTENCES = 16  # of the timing of untrained models
 
 
@@ -68,10 +67,11 @@ def seconds_per_update(command: Sequence[str]) -> float:
             losses.append(float(values["loss"]))
             speeds.append(float(values["ups"]))
     if done.returncode or not speeds:
-        last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:])
+        last = "".join((done.stdout + done.stderr).strip().splitlines()[-1:])
         raise ValueError(
-            f"the first {UPDATES} updates of a training failed (exit code {done.returncode}):\n"
-            f"{last}\nThe command: {shlex.join(words)}"
+            f"--lr, --train-flags, --launch: expected a training that starts, but its first {UPDATES} "
+            f"updates ended with exit code {done.returncode}: {last} (the command: "
+            f"{shlex.join(words)})"
         )
     if not all(math.isfinite(x) for x in losses):
         raise ValueError(

@@ -91,8 +91,8 @@ def _check_reach(flag: str, target: int, units: int, nearest: Shape) -> None:
     if nearest.params < target * (1 - TOLERANCE):
         raise ValueError(
             f"{flag}: no student with these layers comes within {TOLERANCE:.0%} of {target:,} "
-            f"parameters; the nearest smaller one has {nearest.params:,} ({nearest.layers}); set --params "
-            f"{nearest.params}, --encoder-layers, --decoder-layers or --arch"
+            f"parameters; the nearest smaller one has {nearest.params:,} ({nearest.layers}); set "
+            f"--params {nearest.params}, --encoder-layers, --decoder-layers or --arch"
         )
 
 

@@ -39,6 +39,23 @@ def write_data(folder, task):
     return folder
 
 
+def save(path, *words):
+    """Write an untrained model."""
+    _, model, _ = toy.build(*words)
+    return toy.save_model(path, toy.parse(*words), model)
+
+
+def _pretraining(folder):
+    """The flags of a pre-trained teacher and its text."""
+    text = toy.write_monolingual(folder / "mono", count=40)
+    task = ("--task", "masked_seq2seq", "--tokens-per-sample", 32, "--sample-break-mode", "eos")
+    words = (text, *task, *TEACHERS["translation"], "--criterion", "cross_entropy")
+    words = [x if x != "transformer_mass_tiny" else "mass_tiny" for x in words]
+    teacher = save(folder / "pretrained.pt", *words)
+    flags = ("--pretrained-teacher", teacher, "--text", text, "--pretrain-updates", 4)
+    return [str(x) for x in flags]
+
+
 @pytest.fixture(scope="module", params=sorted(TEACHERS))
 def distilled(request, tmp_path_factory):
     """A distillation of every family: its words, OUT, and what it printed."""
@@ -46,11 +63,11 @@ def distilled(request, tmp_path_factory):
     pytest.importorskip(PACKAGES.get(task, "ctranslate2"))
     folder = tmp_path_factory.mktemp(task)
     data = write_data(folder / "data", task)
-    cfg_words = (data, "--task", task, *TEACHERS[task])
-    words = (*cfg_words, "--criterion", CRITERIONS.get(task, "cross_entropy"))
-    _, model, _ = toy.build(*words)
-    teacher = toy.save_model(folder / "teacher.pt", toy.parse(*words), model)
+    words = (data, "--task", task, *TEACHERS[task])
+    words = (*words, "--criterion", CRITERIONS.get(task, "cross_entropy"))
+    teacher = save(folder / "teacher.pt", *words)
     command = ["distill", "--teacher", str(teacher), "--data", str(data), "--baseline"]
+    command += _pretraining(folder) if task == "translation" else []
     command += ["--out", str(folder / "out"), "--max-drop", "100"]
     command += ["smaller=2", "updates=6", "max_tokens=200"]
     return task, command, folder / "out"

@@ -1,0 +1,106 @@
+"""What `lightpaff distill` refuses before any work, in one line each."""
+
+import shutil
+
+import pytest
+
+import toy
+from lightpaff_fairseq.cli.main import main as lightpaff
+
+WORDS = ("--task", "translation", "--arch", "transformer_mass_tiny", "--criterion", "cross_entropy")
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("refused")
+    data = toy.write_parallel(folder / "data")
+    _, model, _ = toy.build(data, *WORDS)
+    return toy.save_model(folder / "teacher.pt", toy.parse(data, *WORDS), model), data
+
+
+@pytest.fixture
+def refuse(teacher, tmp_path, capsys):
+    """Run the command, which must fail without a trace, and return its error."""
+
+    def run(data=None, *words):
+        out = tmp_path / "out"
+        flags = ["--teacher", str(teacher[0]), "--data", str(data or teacher[1])]
+        assert lightpaff(["distill", *flags, "--out", str(out), *map(str, words)]) == 2
+        assert not out.exists()
+        error = capsys.readouterr().err.strip()
+        assert "\n" not in error
+        return error
+
+    return run
+
+
+def test_a_split_is_missing(teacher, refuse, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(teacher[1], data)
+    for path in data.glob("test.*"):
+        path.unlink()
+    assert "--data" in (error := refuse(data)) and "the split test is missing" in error
+
+
+def test_another_dictionary(refuse, tmp_path):
+    data = toy.write_parallel(tmp_path / "data")
+    text = (data / "dict.en.txt").read_text().splitlines()
+    for side in ("sv", "en"):
+        (data / f"dict.{side}.txt").write_text("\n".join([text[1], text[0], *text[2:]]) + "\n")
+    error = refuse(data)
+    assert "symbol 4 is 'w0' in the training data and 'w1' in the data here" in error
+
+
+def test_data_of_another_task(refuse, tmp_path):
+    data = toy.write_monolingual(tmp_path / "data")
+    assert "expected binarized data of the teacher's task translation" in refuse(data)
+
+
+def test_a_size_below_the_vocabulary(refuse):
+    assert "--params 300: expected at least" in refuse(None, "params=300")
+
+
+def test_a_larger_student(refuse):
+    assert "--params 9G: expected fewer than the teacher's" in refuse(None, "params=9G")
+
+
+def test_a_pretrained_teacher_of_another_task(teacher, refuse):
+    words = ("--pretrained-teacher", teacher[0], "--text", teacher[1])
+    assert "expected a model of the task masked_seq2seq" in refuse(None, *words)
+
+
+def test_sequences_of_a_model_that_does_not_translate(refuse, tmp_path, capsys):
+    data = toy.write_monolingual(tmp_path / "data")
+    words = ("--task", "language_modeling", "--arch", "transformer_lm_gpt2_micro")
+    words = (data, *words, "--tokens-per-sample", 20, "--criterion", "cross_entropy")
+    _, model, _ = toy.build(*words)
+    path = toy.save_model(tmp_path / "lm.pt", toy.parse(*words), model)
+    flags = ["--teacher", str(path), "--data", str(data), "--out", str(tmp_path / "out")]
+    assert lightpaff(["distill", *flags, "--sequence-kd", "yes"]) == 2
+    assert (
+        "--sequence-kd yes: expected a teacher of the task translation" in capsys.readouterr().err
+    )
+
+
+def test_a_folder_of_something_else(teacher, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("mine")
+    flags = ["--teacher", str(teacher[0]), "--data", str(teacher[1]), "--out", str(out)]
+    assert lightpaff(["distill", *flags]) == 2
+    assert "expected an empty folder, or one of lightpaff distill" in capsys.readouterr().err
+    assert [x.name for x in out.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.slow
+def test_a_training_that_diverges_in_its_first_updates(refuse):
+    words = ("smaller=2", "lr=9", "warmup_updates=0", "serve=none", "max_tokens=60")
+    error = refuse(None, *words, "train_flags='--clip-norm 0 --adam-eps 0'")
+    assert error.startswith("lightpaff distill: error: --lr, --train-flags")
+    assert "FloatingPointError" in error or "expected a finite loss" in error
+
+
+@pytest.mark.slow
+def test_flags_that_fairseq_does_not_know(refuse):
+    error = refuse(None, "smaller=2", "serve=none", "train_flags='--no-such-flag 1'")
+    assert "--train-flags" in error and "unrecognized arguments: --no-such-flag 1" in error
