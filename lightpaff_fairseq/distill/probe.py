@@ -69,8 +69,8 @@ def seconds_per_update(command: Sequence[str]) -> float:
     if done.returncode or not speeds:
         last = "".join((done.stdout + done.stderr).strip().splitlines()[-1:])
         raise ValueError(
-            f"--lr, --train-flags, --launch: expected a training that starts, but its first {UPDATES} "
-            f"updates ended with exit code {done.returncode}: {last} (the command: "
+            f"--lr, --train-flags, --launch: expected a training that starts, but its first "
+            f"{UPDATES} updates ended with exit code {done.returncode}: {last} (the command: "
             f"{shlex.join(words)})"
         )
     if not all(math.isfinite(x) for x in losses):
