@@ -18,6 +18,8 @@ def run_child(
     on_line: Callable[[str], None],
     stderr: IO[Any] | int = subprocess.STDOUT,
     environment: Mapping[str, str] | None = None,
+    on_start: Callable[["subprocess.Popen[str]"], None] = lambda child: None,
+    pass_fds: Sequence[int] = (),
 ) -> int:
     """Run a program until it ends; it never outlives this call.
 
@@ -26,6 +28,8 @@ def run_child(
         on_line: called with every line of the output, without its end, as soon as it is printed.
         stderr: where the standard error goes (default: into the output).
         environment: of the program (default: that of this process).
+        on_start: called with the running program.
+        pass_fds: file descriptors that it inherits.
     Returns:
         the exit code; 128 + the signal where a signal ended the program.
     Raises:
@@ -40,8 +44,10 @@ def run_child(
             env=environment,
             encoding="utf-8",
             errors="replace",
+            pass_fds=pass_fds,
         )
         try:
+            on_start(child)
             for line in child.stdout or ():
                 on_line(line.removesuffix("\n"))
             code = child.wait()

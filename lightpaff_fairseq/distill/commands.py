@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..checkpoints.building import value_of
 from ..export.export_quality import subwords_of
@@ -34,6 +35,7 @@ RUN = (
     *("--no-epoch-checkpoints", "--required-batch-size-multiple", "1", "--num-workers", "0"),
     *("--update-epoch-batch-itr", "True", "--log-format", "json", "--log-interval", "20"),
 )
+HYPOTHESES = "hypotheses"  # folder of the translations of the test split
 MOST_SENTENCES = 2000  # of the test split, to time and to score the served student on
 Words = tuple[str, ...]
 
@@ -130,8 +132,8 @@ class Commands:
 
     @property
     def languages(self) -> Words:
-        section = self.teacher.task_section
-        return ("--source-lang", section.source_lang, "--target-lang", section.target_lang)
+        cfg: Any = self.data.task.cfg  # languages that were not given are those of the files
+        return ("--source-lang", cfg.source_lang, "--target-lang", cfg.target_lang)
 
     def evaluate(self, names: dict[str, str], references: str, output: str, split: str) -> Words:
         """Return the evaluation of checkpoints, by their titles."""
@@ -141,6 +143,7 @@ class Commands:
         words += ["--path", *(self.at(path) for path in names.values()), "--name", *names]
         if task == TRANSLATION:
             words += ["--references", references, "--remove-bpe", self.remove_bpe]
+            words += ["--hypotheses", self.at(HYPOTHESES)]
             more = shlex.join(self._positions())
             words += ["--generate-flags", more] if more else []
         if task == LANGUAGE_MODELING:

@@ -14,7 +14,6 @@ from .teacher_info import TeacherInfo
 
 REFERENCES = "references.txt"
 SEQUENCES = "sequence_data"
-HYPOTHESES = "hypotheses"
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,18 @@ from typing import Any
 
 from ..evaluation.markdown_table import RATIOS, SIZE, Column, decimals, format_table
 from ..evaluation.model_rows import Row
-from .layout import HYPOTHESES, REFERENCES
+from .commands import HYPOTHESES
+from .layout import REFERENCES
 from .settings import NONE, DistillSettings
 
 EXAMPLES = 3
 QUALITIES = {  # key of a result -> title; the first that a row has is the measure of the share
     "bleu": "BLEU",
-    "ppl": "perplexity",
+    "ppl_token": "ppl/token",
     "accuracy": "accuracy",
     "pearson": "Pearson",
 }
-LOWER_IS_BETTER = ("ppl",)
+LOWER_IS_BETTER = ("ppl_token",)
 SPEEDS = {"sentences_per_s": "sentences/s", "tokens_per_s": "tokens/s"}
 
 

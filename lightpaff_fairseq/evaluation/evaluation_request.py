@@ -1,10 +1,11 @@
 """The flags of `lightpaff evaluate`, and their checks."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checkpoints.output_file import file_problem
+from ..checkpoints.output_file import file_problem, parent_problem
 from ..fairseq_flags import post_process_problem, words_problems
 from ..flags import at_least, flag, range_problems
 from ..problems import Problems, prefix_errors
@@ -82,6 +83,11 @@ class EvaluationRequest:
         nargs=2,
         metavar="NAME",
     )
+    hypotheses: Path | None = flag(
+        "translation: also write the translations into this folder, NAME.txt per row",
+        None,
+        metavar="DIR",
+    )
     tokens_per_sample: int = flag(
         "language_modeling: maximum tokens per block, as in training (default: %(default)s)",
         128,
@@ -126,8 +132,26 @@ def check_request(request: EvaluationRequest) -> list[ModelFile]:
         problems.unless(path.is_file(), f"--path {path}: no such file")
     if request.out:
         problems.extend([file_problem(request.out, "--out", overwrite=True)])
+    _check_hypotheses(request, names, problems)
     problems.raise_if_any()
     return [ModelFile(*each) for each in zip(names, request.path, groups, strict=True)]
+
+
+def _check_hypotheses(request: EvaluationRequest, names: Sequence[str], problems: Problems) -> None:
+    folder = request.hypotheses
+    if folder is None:
+        return
+    problems.unless(
+        request.task == TRANSLATION, f"--hypotheses: no effect with --task {request.task}"
+    )
+    problems.unless(
+        not any("/" in name for name in names),
+        "--hypotheses: expected a --name without / for every row, since it names a file",
+    )
+    problems.unless(
+        folder.is_dir() or not folder.exists(), f"--hypotheses {folder}: expected a folder"
+    )
+    problems.extend([parent_problem(folder, "--hypotheses")])
 
 
 def _check_task(request: EvaluationRequest, problems: Problems) -> None:

@@ -4,7 +4,9 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from ..checkpoints.output_file import write_text
 from ..progress import Progress
 from .evaluation_request import EvaluationRequest
 from .fairseq_command import read_lines, run_fairseq
@@ -49,6 +51,8 @@ def evaluate_translation(models: Sequence[ModelFile], request: EvaluationRequest
     hypotheses = [output.hypotheses for output in runs[0]]
     for row, texts in zip(rows, hypotheses, strict=True):
         row.update(score(texts, references, request.metrics), sentences=count)
+    if request.hypotheses:
+        _write(request.hypotheses, models, hypotheses)
     add_speeds(rows, SPEED_COLUMN.key, [[x.sentences_per_s for x in round_] for round_ in runs])
     signatures = [key for key in rows[0] if key.endswith("_signature")]
     against = ", ".join(map(str, request.references))
@@ -58,6 +62,12 @@ def evaluate_translation(models: Sequence[ModelFile], request: EvaluationRequest
         notes.append(_comparison(request.compare, rows, hypotheses, references[0]))
     scores = [Column(METRICS[name], name, decimals(1)) for name in request.metrics]
     return Evaluation(rows, (*SIZE, *scores, SPEED_COLUMN, *RATIOS), notes)
+
+
+def _write(folder: Path, models: Sequence[ModelFile], hypotheses: Sequence[list[str]]) -> None:
+    folder.mkdir(exist_ok=True)
+    for model, texts in zip(models, hypotheses, strict=True):
+        write_text(folder / f"{model.name}.txt", "\n".join(texts) + "\n", "--hypotheses")
 
 
 def _comparison(

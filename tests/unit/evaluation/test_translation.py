@@ -113,3 +113,15 @@ def test_a_training_checkpoint_is_to_be_stripped_first(tmp_path, capsys):
     words += ["--references", tmp_path / "ref", "--repeats", 1, "--generate-flags", "--beam 1"]
     assert main([str(word) for word in words]) == 2
     assert "run lightpaff strip on it first" in capsys.readouterr().err
+
+
+def test_translations_are_kept_by_the_names_of_the_rows(world, capsys):
+    worse = [REFERENCES[0], "I know not.", "", "She went."]
+    world.answers += [output(REFERENCES), output(worse)]
+    folder = world.path / "hypotheses"
+    words = ("--hypotheses", str(folder), "--repeats", "1", "--name")
+    assert run_cli(world, *words, "T", "S 2") == 0
+    texts = {path.name: path.read_text().split("\n") for path in folder.iterdir()}
+    assert texts == {"T.txt": [*REFERENCES, ""], "S 2.txt": [*worse, ""]}
+    assert run_cli(world, *words, "a/b", "c") == 2
+    assert "--hypotheses: expected a --name without /" in capsys.readouterr().err
