@@ -13,7 +13,11 @@ for split in train valid test; do
   gzip -dc "$TSV/$split.tsv.gz" | cut -f 1 >"$OUT/text/$split.en"
   gzip -dc "$TSV/$split.tsv.gz" | cut -f 2 >"$OUT/text/$split.sv"
 done
-lightpaff subwords train --force --vocab "$VOCAB" --out "$OUT/spm" "$OUT/text/train.sv" "$OUT/text/train.en"
+if [[ ${SUBWORDS:-train} == shipped ]]; then # those of the teacher in teacher/
+  cp "$ROOT/examples/tatoeba_sv_en/teacher/"spm.{model,dict.txt} "$OUT"
+else
+  lightpaff subwords train --force --vocab "$VOCAB" --out "$OUT/spm" "$OUT/text/train.sv" "$OUT/text/train.en"
+fi
 for split in train valid test; do
   for lang in sv en; do
     lightpaff subwords encode --model "$OUT/spm.model" <"$OUT/text/$split.$lang" >"$OUT/text/$split.spm.$lang"

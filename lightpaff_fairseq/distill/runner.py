@@ -145,8 +145,8 @@ class Runner:
                 last.append(line)
             if progress:
                 progress.take(line)
-            elif line.startswith("|") or " left" in line:
-                say(f"  {line}")
+            elif line.endswith(" left"):  # the progress of a command of this package
+                say(f"{name}: {line.partition(': ')[2]}")
 
         def started(child: "subprocess.Popen[str]") -> None:
             with self._lock:

@@ -1,6 +1,7 @@
 """The recipes: every command they would run is recorded by stubs and parsed by its own parser."""
 
 import gzip
+import hashlib
 import itertools
 import stat
 from pathlib import Path
@@ -10,10 +11,14 @@ import torch
 from fairseq import models, options, tasks
 from fairseq.data import Dictionary
 
+from lightpaff_fairseq.checkpoints.reading import read_checkpoint
 from lightpaff_fairseq.cli.main import build_parser
+from lightpaff_fairseq.distill.setting_sources import merge
+from lightpaff_fairseq.distill.settings import DistillSettings
 from recording import RECIPE, ROOT, STUDENTS, VOCAB, of, trainings
 from toy import write_monolingual, write_parallel
 
+TEACHER = RECIPE / "teacher"
 SCRIPTS = sorted([*ROOT.glob("examples/**/*.sh"), ROOT / "scripts" / "demo.sh"])
 
 
@@ -124,18 +129,31 @@ def test_evaluation_compares_all_models(complete):
     assert "the table" in complete.output
 
 
-def test_the_demo_is_the_recipe_at_a_smaller_scale(recipe, tmp_path):
-    done = recipe.run(ROOT / "scripts" / "demo.sh")
+def test_the_demo_distills_the_shipped_teacher(recipe):
+    done = recipe.run(ROOT / "scripts" / "demo.sh", ARGUMENT="updates=7")
     assert done.returncode == 0, done.stderr
     calls = recipe.calls()
-    (argv,) = of(calls, "lightpaff", "evaluate")
-    evaluated = build_parser().parse_args(["evaluate", *argv])
-    assert evaluated.compare == ["student, no KD", "student, two-stage KD"]
-    assert set(evaluated.compare) < set(evaluated.name)
-    runs = trainings(calls)
-    assert {"teacher", "student_plain_plain", "student_kd_kd"} < set(runs)
-    assert not {"student_kd_plain", "student_plain_kd"} & set(runs)
-    assert "the table" in done.stdout and (recipe.out / "results.json").exists()
-    parallel = write_parallel(tmp_path / "p", count=8, words=1997)  # its 2002 symbols
-    student, teacher = (parameters(runs[name], parallel) for name in ("student_kd_kd", "teacher"))
-    assert teacher >= 5 * student
+    (argv,) = of(calls, "lightpaff", "distill")
+    args = build_parser().parse_args(["distill", *argv])
+    given = {k: v for k, v in vars(args).items() if k in DistillSettings.__dataclass_fields__}
+    (recipe.out / "data").mkdir()  # fairseq-preprocess is a stub
+    settings = merge(args.config, given, args.overrides)
+    assert settings.teacher == TEACHER / "teacher.pt"
+    assert settings.data == recipe.out / "data" and settings.baseline and settings.updates == 7
+    assert not of(calls, "lightpaff", "subwords", "train")
+    shipped = (TEACHER / "spm.dict.txt").read_bytes()
+    assert (recipe.out / "spm.dict.txt").read_bytes() == shipped
+
+
+def test_the_shipped_teacher_is_what_its_checksums_say_and_half_precision():
+    lines = (TEACHER / "SHA256SUMS").read_text().splitlines()
+    digests = {name: digest for digest, name in (line.split() for line in lines)}
+    assert set(digests) == {"teacher.pt", "teacher_pretrained.pt", "spm.model", "spm.dict.txt"}
+    for name, digest in digests.items():
+        assert hashlib.sha256((TEACHER / name).read_bytes()).hexdigest() == digest, name
+    symbols = len(Dictionary.load(str(TEACHER / "spm.dict.txt")))
+    for name in ("teacher.pt", "teacher_pretrained.pt"):
+        assert (TEACHER / name).stat().st_size < 15e6
+        tensors = read_checkpoint(TEACHER / name, "test")["model"]
+        assert {x.dtype for x in tensors.values() if x.dim() == 2} == {torch.float16}
+        assert len(tensors["encoder.embed_tokens.weight"]) == symbols
