@@ -76,5 +76,5 @@ def choose_sequences(settings: DistillSettings, teacher: TeacherInfo) -> tuple[b
     value = "the teacher's translations" if use else "the data's own"
     reason = ASKED
     if settings.sequence_kd == AUTO:
-        reason = "The teacher's translations gained nothing on top of lambda 1 (docs/guideline.md)"
+        reason = "Every token is distilled without them, and decoding the data takes long"
     return use, Choice("targets", value, reason, "--sequence-kd")

@@ -68,7 +68,7 @@ def lay_out(inputs: Inputs, side_by_side: bool) -> tuple[Lanes, ...]:
     commands = inputs.commands
     strip = commands.strip(str(inputs.teacher.path), "teacher.pt")
     first = Step("teacher", "Strip the teacher", strip, "teacher.pt")
-    lanes = [[*_pretraining(inputs), *_fine_tuning(inputs)]]
+    lanes = [[*_start(inputs), *_fine_tuning(inputs)]]
     if inputs.settings.baseline:
         lanes.append(_baseline(inputs))
     if not side_by_side:
@@ -76,7 +76,8 @@ def lay_out(inputs: Inputs, side_by_side: bool) -> tuple[Lanes, ...]:
     return ((first,),), tuple(tuple(lane) for lane in lanes), (tuple(_results(inputs)),)
 
 
-def _pretraining(inputs: Inputs) -> list[Step]:
+def _start(inputs: Inputs) -> list[Step]:
+    """Return the steps that make the checkpoint from which the fine-tuning starts."""
     stage, commands = inputs.pretraining, inputs.commands
     teacher = stage.teacher if stage else inputs.teacher
     shape, data = (stage.shape, stage.data) if stage else (inputs.shape, commands.data)
