@@ -27,8 +27,7 @@ measure() {
       if [[ ! -f $file ]]; then continue; fi
       paths+=("$file") groups+=("${title//_/ }")
       names+=("${title//_/ }$(sed -En 's/.*(_seed)([0-9]+).pt/, seed \2/p' <<<"$file")")
-    done
-  done <<<"teacher teacher
+    done; done <<<"teacher teacher
 no_KD student_plain_plain
 pre-training_KD student_kd_plain
 fine-tuning_KD student_plain_kd

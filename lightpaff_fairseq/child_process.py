@@ -26,10 +26,8 @@ def run_child(
     Args:
         words: the program and its arguments.
         on_line: called with every line of the output, without its end, as soon as it is printed.
-        stderr: where the standard error goes (default: into the output).
-        environment: of the program (default: that of this process).
+        stderr, environment, pass_fds: of the program; STDOUT: standard error joins the output.
         on_start: called with the running program.
-        pass_fds: file descriptors that it inherits.
     Returns:
         the exit code; 128 + the signal where a signal ended the program.
     Raises:

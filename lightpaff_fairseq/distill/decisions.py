@@ -59,7 +59,7 @@ def free_bytes(out: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def choose_sequences(settings: DistillSettings, teacher: TeacherInfo) -> tuple[bool, Choice | None]:
+def choose_sequences(settings: DistillSettings, teacher: TeacherInfo) -> tuple[bool, list[Choice]]:
     """Decide whether to train on the teacher's translations.
 
     Raises:
@@ -71,10 +71,10 @@ def choose_sequences(settings: DistillSettings, teacher: TeacherInfo) -> tuple[b
                 f"--sequence-kd yes: expected a teacher of the task {TRANSLATION}, got one of "
                 f"{teacher.task}"
             )
-        return False, None
+        return False, []
     use = settings.sequence_kd == YES
     value = "the teacher's translations" if use else "the data's own"
     reason = ASKED
     if settings.sequence_kd == AUTO:
         reason = "Every token is distilled without them, and decoding the data takes long"
-    return use, Choice("targets", value, reason, "--sequence-kd")
+    return use, [Choice("targets", value, reason, "--sequence-kd")]

@@ -59,14 +59,13 @@ def make_plan(settings: DistillSettings) -> Plan:
     """
     folder, out = Path(str(settings.data)), Path(os.path.abspath(str(settings.out)))
     teacher = inspect_teacher(Path(str(settings.teacher)), "--teacher")
-    criterion = criterion_of(teacher)
+    stage = stage_of(teacher, folder, criterion_of(teacher))
     settings = _choose_serving(settings, teacher)
     use_sequences, targets = choose_sequences(settings, teacher)
     data = inspect_data(teacher, folder, "--data", (TRAIN, VALID, TEST))
     shape = choose_shape(settings, teacher)
     pretraining = _plan_pretraining(settings, teacher, shape)
     commands = Commands(settings, out, teacher, data)
-    stage = stage_of(teacher, data.folder, criterion)
     rates = choose_rates(settings, teacher, data.amount, shape.width)
     inputs = Inputs(
         commands=commands,
@@ -80,19 +79,18 @@ def make_plan(settings: DistillSettings) -> Plan:
     )
     inputs = replace(inputs, timings=_time(inputs))
     use_cache, outputs = choose_cache(settings, data, rates, inputs.timings)
-    inputs = replace(inputs, use_cache=use_cache)
     choices = [describe_teacher(teacher), describe_data(data)]
     choices += describe_student(settings, teacher, shape, inputs.timings.speed)
     if pretraining:
         choices += describe_rates(settings, pretraining.rates, "pre-training")[:1]
     choices += describe_rates(settings, rates)
-    choices += [_describe_start(pretraining), _describe_loss(settings)]
-    choices += [outputs, *([targets] if targets else [])]
+    choices += [_describe_start(pretraining), _describe_loss(settings), outputs, *targets]
     references: tuple[str, ...] = ()
     if teacher.task == TRANSLATION and settings.references is None:
         references, choice = _references(data, commands.remove_bpe)
         choices.append(choice)
-    return Plan(tuple(choices), lay_out(inputs, _side_by_side(settings)), references)
+    stages = lay_out(replace(inputs, use_cache=use_cache), _side_by_side(settings))
+    return Plan(tuple(choices), stages, references)
 
 
 def _references(data: DataInfo, remove_bpe: str) -> tuple[tuple[str, ...], Choice]:
