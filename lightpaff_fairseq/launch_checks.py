@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,9 @@ def check_criterion(original: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     parsed = original(*args, **kwargs)
     flags = parsed[0] if isinstance(parsed, tuple) else parsed
     names = (getattr(flags, name, None) for name in ("criterion", "task"))
-    Problems([criterion_problem(*names)]).raise_if_any()
+    is_command = Path(sys.argv[0]).name.startswith("fairseq-")
+    with one_line_errors() if is_command else nullcontext():
+        Problems([criterion_problem(*names)]).raise_if_any()
     return parsed
 
 

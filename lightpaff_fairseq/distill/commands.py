@@ -115,6 +115,7 @@ class Commands:
             *(TRAIN, str(stage.data), "--user-dir", str(USER_DIR), *stage.task, *shape.flags),
             *("--criterion", stage.criterion, *LABEL_SMOOTHING.get(stage.criterion, ())),
             *knowledge,
+            *self._selection(stage),
             *TRAINING,
             *("--lr", f"{rates.lr:g}", "--warmup-updates", str(rates.warmup_updates)),
             *("--max-update", str(rates.updates), "--total-num-update", str(rates.updates)),
@@ -123,6 +124,20 @@ class Commands:
             *("--seed", str(settings.seed), *RUN, "--save-dir", self.at(output)),
             *shlex.split(settings.train_flags),
         )
+
+    def _selection(self, stage: Stage) -> Words:
+        """Return the flags that choose the best checkpoint by the quality that users see.
+
+        With lambda 1, the label loss of validation is no measure: students whose BLEU still rises
+        have passed its minimum.
+        """
+        best = ("--maximize-best-checkpoint-metric", "--best-checkpoint-metric")
+        if stage.criterion == "kd_lu" and "--regression-target" not in stage.task:
+            return (*best, "accuracy")
+        if stage.criterion != "kd_ss":
+            return ()
+        bpe = () if self.remove_bpe == "none" else ("--eval-bleu-remove-bpe", self.remove_bpe)
+        return (*best, "bleu", "--eval-bleu", "--eval-bleu-args", '{"beam": 1}', *bpe)
 
     def sequence_data(self, output: str) -> Words:
         return (
