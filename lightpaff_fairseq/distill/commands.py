@@ -120,6 +120,7 @@ class Commands:
             *("--lr", f"{rates.lr:g}", "--warmup-updates", str(rates.warmup_updates)),
             *("--max-update", str(rates.updates), "--total-num-update", str(rates.updates)),
             *("--max-tokens", str(rates.max_tokens), *batch, "--dropout", f"{rates.dropout:g}"),
+            *("--attention-dropout", f"{rates.dropout:g}"),
             *(("--patience", str(patience)) if patience else ()),
             *("--seed", str(settings.seed), *RUN, "--save-dir", self.at(output)),
             *shlex.split(settings.train_flags),

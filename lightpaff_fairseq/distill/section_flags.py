@@ -10,6 +10,7 @@ from fairseq import tasks
 
 from ..checkpoints.building import value_of
 
+DROPOUTS = ("dropout", "attention_dropout", "activation_dropout")  # of a training, not a model
 # Of a task: flags of another run's files, validation and speed.
 NOT_COPIED = frozenset(
     "data train_subset valid_subset dataset_impl seed eval_bleu eval_bleu_args eval_bleu_detok "
@@ -33,8 +34,8 @@ def model_flags(arch: str, section: Any, changed: Mapping[str, Any]) -> list[str
     defaults = Namespace(**sizes)  # some defaults follow other values, as FFN of the decoder
     models.ARCH_CONFIG_REGISTRY[arch](defaults)
     stock = vars(defaults) | dict.fromkeys(sizes)
-    wanted = {**_values(parser, section), **changed}
-    return list(_words(parser._actions, wanted, stock))
+    values = {k: v for k, v in _values(parser, section).items() if k not in DROPOUTS}
+    return list(_words(parser._actions, {**values, **changed}, stock))
 
 
 def task_flags(name: str, section: Any) -> list[str]:

@@ -17,7 +17,7 @@ from .settings import DistillSettings, parameters
 from .teacher_info import TeacherInfo
 
 TIMES_SMALLER = 5.0
-TOLERANCE, EXCESS = 0.1, 0.01  # below and above the target number of parameters
+TOLERANCE = 0.1  # below the target number of parameters; never above it
 UNIT = 4  # widths are multiples of it, and of the number of heads
 MOST_FFN = 2**12  # units of `UNIT`, on top
 PROJECTIONS = ("decoder_input_dim", "decoder_output_dim")
@@ -70,7 +70,7 @@ def choose_shape(settings: DistillSettings, teacher: TeacherInfo) -> Shape:
     widest = min(teacher.sizes(side).width for side in teacher.sides) // step
 
     def fits(width: int, ffn: int = 0) -> bool:
-        return count(teacher, sizes_for(teacher, layers, width, ffn)) <= target * (1 + EXCESS)
+        return count(teacher, sizes_for(teacher, layers, width, ffn)) <= target
 
     units = largest(lambda n: fits(n * step), widest)
     width = max(1, units) * step

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 import toy
 from lightpaff_fairseq.checkpoints.building import build, dummy_task
 from lightpaff_fairseq.distill.settings import DistillSettings
-from lightpaff_fairseq.distill.shape import EXCESS, TOLERANCE, choose_shape, largest, same_shape
+from lightpaff_fairseq.distill.shape import TOLERANCE, choose_shape, largest, same_shape
 from lightpaff_fairseq.distill.teacher_info import TeacherInfo, inspect_teacher
 from lightpaff_fairseq.pruning.sizes import FUNCTION
 from lightpaff_fairseq.pruning.student_config import parse_student
@@ -73,7 +73,7 @@ def test_the_flags_make_a_student_of_the_target_size_that_computes_the_same_func
     shape = choose_shape(DistillSettings(smaller=3), teacher)
     cfg, params = parameters_of(shape, teacher)
     target = teacher.params / 3
-    assert target * (1 - TOLERANCE) <= shape.params <= target * (1 + EXCESS)
+    assert target * (1 - TOLERANCE) <= shape.params <= target
     assert params == shape.params
     for name in FUNCTION:
         expected, value = (getattr(x, name, None) or False for x in (teacher.model, cfg.model))
