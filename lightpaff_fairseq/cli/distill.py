@@ -33,8 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     group = parser.add_argument_group("settings")
     add_flags(group, DistillSettings)
-    for action in group._group_actions:
-        action.default = argparse.SUPPRESS  # a flag that is not given leaves the YAML file's value
+    for action in group._group_actions:  # a flag that is not given leaves the YAML file's value
+        action.help = str(action.help).replace("%(default)s", str(action.default))
+        action.default = argparse.SUPPRESS
     parser.set_defaults(func=run)
 
 
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: bad settings or files, OUT of other settings, or a step that fails.
     """
-    logging.disable(logging.WARNING)  # fairseq reports every model that it builds
+    logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
     names = DistillSettings.__dataclass_fields__
     given = {name: value for name, value in vars(args).items() if name in names}
     settings = merge(args.config, given, args.overrides)

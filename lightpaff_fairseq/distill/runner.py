@@ -129,7 +129,7 @@ class Runner:
                 + "\n".join(last)
                 + f"\nTo repeat it alone: {shlex.join(step.command)}"
             )
-        seconds = round(time.perf_counter() - begin, 1)
+        seconds = round(time.perf_counter() - begin, 3)
         write_json(marker, {"command": list(step.command), "seconds": seconds}, "--out")
         say(f"{name}: finished after {duration(seconds)}")
 

@@ -225,6 +225,7 @@ def test_bad_input_is_listed(pair, tmp_path, capsys, monkeypatch):
         assert all(word in message for word in words), (argv, message)
 
 
+@pytest.mark.slow
 def test_other_dictionaries_and_tasks(pair, tmp_path):
     from types import SimpleNamespace
 

@@ -230,6 +230,7 @@ def test_all_bad_sizes_are_listed(capsys):
     assert "--vocab 3: expected 16 or more" in error and "--length" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes,words",
     [

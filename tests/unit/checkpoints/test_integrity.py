@@ -34,6 +34,7 @@ def tensor_byte(path):
     return path.read_bytes().index(content) + len(content) // 2
 
 
+@pytest.mark.slow
 def test_a_flip_of_any_byte_is_noticed_or_changes_nothing(tmp_path):
     torch.save(STATE, tmp_path / "x.pt")
     assert corruption(tmp_path / "x.pt") is None
@@ -121,6 +122,7 @@ def test_commands_and_teachers_refuse_a_flipped_bit(flipped, tmp_path, capsys):
         load_tensors(flipped, "--from mass")
 
 
+@pytest.mark.slow
 def test_a_student_is_not_resumed_and_the_newest_intact_checkpoint_is_named(trained, flipped):
     folder = flipped.parent
     os.utime(folder / "checkpoint2.pt", (2**31, 2**31))
@@ -133,6 +135,7 @@ def test_a_student_is_not_resumed_and_the_newest_intact_checkpoint_is_named(trai
     assert toy.checkpoint(flipped)["extra_state"]["train_iterator"]["epoch"] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"\x80\x02}q\x00", b"something else"], ids=len)
 def test_what_is_no_checkpoint_is_one_error(trained, flipped, content):
     flipped.write_bytes(content)

@@ -109,6 +109,7 @@ def test_can_be_fine_tuned(data, stripped, tmp_path):
     assert same_tensors(after["model"], toy.checkpoint(stripped)["model"])
 
 
+@pytest.mark.slow
 def test_can_teach(data, stripped, trained, tmp_path):
     runs = [
         toy.checkpoint(update(data, tmp_path / t.stem, "--lr", "1", *KEPT, "--kd-teacher", t))

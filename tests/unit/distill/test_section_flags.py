@@ -19,6 +19,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", sorted(CASES))
 def test_a_task_comes_back_from_its_flags(task, tmp_path):
     arch = ("--arch", "transformer_lm_gpt2_micro" if task == "language_modeling" else "transformer")

@@ -66,6 +66,7 @@ def test_all_problems_are_listed_at_once(files):
         assert flag in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["- a\n- b\n", "{", "1: 2\n", "a: " + "[" * 5000])
 def test_a_file_that_is_no_configuration(files, tmp_path, text):
     config = tmp_path / "config.yaml"

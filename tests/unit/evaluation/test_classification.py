@@ -149,6 +149,7 @@ def test_sentences_longer_than_the_model_takes_are_refused(tmp_path, capsys):
     assert "expected sentences of at most 32 tokens" in error and "got one of 41" in error
 
 
+@pytest.mark.slow
 def test_a_model_of_another_task_is_refused(tmp_path, capsys):
     data = write_monolingual(tmp_path / "data")
     checkpoint(tmp_path / "m.pt", data, *LM)

@@ -194,6 +194,7 @@ def cut_positions(tensors, count):
     return {**tensors, name: tensors[name][: count + 2].clone()}  # fairseq: pad + 1 + count rows
 
 
+@pytest.mark.slow
 def test_what_the_converter_says_of_a_model_it_cannot_compute(tmp_path, capsys):
     case = CASES["sinusoidal"]
     path, data, _ = export_cases.make(case, tmp_path)

@@ -72,6 +72,7 @@ def test_a_dictionary_of_another_size(family, tmp_path, capsys):
     assert f"--data {data}: expected 30" in error and f"{path} says, got 6" in error
 
 
+@pytest.mark.slow
 def test_dictionaries_that_are_not_there(tmp_path, capsys):
     out = from_hf(roberta(tmp_path / "hf"), tmp_path / "out")
     (tmp_path / "model.pt").write_bytes((out / "model.pt").read_bytes())

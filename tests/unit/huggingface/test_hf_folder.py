@@ -49,6 +49,7 @@ FOLDERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOLDERS)
 def test_bad_folders_are_refused_in_one_line(name, source, tmp_path, capsys):
     folder, (spoil, words) = copy_of(source, tmp_path / "hf"), FOLDERS[name]

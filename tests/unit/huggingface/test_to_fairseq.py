@@ -163,6 +163,7 @@ def test_an_existing_folder_stays_unless_forced(source, tmp_path, capsys):
     assert "expected a folder that does not contain the input" in refusal(capsys, *argv)
 
 
+@pytest.mark.slow
 def test_a_failed_comparison_leaves_nothing(source, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         "lightpaff_fairseq.huggingface.hf_parity.largest_logit_difference", lambda *_: 0.5

@@ -79,6 +79,7 @@ def test_classes_that_fairseq_cannot_have(values, words, tmp_path, capsys):
     check_refused(capsys, folder, *words)
 
 
+@pytest.mark.slow
 def test_a_model_tuned_to_other_classes_has_their_names(tmp_path):
     labels = {i: f"old{i}" for i in range(3)}
     folder = roberta(tmp_path / "hf", KIND, id2label=labels, label2id={})

@@ -66,6 +66,7 @@ def test_every_dtype_follows_a_naive_float64_reference(dtype, lam, options):
 CASES = pairwise(REQUESTS, TAILS, (0.3, 1.0), OPTIONS, EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "divergence,tail,lam,options,dtype",
     [case for case in CASES if case[1] != "drop" or case[0].finite_at_zero],

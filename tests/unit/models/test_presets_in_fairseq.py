@@ -104,6 +104,7 @@ def test_flags_override_a_preset(data, arch, flag, stack):
     assert logits.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", SMALLEST)
 def test_hydra_configuration_builds_the_same_model(trained, arch):
     cfg = OmegaConf.create({"_name": arch, "dropout": 0.3})
@@ -120,6 +121,7 @@ def same_tensors(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 def test_a_language_model_is_fine_tuned(data, stripped, tmp_path):
     """With lr 0 the second stage ends where it started: all weights were taken over."""
     arch = "transformer_lm_gpt2_micro"

@@ -66,6 +66,7 @@ def test_pruned_units_are_zero_and_no_gradient_reaches_them(name, tmp_path):
     assert seen > 100
 
 
+@pytest.mark.slow
 def test_nothing_pruned_is_a_plain_checkpoint(tmp_path):
     case = Prunable(PAIRS, ("--arch", "transformer"), target=("--prune-target-width", 1))
     built = build(case, tmp_path)

@@ -56,6 +56,7 @@ def test_fewer_layers_are_the_teachers_bit_by_bit(layers, chosen, teacher, tmp_p
     check_equal_tensors(want, found)
 
 
+@pytest.mark.slow
 def test_the_decoder_may_take_other_layers(teacher, tmp_path, capsys):
     out, source = tmp_path / "student.pt", teacher("transformer")
     flags = ("--layers", "first", "--decoder-layers-map", "2,4")

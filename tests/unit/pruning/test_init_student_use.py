@@ -88,6 +88,7 @@ def test_all_that_does_not_fit_at_once(teacher, tmp_path, capsys, monkeypatch):
         assert words in line, words
 
 
+@pytest.mark.slow
 def test_wider_heads_and_wrong_numbers_of_layers(teacher, tmp_path, capsys):
     source = teacher("mass")
     line = refused(source, tmp_path, capsys, "--layers", "1,2,3", heads=1, layers=2)
@@ -145,6 +146,7 @@ def test_files(teacher, tmp_path, capsys, monkeypatch):
     assert out.read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_no_norm_that_could_undo_the_scale_of_tied_embeddings(teacher, tmp_path, capsys):
     source = teacher("transformer, pre-norm")
     line = refused(source, tmp_path, capsys, "--no-decoder-final-norm", width=8, heads=2)

@@ -125,6 +125,7 @@ def test_the_page_is_self_contained_and_sound(text):
     assert text.count("<svg") == text.count("</svg>") and len(text) < 1_500_000
 
 
+@pytest.mark.slow
 def test_every_plot_is_there_with_words_for_those_who_do_not_see_it(text):
     page = Page(text)
     plots = [attributes for attributes in page.named("svg") if attributes.get("role") == "img"]

@@ -20,6 +20,7 @@ def messages(tmp_path, *flags, path="x.pt", backend="ctranslate2"):
     return backend_problems(fairseq_config(argv, request), request).messages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DIFFERENT)
 def test_flags_that_ctranslate2_lacks_or_defines_differently(name, tmp_path):
     flag = f"--{name.replace('_', '-')}"

@@ -182,6 +182,7 @@ def test_edges_of_the_ranges_are_accepted(corpus):
     assert task.policy.replace == (0.0, 1.0, 0.0) and task.policy.placement == "mass"
 
 
+@pytest.mark.slow
 def test_a_dictionary_without_what_masking_needs(tmp_path):
     toy.write_dictionary(tmp_path / "dict.txt", mask=False)
     with pytest.raises(ValueError, match=r"append the line '<mask> 1'.*--srcdict") as caught:
