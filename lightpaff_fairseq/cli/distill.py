@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.allow_abbrev = False
     parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="settings, as --key value"
+        "overrides", nargs="*", default=[], metavar="key=value", help="settings, as --key value"
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of settings")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")

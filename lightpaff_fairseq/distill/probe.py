@@ -15,6 +15,7 @@ from typing import Any
 from ..report.log import parse_line
 
 UPDATES, INTERVAL = 12, 4
+REASONS = ("FloatingPointError", "fairseq-train: error: ")  # lines that say why a run failed
 SENTENCES = 16  # of the timing of untrained models
 
 
@@ -67,7 +68,9 @@ def seconds_per_update(command: Sequence[str]) -> float:
             losses.append(float(values["loss"]))
             speeds.append(float(values["ups"]))
     if done.returncode or not speeds:
-        last = "".join((done.stdout + done.stderr).strip().splitlines()[-1:])
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        reasons = [line for line in lines if line.startswith(REASONS)] or lines
+        last = "".join(reasons[-1:])
         raise ValueError(
             f"--lr, --train-flags, --launch: expected a training that starts, but its first "
             f"{UPDATES} updates ended with exit code {done.returncode}: {last} (the command: "

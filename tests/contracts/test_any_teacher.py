@@ -78,7 +78,7 @@ REFUSED = [
     ),
     (
         dataclasses.replace(BY_NAME["gpt, fine-tuning"], criterion="kd_ss"),
-        r"kd_ss needs an encoder-decoder as its teacher, got TransformerLanguageModel",
+        r"--criterion kd_ss: expected an encoder-decoder as the student, got TransformerLanguage",
     ),
 ]
 
