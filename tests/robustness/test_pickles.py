@@ -105,6 +105,7 @@ def test_trainings(form, flag, inputs, tally, tmp_path):
 def test_other_files(name, inputs, tally, tmp_path):
     path, ran = FILES[name].find(inputs), tmp_path / "ran"
     content = path.read_bytes()
+    FILES[name].read(inputs, tmp_path / "work")  # makes every input before one is replaced
     for form, write in FORMS.items():
         path.write_bytes(write(Payload(ran)))
         reading = FILES[name].read(inputs, tmp_path / "work")
