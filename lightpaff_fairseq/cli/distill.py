@@ -2,14 +2,13 @@
 
 import argparse
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 from ..distill.choices import lines_of
 from ..distill.plan import Plan, make_plan
-from ..distill.plan_file import SCRIPT, read_plan, write_plan
-from ..distill.runner import Runner, say
-from ..distill.setting_sources import merge
+from ..distill.plan_file import read_plan, write_plan
+from ..distill.runner import Runner, only_process, say
+from ..distill.setting_sources import absolute_paths, merge
 from ..distill.settings import DistillSettings
 from ..distill.summary import summary
 from ..flags import add_flags
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
     names = DistillSettings.__dataclass_fields__
     given = {name: value for name, value in vars(args).items() if name in names}
-    settings = merge(args.config, given, args.overrides)
+    settings = absolute_paths(merge(args.config, given, args.overrides))
     plan = read_plan(settings)
     if plan is None:
         say("Planning: reading the teacher and the data, timing this machine (about a minute)")
@@ -56,11 +55,13 @@ def run(args: argparse.Namespace) -> int:
     print_plan(plan)
     if args.dry_run:
         return 0
-    out = Path(str(settings.out)).absolute()
-    if not (out / SCRIPT).exists():
-        write_plan(settings, plan)
-    Runner(out, len(plan.steps)).run(plan)
-    say(summary(replace(settings, out=out)))
+    out = Path(str(settings.out))
+    with only_process(out) as lock:
+        stored = read_plan(settings)  # perhaps another process was faster
+        if stored is None:
+            write_plan(settings, plan)
+        Runner(out, len(plan.steps), lock).run(stored or plan)
+    say(summary(settings))
     return 0
 
 

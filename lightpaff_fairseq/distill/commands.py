@@ -81,10 +81,16 @@ class Commands:
         return subwords_of(target_dictionary(self.data.task)) or "none"
 
     def strip(self, source: str, output: str) -> Words:
+        """Return the command that strips a checkpoint, in float32 whatever its weights are."""
         words = (LIGHTPAFF, "strip", "--path", source, "--out", self.at(output))
         return (*words, "--dtype", "float32")
 
     def initialize(self, teacher: TeacherInfo, shape: Shape, data: DataInfo, output: str) -> Words:
+        """Return the command that cuts the student out of a teacher.
+
+        Args:
+            data: on which the importance of the teacher's dimensions is measured.
+        """
         tokens = max(Sample.max_tokens, data.amount.longest)
         batches = min(Sample.batches, max(1, data.amount.tokens // tokens))
         return (
@@ -95,6 +101,7 @@ class Commands:
         )
 
     def cache(self, stage: Stage, output: str) -> Words:
+        """Return the command that stores the teacher's outputs on a training split."""
         words = (LIGHTPAFF, "cache-teacher", "--path", str(self.teacher.path))
         return (*words, "--out", self.at(output), str(stage.data), *stage.task)
 
@@ -141,6 +148,7 @@ class Commands:
         return (*best, "bleu", "--eval-bleu", "--eval-bleu-args", '{"beam": 1}', *bpe)
 
     def sequence_data(self, output: str) -> Words:
+        """Return the command that translates the training split with the teacher."""
         return (
             *(LIGHTPAFF, "seq-kd", "--path", str(self.teacher.path), "--out", self.at(output)),
             *(str(self.data.folder), *self.languages, "--beam", "5", "--max-tokens", "8000"),
@@ -180,6 +188,7 @@ class Commands:
         return tuple(words)
 
     def export(self, checkpoint: str, target: str, output: str) -> Words:
+        """Return the export to a format, as `ctranslate2:int8`."""
         name, _, quantization = target.partition(":")
         words = [LIGHTPAFF, "export", "--path", self.at(checkpoint), "--to", name]
         words += ["--out", self.at(output), "--data", str(self.data.folder)]
@@ -193,6 +202,7 @@ class Commands:
         return tuple(words)
 
     def benchmark(self, checkpoint: str, target: str, output: str) -> Words:
+        """Return the command that times the teacher, the student, and the served student."""
         backend = target.replace(":", "-")
         words = [LIGHTPAFF, "benchmark", "inference", "--task", self.teacher.task]
         words += ["--teacher", self.at("teacher.pt"), "--student", self.at(checkpoint)]

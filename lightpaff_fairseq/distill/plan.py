@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from ..export.export_formats import package_problem
+from ..export.export_formats import model_problem, package_problem
+from ..export.loaded_model import CheckpointInfo
 from .choices import Choice, describe_data, describe_rates, describe_student, describe_teacher
 from .commands import Commands, criterion_of, stage_of
 from .data_info import TEST, TRAIN, VALID, DataInfo, inspect_data, reference_texts
@@ -101,11 +102,18 @@ def _references(data: DataInfo, remove_bpe: str) -> tuple[tuple[str, ...], Choic
 
 
 def _choose_serving(settings: DistillSettings, teacher: TeacherInfo) -> DistillSettings:
-    """Choose the format for `--serve auto`, and check that its packages are installed."""
+    """Choose the format for `--serve auto`, and check that it takes the student.
+
+    Raises:
+        ValueError: a package is not installed, or the format does not support the model.
+    """
     serve = SERVE[teacher.task] if settings.serve == AUTO else settings.serve
-    problem = None if serve == NONE else package_problem(serve.split(":")[0], "--serve")
-    if problem:
-        raise ValueError(f"{problem}, or --serve none")
+    if serve != NONE:
+        name = serve.split(":")[0]
+        info = CheckpointInfo(teacher.path, {}, teacher.family, teacher.task, "--teacher")
+        problem = package_problem(name, "--serve") or model_problem(name, info)
+        if problem:
+            raise ValueError(f"{problem}, or --serve none")
     return replace(settings, serve=serve)
 
 

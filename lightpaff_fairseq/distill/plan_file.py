@@ -17,7 +17,8 @@ from .setting_sources import to_yaml
 from .settings import DistillSettings
 from .steps import Step, script
 
-PLAN, CONFIG, SCRIPT = "plan.json", "config.yaml", "commands.sh"
+PLAN, CONFIG, SCRIPT, LOCK = "plan.json", "config.yaml", "commands.sh", "lock"
+BEFORE_PLAN = (CONFIG, SCRIPT, REFERENCES, LOCK)  # what a killed run may leave without a plan
 FORMAT, VERSION = "lightpaff distill", 1
 
 
@@ -31,7 +32,8 @@ def read_plan(settings: DistillSettings) -> Plan | None:
     out = Path(str(settings.out))
     path = out / PLAN
     if not path.exists():
-        if out.is_dir() and any(out.iterdir()):
+        names = [x.name for x in out.iterdir()] if out.is_dir() else []
+        if any(x not in BEFORE_PLAN and not x.endswith(".tmp") for x in names):
             raise ValueError(f"--out {out}: expected an empty folder, or one of lightpaff distill")
         return None
     content = _read(path)
@@ -71,10 +73,6 @@ def write_plan(settings: DistillSettings, plan: Plan) -> None:
         ValueError: a file cannot be written.
     """
     out = Path(str(settings.out)).absolute()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"--out {out}: cannot be created: {error}") from error
     titles = [line for choice in plan.choices for line in choice.lines()]
     if plan.references:
         write_text(out / REFERENCES, "\n".join(plan.references) + "\n", "--out")

@@ -19,11 +19,12 @@ from ..child_process import run_child, signals_as_exits
 from ..progress import duration
 from ..training.training_progress import TrainingProgress
 from .plan import Plan
+from .plan_file import LOCK
 from .probe import environment
 from .steps import Lanes, Step
 
 LAST_LINES = 6  # of the log of a failed step
-DONE, LOGS, LOCK = "steps", "logs", "lock"
+DONE, LOGS = "steps", "logs"
 
 
 class StoppedError(Exception):
@@ -36,25 +37,25 @@ class Runner:
     Args:
         out: absolute.
         count: number of all steps.
+        lock: file descriptor of `only_process`, which the steps inherit.
     """
 
-    def __init__(self, out: Path, count: int) -> None:
-        self.out, self.count = out, count
+    def __init__(self, out: Path, count: int, lock: int) -> None:
+        self.out, self.count, self.descriptor = out, count, lock
         self.started = 0
         self._children: list[subprocess.Popen[str]] = []
         self._stopping = False
-        self._descriptor = -1  # of the lock
         self._lock = threading.Lock()
 
     def run(self, plan: Plan) -> None:
         """Run all steps.
 
         Raises:
-            ValueError: a step fails, or another process works in OUT.
+            ValueError: a step fails.
         """
         for folder in (DONE, LOGS):
             (self.out / folder).mkdir(exist_ok=True)
-        with only_process(self.out) as self._descriptor, signals_as_exits():
+        with signals_as_exits():
             for lanes in plan.stages:
                 self._run_lanes(lanes)
 
@@ -113,7 +114,7 @@ class Runner:
 
     def _run_step(self, step: Step, name: str) -> None:
         marker = self.out / DONE / f"{step.name}.json"
-        if marker.exists() or (step.is_whole and (self.out / step.output).exists()):
+        if (marker.exists() or step.is_whole) and (self.out / step.output).exists():
             say(f"{name}: finished before, reused")
             return
         say(f"{name}: {step.title}")
@@ -160,7 +161,7 @@ class Runner:
                 take,
                 environment=environment(),
                 on_start=started,
-                pass_fds=(self._descriptor,),
+                pass_fds=(self.descriptor,),
             )
         finally:
             if progress:
@@ -175,7 +176,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def only_process(out: Path) -> Iterator[int]:
-    """Hold the lock of OUT, and yield its file descriptor.
+    """Hold the lock of OUT, which is created, and yield its file descriptor.
 
     Steps inherit the descriptor: after `kill -9` of this process, the lock is held until the step
     that still runs has ended.
@@ -183,6 +184,10 @@ def only_process(out: Path) -> Iterator[int]:
     Raises:
         ValueError: another process holds it.
     """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out {out}: cannot be created: {error}") from error
     descriptor = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

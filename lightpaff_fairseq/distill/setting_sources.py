@@ -102,6 +102,15 @@ def _choice_problems(values: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def absolute_paths(settings: DistillSettings) -> DistillSettings:
+    """Return the settings with absolute paths, so that a run continues from any folder."""
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    paths: dict[str, Any] = {
+        key: value.absolute() for key, value in values.items() if isinstance(value, Path)
+    }
+    return dataclasses.replace(settings, **paths)
+
+
 def to_yaml(settings: DistillSettings) -> str:
     """Return a YAML file for `--config` that holds every setting that is not a default."""
     values = {

@@ -120,7 +120,7 @@ class DistillSettings:
         may_be_empty=True,
     )
     launch: str = flag(
-        'starts every training, as "torchrun --nproc_per_node 8"',
+        'command in front of every fairseq-train, as "srun --nodes 2"',
         "",
         metavar="COMMAND",
         may_be_empty=True,

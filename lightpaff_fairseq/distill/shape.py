@@ -10,7 +10,7 @@ from typing import Any
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..checkpoints.building import build, dummy_task, writable
-from ..pruning.sizes import Sizes, sizes_in
+from ..pruning.sizes import Sizes, plan_layout, sizes_in
 from ..pruning.student_config import check_arch, parse_student
 from .section_flags import model_flags
 from .settings import DistillSettings, parameters
@@ -169,9 +169,11 @@ def measure(teacher: TeacherInfo, arch: str, flags: list[str], flag: str) -> Sha
     """Build a student without memory for its weights, and count its parameters.
 
     Raises:
-        ValueError: fairseq refuses the flags; `flag` names where they are from.
+        ValueError: fairseq refuses the flags, or the student does not fit into the teacher; `flag`
+            names where they are from.
     """
     cfg = parse_student(arch, flags, teacher.cfg, str(teacher.cfg.task.data))
+    plan_layout(teacher.model, cfg.model, dict.fromkeys(teacher.sides, ("--layers", "uniform")))
     with FakeTensorMode():
         model = build(cfg.model, dummy_task(teacher.tensors, "--teacher"), {}, flag)
     named = dict(model.named_parameters())  # tied ones once

@@ -29,7 +29,7 @@ PADDING = "<blank>"  # CTranslate2's name of fairseq's <pad>
 NO_PENALTY = 1e-9  # 0 would let a search end before it has --beam hypotheses
 RARE = -1.0  # log-probability of eos as the first token, up to which scores are corrected exactly
 
-Found = list[tuple[Tokens, float]]
+Hypotheses = list[tuple[Tokens, float]]
 
 
 class CTranslate2Search:
@@ -63,7 +63,7 @@ class CTranslate2Search:
             rows = sample["net_input"]["src_tokens"].tolist()
             started.append((sample, self._start(rows, self.fairseq.limit(sample), 0)))
         for sample, results in started:
-            yield self._answers(sample, list(map(self._found, results)))
+            yield self._answers(sample, list(map(self._hypotheses, results)))
 
     def _start(self, rows: Sequence[Sequence[int]], limit: int, shortest: int) -> Sequence[Any]:
         """Start the search for sources; return a result for each, to be waited for.
@@ -91,17 +91,17 @@ class CTranslate2Search:
         """Return a row's tokens, without padding and eos, which CTranslate2 appends."""
         return [self.source[i] for i in row if i not in (self.pad, self.eos)]
 
-    def _found(self, result: Any) -> Found:
+    def _hypotheses(self, result: Any) -> Hypotheses:
         """Wait for a result; return hypotheses with eos, and their scores."""
         done = result.result()
         ids = [[self.target[word] for word in words] for words in done.hypotheses]
         return [(np.array(x, dtype=np.int64), y) for x, y in zip(ids, done.scores, strict=True)]
 
-    def _answers(self, sample: Sample, found: list[Found]) -> Answers:
+    def _answers(self, sample: Sample, hypotheses: list[Hypotheses]) -> Answers:
         rows, limit = sample["net_input"]["src_tokens"].tolist(), self.fairseq.limit(sample)
-        self._replace_empty(rows, found, limit)
+        self._replace_empty(rows, hypotheses, limit)
         answers, again = {}, []
-        for index, row, pairs in zip(sample["id"].tolist(), rows, found, strict=True):
+        for index, row, pairs in zip(sample["id"].tolist(), rows, hypotheses, strict=True):
             if self._is_sentence(row) and all(self._is_possible(tokens) for tokens, _ in pairs):
                 answers[index] = [self.fairseq.hypothesis(*pair, limit) for pair in pairs]
             else:
@@ -112,21 +112,25 @@ class CTranslate2Search:
             answers.update(self.fairseq.answers_within(batch, limit))
         return list(answers.items())
 
-    def _replace_empty(self, rows: list[list[int]], found: list[Found], limit: int) -> None:
+    def _replace_empty(
+        self, rows: list[list[int]], hypotheses: list[Hypotheses], limit: int
+    ) -> None:
         """Search again, without empty hypotheses, where there is one and --min-len is 1.
 
         CTranslate2 then divides all probabilities of the first token by 1 minus that of eos, which
         changes no search but the scores.
         """
-        eos = {i: score for i, x in enumerate(found) for ids, score in x if len(ids) == 1}
+        eos = {i: score for i, x in enumerate(hypotheses) for ids, score in x if len(ids) == 1}
         eos = {i: x for i, x in eos.items() if x < RARE and self._is_sentence(rows[i])}
         if self.generator.min_len != 1 or not eos:
             return
         results = self._start([rows[i] for i in eos], limit, 1)
         for (i, score), result in zip(eos.items(), results, strict=True):
             shift = math.log1p(-math.exp(score))
-            pairs = [(ids, x + shift / len(ids) ** self.penalty) for ids, x in self._found(result)]
-            found[i] = sorted(pairs, key=lambda pair: -pair[1])
+            pairs = [
+                (ids, x + shift / len(ids) ** self.penalty) for ids, x in self._hypotheses(result)
+            ]
+            hypotheses[i] = sorted(pairs, key=lambda pair: -pair[1])
 
     def _is_sentence(self, row: Sequence[int]) -> bool:
         """Return false for sources that CTranslate2 does not give to the model as they are."""

@@ -82,6 +82,16 @@ def test_sequences_of_a_model_that_does_not_translate(refuse, tmp_path, capsys):
     )
 
 
+def test_a_student_that_does_not_fit_into_the_teacher(refuse):
+    error = refuse(None, "arch='transformer_mass_small'")
+    assert "--encoder-embed-dim: expected from 1 to the teacher's 96, got 256" in error
+    assert "--decoder-layers: expected from 1 to the teacher's 2, got 3" in error
+
+
+def test_a_format_that_does_not_take_the_model(refuse):
+    assert "--to onnx does not support a transformer model" in refuse(None, "serve=onnx:int8")
+
+
 def test_a_folder_of_something_else(teacher, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()

@@ -22,7 +22,8 @@ def step(name, code, output=None, is_whole=True):
 
 def append(out, word, then=""):
     """Code that notes in a file that it ran."""
-    return f"open({str(out / 'notes')!r}, 'a').write({word!r} + chr(10)); {then}"
+    note = f"open({str(out / 'notes')!r}, 'a').write({word!r} + chr(10)); {then}"
+    return f"{note}\nopen({str(out / word)!r}, 'w')"  # the output of a step has its name
 
 
 def notes(out):
@@ -31,7 +32,9 @@ def notes(out):
 
 
 def run(out, *stages):
-    Runner(out, sum(len(lane) for lanes in stages for lane in lanes)).run(Plan((), stages))
+    with only_process(out) as lock:
+        count = sum(len(lane) for lanes in stages for lane in lanes)
+        Runner(out, count, lock).run(Plan((), stages))
 
 
 def test_steps_run_in_order_and_once(tmp_path, capsys):
@@ -52,6 +55,14 @@ def test_an_output_that_appears_in_one_step_is_complete(tmp_path):
     second = step("second", append(tmp_path, "second"), "growing", is_whole=False)
     run(tmp_path, ((first, second),))
     assert notes(tmp_path) == ["second"]
+
+
+def test_an_output_that_was_removed_is_made_again(tmp_path):
+    steps = (step("a", append(tmp_path, "a")), step("b", append(tmp_path, "b")))
+    run(tmp_path, (steps,))
+    (tmp_path / "a").unlink()
+    run(tmp_path, (steps,))
+    assert notes(tmp_path) == ["a", "b", "a"]
 
 
 def test_a_step_that_fails_shows_its_end_and_how_to_repeat_it(tmp_path):
@@ -126,7 +137,9 @@ def test_a_step_that_outlives_a_killed_run_keeps_the_folder(tmp_path):
         "from lightpaff_fairseq.distill.runner import Runner\n"
         "from lightpaff_fairseq.distill.steps import Step\n"
         f"step = Step('long', '', (sys.executable, '-c', {sleep!r}), 'long')\n"
-        f"Runner(Path({str(tmp_path)!r}), 1).run(Plan((), (((step,),),)))"
+        "from lightpaff_fairseq.distill.runner import only_process\n"
+        f"with only_process(Path({str(tmp_path)!r})) as lock:\n"
+        f"    Runner(Path({str(tmp_path)!r}), 1, lock).run(Plan((), (((step,),),)))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     while not (tmp_path / "began").exists():
