@@ -110,12 +110,12 @@ def test_shards_together_are_the_whole(trained, tmp_path):
 
 
 def test_another_result_than_fairseqs_is_refused(trained, tmp_path, capsys, monkeypatch):
-    real = CTranslate2Search._found
+    real = CTranslate2Search._hypotheses
 
     def reversed_tokens(self, result):
         return [(np.append(ids[-2::-1], self.eos), score) for ids, score in real(self, result)]
 
-    monkeypatch.setattr(CTranslate2Search, "_found", reversed_tokens)
+    monkeypatch.setattr(CTranslate2Search, "_hypotheses", reversed_tokens)
     message = error(trained, tmp_path / "out", capsys, *FAST, "--max-len-b", 12)
     assert "fairseq's best hypothesis and score for at least 95% of 37 sentences, got" in message
     assert message.endswith("use --backend fairseq")
