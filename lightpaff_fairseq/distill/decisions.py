@@ -25,6 +25,8 @@ def choose_cache(
     Raises:
         ValueError: `--cache yes`, and the disk is too small.
     """
+    if settings.kd_lambda == 0:
+        return False, Choice("teacher output", "not used", "Lambda is 0", "--kd-lambda")
     size = data.amount.tokens * BYTES_PER_POSITION
     room = free_bytes(Path(str(settings.out)))
     is_worth = rates.epochs >= WORTH

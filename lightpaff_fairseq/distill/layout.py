@@ -7,7 +7,7 @@ from .commands import Commands, Stage, Words
 from .data_info import TEST, DataInfo
 from .probe import Timings
 from .schedule import TRANSLATION, Rates
-from .settings import NONE, DistillSettings
+from .settings import NONE, RANDOM, TEACHER, DistillSettings
 from .shape import Shape
 from .steps import Lanes, Step
 from .teacher_info import TeacherInfo
@@ -54,9 +54,19 @@ class Inputs:
         return self.commands.teacher
 
     @property
-    def start(self) -> str:
-        """The checkpoint from which the fine-tuning starts."""
-        return "pretrained.pt" if self.pretraining else "initial.pt"
+    def start(self) -> Words:
+        """The flag of the checkpoint from which the fine-tuning starts; none: random weights."""
+        if self.settings.init_file:
+            return ("--finetune-from-model", str(self.settings.init_file))
+        return self._from("pretrained.pt") if self.pretraining else self.first_start
+
+    @property
+    def first_start(self) -> Words:
+        """The same for the first stage."""
+        return () if self.settings.init == RANDOM else self._from("initial.pt")
+
+    def _from(self, name: str) -> Words:
+        return ("--finetune-from-model", self.commands.at(name))
 
 
 def lay_out(inputs: Inputs, side_by_side: bool) -> tuple[Lanes, ...]:
@@ -81,25 +91,27 @@ def _start(inputs: Inputs) -> list[Step]:
     stage, commands = inputs.pretraining, inputs.commands
     teacher = stage.teacher if stage else inputs.teacher
     shape, data = (stage.shape, stage.data) if stage else (inputs.shape, commands.data)
-    words = commands.initialize(teacher, shape, data, "initial.pt")
-    steps = [Step("initialize", "Cut the student out of the teacher", words, "initial.pt", 0.3)]
+    steps = []
+    if inputs.settings.init == TEACHER:
+        words = commands.initialize(teacher, shape, data, "initial.pt")
+        title = "Cut the student out of the teacher"
+        steps.append(Step("initialize", title, words, "initial.pt", 0.3))
     if stage is None:
         return steps
-    knowledge = _online(inputs, stage.teacher.path)
-    start = ("--finetune-from-model", commands.at("initial.pt"))
-    words = commands.train(
-        stage.stage, stage.shape, stage.rates, (*knowledge, *start), "pretraining"
-    )
+    weight = inputs.settings.pretraining_lambda
+    knowledge = (*knowledge_online(stage.teacher.path, weight), *inputs.first_start)
+    words = commands.train(stage.stage, stage.shape, stage.rates, knowledge, "pretraining")
     minutes = stage.rates.updates * inputs.timings.pretraining / 60
+    title = f"Pre-train the student {_how(weight)}"
     return [
         *steps,
-        Step("pretraining", "Pre-train it with distillation", words, "pretraining", minutes, False),
+        Step("pretraining", title, words, "pretraining", minutes, False),
         _strip_best(commands, "pretraining", "pretrained.pt"),
     ]
 
 
 def _fine_tuning(inputs: Inputs) -> list[Step]:
-    commands, stage = inputs.commands, inputs.stage
+    commands, stage, kd_lambda = inputs.commands, inputs.stage, inputs.settings.kd_lambda
     steps = []
     if inputs.use_sequences:
         stage = replace(stage, data=Path(commands.at(SEQUENCES)))
@@ -116,34 +128,38 @@ def _fine_tuning(inputs: Inputs) -> list[Step]:
         steps.append(
             Step("cache", "Store the teacher's outputs", words, "cache", passes / 60, False)
         )
-        knowledge: Words = ("--kd-cache", commands.at("cache"))
+        knowledge: Words = ("--kd-cache", commands.at("cache"), "--kd-lambda", f"{kd_lambda:g}")
         seconds = inputs.timings.plain
     else:
-        knowledge, seconds = ("--kd-teacher", str(inputs.teacher.path)), inputs.timings.online
-        knowledge = (*knowledge, "--kd-teacher-data", str(commands.data.folder))
-    weight = ("--kd-lambda", f"{inputs.settings.kd_lambda:g}")
-    start = ("--finetune-from-model", commands.at(inputs.start))
-    words = commands.train(
-        stage, inputs.shape, inputs.rates, (*knowledge, *weight, *start), "training"
-    )
+        knowledge = knowledge_online(inputs.teacher.path, kd_lambda)
+        if kd_lambda:
+            knowledge = (*knowledge, "--kd-teacher-data", str(commands.data.folder))
+        seconds = inputs.timings.online
+    knowledge = (*knowledge, *inputs.start)
+    words = commands.train(stage, inputs.shape, inputs.rates, knowledge, "training")
     minutes = inputs.rates.updates * seconds / 60
+    title = f"Train the student {_how(kd_lambda)}"
     return [
         *steps,
-        Step("training", "Train it with distillation", words, "training", minutes, False),
+        Step("training", title, words, "training", minutes, False),
         _strip_best(commands, "training", "student.pt"),
     ]
 
 
-def _online(inputs: Inputs, teacher: Path) -> Words:
-    weight = f"{inputs.settings.kd_lambda:g}"
-    return ("--kd-teacher", str(teacher), "--kd-lambda", weight)
+def knowledge_online(teacher: Path, weight: float) -> Words:
+    """Return the flags of a training with the teacher in every update; weight 0: without it."""
+    words = ("--kd-lambda", f"{weight:g}")
+    return ("--kd-teacher", str(teacher), *words) if weight else words
+
+
+def _how(weight: float) -> str:
+    return "with distillation" if weight else "without distillation"
 
 
 def _baseline(inputs: Inputs) -> list[Step]:
     commands = inputs.commands
-    words = commands.train(
-        inputs.stage, inputs.shape, inputs.rates, ("--kd-lambda", "0"), "baseline_training"
-    )
+    knowledge = knowledge_online(inputs.teacher.path, 0)
+    words = commands.train(inputs.stage, inputs.shape, inputs.rates, knowledge, "baseline_training")
     minutes = inputs.rates.updates * inputs.timings.plain / 60
     title = "Train the same student without distillation"
     return [

@@ -8,16 +8,24 @@ import torch
 
 from ..export.export_formats import model_problem, package_problem
 from ..export.loaded_model import CheckpointInfo
-from .choices import Choice, describe_data, describe_rates, describe_student, describe_teacher
+from .choices import (
+    ASKED,
+    Choice,
+    describe_data,
+    describe_rates,
+    describe_student,
+    describe_teacher,
+)
 from .commands import Commands, criterion_of, stage_of
 from .data_info import TEST, TRAIN, VALID, DataInfo, inspect_data, reference_texts
 from .decisions import choose_cache, choose_sequences
-from .layout import Inputs, Pretraining, lay_out
+from .layout import Inputs, Pretraining, knowledge_online, lay_out
 from .probe import Speed, Timings, seconds_per_update, untrained_speeds
+from .same_shape import same_shape, shape_of_file
 from .schedule import TRANSLATION, choose_rates, pretraining_rates
 from .section_flags import model_flags, quoted
-from .settings import AUTO, NONE, DistillSettings
-from .shape import Shape, choose_shape, same_shape
+from .settings import AUTO, NONE, RANDOM, DistillSettings
+from .shape import Shape, choose_shape
 from .steps import Lanes, Step
 from .teacher_info import PRETRAINING, TeacherInfo, inspect_teacher
 
@@ -64,7 +72,10 @@ def make_plan(settings: DistillSettings) -> Plan:
     settings = _choose_serving(settings, teacher)
     use_sequences, targets = choose_sequences(settings, teacher)
     data = inspect_data(teacher, folder, "--data", (TRAIN, VALID, TEST))
-    shape = choose_shape(settings, teacher)
+    if settings.init_file:
+        shape = shape_of_file(settings.init_file, teacher)
+    else:
+        shape = choose_shape(settings, teacher)
     pretraining = _plan_pretraining(settings, teacher, shape)
     commands = Commands(settings, out, teacher, data)
     rates = choose_rates(settings, teacher, data.amount, shape.width)
@@ -85,7 +96,7 @@ def make_plan(settings: DistillSettings) -> Plan:
     if pretraining:
         choices += describe_rates(settings, pretraining.rates, "pre-training")[:1]
     choices += describe_rates(settings, rates)
-    choices += [_describe_start(pretraining), _describe_loss(settings), outputs, *targets]
+    choices += [_describe_start(settings), _describe_loss(settings), outputs, *targets]
     references: tuple[str, ...] = ()
     if teacher.task == TRANSLATION and settings.references is None:
         references, choice = _references(data, commands.remove_bpe)
@@ -137,7 +148,9 @@ def _plan_pretraining(
     data = inspect_data(pretrained, settings.text, "--text", (TRAIN, VALID))
     rates = pretraining_rates(settings, data.amount, shape.width)
     stage = stage_of(pretrained, data.folder, criterion)
-    return Pretraining(pretrained, same_shape(shape, pretrained), data, stage, rates)
+    return Pretraining(
+        pretrained, same_shape(shape.sizes, pretrained, "--pretrained-teacher"), data, stage, rates
+    )
 
 
 def _time(inputs: Inputs) -> Timings:
@@ -151,34 +164,41 @@ def _time(inputs: Inputs) -> Timings:
         commands.data.amount.mean_length,
         None if serve == NONE or serve.startswith("hf") else serve.replace(":", "-"),
     )
-    online = ("--kd-teacher", str(teacher.path), "--kd-lambda", f"{settings.kd_lambda:g}")
+    online = knowledge_online(teacher.path, settings.kd_lambda)
     plain, both = (
         seconds_per_update(commands.train(inputs.stage, inputs.shape, inputs.rates, kd, "probe"))
-        for kd in (("--kd-lambda", "0"), online)
+        for kd in (knowledge_online(teacher.path, 0), online)
     )
     first, seconds = inputs.pretraining, 0.0
     if first:
-        kd = ("--kd-teacher", str(first.teacher.path), "--kd-lambda", f"{settings.kd_lambda:g}")
+        kd = knowledge_online(first.teacher.path, settings.pretraining_lambda)
         seconds = seconds_per_update(
             commands.train(first.stage, first.shape, first.rates, kd, "probe")
         )
     return Timings(plain, max(plain, both), seconds, speed)
 
 
-def _describe_start(pretraining: Pretraining | None) -> Choice:
-    start = "the teacher's most important dimensions"
-    reason = "Worth more than any other choice (docs/guideline.md)"
-    if pretraining:
-        return Choice("start", f"{start}, then pre-training with distillation", reason)
-    return Choice("start", start, f"{reason}; pre-training needs --pretrained-teacher and --text")
+def _describe_start(settings: DistillSettings) -> Choice:
+    if settings.init_file:
+        return Choice("start", str(settings.init_file), ASKED, "--init")
+    if settings.init == RANDOM:
+        value, reason = "random weights", ASKED
+    else:
+        value = "the teacher's most important dimensions"
+        reason = "Worth more than any other choice (docs/guideline.md)"
+    if settings.text:
+        weight = settings.pretraining_lambda
+        kind = f"with distillation, lambda {weight:g}" if weight else "without distillation"
+        return Choice("start", f"{value}, then pre-training {kind}", reason, "--init")
+    more = "; pre-training needs --pretrained-teacher and --text"
+    return Choice("start", value, reason + more, "--init")
 
 
 def _describe_loss(settings: DistillSettings) -> Choice:
     weight = settings.kd_lambda
-    value = f"lambda {weight:g}" + (": the teacher's probabilities alone" if weight == 1 else "")
-    return Choice(
-        "loss", value, "The labels added nothing to the teacher (docs/guideline.md)", "--kd-lambda"
-    )
+    values = {0: "the labels alone, no distillation", 1: "lambda 1: the teacher alone"}
+    reason = "The labels added nothing to the teacher (docs/guideline.md)" if weight == 1 else ASKED
+    return Choice("loss", values.get(weight, f"lambda {weight:g}"), reason, "--kd-lambda")
 
 
 def _side_by_side(settings: DistillSettings) -> bool:

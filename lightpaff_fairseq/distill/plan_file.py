@@ -103,13 +103,15 @@ def _settings(settings: DistillSettings) -> dict[str, Any]:
 def _inputs(settings: DistillSettings) -> dict[str, Any]:
     """Return digests of the files that the plan was made of."""
     facts: dict[str, Any] = {}
-    for name in ("teacher", "pretrained_teacher"):
-        path = getattr(settings, name)
-        if path is not None:
-            facts[f"SHA-256 of --{name.replace('_', '-')}"] = file_digest(path)
+    files = {
+        "--teacher": settings.teacher,
+        "--pretrained-teacher": settings.pretrained_teacher,
+        "--init": settings.init_file,
+    }
+    facts |= {f"SHA-256 of {flag}": file_digest(path) for flag, path in files.items() if path}
     for name in ("data", "text"):
         folder = getattr(settings, name)
         if folder is not None:
-            files = sorted((x.name, x.stat().st_size) for x in folder.rglob("*") if x.is_file())
-            facts[f"sizes of the files in --{name}"] = zlib.crc32(json.dumps(files).encode())
+            sizes = sorted((x.name, x.stat().st_size) for x in folder.rglob("*") if x.is_file())
+            facts[f"sizes of the files in --{name}"] = zlib.crc32(json.dumps(sizes).encode())
     return facts

@@ -108,6 +108,8 @@ def absolute_paths(settings: DistillSettings) -> DistillSettings:
     paths: dict[str, Any] = {
         key: value.absolute() for key, value in values.items() if isinstance(value, Path)
     }
+    if settings.init_file:
+        paths["init"] = str(settings.init_file.absolute())
     return dataclasses.replace(settings, **paths)
 
 

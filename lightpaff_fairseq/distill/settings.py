@@ -9,6 +9,7 @@ from ..flags import Range, at_least, flag, range_problems
 from ..problems import Problems
 
 AUTO, YES, NO, NONE = "auto", "yes", "no", "none"
+TEACHER, RANDOM = "teacher", "random"  # values of --init
 SUFFIXES = {"K": 10**3, "M": 10**6, "G": 10**9}
 SERVED_AS = (
     AUTO,
@@ -51,6 +52,12 @@ class DistillSettings:
     decoder_layers: int | None = flag(
         "layers of the student's decoder", None, metavar="N", expected=at_least(1)
     )
+    init: str = flag(
+        "what the student starts from: teacher = the teacher's most important dimensions, random, "
+        "or a stripped checkpoint, whose shape becomes the student's (default: %(default)s)",
+        TEACHER,
+        metavar="teacher|random|FILE",
+    )
     pretrained_teacher: Path | None = flag(
         "checkpoint of the teacher before fine-tuning; with --text, the student is distilled in "
         "pre-training, too",
@@ -88,10 +95,17 @@ class DistillSettings:
     )
     max_tokens: int | None = flag("tokens per batch", None, metavar="N", expected=at_least(1))
     kd_lambda: float = flag(
-        "weight of the teacher; the labels get the rest (default: %(default)s)",
+        "weight of the teacher in fine-tuning; the labels get the rest; 0 = no distillation "
+        "(default: %(default)s)",
         1.0,
         metavar="X",
-        expected=Range("a number above 0, up to 1", 0, 1, is_open=True),
+        expected=Range("a number from 0 to 1", 0, 1),
+    )
+    pretrain_kd_lambda: float | None = flag(
+        "the same in pre-training (default: that of --kd-lambda)",
+        None,
+        metavar="X",
+        expected=Range("a number from 0 to 1", 0, 1),
     )
     cache: str = flag(
         "store the teacher's outputs before training (default: %(default)s)",
@@ -127,6 +141,16 @@ class DistillSettings:
     )
     seed: int = flag("(default: %(default)s)", 1, metavar="N", expected=at_least(0))
 
+    @property
+    def init_file(self) -> Path | None:
+        """The checkpoint that fine-tuning starts from, if `init` names one."""
+        return None if self.init in (TEACHER, RANDOM) else Path(self.init)
+
+    @property
+    def pretraining_lambda(self) -> float:
+        """The weight of the teacher in pre-training."""
+        return self.kd_lambda if self.pretrain_kd_lambda is None else self.pretrain_kd_lambda
+
     def problems(self) -> Problems:
         """Return the problems with the settings; files are read later."""
         problems = Problems(range_problems(self))
@@ -147,6 +171,30 @@ class DistillSettings:
             (self.text is None) == (self.pretrained_teacher is None),
             "--text, --pretrained-teacher: pre-training needs both",
         )
+        problems.extend(self._start_problems())
+        problems.extend(self._size_problems())
+        problems.extend(_words_problems("--train-flags", self.train_flags))
+        return problems
+
+    def _start_problems(self) -> Problems:
+        problems = Problems()
+        if self.init_file is None:
+            return problems
+        problems.unless(
+            self.init_file.is_file(),
+            f"--init {self.init}: expected {TEACHER}, {RANDOM} or a checkpoint, got no file",
+        )
+        sizes = ("smaller", "params", "arch", "encoder_layers", "decoder_layers")
+        given = [f"--{x.replace('_', '-')}" for x in sizes if getattr(self, x) is not None]
+        problems.unless(not given, f"{', '.join(given)}: the checkpoint of --init sets the size")
+        problems.unless(
+            self.text is None,
+            "--text: fine-tuning starts from the checkpoint of --init, without pre-training",
+        )
+        return problems
+
+    def _size_problems(self) -> Problems:
+        problems = Problems()
         sizes = [n for n in ("smaller", "params", "arch") if getattr(self, n) is not None]
         problems.unless(
             len(sizes) <= 1, f"{', '.join(f'--{x}' for x in sizes)}: expected one of them"
@@ -160,7 +208,6 @@ class DistillSettings:
                 parameters(self.params) is not None,
                 f"--params {self.params}: expected a number as 1200000, 800K or 1.2M",
             )
-        problems.extend(_words_problems("--train-flags", self.train_flags))
         return problems
 
 

@@ -162,7 +162,7 @@ def sizes_for(
             f"{side}_ffn_embed_dim": min(ffn, full.ffn),
             f"{side}_attention_heads": full.heads,
         }
-    return changed | _projections(teacher, width)
+    return changed | projections(teacher, width)
 
 
 def measure(teacher: TeacherInfo, arch: str, flags: list[str], flag: str) -> Shape:
@@ -207,22 +207,7 @@ def largest(fits: Callable[[int], bool], most: int) -> int:
     return low
 
 
-def same_shape(shape: Shape, teacher: TeacherInfo) -> Shape:
-    """Return the student of the same sizes for another teacher, such as the pre-trained one."""
-    changed: dict[str, Any] = {}
-    for side, sizes in shape.sizes.items():
-        changed |= {
-            f"{side}_layers": sizes.layers,
-            f"{side}_embed_dim": sizes.width,
-            f"{side}_ffn_embed_dim": sizes.ffn,
-            f"{side}_attention_heads": sizes.heads,
-        }
-    changed |= _projections(teacher, shape.width)
-    flags = model_flags(teacher.arch, teacher.model, changed)
-    return measure(teacher, teacher.arch, flags, "--pretrained-teacher")
-
-
-def _projections(teacher: TeacherInfo, width: int) -> dict[str, int]:
+def projections(teacher: TeacherInfo, width: int) -> dict[str, int]:
     """Return the widths of a decoder's input and output that follow the width of its layers."""
     if "decoder" not in teacher.sides:
         return {}

@@ -140,6 +140,17 @@ def test_other_choices_on_one_road(tmp_path, capsys, monkeypatch):
     assert "cache-teacher" not in script and "export" not in script
     names = [row["name"] for row in json.loads((out / "results.json").read_text())]
     assert names == ["teacher", "student"]
+
+    capsys.readouterr()
+    again = ["distill", "--teacher", "teacher.pt", "--data", "data", "--out", "again"]
+    again += ["--init", "out/student.pt", "--kd-lambda", "0", "--serve", "none", "--updates", "3"]
+    assert lightpaff([*again, "--max-tokens", "200"]) == 0, capsys.readouterr().err
+    script = (tmp_path / "again" / "commands.sh").read_text()
+    assert f"--finetune-from-model {out / 'student.pt'}" in script
+    assert "--kd-teacher" not in script and "init-student" not in script
+    results = (json.loads((tmp_path / x / "results.json").read_text()) for x in ("out", "again"))
+    first, second = (rows[1] for rows in results)
+    assert first["params"] == second["params"]
     capsys.readouterr()
 
     (tmp_path / "elsewhere").mkdir()

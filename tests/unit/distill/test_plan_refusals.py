@@ -82,6 +82,17 @@ def test_sequences_of_a_model_that_does_not_translate(refuse, tmp_path, capsys):
     )
 
 
+def test_a_start_of_another_family(refuse, tmp_path):
+    data = toy.write_monolingual(tmp_path / "data")
+    words = (data, "--task", "language_modeling", "--arch", "transformer_lm_gpt2_micro")
+    words = (*words, "--tokens-per-sample", 20, "--criterion", "cross_entropy")
+    _, model, _ = toy.build(*words)
+    path = toy.save_model(tmp_path / "lm.pt", toy.parse(*words), model)
+    assert f"--init {path}: expected a student of the teacher's family" in refuse(
+        None, f"init={path}"
+    )
+
+
 def test_a_student_that_does_not_fit_into_the_teacher(refuse):
     error = refuse(None, "arch='transformer_mass_small'")
     assert "--encoder-embed-dim: expected from 1 to the teacher's 96, got 256" in error

@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 import toy
 from lightpaff_fairseq.checkpoints.building import build, dummy_task
 from lightpaff_fairseq.distill.settings import DistillSettings
-from lightpaff_fairseq.distill.shape import TOLERANCE, choose_shape, largest, same_shape
+from lightpaff_fairseq.distill.same_shape import same_shape
+from lightpaff_fairseq.distill.shape import TOLERANCE, choose_shape, largest
 from lightpaff_fairseq.distill.teacher_info import TeacherInfo, inspect_teacher
 from lightpaff_fairseq.pruning.sizes import FUNCTION
 from lightpaff_fairseq.pruning.student_config import parse_student
@@ -83,7 +84,7 @@ def test_the_flags_make_a_student_of_the_target_size_that_computes_the_same_func
 @pytest.mark.slow
 def test_the_same_shape_for_the_same_teacher(teacher):
     shape = choose_shape(DistillSettings(smaller=3), teacher)
-    assert same_shape(shape, teacher) == shape
+    assert same_shape(shape.sizes, teacher, "--teacher") == shape
 
 
 def fake(tmp_path, params=10**6):
