@@ -17,7 +17,7 @@ from .choices import (
     describe_teacher,
 )
 from .commands import Commands, criterion_of, stage_of
-from .data_info import TEST, TRAIN, VALID, DataInfo, inspect_data, reference_texts
+from .data_info import TEST, TRAIN, VALID, inspect_data, reference_texts
 from .decisions import choose_cache, choose_sequences
 from .layout import Inputs, Pretraining, knowledge_online, lay_out
 from .probe import Speed, Timings, seconds_per_update, untrained_speeds
@@ -66,16 +66,14 @@ def make_plan(settings: DistillSettings) -> Plan:
     Raises:
         ValueError: a file cannot be used, the parts do not fit, or a probe fails.
     """
-    folder, out = Path(str(settings.data)), Path(os.path.abspath(str(settings.out)))
+    folder, out = Path(str(settings.data)), Path(str(settings.out)).absolute()
     teacher = inspect_teacher(Path(str(settings.teacher)), "--teacher")
     stage = stage_of(teacher, folder, criterion_of(teacher))
     settings = _choose_serving(settings, teacher)
     use_sequences, targets = choose_sequences(settings, teacher)
     data = inspect_data(teacher, folder, "--data", (TRAIN, VALID, TEST))
-    if settings.init_file:
-        shape = shape_of_file(settings.init_file, teacher)
-    else:
-        shape = choose_shape(settings, teacher)
+    start = settings.init_file
+    shape = shape_of_file(start, teacher) if start else choose_shape(settings, teacher)
     pretraining = _plan_pretraining(settings, teacher, shape)
     commands = Commands(settings, out, teacher, data)
     rates = choose_rates(settings, teacher, data.amount, shape.width)
@@ -89,27 +87,28 @@ def make_plan(settings: DistillSettings) -> Plan:
         use_cache=False,
         use_sequences=use_sequences,
     )
-    inputs = replace(inputs, timings=_time(inputs))
-    use_cache, outputs = choose_cache(settings, data, rates, inputs.timings)
+    timings = _time(inputs)
+    use_cache, outputs = choose_cache(settings, data, rates, timings)
+    inputs = replace(inputs, timings=timings, use_cache=use_cache)
     choices = [describe_teacher(teacher), describe_data(data)]
-    choices += describe_student(settings, teacher, shape, inputs.timings.speed)
+    choices += describe_student(settings, teacher, shape, timings.speed)
     if pretraining:
         choices += describe_rates(settings, pretraining.rates, "pre-training")[:1]
     choices += describe_rates(settings, rates)
     choices += [_describe_start(settings), _describe_loss(settings), outputs, *targets]
-    references: tuple[str, ...] = ()
-    if teacher.task == TRANSLATION and settings.references is None:
-        references, choice = _references(data, commands.remove_bpe)
-        choices.append(choice)
-    stages = lay_out(replace(inputs, use_cache=use_cache), _side_by_side(settings))
-    return Plan(tuple(choices), stages, references)
+    references, choice = _references(inputs)
+    choices += choice
+    return Plan(tuple(choices), lay_out(inputs, _side_by_side(settings)), references)
 
 
-def _references(data: DataInfo, remove_bpe: str) -> tuple[tuple[str, ...], Choice]:
-    texts, unknown = reference_texts(data, remove_bpe)
+def _references(inputs: Inputs) -> tuple[tuple[str, ...], list[Choice]]:
+    """Return the texts of a translation's test split, unless the user gave them."""
+    if inputs.teacher.task != TRANSLATION or inputs.settings.references:
+        return (), []
+    texts, unknown = reference_texts(inputs.commands.data, inputs.commands.remove_bpe)
     reason = f"{unknown} of {len(texts)} contain <unk>" if unknown else "None contains <unk>"
     choice = Choice("references", "the binarized targets of the test split", reason, "--references")
-    return tuple(texts), choice
+    return tuple(texts), [choice]
 
 
 def _choose_serving(settings: DistillSettings, teacher: TeacherInfo) -> DistillSettings:
@@ -196,7 +195,7 @@ def _describe_start(settings: DistillSettings) -> Choice:
 
 def _describe_loss(settings: DistillSettings) -> Choice:
     weight = settings.kd_lambda
-    values = {0: "the labels alone, no distillation", 1: "lambda 1: the teacher alone"}
+    values = {0.0: "the labels alone, no distillation", 1.0: "lambda 1: the teacher alone"}
     reason = "The labels added nothing to the teacher (docs/guideline.md)" if weight == 1 else ASKED
     return Choice("loss", values.get(weight, f"lambda {weight:g}"), reason, "--kd-lambda")
 

@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 
 import toy
 from lightpaff_fairseq.checkpoints.building import build, dummy_task
-from lightpaff_fairseq.distill.settings import DistillSettings
 from lightpaff_fairseq.distill.same_shape import same_shape
+from lightpaff_fairseq.distill.settings import DistillSettings
 from lightpaff_fairseq.distill.shape import TOLERANCE, choose_shape, largest
 from lightpaff_fairseq.distill.teacher_info import TeacherInfo, inspect_teacher
 from lightpaff_fairseq.pruning.sizes import FUNCTION
