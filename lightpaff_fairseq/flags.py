@@ -23,6 +23,7 @@ REQUIRED = dataclasses.MISSING
 Request = typing.TypeVar("Request")
 LARGEST = 2**31 - 1  # whole number that every library takes
 EMPTY = "expected a value, got an empty one (is a shell variable unset?)"
+TRAINING_PREFIXES = ("kd_", "prune_", "quantize_weights")  # of the plug-in's flags of fairseq-train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Range:
         """Return why `flag` does not take this number, in words that start with it; or None."""
         if value in self:
             return None
-        limit = f", up to {self.high:g}" if self.high < value < math.inf else ""
+        is_limit = self.low < self.high < value < math.inf
+        limit = f", up to {self.high:g}" if is_limit else ""
         return f"{flag} {value}: expected {self.words}{limit}"
 
 

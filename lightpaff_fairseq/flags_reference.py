@@ -19,10 +19,10 @@ from omegaconf import MISSING
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from .checkpoints.strip import PRUNABLE, stock_criterion
+from .flags import TRAINING_PREFIXES
 from .tasks.pruning import PruningConfig, PruningMixin
 
 PACKAGE = __name__.split(".")[0]
-KD_PREFIX = "kd_"
 VOCABULARIES = (8192, 32000)  # the sizes at which parameters are stated
 FLAG_COLUMNS = ("flag", "value", "default", "meaning")
 TYPE_NAMES = {bool: "switch", int: "integer", float: "number", str: "text"}
@@ -65,7 +65,10 @@ def _criterions() -> str:
     configs = {name: criterions.CRITERION_DATACLASS_REGISTRY[name] for name in kinds}
     rows = []
     for name, kind in kinds.items():
-        flags = [_flag(f) for f in flag_fields(configs[name]) if not f.name.startswith(KD_PREFIX)]
+        of_stock = [
+            x for x in flag_fields(configs[name]) if not x.name.startswith(TRAINING_PREFIXES)
+        ]
+        flags = [_flag(field) for field in of_stock]
         summary = _summary(kind).rstrip(".")
         rows.append([f"`{name}`", summary, f"`{stock_criterion(name)}`", " ".join(flags) or "none"])
     columns = ["--criterion", "what is distilled", "extends", "flags of the stock criterion"]
@@ -74,7 +77,7 @@ def _criterions() -> str:
 
 
 def kd_flags_table(configs: dict[str, Any]) -> str:
-    """Return the `--kd-*` flags of all criterions; the text of one that only some have names them.
+    """Return the plug-in's flags of all criterions; the text of one that only some have names them.
 
     Args:
         configs: name of the criterion -> its dataclass.
@@ -83,7 +86,7 @@ def kd_flags_table(configs: dict[str, Any]) -> str:
     owners: dict[str, list[str]] = {}
     for name, config in configs.items():
         for field in flag_fields(config):
-            if field.name.startswith(KD_PREFIX):
+            if field.name.startswith(TRAINING_PREFIXES):
                 flags.setdefault(field.name, field)
                 owners.setdefault(field.name, []).append(name)
     rows = []

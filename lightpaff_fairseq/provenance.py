@@ -12,6 +12,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from .flags import TRAINING_PREFIXES
+
 LOGGER = "lightpaff_fairseq.provenance"  # `lightpaff report` looks for this name
 PACKAGES = ("lightpaff-fairseq", "fairseq-fixed", "torch", "numpy")
 SETTINGS = {  # section -> what of it describes a training; kd_* and prune_* of any section do too
@@ -62,7 +64,7 @@ def configuration(cfg: Any) -> dict[str, Any]:
     settings = {}
     for section, names in SETTINGS.items():
         values = _section(cfg.get(section))
-        own = [n for n in values if n.startswith(("kd_", "prune_")) and section != "model"]
+        own = [n for n in values if n.startswith(TRAINING_PREFIXES) and section != "model"]
         for name in (*names, *own):
             if values.get(name) not in (None, "", [], 0, False):
                 settings[f"{section}.{name}"] = values[name]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -40,6 +41,14 @@ class FollowsEpochs(Protocol):
 
     def begin_epoch(self, epoch: int, split: str) -> None:
         """Take the number of an epoch, from 1, and the name of the training set."""
+
+
+@runtime_checkable
+class ValidatesAsServed(Protocol):
+    """A criterion whose model `validate_as_served` runs with other weights."""
+
+    def served_weights(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Return the block in which a model has the weights that it is served with."""
 
 
 @patch(Trainer, "load_checkpoint")
@@ -88,6 +97,15 @@ def begin_epoch_of_criterion(original: Callable[..., None], self: Any, epoch: in
     original(self, epoch)
 
 
+@patch(Trainer, "valid_step")
+def validate_as_served(original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
+    """Validate, and generate for `--eval-bleu`, with the weights that a criterion trains for."""
+    criterion = self.get_criterion()
+    is_served = isinstance(criterion, ValidatesAsServed)
+    with criterion.served_weights(self.model) if is_served else nullcontext():
+        return original(self, *args, **kwargs)
+
+
 @patch(Trainer, "_prepare_sample")
 def mark_dummy_batches(
     original: Callable[..., tuple[Any, bool]], self: Any, sample: Any, *args: Any, **kwargs: Any
@@ -123,6 +141,7 @@ HOOKS: tuple[Change, ...] = (
     check_criterion,
     check_before_training,
     begin_epoch_of_criterion,
+    validate_as_served,
     mark_dummy_batches,
     check_and_rename,
 )

@@ -15,11 +15,11 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from ..flags import TRAINING_PREFIXES
 from .reading import read_checkpoint
 from .writing import check_output, verify_equal, write_checkpoint
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
-PRIVATE_PREFIXES = ("kd_", "prune_")  # flags of the plug-in: useless to stock fairseq
 PRUNABLE = "prunable_"  # prefix of a task of this plug-in that extends the task of the same name
 
 
@@ -170,7 +170,7 @@ def _without_private(value: Any) -> Any:
     return {
         key: None if key == "user_dir" else _without_private(item)
         for key, item in value.items()
-        if not str(key).startswith(PRIVATE_PREFIXES)
+        if not str(key).startswith(TRAINING_PREFIXES)
     }
 
 

@@ -16,7 +16,7 @@ from ..checkpoints.strip import PRUNABLE
 from ..criterions.config import DistillationConfig
 from ..criterions.distillation import DistillationMixin
 from ..fairseq_flags import fairseq_flag_problems
-from ..flags import add_flags, parse_flags
+from ..flags import TRAINING_PREFIXES, add_flags, parse_flags
 from ..megabytes import MEGABYTE
 from ..problems import Problems
 from ..progress import print_line
@@ -105,7 +105,7 @@ def fairseq_config(argv: Sequence[str], path: str) -> Any:
     cfg = convert_namespace_to_omegaconf(args)
     with open_dict(cfg.criterion):
         for field in fields(DistillationConfig):
-            if field.name.startswith("kd_") and field.name not in KEPT:
+            if field.name.startswith(TRAINING_PREFIXES) and field.name not in KEPT:
                 cfg.criterion[field.name] = field.default
         cfg.criterion.kd_teacher = path
     return cfg

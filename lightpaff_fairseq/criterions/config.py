@@ -20,11 +20,12 @@ ATTENTION_LOSS_CHOICES = ChoiceEnum(list(features.ATTENTION))
 TEMPERATURE_SCHEDULE_CHOICES = ChoiceEnum(list(TEMPERATURE_SCHEDULES))
 
 WEIGHT = Range("0 (off) or more", 0, 1e6)
+WEIGHT_BITS = Range("8, or 0 (off)", 8, 8, also=0)
 
 
 @dataclass
 class DistillationConfig(FairseqDataclass):
-    """The --kd-* flags."""
+    """The --kd-* flags, and --quantize-weights."""
 
     kd_teacher: Optional[str] = flag(
         "fairseq checkpoint of the teacher; several, separated by colons, teach the mean of their "
@@ -130,6 +131,12 @@ class DistillationConfig(FairseqDataclass):
         "exponent of flsw, above 0, up to 100",
         1.0,
         expected=Range("a number above 0", 0, 100, is_open=True),
+    )
+    quantize_weights: int = flag(
+        "8: run the student, in training and validation, with the weights that CTranslate2 serves "
+        "in int8; the checkpoint keeps the float weights; 0 = off",
+        0,
+        expected=WEIGHT_BITS,
     )
 
 

@@ -1,4 +1,4 @@
-"""Check the --kd-* flags when the criterion is built, with all problems in one error."""
+"""Check the flags of a criterion when it is built, with all problems in one error."""
 
 import enum
 import logging
@@ -25,7 +25,7 @@ LISTS = {"kd_relation": RELATIONS, "kd_modules": MODULES, "kd_sides": MODULES}
 
 
 def check_config(cfg: DistillationConfig) -> None:
-    """Check every --kd-* flag.
+    """Check every flag of `DistillationConfig`.
 
     Raises:
         ValueError: lists all flags that are out of range or do not fit together.
@@ -37,16 +37,22 @@ def check_config(cfg: DistillationConfig) -> None:
         logger.warning("--kd-sides is now called --kd-modules")
 
 
-def check_task(criterion: str, task: Any, labels_are_tokens: bool) -> None:
-    """Check that the labels of a task are those of a criterion.
+def check_task(cfg: DistillationConfig, task: Any, labels_are_tokens: bool) -> None:
+    """Check that a task fits a criterion.
 
     Raises:
-        ValueError: the task has tokens and the criterion needs classes, or the reverse.
+        ValueError: the task has tokens and the criterion needs classes, or the reverse; or the task
+            prunes the model while the criterion quantizes it.
     """
-    has_classes = hasattr(getattr(task, "cfg", None), "num_classes")  # of sentence_prediction
-    problem = task_problem(criterion, type(task).__name__, labels_are_tokens, has_classes)
-    if problem is not None:
-        raise ValueError(problem)
+    task_cfg, name = getattr(task, "cfg", None), type(task).__name__
+    has_classes = hasattr(task_cfg, "num_classes")  # of sentence_prediction
+    problems = Problems([task_problem(cfg._name, name, labels_are_tokens, has_classes)])
+    problems.unless(
+        not (cfg.quantize_weights and hasattr(task_cfg, "prune_interval")),  # of prunable tasks
+        f"--quantize-weights {cfg.quantize_weights}: expected a task without pruning, got {name}; "
+        "prune first, then fine-tune the model that lightpaff compact writes",
+    )
+    problems.raise_if_any()
 
 
 def task_problem(

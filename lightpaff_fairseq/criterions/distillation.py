@@ -12,12 +12,14 @@ KL(teacher || student) unless --kd-divergence says otherwise.
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 from fairseq.criterions import FairseqCriterion
 from torch import Tensor, nn
 
 from ..losses.dense import LossSettings
+from ..models.int8_weights import check_int8_training, int8_weights
 from ..models.outputs import decoder_output
 from ..protocols import LoggingOutput, Prediction, Sample, Task
 from .config import DistillationConfig, divergence
@@ -63,10 +65,10 @@ class DistillationMixin(FairseqCriterion):
         """Build the stock criterion and give it its `distiller`.
 
         Raises:
-            ValueError: a --kd-* value is out of range, or the task has other labels.
+            ValueError: a value is out of range, or the task does not fit.
         """
         check_config(cfg)
-        check_task(cfg._name, task, cls.labels_are_tokens)
+        check_task(cfg, task, cls.labels_are_tokens)
         criterion: DistillationMixin = super().build_criterion(cfg, task)
         settings = LossSettings(
             cfg.kd_lambda,
@@ -100,8 +102,12 @@ class DistillationMixin(FairseqCriterion):
             num_updates: returns the number of finished updates, for schedules.
             starts_afresh: true if the optimizer is reset, so that projections may be, too.
         Raises:
-            ValueError: there is no teacher, or it cannot be used.
+            ValueError: there is no teacher, or it cannot be used; or the student's weights cannot
+                be quantized.
         """
+        bits = self.distiller.cfg.quantize_weights
+        if bits:
+            check_int8_training(student, f"--quantize-weights {bits}")
         if self.distiller.is_active and self.distiller.teacher is None:
             self.distiller.num_updates, self.starts_afresh = num_updates, starts_afresh
             self.distiller.prepare(student, self.task)
@@ -117,11 +123,28 @@ class DistillationMixin(FairseqCriterion):
 
     def forward(self, model: nn.Module, sample: Sample, reduce: bool = True) -> Losses:
         """Return loss (nats, summed), sample size and logging output."""
+        if not self.training:
+            return self._stock_forward(model, sample, reduce)
+        with self.served_weights(model):
+            if self.distiller.is_active:
+                return self._distilled_forward(model, sample)
+            return self._stock_forward(model, sample, reduce)
+
+    def served_weights(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Return a block in which a model has the weights of --quantize-weights, or its own.
+
+        `trainer_hooks` puts validation into it, where translations may be generated too.
+        """
+        return int8_weights(model) if self.distiller.cfg.quantize_weights else nullcontext()
+
+    def _stock_forward(self, model: nn.Module, sample: Sample, reduce: bool) -> Losses:
+        stock: Losses = super().forward(model, sample, reduce=reduce)
+        return stock
+
+    def _distilled_forward(self, model: nn.Module, sample: Sample) -> Losses:
         distiller = self.distiller
-        if not (self.training and distiller.is_active):
-            stock: Losses = super().forward(model, sample, reduce=reduce)
-            return stock
-        self.before_training(model, distiller.num_updates)
+        if distiller.teacher is None:
+            self.before_training(model, distiller.num_updates)
         with distiller.record(model) as activations:
             loss, sample_size, log = self.distill(model, sample)
         for kind, value in distiller.intermediate_losses(activations, sample).items():

@@ -26,6 +26,7 @@ WORDS = {  # `section.name` of fairseq's configuration -> words
     "criterion.kd_hidden_weight": "weight of the hidden states' difference",
     "criterion.kd_attention_weight": "weight of the attentions' difference",
     "criterion.kd_relation_weight": "weight of the relations' difference",
+    "criterion.quantize_weights": "bits per weight of the student",
     "optimization.lr": "learning rate",
     "optimization.max_update": "updates",
     "optimization.max_epoch": "epochs",

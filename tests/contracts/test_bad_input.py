@@ -49,6 +49,11 @@ def error_of(case, data, save_dir, *flags) -> str:
         (("--kd-temperature", 0), ("--kd-temperature 0.0", "above 0")),
         (("--kd-temperature", "inf"), ("--kd-temperature inf",)),
         (("--kd-chunk-tokens", 0), ("--kd-chunk-tokens 0",)),
+        (("--quantize-weights", 4), ("--quantize-weights 4: expected 8, or 0 (off)",)),
+        (
+            ("--quantize-weights", 8, "--task", "prunable_translation", "--prune-target-width", 1),
+            ("--quantize-weights 8: expected a task without pruning, got PrunableTranslationTask",),
+        ),
         (("--kd-lambda", 2, "--kd-temperature", -1), ("--kd-lambda 2", "--kd-temperature -1")),
     ],
     ids=str,

@@ -10,6 +10,7 @@ import toy
 from cases import CASES
 from lightpaff_fairseq.criterions import distiller
 from lightpaff_fairseq.criterions.distillation import DistillationMixin
+from lightpaff_fairseq.models.int8_weights import int8_weights
 from setting import assert_same, naive_loss, plain
 
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
@@ -142,6 +143,38 @@ def test_the_teacher_is_no_part_of_criterion_or_optimizer(settings, case):
     teacher = criterion.distiller.teacher.model
     assert not teacher.training and all(p.grad is None for p in teacher.parameters())
     assert not any(p.requires_grad for p in teacher.parameters())
+
+
+@BY_NAME
+def test_quantized_weights_give_loss_and_gradient_of_the_rounded_student(settings, case):
+    setting = settings(case)
+    student, sample = setting.student, toy.batch(setting.task, range(12))
+    rounded = copy.deepcopy(student)
+    with int8_weights(student):
+        rounded.load_state_dict(copy.deepcopy(student.state_dict()))
+
+    def run(bits, model):
+        torch.manual_seed(0)  # of the projection
+        criterion = setting.criterion(quantize_weights=bits, kd_hidden_weight=1.0)
+        return setting.run(criterion, sample, model)
+
+    (loss, grads, _), (expected, expected_grads, _) = run(8, student), run(0, rounded)
+    assert torch.equal(loss, expected) and not torch.equal(loss, run(0, student)[0])
+    assert grads.keys() == expected_grads.keys()
+    assert all(torch.equal(grad, expected_grads[name]) for name, grad in grads.items())
+
+
+def test_quantized_weights_without_a_teacher_and_in_validation(settings):
+    setting = settings(next(case for case in CASES if case.name == "kd_ss"))
+    batch = setting.student.train(), toy.batch(setting.task, range(12))
+    criterion, stock = setting.criterion(quantize_weights=8, kd_lambda=0.0), setting.stock()
+    with int8_weights(setting.student):
+        expected = stock(*batch)[0]
+    assert torch.equal(criterion(*batch)[0], expected) and stock(*batch)[0] != expected
+    criterion.eval()
+    with criterion.served_weights(setting.student):  # `trainer_hooks` does this in validation
+        assert torch.equal(criterion(*batch)[0], expected)
+    assert torch.equal(criterion(*batch)[0], stock(*batch)[0])
 
 
 @BY_NAME

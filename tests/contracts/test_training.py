@@ -6,6 +6,7 @@ from fairseq import tasks
 
 import toy
 from cases import CASES
+from lightpaff_fairseq.models.int8_weights import matrices_of, rounded_to_int8
 
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 OPTIMIZER = ("--lr", 0.01, "--max-tokens", 60, "--update-epoch-batch-itr", True, "--seed", 3)
@@ -101,6 +102,38 @@ def test_no_teacher_tensor_reaches_a_checkpoint(prepared, case, tmp_path):
     assert weights
     for tensor in tensors:
         assert not any(t.shape == tensor.shape and torch.equal(t, tensor) for t in weights)
+
+
+def test_quantized_training_validates_rounded_weights_saves_float_ones_and_resumes(
+    prepared, tmp_path, monkeypatch
+):
+    from fairseq.tasks.translation import TranslationTask
+
+    def is_rounded(weight):
+        return torch.allclose(weight, rounded_to_int8(weight), rtol=1e-6, atol=0)
+
+    case = next(c for c in CASES if c.name == "kd_ss")
+    validated, original = [], TranslationTask._inference_with_bleu
+
+    def spy(self, generator, sample, model):
+        validated.append(all(is_rounded(weight) for _, _, weight in matrices_of(model)))
+        return original(self, generator, sample, model)
+
+    monkeypatch.setattr(TranslationTask, "_inference_with_bleu", spy)
+    bleu = ("--eval-bleu", "--eval-bleu-args", '{"beam": 1, "max_len_b": 10}')
+    flags = ("--quantize-weights", 8, "--update-freq", 2, "--store-ema")
+    straight = train(case, prepared, tmp_path / "a", "--max-update", 4, *flags)
+    train(case, prepared, tmp_path / "b", "--max-update", 2, *flags, *bleu)
+    resumed = train(case, prepared, tmp_path / "b", "--max-update", 4, *flags)
+    assert validated and all(validated)
+    teacher = toy.checkpoint(prepared["kd_ss"][1])["model"]
+    assert straight["model"].keys() == {name for name in teacher if ".layers.1." not in name}
+    assert straight["criterion"] is None
+    for name, value in straight["model"].items():
+        assert torch.equal(value, resumed["model"][name]), name
+        averages = [state["extra_state"]["ema"][name] for state in (straight, resumed)]
+        assert torch.equal(*averages), name
+        assert not (name.endswith("fc1.weight") and is_rounded(value)), name
 
 
 def test_validation_bleu_is_the_students(prepared, tmp_path, monkeypatch):
