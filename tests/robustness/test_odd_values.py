@@ -25,7 +25,7 @@ from lightpaff_fairseq.cli.main import build_parser, main
 from lightpaff_fairseq.criterions.config import DistillationConfig
 from lightpaff_fairseq.criterions.config_checks import check_config
 from lightpaff_fairseq.fairseq_flags import RANGES, words_problems
-from lightpaff_fairseq.flags import EMPTY
+from lightpaff_fairseq.flags import EMPTY, TRAINING_PREFIXES
 from lightpaff_fairseq.sequence_kd.seq_kd_request import SeqKdRequest, generation_problems
 from lightpaff_fairseq.tasks.masked_seq2seq import MaskedSeq2SeqConfig, config_problems
 from lightpaff_fairseq.tasks.pruning import PruningConfig, method_of
@@ -187,12 +187,12 @@ def has_choices(field):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_criterions(case, capsys, tally):
     config = CRITERION_DATACLASS_REGISTRY[case.name]
-    tried = check_all(config, check_config, lambda field: field.name.startswith("kd_"))
+    tried = check_all(config, check_config, lambda field: field.name.startswith(TRAINING_PREFIXES))
     capsys.readouterr()
     tally.add("tried", count=tried)
     assert tried > 250
     numbers = [f for f, values in odd_fields(DistillationConfig) if values is NUMBERS]
-    assert len(numbers) == 12 and all("expected" in f.metadata for f in numbers)
+    assert len(numbers) == 13 and all("expected" in f.metadata for f in numbers)
 
 
 def test_label_smoothing_and_prefixes_of_stock_criterions(capsys):

@@ -13,6 +13,7 @@ from omegaconf import II, MISSING
 
 import toy
 from lightpaff_fairseq.cli.main import main
+from lightpaff_fairseq.flags import TRAINING_PREFIXES
 from lightpaff_fairseq.flags_reference import (
     flag_fields,
     flag_row,
@@ -69,10 +70,13 @@ def test_fairseqs_parser_takes_every_flag_of_distillation_with_its_default(page,
     data = toy.write_parallel(tmp_path, count=1)
     cfg = toy.parse(data, "--arch", "transformer", "--criterion", "kd_ss").criterion
     section = page.partition("## Flags of distillation")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| `--(kd-[^`]+)` \| [^|]+ \| ([^|]+) \| (.*) \|$", section, re.MULTILINE)
+    rows = re.findall(
+        r"^\| `--((?:kd|quantize)-[^`]+)` \| [^|]+ \| ([^|]+) \| (.*) \|$", section, re.MULTILINE
+    )
     assert len(rows) >= 5
     own = [(flag, default) for flag, default, text in rows if _is_of("kd_ss", text)]
-    known = {key for key in cfg if key.startswith("kd_")} - {"kd_sides"}  # hidden: a former name
+    known = {key for key in cfg if key.startswith(TRAINING_PREFIXES)}
+    known -= {"kd_sides"}  # hidden: a former name
     assert {flag.replace("-", "_") for flag, _ in own} == known
     for flag, default in own:
         value = cfg[flag.replace("-", "_")]
