@@ -11,7 +11,7 @@ import torch
 from ..checkpoints.output_file import file_problem, write_json
 from ..flags import Range, at_least, flag, range_problems
 from ..problems import Problems
-from .timing import CLOCKS
+from ..timing import CLOCKS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..timing import interleaved_times, median_ratio
 from .step_benchmark import PLAIN, TEACHER, Bench
 from .step_sizes import StepProblem
-from .timing import interleaved_times, median_ratio
 
 BUILD, READ = "build", "read"
 

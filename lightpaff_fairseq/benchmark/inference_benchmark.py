@@ -1,64 +1,58 @@
 """`lightpaff benchmark inference`: teacher and student in fairseq and in serving formats."""
 
-import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..checkpoints.dictionaries import first_difference
 from ..evaluation.model_rows import Row, count_parameters
-from ..export.engines import Engine, Search
-from ..export.export_quality import score_outputs
+from ..export.engines import Engine
+from ..export.export_quality import Labels
 from ..export.loaded_model import LANGUAGE_MODELING, LoadedModel
 from ..export.sample_batches import Sample, split_samples
-from ..megabytes import MEGABYTE
-from ..problems import Problems
 from ..progress import Progress
+from ..timing import interleaved_times, median_ratio
 from .inference_backends import FAIRSEQ, Variant, plan_variants, write_variants
-from .inference_settings import InferenceSettings
-from .peak_memory import peak_extra_bytes
-from .timing import interleaved_times, median_ratio
+from .inference_memory import peak_mb
+from .inference_settings import InferenceProblem
+from .peer_engines import CTranslate2Peer, HuggingFacePeer, PeerEngine, add_source_lines
+from .peers import Peer, find_peers
 
 ALONE = 5  # a sentence alone takes about as long as 5 in a batch; used to estimate the time left
 WARMUPS = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class InferenceProblem(InferenceSettings):
-    """Two models, their data, and the settings of the benchmark.
+@dataclass(frozen=True)
+class _Inputs:
+    """What is timed.
 
     Attributes:
-        teacher, student: checkpoints; `data`: their dictionaries and the split `subset`.
-        quality: also score the outputs.
+        models: teacher and student by role, without weights; `params`: their parameters.
+        variants: in the order of the table.
+        batches: for throughput; `single`: single sentences, for latency.
     """
 
-    teacher: Path
-    student: Path
-    data: Path
-    subset: str
-    search: Search
-    quality: bool = True
-
-    def problems(self) -> Problems:
-        """Return the problems with the flags."""
-        problems = super().problems()
-        problems.unless(self.data.is_dir(), f"--data {self.data}: no such folder")
-        return problems
+    models: dict[str, LoadedModel]
+    params: dict[str, int]
+    variants: Sequence[Variant | Peer]
+    batches: list[Sample]
+    single: list[Sample]
 
 
 @dataclass
 class _Run:
-    """A loaded variant, its latencies (seconds) and its outputs."""
+    """A loaded model, its latencies (seconds) and its outputs; `load` loads it again."""
 
-    variant: Variant
-    model: LoadedModel
-    engine: Engine
-    latencies: list[list[float]]
-    outputs: list[Sequence[Any]]
+    variant: Variant | Peer
+    load: Callable[[], Any]
+    engine: Engine | PeerEngine
     progress: Progress
+    latencies: list[list[float]] = field(default_factory=list)
+    outputs: list[Sequence[Any]] = field(default_factory=list)
 
 
 def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
@@ -67,52 +61,74 @@ def benchmark_inference(problem: InferenceProblem, folder: Path) -> list[Row]:
     Args:
         folder: an empty folder for the exported models.
     Returns:
-        one row per variant, the teacher in fairseq first. Times are medians over the rounds, ratios
-        medians of ratios within a round; p50 and p95 are latencies over sentences and rounds.
+        one row per variant, the teacher in fairseq first, peers last. Times are medians over the
+        rounds, ratios medians of ratios within a round; p50 and p95 are latencies over sentences
+        and rounds.
     Raises:
-        ValueError: bad flags or files; models with different dictionaries; see `plan_variants`.
+        ValueError: bad flags or files; models with different dictionaries; see `plan_variants` and
+            `find_peers`.
     """
     problem.problems().raise_if_any()
-    models, planned = _plan(problem, folder)
-    for model in models.values():  # checks the teacher's length limit, keeps the student's batches
-        batches = split_samples(model, problem.subset, problem.sentences, problem.batch)
-    single = split_samples(models["student"], problem.subset, problem.latency_sentences, batch=1)
-    variants: list[Variant] = []
-    rows: list[Row] = []
-    for role, model in models.items():
-        write_variants(model, planned[role])
-        variants += planned[role]
-        params = count_parameters(model.info.state["model"])
-        rows += [{"name": v.name, "params": params, "size_mb": v.size_mb} for v in planned[role]]
-    light = {role: replace(model, model=None) for role, model in models.items()}
-    student = light["student"]
-    del models
-    progress = Progress("benchmark inference", _work(problem, variants, batches, single), "")
-    runs = [_Run(v, light[v.role], v.load(light[v.role]), [], [], progress) for v in variants]
+    inputs = _prepare(problem, folder)
+    progress = Progress("benchmark inference", _work(problem, inputs), "")
+    runs = [_start(each, inputs, progress) for each in inputs.variants]
+    rows = [_size(run, inputs) for run in runs]
     with progress:
-        _time(runs, rows, batches, single, problem.repeats)
-    for run, row in zip(runs, rows, strict=True):
-        if problem.quality:
-            quality = score_outputs(student, run.outputs, batches, problem.remove_bpe)
-            row |= {"measure": quality.name, "quality": quality.score}
+        _time(runs, rows, inputs, problem)
+    if problem.quality:
+        samples, remove_bpe = inputs.batches, problem.remove_bpe
+        labels = Labels(inputs.models["student"], problem.subset, samples, remove_bpe, ())
+        rows = [row | _quality(run, labels) for run, row in zip(runs, rows, strict=True)]
     if problem.memory:
         del runs
         with progress:
-            _add_memory(rows, variants, problem, progress)
+            _add_memory(rows, inputs.variants, problem, progress)
     return rows
 
 
-def _work(
-    problem: InferenceProblem,
-    variants: Sequence[Variant],
-    batches: Sequence[Sample],
-    single: Sequence[Sample],
-) -> int:
+def _prepare(problem: InferenceProblem, folder: Path) -> _Inputs:
+    """Check the models against each other and the data, and write the exported models."""
+    models, planned = _plan(problem, folder)
+    peers = find_peers(problem.peer, planned["student"][0].search, problem.device)
+    for model in models.values():  # checks the teacher's length limit, keeps the student's batches
+        batches = split_samples(model, problem.subset, problem.sentences, problem.batch)
+    single = split_samples(models["student"], problem.subset, problem.latency_sentences, batch=1)
+    for role, model in models.items():
+        write_variants(model, planned[role])
+    if peers:
+        add_source_lines([*batches, *single], models["student"], problem.remove_bpe)
+    params = {role: count_parameters(x.info.state["model"]) for role, x in models.items()}
+    light = {role: replace(model, model=None) for role, model in models.items()}
+    variants = [variant for each in planned.values() for variant in each]
+    return _Inputs(light, params, [*variants, *peers], batches, single)
+
+
+def _start(variant: Variant | Peer, inputs: _Inputs, progress: Progress) -> _Run:
+    model = inputs.models.get(variant.role)
+    load = variant.load if isinstance(variant, Peer) else partial(variant.load, model)
+    return _Run(variant, load, load(), progress)
+
+
+def _size(run: _Run, inputs: _Inputs) -> Row:
+    one = run.variant
+    params = one.params(run.engine) if isinstance(one, Peer) else inputs.params[one.role]
+    return {"name": one.name, "params": params, "size_mb": one.size_mb}
+
+
+def _quality(run: _Run, labels: Labels) -> Row:
+    if isinstance(run.engine, CTranslate2Peer | HuggingFacePeer):
+        texts = [text for batch in run.outputs for text in batch]
+        return {"measure": "BLEU", "quality": labels.bleu(texts, run.engine.is_tokenized)}
+    quality = labels.quality(run.outputs)
+    return {"measure": quality.name, "quality": quality.score}
+
+
+def _work(problem: InferenceProblem, inputs: _Inputs) -> int:
     """Return the size of the whole benchmark, in sentences of a batch."""
-    sentences = sum(int(batch["nsentences"]) for batch in batches)
+    sentences = sum(int(batch["nsentences"]) for batch in inputs.batches)
     rounds = problem.repeats + WARMUPS
-    timed = rounds * (sentences + ALONE * len(single))
-    return len(variants) * (timed + sentences * problem.memory)
+    timed = rounds * (sentences + ALONE * len(inputs.single))
+    return len(inputs.variants) * (timed + sentences * problem.memory)
 
 
 def _plan(
@@ -138,18 +154,16 @@ def _check_pair(teacher: LoadedModel, student: LoadedModel) -> None:
             raise ValueError(f"--teacher, --student: {side} dictionaries differ: {difference}")
 
 
-def _time(
-    runs: list[_Run], rows: list[Row], batches: list[Sample], single: list[Sample], repeats: int
-) -> None:
+def _time(runs: list[_Run], rows: list[Row], inputs: _Inputs, problem: InferenceProblem) -> None:
     """Add load_s, p50_ms, p95_ms, per_s and the ratios to the rows."""
     by_name = {run.variant.name: run for run in runs}
-    loads = {n: lambda r=r: r.variant.load(r.model) for n, r in by_name.items()}
-    whole = {n: lambda r=r: _run_batches(r, batches) for n, r in by_name.items()}
-    one = {n: lambda r=r: _one_by_one(r, single) for n, r in by_name.items()}
-    load_times, times = (interleaved_times(x, repeats, WARMUPS) for x in (loads, whole))
-    interleaved_times(one, repeats, WARMUPS)
+    loads = {n: r.load for n, r in by_name.items()}
+    whole = {n: partial(_run_batches, r, inputs.batches) for n, r in by_name.items()}
+    one = {n: partial(_one_by_one, r, inputs.single) for n, r in by_name.items()}
+    load_times, times = (interleaved_times(x, problem.repeats, WARMUPS) for x in (loads, whole))
+    interleaved_times(one, problem.repeats, WARMUPS)
     first = rows[0]["name"]
-    count = _units(runs[0].variant.task, batches)
+    count = _units(problem.task, inputs.batches)
     for row in rows:
         name = row["name"]
         latencies = [x for each in by_name[name].latencies[WARMUPS:] for x in each]
@@ -158,8 +172,8 @@ def _time(
         row["per_s"] = count / statistics.median(times[name])
         row["seconds"] = times[name]
         row["times_teacher"] = median_ratio(times[first], times[name])
-        own = f"{by_name[name].variant.role} {FAIRSEQ}"
-        row["times_fairseq"] = median_ratio(times[own], times[name])
+        own = f"{by_name[name].variant.role} {FAIRSEQ}"  # a peer has none
+        row["times_fairseq"] = median_ratio(times[own], times[name]) if own in times else None
 
 
 def _units(task: str, batches: Sequence[Sample]) -> int:
@@ -193,40 +207,16 @@ def _one_by_one(run: _Run, single: Sequence[Sample]) -> None:
 
 def _add_memory(
     rows: list[Row],
-    variants: Sequence[Variant],
+    variants: Sequence[Variant | Peer],
     problem: InferenceProblem,
     progress: Progress,
 ) -> None:
     """Add peak_mb: memory to load the model and run every batch, without libraries and data.
 
-    None where it is unknown: on a GPU, for every library but PyTorch.
+    None where it is unknown: of peers and, on a GPU, for every library but PyTorch.
     """
     share = (progress.total - progress.done) / len(rows)
     for row, variant in zip(rows, variants, strict=True):
-        known = problem.device == "cpu" or variant.folder is None
-        settings = variant, problem
-        peak = peak_extra_bytes(_first_run, settings, "", problem.device) if known else None
-        row["peak_mb"] = None if peak is None else peak / MEGABYTE
+        is_peer = isinstance(variant, Peer)
+        row["peak_mb"] = None if is_peer else peak_mb(variant, problem)
         progress.advance(share, f"memory of {variant.name}")
-
-
-def _first_run(
-    settings: tuple[Variant, InferenceProblem], _: str, small: bool
-) -> Callable[[], Any]:
-    """Set up the first run of a variant (a `peak_memory.Factory`)."""
-    logging.getLogger().setLevel(logging.WARNING)  # a fresh process: fairseq set it to DEBUG
-    variant, problem = settings
-    opened = variant.open()
-    count = 1 if small else problem.sentences
-    batches = split_samples(opened, problem.subset, count, problem.batch)
-    model = replace(opened, model=None)
-    if small:
-        engine = variant.load(model)
-        return lambda: engine.run(batches[0])
-
-    def run() -> None:
-        engine = variant.load(model)
-        for batch in batches:
-            engine.run(batch)
-
-    return run

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..export.engines import Search
 from ..export.loaded_model import TRANSLATION
 from ..fairseq_flags import post_process_problem
 from ..flags import at_least, flag, range_problems
@@ -70,6 +71,39 @@ class TrainedModels:
     subset: str = flag(
         "split of --data (default: %(default)s)", "test", name="--gen-subset", metavar="SPLIT"
     )
+    peer: tuple[str, ...] = flag(
+        "translation models to time as well, from text to text: folders of CTranslate2 or of "
+        "Hugging Face; a SentencePiece model that is not in its folder as DIR=FILE. A folder of "
+        "lightpaff export runs with the beam of its use.py, others with --beam (default: none)",
+        (),
+        nargs="+",
+        metavar="DIR",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceProblem(InferenceSettings):
+    """Two models, their data, and the settings of the benchmark.
+
+    Attributes:
+        teacher, student: checkpoints; `data`: their dictionaries and the split `subset`.
+        peer: words of --peer, see `find_peers`.
+        quality: also score the outputs.
+    """
+
+    teacher: Path
+    student: Path
+    data: Path
+    subset: str
+    search: Search
+    peer: tuple[str, ...] = ()
+    quality: bool = True
+
+    def problems(self) -> Problems:
+        """Return the problems with the flags."""
+        problems = super().problems()
+        problems.unless(self.data.is_dir(), f"--data {self.data}: no such folder")
+        return problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +147,12 @@ def check_models(settings: InferenceSettings, trained: TrainedModels, random: Ra
         text = "is needed" if is_needed else "has no effect"
         for name, value in flags.items():
             problems.unless((value is None) != is_needed, f"--{name}: {text} {mode} --random")
+    if trained.peer:
+        problems.unless(not random.random, "--peer: has no effect with --random")
+        problems.unless(
+            settings.task == TRANSLATION,
+            f"--peer: expected --task {TRANSLATION}, got {settings.task}",
+        )
     if random.random:
         problems.extend([at_least(1).problem("--sentences", settings.sentences)])
     else:

@@ -16,10 +16,10 @@ from torch import Tensor
 from ..losses.dense import dense_distillation_loss
 from ..losses.fused import fused_distillation_loss
 from ..megabytes import MEGABYTE
+from ..timing import interleaved_times, median_ratio
 from .loss_peers import PEERS, check_peers
 from .loss_sizes import Inputs, LossProblem, make_inputs
 from .peak_memory import peak_extra_bytes
-from .timing import interleaved_times, median_ratio
 
 FLOOR = "floor"
 COMPILED = "fused-compiled"

@@ -18,13 +18,13 @@ from torch import nn
 
 from ..checkpoints.strip import stripped_state
 from ..teachers.loading import load_teacher
+from ..timing import interleaved_times, median_ratio
 from .fairseq_config import parse_training
 from .step_cache import build_cache
 from .step_models import FAMILIES
 from .step_pruning import MASKED, prune_flags, pruned_ratio, pruning_variants
 from .step_sizes import StepProblem
 from .synthetic_data import SPLIT, write_corpus
-from .timing import interleaved_times, median_ratio
 
 PLAIN, TEACHER, KD, CACHED, MORE = "plain", "teacher", "kd", "cached", "more"
 RUN = (

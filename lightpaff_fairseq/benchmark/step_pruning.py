@@ -6,7 +6,7 @@ from typing import Any
 
 from fairseq.trainer import Trainer
 
-from .timing import median_ratio
+from ..timing import median_ratio
 
 MASKED, CHOOSING = "masked", "choosing"
 INTERVAL, UPDATES = 10, 1000

@@ -29,7 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "time, latency of single sentences, throughput, peak memory and quality (BLEU against the "
         "split's own target). All variants are timed in one run, interleaved. Translation models "
         "run beam search, language models score text. The models are trained (--teacher, "
-        "--student, --data) or, with --random, untrained ones of any size on random text."
+        "--student, --data; --peer adds others, of any origin) or, with --random, untrained ones "
+        "of any size on random text."
     )
     add_flags(parser, InferenceSettings)
     add_flags(parser, Output)
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         if random.random:
             problem = _random_problem(settings, random, Path(folder))
         else:
-            search = Search(beam=settings.beam)
+            search = Search(beam=settings.beam, scores=False)
             problem = InferenceProblem(**vars(settings), **vars(trained), search=search)
         for flag, path in (("--student", problem.student), ("--teacher", problem.teacher)):
             task = inspect_checkpoint(path, flag).task
@@ -103,6 +104,6 @@ def _random_problem(
         student=student,
         data=data,
         subset=SPLIT,
-        search=Search(settings.beam, longest=random.length, shortest=random.length),
+        search=Search(settings.beam, random.length, random.length, scores=False),
         quality=False,
     )

@@ -3,7 +3,11 @@
 import argparse
 import logging
 import sys
+from dataclasses import asdict
 
+import torch
+
+from ..evaluation.markdown_table import Column, decimals, format_table
 from ..export.export_request import ExportReport, ExportRequest
 from ..export.exporter import export
 from ..flags import add_flags, parse_flags
@@ -53,4 +57,19 @@ def _describe(report: ExportReport, quantization: str | None) -> list[str]:
             f"{quantization}: {report.after.name} {report.after.score:.2f}, fairseq "
             f"{report.before.score:.2f} ({report.basis})"
         )
-    return lines
+    return [*lines, *_searches(report)] if report.rows else lines
+
+
+def _searches(report: ExportReport) -> list[str]:
+    """Return the measured beam sizes, and which of them use.py runs."""
+    columns = [
+        Column("weights", "weights"),
+        Column("beam", "beam"),
+        Column("BLEU", "bleu", decimals(2)),
+        Column("sentences/s", "sentences_per_s", decimals(0)),
+    ]
+    return [
+        format_table([asdict(row) for row in report.rows], columns),
+        f"BLEU of {report.basis}; in CTranslate2, {torch.get_num_threads()} threads",
+        f"use.py runs beam {report.beam}",
+    ]

@@ -36,7 +36,7 @@ def write_companions(
     record = _record(request, student, report)
     _write_json(folder / RECORD, record)
     if request.to != "hf":
-        (folder / SCRIPT).write_text(_script(request, student), encoding="utf-8")
+        (folder / SCRIPT).write_text(_script(request, student, report.beam), encoding="utf-8")
         (folder / README).write_text(_readme(request, student, record), encoding="utf-8")
 
 
@@ -61,6 +61,9 @@ def _record(request: ExportRequest, student: LoadedModel, report: ExportReport) 
             "exported": report.after.score,
             "drop": report.before.drop_to(report.after),
         }
+    if info.task == TRANSLATION and request.to == "ctranslate2":
+        rows = [asdict(row) for row in report.rows]
+        record |= {"beam": report.beam, "measured": {"of": report.basis, "rows": rows}}
     if info.task == TRANSLATION:
         record |= {"source_lang": task.cfg.source_lang, "target_lang": task.cfg.target_lang}
     if info.task == CLASSIFICATION:
@@ -89,8 +92,8 @@ def _readme(request: ExportRequest, student: LoadedModel, record: dict[str, Any]
         *_comparisons(record),
         "",
         f"`pip install {' '.join(packages)}`, then `python {SCRIPT} < text.txt` (one sentence per",
-        "line). fairseq is not needed. A line that is longer than the model supports gets an empty",
-        "answer and a notice on standard error.",
+        f"line; flags: `python {SCRIPT} --help`). fairseq is not needed.",
+        _LONG_LINES[student.info.task == TRANSLATION],
     ]
     if record.get("separator_token") is not None:
         separator = record["separator_token"]
@@ -99,7 +102,15 @@ def _readme(request: ExportRequest, student: LoadedModel, record: dict[str, Any]
     return "\n".join(lines) + "\n"
 
 
-def _script(request: ExportRequest, student: LoadedModel) -> str:
+_LONG_LINES = {
+    True: "A line that is longer than the model supports is translated in parts; standard error "
+    "says so.",
+    False: "A line that is longer than the model supports gets an empty answer and a notice on "
+    "standard error.",
+}
+
+
+def _script(request: ExportRequest, student: LoadedModel, beam: int) -> str:
     task, model, info = student.task, student.model, student.info
     dictionary, start = task.source_dictionary, None
     if info.task == CLASSIFICATION:
@@ -115,7 +126,8 @@ def _script(request: ExportRequest, student: LoadedModel) -> str:
     if info.task == TRANSLATION:
         output = min(LONGEST, model.max_decoder_positions() - 1)
     pieces = bool(request.sentencepiece_model)
-    return script(Use(info.task, pieces, start, student.has_classes, longest - added, output))
+    lengths = (longest - added, output)
+    return script(Use(info.task, pieces, start, student.has_classes, *lengths, beam))
 
 
 def _comparisons(record: dict[str, Any]) -> list[str]:
@@ -131,4 +143,6 @@ def _comparisons(record: dict[str, Any]) -> list[str]:
             f"With {record['quantization']} weights: {quality['measure']} "
             f"{quality['exported']:.2f}; in fairseq: {quality['fairseq']:.2f}."
         )
+    if "beam" in record:
+        lines.append(f"`{SCRIPT}` runs beam {record['beam']}.")
     return lines

@@ -27,11 +27,16 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Search:
-    """Beam size, and the maximum and minimum tokens of an output, eos not counted."""
+    """Beam size, and the maximum and minimum tokens of an output, eos not counted.
+
+    Attributes:
+        scores: needed; without them, CTranslate2 omits the softmax of a greedy search.
+    """
 
     beam: int = 5
     longest: int = 200
     shortest: int = 1
+    scores: bool = True
 
 
 def limited(search: Search, student: LoadedModel) -> Search:
@@ -44,7 +49,11 @@ def limited(search: Search, student: LoadedModel) -> Search:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """The best output of a beam search, without eos; `score`: mean log-probability."""
+    """The best output of a beam search, without eos.
+
+    Attributes:
+        score: mean log-probability; NaN if the search needs no scores.
+    """
 
     tokens: tuple[str, ...]
     score: float

@@ -10,7 +10,7 @@ from fairseq.data.data_utils import post_process
 from scipy.stats import pearsonr
 
 from ..evaluation.text_scores import score
-from .engines import tokens_of
+from .engines import Engine, tokens_of
 from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION, LoadedModel
 from .sample_batches import Sample
 
@@ -29,6 +29,44 @@ class Quality:
         if self.name == "ppl":
             return 100 * (other.score / self.score - 1)
         return self.score - other.score
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labeled samples of a split, to score engines on; see `score_outputs`."""
+
+    student: LoadedModel
+    subset: str
+    samples: Sequence[Sample]
+    remove_bpe: str | None
+    references: Sequence[Sequence[str]]
+
+    def quality(self, batch_outputs: Sequence[Sequence[Any]]) -> Quality:
+        """Score the outputs of all batches."""
+        return score_outputs(
+            self.student, batch_outputs, self.samples, self.remove_bpe, self.references
+        )
+
+    def quality_of(self, engine: Engine) -> Quality:
+        """Run an engine and score its outputs."""
+        return self.quality([engine.run(sample) for sample in self.samples])
+
+    def bleu(self, texts: Sequence[str], is_tokenized: bool) -> float:
+        """Score translations, in the order of the samples.
+
+        Args:
+            is_tokenized: they consist of the student's tokens.
+        """
+        kind = self.remove_bpe or subwords_of(self.student.task.target_dictionary)
+        if is_tokenized:
+            texts = [post_process(text, kind) for text in texts]
+        return score_texts(self.student, texts, self.samples, kind, self.references)
+
+    @property
+    def basis(self) -> str:
+        """What a score is of."""
+        count = sum(int(sample["nsentences"]) for sample in self.samples)
+        return basis_of(self.student, self.subset, count, self.references)
 
 
 def score_outputs(
@@ -72,21 +110,29 @@ def _bleu(
     remove_bpe: str | None,
     references: Sequence[Sequence[str]],
 ) -> float:
+    kind = remove_bpe or subwords_of(student.task.target_dictionary)
+    lines = [" ".join(hypothesis.tokens) for batch in batch_outputs for hypothesis in batch]
+    texts = [post_process(line, kind) for line in lines]
+    return score_texts(student, texts, samples, kind, references)
+
+
+def score_texts(
+    student: LoadedModel,
+    texts: Sequence[str],
+    samples: Sequence[Sample],
+    remove_bpe: str,
+    references: Sequence[Sequence[str]] = (),
+) -> float:
+    """Return BLEU of translations in the order of the samples; see `score_outputs`."""
     dictionary = student.task.target_dictionary
-    remove_bpe = remove_bpe or subwords_of(dictionary)
-
-    def text(tokens: Sequence[str]) -> str:
-        words: str = post_process(" ".join(tokens), remove_bpe)
-        return words
-
-    hypotheses = [text(hypothesis.tokens) for batch in batch_outputs for hypothesis in batch]
     if references:
         order = [int(i) for sample in samples for i in sample["id"]]
         targets = [[lines[i] for i in order] for lines in references]
     else:
         rows = [row for sample in samples for row in sample["target"]]
-        targets = [[text(tokens_of(row, dictionary)) for row in rows]]
-    return float(score(hypotheses, targets, ["bleu"])["bleu"])
+        lines = [" ".join(tokens_of(row, dictionary)) for row in rows]
+        targets = [[post_process(line, remove_bpe) for line in lines]]
+    return float(score(texts, targets, ["bleu"])["bleu"])
 
 
 def basis_of(

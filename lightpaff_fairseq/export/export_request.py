@@ -12,6 +12,7 @@ from .export_formats import FORMATS, model_problem, package_problem, quantizatio
 from .export_parity import Parity
 from .export_quality import SCORED_TASKS, Quality
 from .loaded_model import TRANSLATION, LoadedModel, data_folder, inspect_checkpoint, load_model
+from .search_choice import AUTO, REFERENCE, SearchRow, beam_problem
 
 RECORD = "export.json"  # in every exported folder
 QUANTIZATIONS = sorted({q for each in FORMATS.values() for q in each.quantizations})
@@ -40,17 +41,26 @@ class ExportRequest:
         metavar="SPLIT",
     )
     sentences: int = flag(
-        "sentences of the split to score quantized weights on; 0 = all (default: %(default)s)",
-        500,
+        "sentences of the split to score quantized weights and beam sizes on; 0 = all (default: "
+        "%(default)s)",
+        300,
         metavar="N",
         expected=at_least(0),
     )
     max_drop: float = flag(
-        "maximum drop from quantization: points of BLEU, accuracy or Pearson's correlation (0 to "
-        "100), or percent of perplexity (default: %(default)s)",
+        "maximum drop from quantization, and from the beam that --beam auto chooses: points of "
+        "BLEU, accuracy or Pearson's correlation (0 to 100), or percent of perplexity (default: "
+        "%(default)s)",
         0.5,
         metavar="X",
         expected=Range("0 or more", 0, 1e12),
+    )
+    beam: str = flag(
+        "default beam size of use.py, for ctranslate2: a number, or auto: the fastest of 1, 2 and "
+        "5 that loses at most --max-drop BLEU against the checkpoint in fairseq with beam 5 "
+        "(default: %(default)s)",
+        AUTO,
+        metavar="N",
     )
     remove_bpe: str | None = flag(
         "for BLEU, as in fairseq; none = off (default: guessed from the dictionary)",
@@ -77,12 +87,15 @@ class ExportReport:
 
     Attributes:
         basis: what the scores are of, see `basis_of`.
+        rows: every measured search of a translation model; `beam`: the size to serve it with.
     """
 
     parity: Parity
     before: Quality | None = None
     after: Quality | None = None
     basis: str = ""
+    rows: tuple[SearchRow, ...] = ()
+    beam: int = REFERENCE
 
 
 def load_checked(request: ExportRequest) -> LoadedModel:
@@ -98,6 +111,7 @@ def load_checked(request: ExportRequest) -> LoadedModel:
             package_problem(request.to),
             quantization_problem(request.to, request.quantization),
             post_process_problem("--remove-bpe", request.remove_bpe),
+            beam_problem(request.beam),
             OutputFolder(request.out, "--out", (RECORD,), read).problem(request.force),
             *range_problems(request),
         ]
@@ -131,9 +145,14 @@ def _load(request: ExportRequest) -> LoadedModel:
         f"whose quality can be compared, got {info.task}",
     )
     problems.unless(
-        not request.references or bool(request.quantization and info.task == TRANSLATION),
-        f"--references: expected --quantization of a translation model, got one of {info.task}; "
-        "nothing else is scored against text",
+        request.beam == AUTO or (request.to, info.task) == ("ctranslate2", TRANSLATION),
+        f"--beam {request.beam}: expected --to ctranslate2 of a translation model, got --to "
+        f"{request.to} of one of {info.task}",
+    )
+    problems.unless(
+        not request.references or (request.to, info.task) == ("ctranslate2", TRANSLATION),
+        f"--references: expected --to ctranslate2 of a translation model, got --to {request.to} of "
+        f"one of {info.task}; nothing else is scored against text",
     )
     problems.raise_if_any()
     return load_model(info, data_folder(info, request.data))

@@ -20,7 +20,7 @@ from .engines import Engine
 from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLATION, LoadedModel
 from .sample_batches import Sample
 
-ANSWERS = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
+ANSWERS = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
 INPUTS = """import json, runpy, sys
 use = runpy.run_path(sys.argv[1])
 for line in sys.stdin:

@@ -6,6 +6,7 @@ gets a temporary file with a flat Namespace, which `compat` allow-lists, and the
 """
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -74,8 +75,12 @@ class Translator:
     """Beam search by CTranslate2."""
 
     def __init__(self, translator: Any, task: FairseqTask, search: Search) -> None:
-        self.translator, self.search = translator, search
+        self.translator, self.task, self.search = translator, task, search
         self.source, self.target = task.source_dictionary, task.target_dictionary
+
+    def searching(self, search: Search) -> "Translator":
+        """Return an engine that runs the same loaded model with another search."""
+        return Translator(self.translator, self.task, search)
 
     def run(self, sample: Sample) -> list[Hypothesis]:
         results = self.translator.translate_batch(
@@ -84,9 +89,11 @@ class Translator:
             max_decoding_length=self.search.longest,
             min_decoding_length=self.search.shortest,
             max_input_length=0,  # no limit
-            return_scores=True,
+            return_scores=self.search.scores,
         )
-        return [Hypothesis(tuple(r.hypotheses[0]), float(r.scores[0])) for r in results]
+        scores = [float(r.scores[0]) if self.search.scores else math.nan for r in results]
+        best = [tuple(r.hypotheses[0]) for r in results]
+        return [Hypothesis(*pair) for pair in zip(best, scores, strict=True)]
 
     def log_probs(self, sample: Sample) -> list[Floats]:
         targets = [tokens_of(row, self.target) for row in sample["target"]]

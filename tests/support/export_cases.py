@@ -183,7 +183,7 @@ def expected(case, model, text):
 STRANGER = """import runpy, sys
 for name in ("fairseq", "lightpaff_fairseq", "torch"):
     sys.modules[name] = None  # importing it fails
-runpy.run_path(sys.argv[1], run_name='__main__')
+runpy.run_path(sys.argv.pop(1), run_name='__main__')
 """
 
 
@@ -192,14 +192,14 @@ def use(folder, lines):
     return use_and_notices(folder, lines)[0]
 
 
-def use_and_notices(folder, lines):
-    """See `use`; and the lines on standard error."""
+def use_and_notices(folder, lines, *flags):
+    """See `use`; and the lines on standard error. A line may be bytes."""
+    data = [line if isinstance(line, bytes) else line.encode() for line in lines]
     done = subprocess.run(
-        [sys.executable, "-c", STRANGER, folder / "use.py"],
-        input="".join(f"{line}\n" for line in lines),
+        [sys.executable, "-c", STRANGER, folder / "use.py", *flags],
+        input=b"".join(line + b"\n" for line in data),
         capture_output=True,
-        encoding="utf-8",
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.split("\n")[:-1], done.stderr.splitlines()
+    return done.stdout.decode().split("\n")[:-1], done.stderr.decode().splitlines()

@@ -25,7 +25,8 @@ def exports(student):
     def make(name):
         case, (path, data, model) = CASES[name], student(name)
         folder = path.parent
-        assert export_cases.export(case, path, folder / "out", "--data", data) == 0
+        beam = ("--beam", 5) if case.pair[1] == "translation" else ()
+        assert export_cases.export(case, path, folder / "out", "--data", data, *beam) == 0
         assert {x.name for x in folder.iterdir()} == {"data", "student.pt", "out"}
         record = json.loads((folder / "out" / RECORD).read_text())
         return case, folder / "out", deepcopy(model).double(), record

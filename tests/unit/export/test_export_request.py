@@ -52,6 +52,9 @@ def test_all_bad_flags_are_listed(run, tmp_path):
     check_refused(result, "--sentences", "--max-drop", "no.model", "no.pt", "does not exist")
     check_refused(run("--quantization", "int16", case=CASES["classes"]), "--to onnx supports int8")
     check_refused(run("--max-drop", "nan"), "--max-drop nan: expected 0 or more")
+    for beam in ("x", "0", "\u00b2", "1" * 40):
+        check_refused(run("--beam", beam), f"--beam {beam}: expected auto, or 1 or more")
+    check_refused(run("--beam", 2), "--beam 2: expected --to ctranslate2 of a translation model")
     assert not list(tmp_path.iterdir())
 
 

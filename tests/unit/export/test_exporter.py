@@ -104,6 +104,8 @@ def test_int8_is_smaller_and_its_score_is_reported(name, student, tmp_path, caps
             100 * (quality["exported"] / quality["fairseq"] - 1)
         )
         assert quality["exported"] != quality["fairseq"]
+    if name == "translation":
+        check_choice(tmp_path / "small", quality, printed)
     if case.to == "onnx":
         graph = onnx.load(tmp_path / "small" / "model.onnx").graph
         assert any(x.data_type == onnx.TensorProto.INT8 for x in graph.initializer)
@@ -111,6 +113,21 @@ def test_int8_is_smaller_and_its_score_is_reported(name, student, tmp_path, caps
     assert export_cases.export(case, path, tmp_path / "large", "--data", data) == 0
     sizes = [(tmp_path / x / "model.bin").stat().st_size for x in ("small", "large")]
     assert sizes[0] < sizes[1]
+
+
+def check_choice(folder, quality, printed):
+    """Beams 1, 2 and 5 were measured; the fastest one within --max-drop is served."""
+    record = json.loads((folder / RECORD).read_text())
+    rows = {(row["weights"], row["beam"]): row for row in record["measured"]["rows"]}
+    assert list(rows) == [(kind, beam) for kind in ("float", "int8") for beam in (1, 2, 5)]
+    assert rows["float", 5]["bleu"] == pytest.approx(quality["fairseq"], abs=0.5)
+    served = [row for key, row in rows.items() if key[0] == "int8"]
+    within = [row for row in served if quality["fairseq"] - row["bleu"] <= 50]
+    fastest = max(within, key=lambda row: row["sentences_per_s"])
+    assert fastest["beam"] == record["beam"] and fastest["bleu"] == quality["exported"]
+    assert f"\nBEAM = {record['beam']} " in (folder / "use.py").read_text()
+    assert f"use.py runs beam {record['beam']}" in printed
+    assert f"| int8    |    1 | {rows['int8', 1]['bleu']:.2f} |" in printed
 
 
 @pytest.mark.slow
@@ -129,7 +146,7 @@ def test_bleu_is_that_of_evaluate_or_its_basis_is_named(student, tmp_path, capsy
     (row,) = json.loads(out.read_text())
     assert f"all {len(lines)} sentences of valid, against {text}" in capsys.readouterr().out
 
-    flags = ["--data", data, "--quantization", "int8", "--max-drop", 100]
+    flags = ["--data", data, "--quantization", "int8", "--max-drop", 100, "--beam", 5]
     both = [*flags, "--sentences", 0, "--references", text]
     assert export_cases.export(case, path, tmp_path / "same", *both) == 0
     quality = json.loads((tmp_path / "same" / RECORD).read_text())["quality"]
@@ -139,7 +156,9 @@ def test_bleu_is_that_of_evaluate_or_its_basis_is_named(student, tmp_path, capsy
     assert export_cases.export(case, path, tmp_path / "other", *flags, "--sentences", 9) == 0
     basis = f"the first 9 of {len(lines)} sentences of valid, against its binarized target"
     assert f"({basis})" in capsys.readouterr().out
-    assert json.loads((tmp_path / "other" / RECORD).read_text())["quality"]["of"] == basis
+    record = json.loads((tmp_path / "other" / RECORD).read_text())
+    assert record["quality"]["of"] == record["measured"]["of"] == basis and record["beam"] == 5
+    assert {row["beam"] for row in record["measured"]["rows"]} == {5}
 
     text.write_text("one line\n")
     assert export_cases.export(case, path, tmp_path / "none", *both) == 2
@@ -162,13 +181,16 @@ def test_pieces_are_cut_and_joined_by_the_script(student, tmp_path):
     )
     case = CASES["translation"]
     path, data, model = student("translation")
-    flags = ("--data", data, "--sentencepiece-model", tmp_path / "spm.model")
+    flags = ("--data", data, "--sentencepiece-model", tmp_path / "spm.model", "--beam", 5)
     assert export_cases.export(case, path, tmp_path / "out", *flags) == 0
     pieces = sentencepiece.SentencePieceProcessor(str(tmp_path / "spm.model"))
-    printed = export_cases.use(tmp_path / "out", ["w3w4w5", "w9 w9"])
-    for line, text in zip(printed, ([7, 8, 9], [13, 3, 13])):  # a space is unknown to the student
-        answer = export_cases.expected(case, deepcopy(model).double(), text)
-        assert line == pieces.decode(answer.split())
+    printed = export_cases.use(tmp_path / "out", ["w3w4w5", "w9 w9", " ".join(["w9"] * 21)])
+    exact = deepcopy(model).double()
+    # A space is unknown to the student; a part of at most 39 tokens ends before one.
+    texts = [[7, 8, 9]], [[13, 3, 13]], [[13, *[3, 13] * 19], [3, 13]]
+    for line, parts in zip(printed, texts, strict=True):
+        answers = [export_cases.expected(case, exact, part) for part in parts]
+        assert line == " ".join(pieces.decode(answer.split()) for answer in answers)
 
 
 @pytest.mark.parametrize("name", ["classes", TRANSLATION, "language_modeling"])

@@ -1,5 +1,10 @@
 """What an exported folder's use.py prints: fairseq's answers, line by line, for any line."""
 
+import runpy
+import subprocess
+import sys
+from subprocess import PIPE
+
 import pytest
 import torch
 from fairseq.sequence_generator import SequenceGenerator
@@ -51,31 +56,36 @@ def check_answer(case, model, line, printed):
         assert float(score) == pytest.approx(reference, abs=0.006)
         assert written.split(" ") == [*line.split(), *continuation(model, text)]
         return
+    if kind == "translation":
+        parts = [text[i : i + longest] for i in range(0, len(text), longest)]
+        answers = [export_cases.expected(case, model, part) for part in parts]
+        lengths = [len(answer.split()) for answer in (*answers, *[printed][: len(parts) == 1])]
+        if max(lengths, default=0) < longest and not case.ends:
+            assert printed == " ".join(answers)  # of an empty line, nothing
+        return  # at the longest length fairseq forces an end; `ends`: see export_parity.SEARCH
     reference = export_cases.expected(case, model, text)
     if isinstance(reference, float):
         assert float(printed) == pytest.approx(reference, abs=1e-4)
-    elif kind == "translation" and not text:
-        assert printed == ""  # CTranslate2 translates nothing; fairseq its end of sentence
-    elif kind == "translation" and len(printed.split()) == longest:
-        pass  # both stop there, fairseq with an end that it forces
-    elif not case.ends:  # a random model's first symbol: see SEARCH in export/export_parity.py
+    else:
         assert printed == reference
 
 
 def test_odd_lines_get_fairseqs_answers_and_long_ones_a_notice(exported):
     case, folder, model, _ = exported
-    longest = LIMITS[case.pair[1]]
+    longest, is_cut = LIMITS[case.pair[1]], case.pair[1] == "translation"
     lines = odd_lines(longest)
-    printed, notices = export_cases.use_and_notices(folder, lines)
+    printed, notices = export_cases.use_and_notices(folder, lines, "--chunk", "20")
     assert len(printed) == len(lines) > use_script.MANY_LINES
-    refused = [i for i, line in enumerate(lines) if len(line.split()) > longest]
-    assert len(refused) == 2 and notices == [
-        f"line {i + 1} has no answer: {len(lines[i].split())} tokens, but the model supports "
-        f"{longest} at most"
-        for i in refused
-    ]
+    long = [i for i, line in enumerate(lines) if len(line.split()) > longest]
+    texts = []
+    for i in long:
+        size = len(lines[i].split())
+        end = f"translated in {-(-size // longest)} parts" if is_cut else "no answer"
+        limit = f"{size} tokens, but the model supports {longest} at most"
+        texts.append(f"line {i + 1}: {limit}: {end}")
+    assert len(long) == 2 and [x for x in notices if "translation is cut at" not in x] == texts
     for i, (line, answer) in enumerate(zip(lines, printed, strict=True)):
-        if i in refused:
+        if i in long and not is_cut:
             assert answer == ""
         else:
             check_answer(case, model, line, answer)
@@ -87,7 +97,45 @@ def test_only_long_lines(name, exports):
     lines = ["w1 " * 100] * (use_script.MANY_LINES + 1) + ["w1"]
     printed, notices = export_cases.use_and_notices(folder, lines)
     assert printed[:-1] == [""] * (len(lines) - 1) and printed[-1] != ""
-    assert len(notices) == len(lines) - 1 and notices[-1].startswith(f"line {len(lines) - 1} ")
+    assert len(notices) == len(lines) - 1 and notices[-1].startswith(f"line {len(lines) - 1}: ")
+
+
+def test_lines_of_any_bytes_and_flags(exports):
+    _, folder, *_ = exports("translation")
+    lines = ["w5 w6", b"w5 \xff w6", b"\x00", "", b"w7\r", "w7 w7"]
+    flags = ("--beam", "1", "--inter-threads", "2", "--intra-threads", "1")
+    printed, notices = export_cases.use_and_notices(folder, lines, *flags)
+    assert len(printed) == len(lines) and printed[3] == "" and all(printed[:3])
+    assert notices == ["line 2: not UTF-8: the invalid bytes are replaced"]
+    assert printed == export_cases.use_and_notices(folder, lines, *flags[:2], "--chunk", "1")[0]
+    script = folder / script_parity.SCRIPT
+    done = subprocess.run([sys.executable, script, "--chunk", "0"], capture_output=True, text=True)
+    assert done.returncode == 2 and "--chunk: expected 1 or more, got 0" in done.stderr
+
+
+def test_a_long_line_is_cut_at_the_ends_of_sentences(exports):
+    _, folder, *_ = exports("translation")
+    parts = runpy.run_path(str(folder / script_parity.SCRIPT))["parts"]
+    longest = LIMITS["translation"]
+    sentence = [*("w" for _ in range(8)), "w."]
+    for text in (sentence * 9, ["w"] * 100, ["w@@"] * 100, [*sentence, *(["w"] * 50)], []):
+        cut = parts(text, 1)
+        assert [x for part in cut for x in part] == text
+        assert all(0 < len(part) <= longest for part in cut)
+        if "w." in text:
+            assert cut[0][-1] == "w." and len(cut[0]) == min(36, 9 * text.count("w."))
+
+
+def test_an_answer_comes_before_the_next_line(exports):
+    _, folder, *_ = exports("classes")
+    command = [sys.executable, folder / script_parity.SCRIPT, "--chunk", "1"]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as process:
+        for line in ("w1 w2", "w3"):
+            process.stdin.write(f"{line}\n")
+            process.stdin.flush()
+            assert process.stdout.readline().strip() in ("0", "1", "2")
+        process.stdin.close()
+        assert process.stdout.read() == "" and process.wait() == 0
 
 
 def planted(monkeypatch, old, new):

@@ -14,7 +14,7 @@ import size  # noqa: E402
 
 # From the bottom to the top: a package or module imports from rows below its own.
 LAYERS = (
-    ("problems", "megabytes", "progress", "child_process", "json_files", "disk_errors"),
+    ("problems", "megabytes", "progress", "timing", "child_process", "json_files", "disk_errors"),
     ("flags",),
     ("fairseq_flags", "subwords", "one_line_errors", "losses", "checkpoints", "compat"),
     ("protocols",),

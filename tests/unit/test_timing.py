@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from lightpaff_fairseq.benchmark.timing import interleaved_times, median_ratio
+from lightpaff_fairseq.timing import interleaved_times, median_ratio
 
 
 def test_rounds_rotate_and_warm_up():
