@@ -10,7 +10,7 @@ VERSION = 6  # of the layout; see `_serialize` in CTranslate2's specs/model_spec
 
 
 def count_parameters(path: Path) -> int | None:
-    """Return the number of weights; tied ones count once, scales of quantization do not.
+    """Return the number of weights; tied and equal ones count once, scales of quantization do not.
 
     Returns:
         None for another version of the layout.

@@ -104,8 +104,11 @@ def _prepare(problem: InferenceProblem, folder: Path) -> _Inputs:
 
 
 def _start(variant: Variant | Peer, inputs: _Inputs, progress: Progress) -> _Run:
-    model = inputs.models.get(variant.role)
-    load = variant.load if isinstance(variant, Peer) else partial(variant.load, model)
+    load: Callable[[], Any]
+    if isinstance(variant, Peer):
+        load = variant.load
+    else:
+        load = partial(variant.load, inputs.models[variant.role])
     return _Run(variant, load, load(), progress)
 
 
@@ -217,6 +220,5 @@ def _add_memory(
     """
     share = (progress.total - progress.done) / len(rows)
     for row, variant in zip(rows, variants, strict=True):
-        is_peer = isinstance(variant, Peer)
-        row["peak_mb"] = None if is_peer else peak_mb(variant, problem)
+        row["peak_mb"] = None if isinstance(variant, Peer) else peak_mb(variant, problem)
         progress.advance(share, f"memory of {variant.name}")

@@ -57,10 +57,10 @@ class Peer:
         files = (sorted(self.folder.glob(pattern)) for pattern in WEIGHTS)
         return megabytes(next(filter(None, files), []))
 
-    def params(self, engine: PeerEngine) -> int | None:
-        """Return the number of parameters; None if it is unknown."""
+    def params(self, engine: Any) -> int | None:
+        """Return the number of parameters of a result of `load`; None if it is unknown."""
         if isinstance(engine, HuggingFacePeer):
-            return sum(parameter.numel() for parameter in engine.model.parameters())
+            return sum(int(parameter.numel()) for parameter in engine.model.parameters())
         with prefix_errors(f"--peer {self.folder}"):
             return count_parameters(self.folder / "model.bin")
 

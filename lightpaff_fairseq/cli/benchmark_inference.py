@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..benchmark.benchmark_run import Output, describe
-from ..benchmark.inference_benchmark import InferenceProblem, benchmark_inference
+from ..benchmark.inference_benchmark import benchmark_inference
 from ..benchmark.inference_settings import (
+    InferenceProblem,
     InferenceSettings,
     RandomModels,
     TrainedModels,

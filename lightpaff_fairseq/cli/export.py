@@ -10,6 +10,7 @@ import torch
 from ..evaluation.markdown_table import Column, decimals, format_table
 from ..export.export_request import ExportReport, ExportRequest
 from ..export.exporter import export
+from ..export.search_choice import AUTO, REFERENCE
 from ..flags import add_flags, parse_flags
 from ..megabytes import megabytes
 
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     request = parse_flags(args, ExportRequest)
     report = export(request)
     print(f"{request.path} -> {request.out} ({megabytes(request.out.iterdir()):.1f} MB)")
-    print("\n".join(_describe(report, request.quantization)))
+    print("\n".join([*_describe(report, request.quantization), *_searches(request, report)]))
     if report.parity.inputs == "random tokens":
         text = "warning: no split in the data, compared on random tokens; set --gen-subset"
         print(text, file=sys.stderr)
@@ -57,19 +58,25 @@ def _describe(report: ExportReport, quantization: str | None) -> list[str]:
             f"{quantization}: {report.after.name} {report.after.score:.2f}, fairseq "
             f"{report.before.score:.2f} ({report.basis})"
         )
-    return [*lines, *_searches(report)] if report.rows else lines
+    return lines
 
 
-def _searches(report: ExportReport) -> list[str]:
+def _searches(request: ExportRequest, report: ExportReport) -> list[str]:
     """Return the measured beam sizes, and which of them use.py runs."""
+    if not report.rows:
+        return []
     columns = [
         Column("weights", "weights"),
         Column("beam", "beam"),
         Column("BLEU", "bleu", decimals(2)),
         Column("sentences/s", "sentences_per_s", decimals(0)),
     ]
+    chosen = f"use.py runs beam {report.beam}"
+    if request.beam == AUTO:
+        limit = f"{request.max_drop:g} BLEU below fairseq with beam {REFERENCE}"
+        chosen += f", the fastest that is at most {limit} (change it by --beam)"
     return [
+        f"BLEU of {report.basis}; sentences/s on {torch.get_num_threads()} threads",
         format_table([asdict(row) for row in report.rows], columns),
-        f"BLEU of {report.basis}; in CTranslate2, {torch.get_num_threads()} threads",
-        f"use.py runs beam {report.beam}",
+        chosen,
     ]

@@ -8,8 +8,13 @@ import pytest
 import torch
 
 import toy
-from lightpaff_fairseq.benchmark import inference_backends, inference_benchmark
-from lightpaff_fairseq.benchmark.inference_benchmark import InferenceProblem, benchmark_inference
+from lightpaff_fairseq.benchmark import (
+    inference_backends,
+    inference_benchmark,
+    inference_memory,
+)
+from lightpaff_fairseq.benchmark.inference_benchmark import benchmark_inference
+from lightpaff_fairseq.benchmark.inference_settings import InferenceProblem
 from lightpaff_fairseq.benchmark.synthetic_data import SPLIT
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.export.engines import Search, fairseq_engine
@@ -129,15 +134,28 @@ def test_trained_models_are_scored_and_memory_is_asked_for(pair, tmp_path, monke
         make(settings, name, False)()
         return 7 * 10**6
 
-    monkeypatch.setattr(inference_benchmark, "peak_extra_bytes", peak)
-    path = tmp_path / "result.json"
+    monkeypatch.setattr(inference_memory, "peak_extra_bytes", peak)
+    path, served = tmp_path / "result.json", tmp_path / "served"
+    export = ("--path", pair[1], "--data", pair[2], "--to", "ctranslate2", "--beam", 2)
+    assert main([str(word) for word in ("export", *export, "--out", served)]) == 0
     more = ("--memory", "--backends", "ctranslate2-int8", "--json", path)
-    assert run(*flags(pair, *more)) == 0
-    rows = json.loads(path.read_text())["rows"]
+    assert run(*flags(pair, *more, "--peer", served)) == 0
+    *rows, peer = json.loads(path.read_text())["rows"]
     assert [row["name"] for row in rows] == asked and len(asked) == 4
+    student = rows[2]
+    assert peer["name"] == "served, beam 2"  # CTranslate2 stores equal untrained vectors once
+    assert peer["params"] == pytest.approx(student["params"], rel=0.1)
+    assert peer["times_fairseq"] is peer["peak_mb"] is None and peer["measure"] == "BLEU"
+    assert 0 < peer["size_mb"] < 2 * student["size_mb"] and peer["times_teacher"] > 0
+    assert run(*flags(pair, "--backends", "fairseq", "--beam", 2, "--peer", served)) == 0
+    printed = capsys.readouterr().out
+    table = [line.split("|")[1:-1] for line in printed.splitlines() if line.startswith("| ")]
+    by_name = {line[0].strip(): line[-1].strip() for line in table[-3:]}
+    assert by_name["served, beam 2"] == by_name["student fairseq"]
+    assert "peers run from text to text" in printed
     assert all(row["measure"] == "BLEU" and 0 <= row["quality"] <= 100 for row in rows)
     assert all(row["peak_mb"] == 7 for row in rows)
-    assert " 7 MB |" in capsys.readouterr().out
+    assert " 7 MB |" in printed
     sizes = {row["name"]: row["size_mb"] for row in rows}
     assert sizes["teacher fairseq"] == pair[0].stat().st_size / 1e6
 
@@ -210,6 +228,9 @@ def test_bad_input_is_listed(pair, tmp_path, capsys, monkeypatch):
         (flags(pair, "--teacher", tmp_path / "no.pt"), ["no.pt: no such file"]),
         (flags(pair, "--task", "language_modeling"),
          ["--task language_modeling: expected translation, the task of --student"]),
+        (flags(pair, "--peer", tmp_path), [f"--peer {tmp_path}: expected a folder of CTranslate2"]),
+        (("--random", "--peer", tmp_path, "--task", "language_modeling"),
+         ["--peer: has no effect with --random", "--peer: expected --task translation, got lang"]),
         (flags(pair, "--backends", "onnx"), ["--backends onnx: does not support a transformer"]),
         (flags(pair, "--gen-subset", "dev"), ["no such split"]),
         (flags(pair, "--teacher-arch", "x"), ["--teacher-arch: has no effect without --random"]),
