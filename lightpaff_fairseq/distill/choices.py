@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .data_info import TEST, VALID, DataInfo
 from .probe import Speed
@@ -49,10 +49,15 @@ def describe_teacher(teacher: TeacherInfo) -> Choice:
 def describe_data(data: DataInfo) -> Choice:
     """Describe the data."""
     count = data.amount
+    skipped = "".join(
+        f"; {n:,} of {split} are longer than the model's positions and are skipped"
+        for split, n in data.too_long.items()
+        if n
+    )
     return Choice(
         "data",
         f"{count.samples:,} samples with {count.tokens:,} tokens, {data.sentences[VALID]:,} for "
-        f"validation, {data.sentences[TEST]:,} for testing",
+        f"validation, {data.sentences[TEST]:,} for testing{skipped}",
         f"From {data.folder}",
         "--data",
     )
@@ -88,30 +93,33 @@ def describe_student(
     return [Choice("student", value, reason, flags), timed]
 
 
-def describe_rates(settings: DistillSettings, rates: Rates, name: str = "training") -> list[Choice]:
-    """Describe the settings of a training."""
-    batch = f"{rates.max_tokens:,} tokens"
-    if rates.batch_size:
-        batch = f"{rates.batch_size} samples"
-    early = "" if settings.patience == 0 else "; it ends early once validation has settled"
-    is_given = settings.updates if name == "training" else settings.pretrain_updates
-    length = ASKED if is_given else "For this amount of data (docs/distill.md has the table)"
+def describe_rates(settings: DistillSettings, rates: Rates) -> list[Choice]:
+    """Describe the settings of the fine-tuning."""
     rate = ASKED if settings.lr else "For this width, from the teacher's weights"
     warmup = f"after {rates.warmup_updates} updates of warm-up, then linear decay to 0"
+    flags = "--updates, --max-tokens, --patience"
     return [
-        Choice(
-            name,
-            f"{rates.updates:,} updates of {batch}, {rates.epochs:.1f} epochs",
-            f"{length}{early}",
-            "--updates, --max-tokens, --patience",
-        ),
-        Choice(
-            "learning rate",
-            f"{rates.lr:g}, {warmup}",
-            rate,
-            "--lr, --warmup-updates",
-        ),
+        _describe_length("training", rates, settings.updates, settings.patience, flags),
+        Choice("learning rate", f"{rates.lr:g}, {warmup}", rate, "--lr, --warmup-updates"),
     ]
+
+
+def describe_pretraining(settings: DistillSettings, rates: Rates) -> Choice:
+    """Describe the settings of the pre-training."""
+    flags = "--pretrain-updates, --pretrain-lr, --pretrain-flags"
+    updates, patience = settings.pretrain_updates, settings.patience
+    choice = _describe_length("pre-training", rates, updates, patience, flags)
+    return replace(choice, value=f"{choice.value}, learning rate {rates.lr:g}")
+
+
+def _describe_length(
+    name: str, rates: Rates, given: int | None, patience: int | None, flags: str
+) -> Choice:
+    batch = f"{rates.batch_size} samples" if rates.batch_size else f"{rates.max_tokens:,} tokens"
+    length = ASKED if given else "For this amount of data (docs/distill.md has the table)"
+    early = "" if patience == 0 else "; it ends early once validation has settled"
+    value = f"{rates.updates:,} updates of {batch}, {rates.epochs:.1f} epochs"
+    return Choice(name, value, f"{length}{early}", flags)
 
 
 def lines_of(choices: Sequence[Choice]) -> list[str]:

@@ -33,6 +33,7 @@ TRAINING = (
 # To resume in the middle of an epoch with the same batches, and to keep the disk small.
 RUN = (
     *("--no-epoch-checkpoints", "--required-batch-size-multiple", "1", "--num-workers", "0"),
+    "--skip-invalid-size-inputs-valid-test",  # as fairseq does with those of training
     *("--update-epoch-batch-itr", "True", "--log-format", "json", "--log-interval", "20"),
 )
 HYPOTHESES = "hypotheses"  # folder of the translations of the test split
@@ -46,11 +47,13 @@ class Stage:
 
     Attributes:
         data: the folder; task: `--task` and its flags; criterion: the name of the criterion.
+        more: flags of this stage alone, the last of its command.
     """
 
     data: Path
     task: Words
     criterion: str
+    more: Words = ()
 
 
 def stage_of(teacher: TeacherInfo, data: Path, criterion: str) -> Stage:
@@ -131,6 +134,7 @@ class Commands:
             *(("--patience", str(patience)) if patience else ()),
             *("--seed", str(settings.seed), *RUN, "--save-dir", self.at(output)),
             *shlex.split(settings.train_flags),
+            *stage.more,
         )
 
     def _selection(self, stage: Stage) -> Words:

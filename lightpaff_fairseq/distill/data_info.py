@@ -9,7 +9,7 @@ from typing import Any
 from fairseq import tasks
 from fairseq.tasks import FairseqTask
 
-from ..checkpoints.building import writable
+from ..checkpoints.building import value_of, writable
 from ..checkpoints.dictionaries import check_trained_with
 from ..problems import reason_of
 from ..teachers.cache.fingerprint import sample_sizes
@@ -27,12 +27,14 @@ class DataInfo:
         task: set up over the folder, with the splits loaded.
         amount: of the training split.
         sentences: number of samples per split.
+        too_long: of them, those that exceed the model's positions; training skips them.
     """
 
     folder: Path
     task: FairseqTask
     amount: Amount
     sentences: dict[str, int]
+    too_long: dict[str, int]
 
 
 def inspect_data(teacher: TeacherInfo, folder: Path, flag: str, splits: Sequence[str]) -> DataInfo:
@@ -67,7 +69,28 @@ def inspect_data(teacher: TeacherInfo, folder: Path, flag: str, splits: Sequence
     sizes = sample_sizes(task.dataset(splits[0]))
     columns = sizes.reshape(len(sizes), -1)
     amount = Amount(len(columns), int(columns[:, -1].sum()), int(columns.max()))
-    return DataInfo(folder, task, amount, {s: len(task.dataset(s)) for s in splits})
+    too_long = {split: _too_long(task.dataset(split), teacher) for split in splits}
+    if too_long.get(TEST):
+        raise ValueError(
+            f"{flag} {folder}: {too_long[TEST]:,} samples of the split {TEST} are longer than the "
+            f"teacher's {_positions(teacher)} positions; remove or split them"
+        )
+    return DataInfo(folder, task, amount, {s: len(task.dataset(s)) for s in splits}, too_long)
+
+
+def _positions(teacher: TeacherInfo) -> tuple[int, int] | int:
+    """Return the longest input of the model; with a decoder after an encoder, of both."""
+    names = {2: ("max_source_positions", "max_target_positions"), 1: ("max_positions",)}
+    values = [int(value_of(teacher.model, name)) for name in names[len(teacher.sides)]]
+    return (values[0], values[1]) if len(values) > 1 else values[0]
+
+
+def _too_long(dataset: Any, teacher: TeacherInfo) -> int:
+    """Count the samples that exceed the model's positions; those of a language model are cut."""
+    if teacher.sides == ("decoder",):
+        return 0
+    indices = dataset.ordered_indices()
+    return len(dataset.filter_indices_by_size(indices, _positions(teacher))[1])
 
 
 def target_dictionary(task: Any) -> Any:

@@ -1,6 +1,7 @@
 """Plan a distillation: look at the files, time this machine, choose, and lay out the steps."""
 
 import os
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from .choices import (
     ASKED,
     Choice,
     describe_data,
+    describe_pretraining,
     describe_rates,
     describe_student,
     describe_teacher,
@@ -93,7 +95,7 @@ def make_plan(settings: DistillSettings) -> Plan:
     choices = [describe_teacher(teacher), describe_data(data)]
     choices += describe_student(settings, teacher, shape, timings.speed)
     if pretraining:
-        choices += describe_rates(settings, pretraining.rates, "pre-training")[:1]
+        choices.append(describe_pretraining(settings, pretraining.rates))
     choices += describe_rates(settings, rates)
     choices += [_describe_start(settings), _describe_loss(settings), outputs, *targets]
     references, choice = _references(inputs)
@@ -146,10 +148,10 @@ def _plan_pretraining(
         )
     data = inspect_data(pretrained, settings.text, "--text", (TRAIN, VALID))
     rates = pretraining_rates(settings, data.amount, shape.width)
-    stage = stage_of(pretrained, data.folder, criterion)
-    return Pretraining(
-        pretrained, same_shape(shape.sizes, pretrained, "--pretrained-teacher"), data, stage, rates
-    )
+    more = tuple(shlex.split(settings.pretrain_flags))
+    stage = replace(stage_of(pretrained, data.folder, criterion), more=more)
+    same = same_shape(shape.sizes, pretrained, "--pretrained-teacher")
+    return Pretraining(pretrained, same, data, stage, rates)
 
 
 def _time(inputs: Inputs) -> Timings:

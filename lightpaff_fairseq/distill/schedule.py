@@ -118,7 +118,8 @@ def pretraining_rates(settings: DistillSettings, amount: Amount, width: int) -> 
     chosen = round(row.epochs * PRETRAINING_EPOCHS * per_epoch)
     updates = settings.pretrain_updates or max(1, chosen)
     warmup = min(LARGEST_WARMUP, round(WARMUP * updates))
-    lr = settings.lr or round_rate(LEARNING_RATES[TRANSLATION] * (100 / width) ** 0.5)
+    given = settings.pretrain_lr or settings.lr
+    lr = given or round_rate(LEARNING_RATES[TRANSLATION] * (100 / width) ** 0.5)
     return Rates(updates, per_epoch, max_tokens, lr, warmup, DROPOUT)
 
 

@@ -90,6 +90,12 @@ class DistillSettings:
     lr: float | None = flag(
         "peak learning rate", None, metavar="X", expected=Range("above 0", 0, 10, is_open=True)
     )
+    pretrain_lr: float | None = flag(
+        "the same for pre-training (default: that of --lr)",
+        None,
+        metavar="X",
+        expected=Range("above 0", 0, 10, is_open=True),
+    )
     warmup_updates: int | None = flag(
         "updates until the peak of the learning rate", None, metavar="N", expected=at_least(0)
     )
@@ -129,6 +135,12 @@ class DistillSettings:
     )
     train_flags: str = flag(
         'more flags of fairseq-train for every training, as "--fp16 --update-freq 4"',
+        "",
+        metavar="FLAGS",
+        may_be_empty=True,
+    )
+    pretrain_flags: str = flag(
+        "more of them for the pre-training alone",
         "",
         metavar="FLAGS",
         may_be_empty=True,
@@ -174,6 +186,7 @@ class DistillSettings:
         problems.extend(self._start_problems())
         problems.extend(self._size_problems())
         problems.extend(_words_problems("--train-flags", self.train_flags))
+        problems.extend(_words_problems("--pretrain-flags", self.pretrain_flags))
         return problems
 
     def _start_problems(self) -> Problems:

@@ -53,6 +53,7 @@ def _pretraining(folder):
     words = [x if x != "transformer_mass_tiny" else "mass_tiny" for x in words]
     teacher = save(folder / "pretrained.pt", *words)
     flags = ("--pretrained-teacher", teacher, "--text", text, "--pretrain-updates", 4)
+    flags += ("--pretrain-lr", 0.003, "--pretrain-flags", "--weight-decay 0.003")
     return [str(x) for x in flags]
 
 
@@ -117,6 +118,9 @@ def test_the_script_says_the_same(distilled):
         for lane in lanes:
             for step in lane:
                 assert f"# {step['title']}\n{step['command'][0]} " in script
+                words = " ".join(step["command"])
+                is_first = "--lr 0.003 " in words and words.endswith("--weight-decay 0.003")
+                assert is_first == (step["name"] == "pretraining")
 
 
 def test_other_choices_on_one_road(tmp_path, capsys, monkeypatch):

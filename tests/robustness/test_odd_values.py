@@ -58,7 +58,8 @@ def name_of(action):
     return action.option_strings[0] if action.option_strings else action.dest
 
 
-MAY_BE_EMPTY = ("train_flags", "launch")  # of distill, whose flags have no defaults
+# of distill, whose flags have no defaults
+MAY_BE_EMPTY = ("train_flags", "pretrain_flags", "launch")
 
 
 def words(action, value):

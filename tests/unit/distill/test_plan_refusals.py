@@ -82,6 +82,14 @@ def test_sequences_of_a_model_that_does_not_translate(refuse, tmp_path, capsys):
     )
 
 
+def test_test_sentences_that_are_too_long(teacher, refuse, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(teacher[1], data)
+    for side in ("sv", "en"):
+        toy.write_split(data / f"test.sv-en.{side}", [[*[4] * 1200, 2]] * 3)
+    assert "3 samples of the split test are longer than the teacher's" in refuse(data)
+
+
 def test_a_start_of_another_family(refuse, tmp_path):
     data = toy.write_monolingual(tmp_path / "data")
     words = (data, "--task", "language_modeling", "--arch", "transformer_lm_gpt2_micro")
