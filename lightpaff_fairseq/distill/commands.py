@@ -151,11 +151,12 @@ class Commands:
         bpe = () if self.remove_bpe == "none" else ("--eval-bleu-remove-bpe", self.remove_bpe)
         return (*best, "bleu", "--eval-bleu", "--eval-bleu-args", '{"beam": 1}', *bpe)
 
-    def sequence_data(self, output: str) -> Words:
+    def sequence_data(self, backend: str, output: str) -> Words:
         """Return the command that translates the training split with the teacher."""
         return (
             *(LIGHTPAFF, "seq-kd", "--path", str(self.teacher.path), "--out", self.at(output)),
-            *(str(self.data.folder), *self.languages, "--beam", "5", "--max-tokens", "8000"),
+            *(str(self.data.folder), *self.languages, "--backend", backend, "--beam", "5"),
+            *("--max-tokens", "8000"),
         )
 
     @property

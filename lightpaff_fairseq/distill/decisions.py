@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+from ..export.export_formats import model_problem, package_problem
+from ..export.loaded_model import CheckpointInfo
 from ..megabytes import MEGABYTE
 from ..teachers.cache.cache_request import DEFAULT_K
 from .choices import ASKED, Choice
@@ -12,6 +14,7 @@ from .schedule import TRANSLATION, Rates
 from .settings import AUTO, NO, YES, DistillSettings
 from .teacher_info import TeacherInfo
 
+CTRANSLATE2, FAIRSEQ = "ctranslate2", "fairseq"
 BYTES_PER_POSITION = 4 * DEFAULT_K + 3  # of a teacher cache; see docs/performance.md
 FREE = 1.2  # disk to have, over what a cache takes
 WORTH = 1.5  # epochs from which a cache saves time
@@ -61,9 +64,13 @@ def free_bytes(out: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def choose_sequences(settings: DistillSettings, teacher: TeacherInfo) -> tuple[bool, list[Choice]]:
+def choose_sequences(
+    settings: DistillSettings, teacher: TeacherInfo
+) -> tuple[str | None, list[Choice]]:
     """Decide whether to train on the teacher's translations.
 
+    Returns:
+        the backend of `lightpaff seq-kd` that decodes them, or None.
     Raises:
         ValueError: `--sequence-kd yes` for a teacher that does not translate.
     """
@@ -73,10 +80,13 @@ def choose_sequences(settings: DistillSettings, teacher: TeacherInfo) -> tuple[b
                 f"--sequence-kd yes: expected a teacher of the task {TRANSLATION}, got one of "
                 f"{teacher.task}"
             )
-        return False, []
-    use = settings.sequence_kd == YES
-    value = "the teacher's translations" if use else "the data's own"
-    reason = ASKED
-    if settings.sequence_kd == AUTO:
+        return None, []
+    flag = "--sequence-kd"
+    if settings.sequence_kd != YES:
         reason = "Every token is distilled without them, and decoding the data takes long"
-    return use, [Choice("targets", value, reason, "--sequence-kd")]
+        reason = ASKED if settings.sequence_kd == NO else reason
+        return None, [Choice("targets", "the data's own", reason, flag)]
+    info = CheckpointInfo(teacher.path, {}, teacher.family, teacher.task, "--teacher")
+    is_slow = package_problem(CTRANSLATE2) or model_problem(CTRANSLATE2, info)
+    backend = FAIRSEQ if is_slow else CTRANSLATE2
+    return backend, [Choice("targets", f"the teacher's translations, by {backend}", ASKED, flag)]

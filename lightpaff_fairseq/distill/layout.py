@@ -34,7 +34,7 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that the steps are made of."""
+    """All that the steps are made of; `sequences`: the backend that decodes targets, or None."""
 
     commands: Commands
     shape: Shape
@@ -43,7 +43,7 @@ class Inputs:
     pretraining: Pretraining | None
     timings: Timings
     use_cache: bool
-    use_sequences: bool
+    sequences: str | None
 
     @property
     def settings(self) -> DistillSettings:
@@ -113,9 +113,9 @@ def _start(inputs: Inputs) -> list[Step]:
 def _fine_tuning(inputs: Inputs) -> list[Step]:
     commands, stage, kd_lambda = inputs.commands, inputs.stage, inputs.settings.kd_lambda
     steps = []
-    if inputs.use_sequences:
+    if inputs.sequences:
         stage = replace(stage, data=Path(commands.at(SEQUENCES)))
-        words = commands.sequence_data(SEQUENCES)
+        words = commands.sequence_data(inputs.sequences, SEQUENCES)
         minutes = commands.data.amount.samples / inputs.timings.speed.teacher / 60
         steps.append(
             Step(

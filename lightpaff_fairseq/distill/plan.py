@@ -72,7 +72,7 @@ def make_plan(settings: DistillSettings) -> Plan:
     teacher = inspect_teacher(Path(str(settings.teacher)), "--teacher")
     stage = stage_of(teacher, folder, criterion_of(teacher))
     settings = _choose_serving(settings, teacher)
-    use_sequences, targets = choose_sequences(settings, teacher)
+    sequences, targets = choose_sequences(settings, teacher)
     data = inspect_data(teacher, folder, "--data", (TRAIN, VALID, TEST))
     start = settings.init_file
     shape = shape_of_file(start, teacher) if start else choose_shape(settings, teacher)
@@ -87,7 +87,7 @@ def make_plan(settings: DistillSettings) -> Plan:
         pretraining=pretraining,
         timings=Timings(0, 0, 0, Speed(1, 1, None)),
         use_cache=False,
-        use_sequences=use_sequences,
+        sequences=sequences,
     )
     timings = _time(inputs)
     use_cache, outputs = choose_cache(settings, data, rates, timings)

@@ -76,13 +76,14 @@ def distilled(request, tmp_path_factory):
 
 def test_from_a_teacher_to_a_served_student(distilled, capsys):
     task, command, out = distilled
-    assert lightpaff([*command, "--dry-run"]) == 0
-    printed = capsys.readouterr().out
-    assert "[--smaller" in printed and "together about" in printed
-    assert not out.exists()  # a plan writes nothing
+    if task == "sentence_prediction":
+        assert lightpaff([*command, "--dry-run"]) == 0
+        assert "together about" in capsys.readouterr().out
+        assert not out.exists()  # a plan writes nothing
 
     assert lightpaff(command) == 0
     printed = capsys.readouterr().out
+    assert "[--smaller" in printed and "together about" in printed
     for name in ("student.pt", "baseline.pt", "served", "results.json", "report.html"):
         assert (out / name).exists(), name
         assert name in (out / "commands.sh").read_text()
