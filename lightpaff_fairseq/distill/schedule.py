@@ -70,7 +70,7 @@ class Row:
 
 
 TABLE = (
-    Row(2e6, 1000, 14),
+    Row(2e6, 1000, 17),
     Row(2e7, 4096, 10),
     Row(2e8, 8192, 6),
     Row(float("inf"), 16384, 3),
