@@ -12,8 +12,10 @@ import torch
 from fairseq import options
 from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.distributed import utils as distributed_utils
+from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
+from .checkpoints.building import value_of
 from .compat.patching import patch
 from .one_line_errors import call_with_one_line_errors, one_line_errors
 from .problems import Problems
@@ -27,13 +29,14 @@ def check_launch(original: Callable[..., None], cfg: Any, main: Any, **kwargs: A
     `--distributed-world-size` trains independent models into one folder; `--bf16` of the argparse
     commands means TPU. `fairseq-hydra-train` launches before it imports a plug-in: there the first
     of these goes unnoticed, `trainer_hooks.check_before_training` catches the others. Files in the
-    place of the folders of DATA and `--save-dir` are refused too. An error of this plug-in, then
+    place of the folders of DATA and `--save-dir` are refused too, and heads that do not divide the
+    width. An error of this plug-in, then
     or in any command of fairseq, is one line without a traceback.
     """
     with one_line_errors():
         if main.__module__ in ("fairseq_cli.train", "__main__"):
             check_launch_config(cfg)
-            Problems(_folder_problems(cfg)).raise_if_any()
+            Problems([*_folder_problems(cfg), *_heads_problems(cfg.model)]).raise_if_any()
     call_with_one_line_errors(original, cfg, main, **kwargs)
 
 
@@ -111,6 +114,24 @@ def _folder_problems(cfg: Any) -> Iterator[str]:
     if not existing.is_dir():
         got = "a file" if existing.exists() else "a link to a file that is not there, or to itself"
         yield f"--save-dir {folder}: expected a folder, got {got}: {existing}"
+
+
+def _heads_problems(model: Any) -> Iterator[str]:
+    """Yield a message for an encoder or a decoder whose heads do not divide its width.
+
+    Args:
+        model: a model section; None: of a command that builds none.
+    """
+    from .pruning.sizes import FAMILIES  # after the repairs
+
+    name = None if model is None else value_of(model, "_name") or value_of(model, "arch")
+    for side in FAMILIES.get(ARCH_MODEL_NAME_REGISTRY.get(name, name), ()):
+        width, heads = (value_of(model, f"{side}_{x}") for x in ("embed_dim", "attention_heads"))
+        if width and heads is not None and (heads < 1 or width % heads):
+            yield (
+                f"--{side}-attention-heads {heads}: expected a divisor of "
+                f"--{side}-embed-dim {width}"
+            )
 
 
 def _has_tpu() -> bool:

@@ -10,6 +10,9 @@ in the paper, which says "nearly 5x smaller": with one table for the encoder and
 decoder's input and output, 6+6 layers of width 1024 count 301,342,720 parameters at a vocabulary of
 60,000 tokens and 4+4 layers of width 384 count 63,433,728 (at 64,700: 310,968,320 and
 67,043,328). `small` and `tiny` are for CPUs.
+
+`6_2x256` and the like have a deep encoder, which runs once per sentence, a shallow decoder, which
+runs once per token, and one table: the shapes of light translation models that are served on CPUs.
 """
 
 from dataclasses import dataclass
@@ -25,14 +28,16 @@ POSITIONS = 1024
 
 @dataclass(frozen=True)
 class MassPreset(Preset):
-    """Sizes of the encoder and of the decoder, which are alike.
+    """Sizes of the encoder and of the decoder, whose layers are alike.
 
     Attributes:
         share_all: one table for encoder, decoder and output; else the encoder has its own and
             the decoder's input and output share one.
+        decoder_layers: of the decoder; 0: as many as the encoder has.
     """
 
     share_all: bool = True
+    decoder_layers: int = 0
 
 
 PRESETS = {
@@ -42,6 +47,10 @@ PRESETS = {
     "student": MassPreset(layers=4, width=384, heads=6, ffn=1536, share_all=False),
     "small": MassPreset(layers=3, width=256, heads=4, ffn=1024),
     "tiny": MassPreset(layers=2, width=96, heads=4, ffn=384),
+    "6_2x256": MassPreset(layers=6, width=256, heads=4, ffn=1024, decoder_layers=2),
+    "6_2x384": MassPreset(layers=6, width=384, heads=6, ffn=1536, decoder_layers=2),
+    "6_4x384": MassPreset(layers=6, width=384, heads=6, ffn=1536, decoder_layers=4),
+    "12_1x512": MassPreset(layers=12, width=512, heads=8, ffn=2048, decoder_layers=1),
 }
 
 
@@ -52,11 +61,13 @@ def apply_preset(args: Any, preset: MassPreset) -> None:
         args: a Namespace or an open DictConfig with flat names; changed in place. The decoder's
             width and FFN follow the encoder's where only those were set, as in fairseq.
     """
-    sizes = {"layers": preset.layers, "attention_heads": preset.heads, "learned_pos": True}
+    sizes = {"attention_heads": preset.heads, "learned_pos": True}
     values: dict[str, Any] = {
         f"{stack}_{key}": value for stack in ("encoder", "decoder") for key, value in sizes.items()
     }
     values.update(
+        encoder_layers=preset.layers,
+        decoder_layers=preset.decoder_layers or preset.layers,
         encoder_embed_dim=preset.width,
         encoder_ffn_embed_dim=preset.ffn,
         share_all_embeddings=preset.share_all,

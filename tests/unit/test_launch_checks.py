@@ -1,16 +1,19 @@
 """Launches that would train nothing, or something else, are refused."""
 
+from argparse import Namespace
+
 import fairseq_cli.train
 import pytest
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
 from omegaconf import OmegaConf
 
-from lightpaff_fairseq.launch_checks import _folder_problems
+from lightpaff_fairseq.launch_checks import _folder_problems, _heads_problems
 
 
 def launch(world=1, bf16=False):
     cfg = OmegaConf.structured(FairseqConfig)
+    cfg.model = None
     cfg.distributed_training.distributed_world_size = world
     cfg.common.cpu, cfg.common.bf16, cfg.common.tpu = True, bf16, bf16
     return cfg
@@ -79,3 +82,16 @@ def test_an_ordinary_launch_runs_main(monkeypatch):
     calls = []
     distributed_utils.call_main(launch(), calls.append)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    "arch,side",
+    [("transformer", "decoder"), ("transformer_mass_6_2x256", "encoder"), ("roberta", "encoder")],
+)
+def test_heads_that_do_not_divide_the_width_are_refused(arch, side):
+    model = Namespace(arch=arch, encoder_embed_dim=256, encoder_attention_heads=4)
+    model.decoder_embed_dim, model.decoder_attention_heads = 256, 4
+    assert not list(_heads_problems(model))
+    setattr(model, f"{side}_attention_heads", 6)
+    problem = f"--{side}-attention-heads 6: expected a divisor of --{side}-embed-dim 256"
+    assert list(_heads_problems(model)) == [problem]

@@ -45,20 +45,22 @@ def test_registries_hold_the_classes_and_import_by_fairseq_changes_nothing():
     folder = Path(presets.__file__).parent
     models.import_models(str(folder), "lightpaff_fairseq.models")  # as --user-dir does
     assert models.MODEL_REGISTRY["mass"] is MassModel
-    assert len(PRESETS) == 6
+    assert len(PRESETS) == 10
     for name in PRESETS:
         assert models.ARCH_MODEL_REGISTRY[f"mass_{name}"] is MassModel
         assert models.ARCH_MODEL_REGISTRY[f"transformer_mass_{name}"] is TransformerModel
 
 
-def expected_parameters(vocabulary: int, layers: int, width: int, ffn: int, tables: int) -> int:
+def expected_parameters(
+    vocabulary: int, layers: tuple[int, int], width: int, ffn: int, tables: int
+) -> int:
     """Count on paper every linear map with its bias, every LayerNorm with scale and shift."""
     attention, norm = 4 * (width * width + width), 2 * width
     feed_forward = (width * ffn + ffn) + (ffn * width + width)
     encoder_layer = attention + feed_forward + 2 * norm
     decoder_layer = 2 * attention + feed_forward + 3 * norm
     positions = (1024 + 2) * width  # 1024 and the rows up to the padding index
-    stacks = layers * (encoder_layer + decoder_layer)
+    stacks = layers[0] * encoder_layer + layers[1] * decoder_layer
     return tables * vocabulary * width + stacks + 2 * (positions + norm)
 
 
@@ -66,12 +68,16 @@ def expected_parameters(vocabulary: int, layers: int, width: int, ffn: int, tabl
 @pytest.mark.parametrize(
     "name,layers,width,ffn,heads,tables",
     [
-        ("base", 6, 768, 3072, 12, 1),
-        ("middle", 6, 1024, 4096, 16, 1),
-        ("teacher", 6, 1024, 4096, 16, 2),
-        ("student", 4, 384, 1536, 6, 2),
-        ("small", 3, 256, 1024, 4, 1),
-        ("tiny", 2, 96, 384, 4, 1),
+        ("base", (6, 6), 768, 3072, 12, 1),
+        ("middle", (6, 6), 1024, 4096, 16, 1),
+        ("teacher", (6, 6), 1024, 4096, 16, 2),
+        ("student", (4, 4), 384, 1536, 6, 2),
+        ("small", (3, 3), 256, 1024, 4, 1),
+        ("tiny", (2, 2), 96, 384, 4, 1),
+        ("6_2x256", (6, 2), 256, 1024, 4, 1),
+        ("6_2x384", (6, 2), 384, 1536, 6, 1),
+        ("6_4x384", (6, 4), 384, 1536, 6, 1),
+        ("12_1x512", (12, 1), 512, 2048, 8, 1),
     ],
 )
 def test_parameters_of_every_preset(prefix, name, layers, width, ffn, heads, tables):
@@ -79,14 +85,16 @@ def test_parameters_of_every_preset(prefix, name, layers, width, ffn, heads, tab
         model = build(f"{prefix}_{name}", vocabulary=500)
     count = sum(p.numel() for p in model.parameters())
     assert count == expected_parameters(500, layers, width, ffn, tables)
-    for stack in (model.encoder, model.decoder):
-        assert len(stack.layers) == layers
+    for stack, depth in zip((model.encoder, model.decoder), layers, strict=True):
+        assert len(stack.layers) == depth
         assert {layer.self_attn.num_heads for layer in stack.layers} == {heads}
         assert not any(layer.normalize_before for layer in stack.layers)
 
 
 @pytest.mark.parametrize("vocabulary", [60_000, 64_700])
-@pytest.mark.parametrize("sizes", [(6, 1024, 4096), (4, 384, 1536)], ids=["teacher", "student"])
+@pytest.mark.parametrize(
+    "sizes", [((6, 6), 1024, 4096), ((4, 4), 384, 1536)], ids=["teacher", "student"]
+)
 def test_reconstructed_sizes_are_those_the_documentation_states(vocabulary, sizes):
     count = expected_parameters(vocabulary, *sizes, tables=2)
     assert f"{count:,}" in presets.__doc__ and f"{vocabulary:,}" in presets.__doc__
@@ -209,8 +217,9 @@ def test_a_fine_tuned_checkpoint_is_a_stock_transformer(tmp_path, monkeypatch, p
         model = models.build_model(copy.deepcopy(cfg.model), task)
     assert type(model) is TransformerModel
     tables = 1 if sizes.share_all else 2
+    layers = sizes.layers, sizes.decoder_layers or sizes.layers
     expected = expected_parameters(
-        len(task.source_dictionary), sizes.layers, sizes.width, sizes.ffn, tables
+        len(task.source_dictionary), layers, sizes.width, sizes.ffn, tables
     )
     assert sum(p.numel() for p in model.parameters()) == expected
     assert model.decoder.layers[0].dropout_module.p == 0.1
