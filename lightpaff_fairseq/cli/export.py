@@ -10,7 +10,8 @@ import torch
 from ..evaluation.markdown_table import Column, decimals, format_table
 from ..export.export_request import ExportReport, ExportRequest
 from ..export.exporter import export
-from ..export.search_choice import AUTO, REFERENCE
+from ..export.search_choice import AUTO, FLOAT, REFERENCE, SHORTLIST
+from ..export.shortlist_report import ShortlistReport
 from ..flags import add_flags, parse_flags
 from ..megabytes import megabytes
 
@@ -54,9 +55,31 @@ def _describe(report: ExportReport, quantization: str | None) -> list[str]:
         f"{parity.largest_difference:.1e}{beams}"
     ]
     if report.before and report.after:
+        served = f"{quantization or FLOAT}{SHORTLIST if report.shortlist else ''}"
         lines.append(
-            f"{quantization}: {report.after.name} {report.after.score:.2f}, fairseq "
+            f"{served}: {report.after.name} {report.after.score:.2f}, fairseq "
             f"{report.before.score:.2f} ({report.basis})"
+        )
+    if report.shortlist:
+        lines += _describe_shortlist(report.shortlist)
+    return lines
+
+
+def _describe_shortlist(report: ShortlistReport) -> list[str]:
+    covered = report.coverage
+    lines = [
+        f"shortlist: {report.rules:,} rules from {report.pairs:,} pairs in {report.seconds:.0f} s; "
+        f"allows {covered.references:.1%} of the reference tokens and {covered.outputs:.1%} of the "
+        "tokens of the outputs without it"
+    ]
+    if report.skipped:
+        lines[0] += f"; skips {report.skipped} tokens that contain a blank"
+    for each in report.scores:
+        speeds = [each.sentences / x for x in (each.seconds_without, each.seconds)]
+        lines.append(
+            f"  batches of {each.batch}: {each.candidates:,.0f} target tokens allowed, "
+            f"{each.quality.name} {each.without.score:.2f} -> {each.quality.score:.2f}, "
+            f"{speeds[0]:.0f} -> {speeds[1]:.0f} sentences/s ({each.times_faster:.2f}x)"
         )
     return lines
 

@@ -42,7 +42,8 @@ def write_companions(
 
 def _record(request: ExportRequest, student: LoadedModel, report: ExportReport) -> dict[str, Any]:
     info, task = student.info, student.task
-    names = ("torch", "fairseq-fixed", *FORMATS[request.to].packages)
+    names = ["torch", "fairseq-fixed", *FORMATS[request.to].packages]
+    names += ["sil-thot"] if report.shortlist else []
     record: dict[str, Any] = {
         "format": request.to,
         "source": info.path.name,
@@ -64,6 +65,8 @@ def _record(request: ExportRequest, student: LoadedModel, report: ExportReport) 
     if info.task == TRANSLATION and request.to == "ctranslate2":
         rows = [asdict(row) for row in report.rows]
         record |= {"beam": report.beam, "measured": {"of": report.basis, "rows": rows}}
+    if report.shortlist:
+        record["shortlist"] = asdict(report.shortlist)
     if info.task == TRANSLATION:
         record |= {"source_lang": task.cfg.source_lang, "target_lang": task.cfg.target_lang}
     if info.task == CLASSIFICATION:
@@ -139,8 +142,10 @@ def _comparisons(record: dict[str, Any]) -> list[str]:
     ]
     if "quality" in record:
         quality = record["quality"]
+        served = f"{record['quantization'] or 'float'} weights"
+        served += " and the shortlist in vmap.txt" if "shortlist" in record else ""
         lines.append(
-            f"With {record['quantization']} weights: {quality['measure']} "
+            f"With {served}: {quality['measure']} "
             f"{quality['exported']:.2f}; in fairseq: {quality['fairseq']:.2f}."
         )
     if "beam" in record:

@@ -31,12 +31,14 @@ class Search:
 
     Attributes:
         scores: needed; without them, CTranslate2 omits the softmax of a greedy search.
+        shortlist: use the lexical shortlist of an exported folder that has one.
     """
 
     beam: int = 5
     longest: int = 200
     shortest: int = 1
     scores: bool = True
+    shortlist: bool = False
 
 
 def limited(search: Search, student: LoadedModel) -> Search:

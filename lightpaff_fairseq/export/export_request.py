@@ -1,5 +1,7 @@
 """The flags of `lightpaff export`, their checks, and the report of an export."""
 
+import importlib.util
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +15,10 @@ from .export_parity import Parity
 from .export_quality import SCORED_TASKS, Quality
 from .loaded_model import TRANSLATION, LoadedModel, data_folder, inspect_checkpoint, load_model
 from .search_choice import AUTO, REFERENCE, SearchRow, beam_problem
+from .shortlist_report import ShortlistReport
 
 RECORD = "export.json"  # in every exported folder
+TARGETS, FREQUENT = 50, 100  # of a shortlist
 QUANTIZATIONS = sorted({q for each in FORMATS.values() for q in each.quantizations})
 
 
@@ -41,16 +45,16 @@ class ExportRequest:
         metavar="SPLIT",
     )
     sentences: int = flag(
-        "sentences of the split to score quantized weights and beam sizes on; 0 = all (default: "
-        "%(default)s)",
+        "sentences of the split to score quantized weights, the shortlist and beam sizes on; 0 = "
+        "all (default: %(default)s)",
         300,
         metavar="N",
         expected=at_least(0),
     )
     max_drop: float = flag(
-        "maximum drop from quantization, and from the beam that --beam auto chooses: points of "
-        "BLEU, accuracy or Pearson's correlation (0 to 100), or percent of perplexity (default: "
-        "%(default)s)",
+        "maximum drop from quantization and the shortlist, and from the beam that --beam auto "
+        "chooses: points of BLEU, accuracy or Pearson's correlation (0 to 100), or percent of "
+        "perplexity (default: %(default)s)",
         0.5,
         metavar="X",
         expected=Range("0 or more", 0, 1e12),
@@ -79,13 +83,33 @@ class ExportRequest:
         None,
         metavar="FILE",
     )
+    shortlist: Path | None = flag(
+        "translate faster with a lexical shortlist, built from the training pairs of this folder: "
+        "--data, or what seq-kd wrote (ctranslate2 only; default: none)",
+        None,
+        metavar="DIR",
+    )
+    shortlist_targets: int | None = flag(
+        "maximum target tokens that the shortlist allows per source token, and in addition per "
+        f"pair of adjacent source tokens (default: {TARGETS})",
+        None,
+        metavar="K",
+        expected=at_least(1),
+    )
+    shortlist_frequent: int | None = flag(
+        f"most frequent target tokens, which the shortlist always allows (default: {FREQUENT})",
+        None,
+        metavar="N",
+        expected=at_least(1),
+    )
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """The parity check, and the scores before (in fairseq) and after quantization, if any.
+    """The parity check, the scores in fairseq and of the exported weights, and the shortlist.
 
     Attributes:
+        before, after: scores without a shortlist, where any are compared.
         basis: what the scores are of, see `basis_of`.
         rows: every measured search of a translation model; `beam`: the size to serve it with.
     """
@@ -96,6 +120,7 @@ class ExportReport:
     basis: str = ""
     rows: tuple[SearchRow, ...] = ()
     beam: int = REFERENCE
+    shortlist: ShortlistReport | None = None
 
 
 def load_checked(request: ExportRequest) -> LoadedModel:
@@ -105,7 +130,8 @@ def load_checked(request: ExportRequest) -> LoadedModel:
         ValueError: lists all problems with flags and files, or with the checkpoint.
     """
     pieces = request.sentencepiece_model
-    read = [path for path in (request.path, request.data, pieces) if path is not None]
+    inputs = (request.path, request.data, pieces, request.shortlist)
+    read = [path for path in inputs if path is not None]
     problems = Problems(
         [
             package_problem(request.to),
@@ -114,6 +140,7 @@ def load_checked(request: ExportRequest) -> LoadedModel:
             beam_problem(request.beam),
             OutputFolder(request.out, "--out", (RECORD,), read).problem(request.force),
             *range_problems(request),
+            *_shortlist_problems(request),
         ]
     )
     for path in request.references:
@@ -132,6 +159,23 @@ def load_checked(request: ExportRequest) -> LoadedModel:
     return student
 
 
+def _shortlist_problems(request: ExportRequest) -> Iterator[str]:
+    """Yield a message for every problem with the flags of a shortlist, but not with its data."""
+    if request.shortlist is None:
+        for name in ("targets", "frequent"):
+            value = getattr(request, f"shortlist_{name}")
+            if value is not None:
+                yield f"--shortlist-{name} {value}: expected --shortlist, which it is for"
+        return
+    named = f"--shortlist {request.shortlist}"
+    if request.to != "ctranslate2":
+        yield f"{named}: expected --to ctranslate2, which can use it, got --to {request.to}"
+    if not request.shortlist.is_dir():
+        yield f"{named}: expected a folder with training pairs, got none"
+    if importlib.util.find_spec("thot") is None:
+        yield f"{named}: needs the package sil-thot: pip install 'lightpaff-fairseq[shortlist]'"
+
+
 def _load(request: ExportRequest) -> LoadedModel:
     info = inspect_checkpoint(request.path)
     problems = Problems([model_problem(request.to, info)])
@@ -143,6 +187,10 @@ def _load(request: ExportRequest) -> LoadedModel:
         not request.quantization or info.task in SCORED_TASKS,
         f"--quantization {request.quantization}: expected a --task of {', '.join(SCORED_TASKS)}, "
         f"whose quality can be compared, got {info.task}",
+    )
+    problems.unless(
+        request.shortlist is None or info.task == TRANSLATION,
+        f"--shortlist {request.shortlist}: expected a translation model, got one of {info.task}",
     )
     problems.unless(
         request.beam == AUTO or (request.to, info.task) == ("ctranslate2", TRANSLATION),

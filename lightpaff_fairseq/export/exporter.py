@@ -16,7 +16,8 @@ from .export_request import ExportReport, ExportRequest, load_checked
 from .loaded_model import TRANSLATION, LoadedModel
 from .sample_batches import NoSplitError, Sample, random_samples, split_samples
 from .script_parity import check_script
-from .search_choice import FLOAT, beams_to_measure, choose, measure
+from .search_choice import FLOAT, SHORTLIST, beams_to_measure, choose, measure
+from .shortlist_export import BuiltShortlist, build, measure_shortlist
 
 SENTENCES = 16  # for parity
 SPLIT = "valid"  # without --gen-subset
@@ -30,11 +31,12 @@ def export(request: ExportRequest) -> ExportReport:
             disagrees with fairseq or loses more than `max_drop`.
     """
     student = load_checked(request)
+    shortlist = build(request, student)
     with new_folder(request.out) as folder:
         if request.to == "hf":
             report = _write_huggingface(student, folder)
         else:
-            report = _write_and_compare(request, student, folder)
+            report = _write_and_compare(request, student, folder, shortlist)
         write_companions(request, student, folder, report)
         if request.to != "hf":
             _check_script(request, student, folder, report)
@@ -45,14 +47,16 @@ def _check_script(
     request: ExportRequest, student: LoadedModel, folder: Path, report: ExportReport
 ) -> None:
     """Compare use.py with the exported model, starting from text."""
-    search = Search(report.beam, longest=LONGEST)
+    search = Search(report.beam, longest=LONGEST, shortlist=True)
     _, engine = _engines(request, student, folder, search)
     samples, _ = _parity_samples(request, student)
     check_script(student, folder, request.sentencepiece_model, engine, samples)
 
 
-def _write_and_compare(request: ExportRequest, student: LoadedModel, folder: Path) -> ExportReport:
-    """Write float32 weights and check their parity, then quantized weights and check the drop."""
+def _write_and_compare(
+    request: ExportRequest, student: LoadedModel, folder: Path, shortlist: BuiltShortlist | None
+) -> ExportReport:
+    """Write float32 weights and check their parity; then what is served, and check the drop."""
     module = FORMATS[request.to].load()
     is_searched = (request.to, student.info.task) == ("ctranslate2", TRANSLATION)
     labels = _labels(request, student, is_searched)
@@ -61,9 +65,9 @@ def _write_and_compare(request: ExportRequest, student: LoadedModel, folder: Pat
     parity = compare(student, *engines, *_parity_samples(request, student))
     if labels is None:
         return ExportReport(parity, beam=beams_to_measure(request.beam)[-1])
-    if is_searched:
-        return _measure(request, labels, folder, ExportReport(parity), engines[1])
     del engines  # they may keep the file open that is replaced
+    if is_searched:
+        return _measure(request, labels, folder, ExportReport(parity), shortlist)
     module.write(student, folder, request.quantization)
     pair = _engines(request, student, folder, Search())
     before, after = (labels.quality_of(engine) for engine in pair)
@@ -72,37 +76,62 @@ def _write_and_compare(request: ExportRequest, student: LoadedModel, folder: Pat
 
 
 def _measure(
-    request: ExportRequest, labels: Labels, folder: Path, report: ExportReport, exact: Any
+    request: ExportRequest,
+    labels: Labels,
+    folder: Path,
+    report: ExportReport,
+    shortlist: BuiltShortlist | None,
 ) -> ExportReport:
-    """Write quantized weights, measure the beam sizes, choose one, and check its drop.
-
-    Args:
-        exact: the exported model with float weights, loaded.
-    """
-    student, loaded = labels.student, {FLOAT: exact}
-    beams = beams_to_measure(request.beam)
-    served = request.quantization or FLOAT
-    if request.quantization:
-        module = FORMATS[request.to].load()
-        module.write(student, folder, request.quantization)
-        loaded[served] = module.engine(student, folder, SEARCH, "cpu")
+    """Write what is served, measure the beam sizes, choose one, and check its drop."""
+    student, beams = labels.student, beams_to_measure(request.beam)
+    loaded = _write_variants(request, student, folder, shortlist)
     engines = {
-        (weights, beam): engine.searching(limited(Search(beam, scores=False), student))
-        for weights, engine in loaded.items()
+        (name, beam): engine.searching(limited(_search(name, beam), student))
+        for name, engine in loaded.items()
         for beam in beams
     }
     rows = tuple(measure(engines, labels.samples, labels.quality))
-    by_key = {(row.weights, row.beam): row for row in rows}
+    *_, served = loaded
     candidates = [row for row in rows if row.weights == served]
     report = replace(report, rows=rows, basis=labels.basis)
-    if not request.quantization:
-        reference = Quality("BLEU", by_key[FLOAT, beams[-1]].bleu)
+    if served == FLOAT:
+        reference = Quality("BLEU", candidates[-1].bleu)
         return replace(report, beam=choose(candidates, reference, request.max_drop).beam)
     before = labels.quality_of(fairseq_engine(student, limited(Search(beams[-1]), student), "cpu"))
     row = choose(candidates, before, request.max_drop)
     after = Quality("BLEU", row.bleu)
-    _check_drop(request, before, after)
-    return replace(report, before=before, after=after, beam=row.beam)
+    more = SHORTLIST if shortlist else ""
+    _check_drop(request, before, after, more)
+    report = replace(report, before=before, after=after, beam=row.beam)
+    if shortlist is None:
+        return report
+    pair = engines[request.quantization or FLOAT, row.beam], engines[served, row.beam]
+    measured = measure_shortlist(shortlist, labels, request.sentences, pair)
+    for each in measured.scores:
+        _check_drop(request, before, each.quality, f"{more}, batches of {each.batch}")
+    return replace(report, shortlist=measured)
+
+
+def _write_variants(
+    request: ExportRequest, student: LoadedModel, folder: Path, shortlist: BuiltShortlist | None
+) -> dict[str, Any]:
+    """Write what is served; return the loaded models to measure, what is served the last."""
+    module = FORMATS[request.to].load()
+    weights = request.quantization or FLOAT
+    loaded = {FLOAT: module.engine(student, folder, SEARCH, "cpu")}
+    if request.quantization:
+        module.write(student, folder, request.quantization)
+    if shortlist:
+        shortlist.shortlist.write(folder)
+    if request.quantization or shortlist:
+        loaded[weights] = module.engine(student, folder, SEARCH, "cpu")
+    if shortlist:
+        loaded[weights + SHORTLIST] = loaded[weights]
+    return loaded
+
+
+def _search(name: str, beam: int) -> Search:
+    return Search(beam, scores=False, shortlist=name.endswith(SHORTLIST))
 
 
 def _labels(request: ExportRequest, student: LoadedModel, is_searched: bool) -> Labels | None:
@@ -113,7 +142,7 @@ def _labels(request: ExportRequest, student: LoadedModel, is_searched: bool) -> 
     try:
         samples = split_samples(student, subset, request.sentences, batch=32)
     except NoSplitError:
-        if request.quantization or request.subset or request.references:
+        if request.quantization or request.subset or request.references or request.shortlist:
             raise
         return None  # compared on random tokens, which have no quality
     references = _references(request, len(student.task.dataset(subset)))
@@ -158,14 +187,15 @@ def _parity_samples(request: ExportRequest, student: LoadedModel) -> tuple[list[
         return random_samples(student, SENTENCES), "random tokens"
 
 
-def _check_drop(request: ExportRequest, before: Quality, after: Quality) -> None:
+def _check_drop(request: ExportRequest, before: Quality, after: Quality, more: str = "") -> None:
+    """Raise ValueError if the score drops too much; `more`: what it is of, besides the weights."""
     drop = before.drop_to(after)
     if not drop <= request.max_drop:
         unit = " %" if before.name == "ppl" else ""
         raise ValueError(
             f"--max-drop {request.max_drop:g}{unit}: got a drop of {drop:.2f}{unit}: {before.name} "
-            f"{before.score:.2f} in fairseq, {after.score:.2f} with {request.quantization} "
-            "weights; nothing was exported"
+            f"{before.score:.2f} in fairseq, {after.score:.2f} with "
+            f"{request.quantization or FLOAT} weights{more}; nothing was exported"
         )
 
 

@@ -17,6 +17,7 @@ BEAMS = (1, 2, 5)  # that are measured; the quality of the last is the reference
 REFERENCE = BEAMS[-1]
 ROUNDS = 2  # of timing; the faster one counts, since other jobs can only slow a round down
 FLOAT = "float"
+SHORTLIST = ", shortlist"  # after the weights of a row
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class SearchRow:
     """One measured way to run an exported model.
 
     Attributes:
-        weights: `float` or the quantization.
+        weights: `float` or the quantization, and `SHORTLIST` for a search with a shortlist.
         sentences_per_s: in batches of similar length.
     """
 

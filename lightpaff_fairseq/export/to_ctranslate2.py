@@ -90,6 +90,7 @@ class Translator:
             min_decoding_length=self.search.shortest,
             max_input_length=0,  # no limit
             return_scores=self.search.scores,
+            use_vmap=self.search.shortlist,
         )
         scores = [float(r.scores[0]) if self.search.scores else math.nan for r in results]
         best = [tuple(r.hypotheses[0]) for r in results]

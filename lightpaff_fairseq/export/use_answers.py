@@ -44,6 +44,7 @@ def answer(translator, texts, numbers, flags):
         batch_type="tokens",
         max_decoding_length=LONGEST_OUTPUT,
         max_input_length=0,
+        use_vmap=True,  # the shortlist, if the folder has one
     )
     best = [result.hypotheses[0] for result in results]
     for number, tokens in zip(numbers, best):

@@ -20,6 +20,7 @@ DISTRIBUTIONS = {  # where the names of module and distribution differ
     "fairseq_cli": "fairseq-fixed",
     "hydra": "hydra-core",
     "sklearn": "scikit-learn",
+    "thot": "sil-thot",
     "yaml": "pyyaml",
 }
 NOT_DECLARED = {"apex", "xformers", "torch_xla", "triton"}  # used where they are installed
