@@ -1,17 +1,18 @@
 # shellcheck shell=bash disable=SC2154
 # Binarize text, for every family. All data of a recipe share one dictionary, OUT/spm.dict.txt, which
 # contains <mask>, so that weights carry over from pre-training to fine-tuning.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/inputs.sh"
+OUT=${OUT:-$ROOT/outputs/$(basename "$(cd "$(dirname "$0")" && pwd)")}
+PRETRAINING=${PRETRAINING:-$OUT}
 
-# vocabulary FLAG_OR_TEXT...: train SentencePiece, or reuse that of PRETRAINING
+# vocabulary FLAG_OR_TEXT...: train SentencePiece, or take that of the folder PRETRAINING or SUBWORDS
 vocabulary() {
   mkdir -p "$OUT/text" "$OUT/logs"
   rm -rf "$OUT/data" "$OUT/mono" # what an interrupted run may have left
-  if [[ ${PRETRAINING:-$OUT} == "$OUT" ]]; then
-    lightpaff subwords train --force --vocab "$VOCAB" --sample "${SAMPLE:-0}" --out "$OUT/spm" "$@"
-  else
-    cp "$PRETRAINING"/spm.{dict.txt,model} "$OUT"
-  fi
+  if [[ $PRETRAINING != "$OUT" ]]; then SUBWORDS=$PRETRAINING; fi
+  if [[ -n ${SUBWORDS:-} ]]; then cp "$SUBWORDS"/spm.{dict.txt,model} "$OUT"; return; fi
+  lightpaff subwords train --force --vocab "$VOCAB" --sample "${SAMPLE:-0}" --out "$OUT/spm" "$@"
 }
 # binarize DESTINATION PREFIX SPLIT...: OUT/text/PREFIX.SPLIT -> DESTINATION/SPLIT.{bin,idx}
 binarize() {

@@ -13,4 +13,5 @@ export BIN=${BIN:-$ROOT/.venv/bin} OMP_NUM_THREADS=1 SUBWORDS=shipped
 
 bash "$RECIPE/prepare.sh"
 exec "$BIN/lightpaff" distill --config "$RECIPE/config.yaml" --teacher "$RECIPE/teacher/teacher.pt" \
-  --data "$OUT/data" --sentencepiece-model "$OUT/spm.model" --out "$OUT/distilled" "$@"
+  --data "$OUT/data" --sentencepiece-model "$OUT/spm.model" --out "$OUT/distilled" \
+  --baseline --updates 1900 "$@"

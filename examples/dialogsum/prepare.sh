@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # DATA_DIR/{train,dev,test}.{dialogue,summary}[.gz], test.summary.refs.tsv -> OUT/data, OUT/mono.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../families/mass_data.sh"
+: "${VOCAB:=4000}"
+SOURCE=dialogue TARGET=summary
 DATA_DIR=${DATA_DIR:?the folder with train.dialogue.gz and so on, see README.md}
 if prepared; then exit; fi
 files "$DATA_DIR" {train,dev,test}.{dialogue,summary} test.summary.refs.tsv

@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2153,SC2154
-# Prepare the data of a BERT recipe.
+# Prepare the data of a BERT recipe, which sets LABELS: class names in the order of their ids, none for a
+# regression.
 source "$(dirname "${BASH_SOURCE[0]}")/../corpus.sh"
 
 # sentences INPUT...: OUT/text/{INPUT,label}.{train,valid,test} (INPUT: input0, and input1 for pairs)
@@ -16,12 +17,13 @@ sentences() {
 }
 # labels TRAIN VALID TEST: regression targets unchanged, classes in the order of LABELS
 labels() {
-  local splits=(train valid test) i
+  local splits=(train valid test) i classes
+  read -ra classes <<<"$LABELS"
   mkdir -p "$OUT/data/label"
   for i in 0 1 2; do cp "${@:i+1:1}" "$OUT/data/label/${splits[i]}.label"; done
   if [[ -z $LABELS ]]; then return; fi
-  printf '%s 1\n' "${CLASSES[@]}" >"$OUT/text/label.dict.txt"
-  if grep -vxhF "$(printf '%s\n' "${CLASSES[@]}")" "$@" >"$OUT/text/label.wrong"; then
+  printf '%s 1\n' "${classes[@]}" >"$OUT/text/label.dict.txt"
+  if grep -vxhF "$(printf '%s\n' "${classes[@]}")" "$@" >"$OUT/text/label.wrong"; then
     refuse "$(wc -l <"$OUT/text/label.wrong") labels are not in $LABELS, such as $(head -n 1 "$OUT/text/label.wrong")"
   fi
   fairseq-preprocess --only-source --srcdict "$OUT/text/label.dict.txt" --destdir "$OUT/data/label" \

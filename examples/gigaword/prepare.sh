@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # DATA_DIR (Gigaword of Rush et al.) and CORPUS_DIR -> OUT/data and OUT/mono.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../families/mass_data.sh"
+: "${VOCAB:=32000}" "${SAMPLE:=10000000}" # SentencePiece reads that many lines
+SOURCE=article TARGET=summary
 DATA_DIR=${DATA_DIR:?the folder sumdata, with train/ and Giga/, see README.md}
 if prepared; then exit; fi
 : "${CORPUS_DIR:?the folder with train.txt and valid.txt, text for the pre-training, see README.md}"

@@ -1,28 +1,39 @@
-#!/usr/bin/env bash
-# Prune the pre-trained teacher while it distills from its original self: OUT/pruned_$IMPORTANCE.pt, a
-# stock model. IMPORTANCE: sensitivity, platon or magnitude prune step by step; oneshot, for comparison,
-# prunes to the final size before the first update and trains alike.
-set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
-source "$HOMODISTIL/small_model.sh"
-teacher=$PRETRAINING/teacher_pretrained.pt
-model "$TEACHER" "$PRUNE_UPDATES" "$PRUNE_LR" "$PRETRAIN_ARCH"
-PRETRAIN+=("${MODEL[@]}" --kd-teacher "$teacher" --kd-lambda "$KD_LAMBDA" --seed "$SEED" "${PRUNE_FLAGS[@]}")
-
-if [[ $IMPORTANCE == oneshot ]]; then
-  small=$(small_model)
-  read -ra SMALL <<<"$small"
-  if [[ ! -f $OUT/small.pt ]]; then
-    lightpaff init-student --teacher "$teacher" "${SMALL[@]}" --width-by importance \
-      --data "${PRETRAIN[0]}" --out "$OUT/small.pt"
+# shellcheck shell=bash disable=SC2034,SC2153,SC2154
+# prune IMPORTANCE SUFFIX SEED: prune the pre-trained teacher while it distills from its original self,
+# to OUT/pruned_IMPORTANCE.pt, a stock model, and fine-tune that by lightpaff distill. IMPORTANCE: sensitivity,
+# platon or magnitude prune step by step; oneshot, for comparison, prunes to the final size before the
+# first update and trains alike.
+prune() {
+  local name=pruned_$1 teacher=$PRETRAINING/teacher_pretrained.pt target flags words small START
+  read -ra target <<<"$PRUNE_TARGET"
+  read -ra flags <<<"$PRUNE_FLAGS"
+  stage "$PRETRAIN_ARCH$TEACHER" "$TEACHER_PRETRAIN --max-update $PRUNE_UPDATES --lr $PRUNE_LR"
+  flags=("${PRETRAIN[@]}" "${MODEL[@]}" --kd-teacher "$teacher" --kd-lambda "$KD_LAMBDA" --seed "$3" "${flags[@]}")
+  if [[ $1 == oneshot ]]; then
+    words=$(small_model "$teacher")
+    read -ra small <<<"$words"
+    if [[ ! -f $OUT/small.pt ]]; then
+      lightpaff init-student --teacher "$teacher" "${small[@]}" --width-by importance \
+        --data "${PRETRAIN[0]}" --out "$OUT/small.pt"
+    fi
+    train "$name$2" "${flags[@]}" "${small[@]}" --finetune-from-model "$OUT/small.pt"
+  else
+    FINISH=compact train "$name$2" "${flags[@]}" --task "prunable_$(sed -E 's/.*--task ([a-z0-9_]+).*/\1/' <<<"${PRETRAIN[*]}")" \
+      --finetune-from-model "$teacher" --kd-hidden-weight "$HIDDEN_WEIGHT" --kd-embedding-weight "$EMBEDDING_WEIGHT" \
+      "${target[@]}" --prune-importance "$1" --prune-start "$((PRUNE_UPDATES / 20))" --prune-end "$((PRUNE_UPDATES * 7 / 10))" \
+      --prune-interval "${PRUNE_INTERVAL:-10}" --validate-after-updates "$((PRUNE_UPDATES * 7 / 10))"
   fi
-  train "$PRUNED$SUFFIX" "${PRETRAIN[@]}" "${SMALL[@]}" --finetune-from-model "$OUT/small.pt"
-  exit
-fi
-task=$(sed -E 's/.*--task ([a-z0-9_]+).*/\1/' <<<"${PRETRAIN[*]}")
-start=$((PRUNE_UPDATES / 20)) end=$((PRUNE_UPDATES * 7 / 10))
-FINISH=compact train "$PRUNED$SUFFIX" "${PRETRAIN[@]}" --task "prunable_$task" \
-  --finetune-from-model "$teacher" \
-  --kd-hidden-weight "$HIDDEN_WEIGHT" --kd-embedding-weight "$EMBEDDING_WEIGHT" \
-  "${PRUNE_TARGET[@]}" --prune-importance "$IMPORTANCE" --prune-start "$start" --prune-end "$end" \
-  --prune-interval "${PRUNE_INTERVAL:-10}" --validate-after-updates "$end"
+  START=(--init "$OUT/$name$2.pt")
+  student "${name}_kd$2" "seed=$3"
+}
+# small_model TEACHER: the flags of what the teacher is pruned to
+small_model() {
+  local plan=()
+  # shellcheck disable=SC2086
+  set -- "$1" $PRUNE_TARGET $PRUNE_FLAGS
+  while (($# > 1)); do
+    case $2 in --prune-target-* | --prune-multiple | --prune-attention) plan+=("--${2#--prune-}" "$3") ;; esac
+    set -- "$1" "${@:3}"
+  done
+  lightpaff prune-plan --path "$1" "${plan[@]}" | sed -n 's/^architecture: //p'
+}

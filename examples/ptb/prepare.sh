@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # DATA_DIR/ptb.{train,valid,test}.txt and CORPUS_DIR -> OUT/data and OUT/mono.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../families/gpt2_data.sh"
+: "${VOCAB:=32000}"
 DATA_DIR=${DATA_DIR:?the folder with ptb.train.txt, ptb.valid.txt and ptb.test.txt, see README.md}
 if prepared; then exit; fi
 files "$DATA_DIR" ptb.{train,valid,test}.txt

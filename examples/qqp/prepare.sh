@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # DATA_DIR/{train,dev}.tsv of GLUE QQP and CORPUS_DIR (text) -> OUT/mono and OUT/data.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../families/bert_data.sh"
+: "${VOCAB:=30522}" "${LABELS:=0 1}"
 DATA_DIR=${DATA_DIR:?the folder with train.tsv and dev.tsv of QQP, see README.md}
 if prepared; then exit; fi
 : "${CORPUS_DIR:?the folder with train.txt and valid.txt, text for the pre-training, see README.md}"

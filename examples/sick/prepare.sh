@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # DATA_DIR/{train,dev,test}.tsv: entailment, relatedness, two sentences -> OUT/mono and OUT/data.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../families/bert_data.sh"
+: "${VOCAB:=4000}" "${LABELS=NEUTRAL ENTAILMENT CONTRADICTION}" # LABELS= : relatedness, a regression
 DATA_DIR=${DATA_DIR:?the folder with train.tsv, dev.tsv and test.tsv, see README.md}
 if prepared; then exit; fi
 files "$DATA_DIR" {train,dev,test}.tsv

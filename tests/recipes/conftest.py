@@ -1,7 +1,5 @@
-"""The recipe with stubs for its commands, and a finished run of it."""
+"""A recipe with stubs for its commands, and finished runs of tatoeba_sv_en."""
 
-import gzip
-import itertools
 import json
 import os
 import subprocess
@@ -13,34 +11,32 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from recording import RECIPE, STUB, VOCAB
+from datasets import texts, write_data
+from recording import RECIPE, ROOT, STUB
+
+VOCAB = "420"  # bytes, letters and a few pieces
 
 
-def stubbed_recipe(folder):
-    """A recipe that runs in `folder` with stubs for its commands.
+def stubbed(folder, name=RECIPE.name):
+    """A recipe with its data, stubs for the commands, and a sacrebleu that prints sentences.
 
-    Its `run(script, **variables)` runs a script; `calls()` returns what was recorded since.
+    Its `run(script, **variables)` runs a script, by default the recipe's run.sh; `calls()` returns
+    what was recorded since. Encoding copies the text, which saves a process for every file.
     """
-    binaries, tsv, record = folder / "bin", folder / "tsv", folder / "record"
-    binaries.mkdir()
-    tsv.mkdir()
-    for name in ("fairseq-train", "fairseq-preprocess", "lightpaff"):
-        (binaries / name).write_text(STUB)
-        (binaries / name).chmod(0o755)
-    (binaries / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    (binaries / "python").chmod(0o755)
-    for split, lines in (("train", 400), ("valid", 10), ("test", 10)):
-        with gzip.open(RECIPE / "data" / "train.tsv.gz", "rt", encoding="utf-8") as whole:
-            head = list(itertools.islice(whole, lines))
-        with gzip.open(tsv / f"{split}.tsv.gz", "wt", encoding="utf-8") as file:
-            file.writelines(head)
-    out = folder / "a folder"
-    environment = {**os.environ, "BIN": str(binaries), "TSV": str(tsv), "VOCAB": VOCAB}
-    environment.update(OUT=str(out), RECORD=str(record))
+    binaries, record, out = folder / "bin", folder / "record", folder / "a folder"
+    binaries.mkdir(parents=True)
+    sacrebleu = "#!/bin/sh\ncat <<'EOF'\n" + "\n".join(texts(7)[0]) + "\nEOF\n"
+    stubs = dict.fromkeys(("fairseq-train", "fairseq-preprocess", "lightpaff"), STUB)
+    stubs |= {"python": f'#!/bin/sh\nexec {sys.executable} "$@"\n', "sacrebleu": sacrebleu}
+    for command, text in stubs.items():
+        (binaries / command).write_text(text)
+        (binaries / command).chmod(0o755)
+    environment = {**os.environ, "BIN": str(binaries), "OUT": str(out), "RECORD": str(record)}
+    environment.update(write_data(name, folder), CHECK_DATA="no", VOCAB=VOCAB, ENCODE="copy")
 
-    def run(script, **variables):
+    def run(script="run.sh", **variables):
         arguments = variables.pop("ARGUMENT", "").split()  # of the script
-        command = ["bash", str(script), *arguments]
+        command = ["bash", str(ROOT / "examples" / name / script), *arguments]
         env = {**environment, **variables}
         return subprocess.run(command, env=env, capture_output=True, text=True, cwd="/")
 
@@ -52,25 +48,15 @@ def stubbed_recipe(folder):
     return SimpleNamespace(run=run, calls=calls, out=out, environment=environment)
 
 
-def finish(recipe):
-    """Runs all steps; adds what was printed (`output`) and called (`recorded`)."""
-    done = recipe.run(RECIPE / "run.sh")
-    assert done.returncode == 0, done.stderr
-    return SimpleNamespace(**vars(recipe), output=done.stdout, recorded=recipe.calls())
-
-
 @pytest.fixture
 def recipe(tmp_path):
-    return stubbed_recipe(tmp_path)
+    return stubbed(tmp_path)
 
 
 @pytest.fixture
 def finished(recipe):
     """A finished run that the test may change."""
-    return finish(recipe)
-
-
-@pytest.fixture(scope="module")
-def complete(tmp_path_factory):
-    """A finished run to look at: the tests of a module share it."""
-    return finish(stubbed_recipe(tmp_path_factory.mktemp("recipe")))
+    done = recipe.run()
+    assert done.returncode == 0, done.stderr
+    recipe.calls()
+    return recipe

@@ -3,83 +3,73 @@
 from types import SimpleNamespace
 
 import pytest
-from conftest import stubbed_recipe
-from fairseq import options
+import torch
+from conftest import VOCAB, stubbed
+from fairseq import models, options, tasks
 from fairseq.data import Dictionary
-from test_recipes import parameters
 
-from datasets import FOLDERS, RECIPES, texts, write_data
+from datasets import FOLDERS, RECIPES
 from lightpaff_fairseq.cli.main import build_parser
-from recording import ROOT, STUDENTS, of, trainings
-from toy import write_monolingual
+from lightpaff_fairseq.pruning.sizes import FAMILIES, family_of, plan_layout
+from lightpaff_fairseq.pruning.student_config import parse_student
+from recording import ROWS, distillations, evaluation, of, trainings
+from toy import write_dictionary
 
-STEPS = ("prepare", "teacher", "pretrain", "finetune", "evaluate")
+FILES = {"config.yaml", "prepare.sh", "run.sh", "README.md"}
 CRITERIONS = {
     "bert": ("kd_mlm", "kd_lu"),
     "gpt2": ("kd_clm", "kd_lm"),
     "mass": ("kd_mssm", "kd_ss"),
 }
-PAPER = ("sst2", "qqp", "wikitext103", "ptb", "wmt16_en_de", "wmt16_en_ro", "gigaword")
-VOCAB = "420"  # bytes, letters and a few pieces
 
 
-def stubbed(folder, name):
-    """A recipe with its data, stubs for the commands, and a sacrebleu that prints sentences.
-
-    Encoding copies the text, which saves a process for every file.
-    """
-    recipe = stubbed_recipe(folder)
-    sacrebleu = folder / "bin" / "sacrebleu"
-    lines = "\n".join(texts(7)[0])
-    sacrebleu.write_text(f"#!/bin/sh\ncat <<'EOF'\n{lines}\nEOF\n")
-    sacrebleu.chmod(0o755)
-    recipe.environment.update(write_data(name, folder), CHECK_DATA="no", VOCAB=VOCAB, ENCODE="copy")
-    return recipe
-
-
-@pytest.fixture(scope="module", params=sorted(RECIPES))
+@pytest.fixture(scope="module", params=[*sorted(RECIPES), "wikitext2 paper"])
 def recipe(request, tmp_path_factory):
     """A complete run of a recipe, looked at by all tests of this module."""
-    name = request.param
+    name, _, scale = request.param.partition(" ")
     recipe = stubbed(tmp_path_factory.mktemp(name), name)
-    done = recipe.run(ROOT / "examples" / "run.sh", ARGUMENT=name)
+    done = recipe.run(SCALE=scale)
     assert done.returncode == 0, done.stderr + done.stdout
-    recorded = recipe.calls()
-    return SimpleNamespace(
-        **vars(recipe),
-        name=name,
-        recorded=recorded,
-        trained=trainings(recorded),
-        output=done.stdout,
-    )
+    calls = recipe.calls()
+    made = {"trained": trainings(calls), "rows": distillations(calls), "output": done.stdout}
+    return SimpleNamespace(**vars(recipe), **made, name=name, recorded=calls)
 
 
 def test_every_folder_is_complete_and_tested():
-    assert {folder.name for folder in FOLDERS} == {"tatoeba_sv_en", *RECIPES}
+    assert {folder.name for folder in FOLDERS} == set(RECIPES)
     for folder in FOLDERS:
-        names = {path.name for path in folder.iterdir()}
-        assert {f"{step}.sh" for step in STEPS} | {"settings.sh", "README.md"} <= names, folder
+        assert {path.name for path in folder.iterdir()} >= FILES, folder
 
 
-def test_both_stages_have_the_criterions_of_the_family(recipe):
-    first, second = CRITERIONS[RECIPES[recipe.name]]
-    pretrained = ("teacher_pretrained", "student_pretrained_plain", "student_pretrained_kd")
-    students = [f"student_{name}" for name in STUDENTS]
-    assert sorted(recipe.trained) == sorted([*pretrained, "teacher", *students])
-    for name, cfg in recipe.trained.items():
-        assert cfg.criterion._name == (first if name in pretrained else second)
-        assert cfg.criterion.kd_lambda == (0.5 if name.endswith("_kd") else 0)
-        teacher = "teacher_pretrained" if name in pretrained else "teacher"
-        teacher_path = cfg.criterion.kd_teacher
-        assert teacher_path == (f"{recipe.out}/{teacher}.pt" if name.endswith("_kd") else None)
+def test_the_teacher_is_trained_in_both_stages(recipe):
+    assert list(recipe.trained) == ["teacher_pretrained", "teacher"]
+    stages = zip(recipe.trained.values(), CRITERIONS[RECIPES[recipe.name]], strict=True)
+    for cfg, criterion in stages:
+        assert cfg.criterion._name == criterion and cfg.criterion.kd_lambda == 0
         assert cfg.optimization.max_update == cfg.lr_scheduler.total_num_update
         assert 0 < cfg.lr_scheduler.warmup_updates < cfg.optimization.max_update / 5
         assert cfg.dataset.required_batch_size_multiple == 1  # T1
         assert cfg.dataset.update_epoch_batch_itr is True  # T3
-    for first in ("plain", "kd"):
-        for second in ("plain", "kd"):
-            start = recipe.trained[f"student_{first}_{second}"].checkpoint.finetune_from_model
-            assert start == f"{recipe.out}/student_pretrained_{first}.pt"
+    start = recipe.trained["teacher"].checkpoint.finetune_from_model
+    assert start == f"{recipe.out}/teacher_pretrained.pt"
+
+
+def test_rows_differ_in_distillation_only(recipe):
+    """no_kd and two_stage have a pre-training of their own; the others start from theirs."""
+    assert sorted(recipe.rows) == sorted(ROWS)
+    two_stage, none = recipe.rows["two_stage"], recipe.rows["no_kd"]
+    for row in (two_stage, none):
+        assert row.pretrained_teacher == recipe.out / "teacher_pretrained.pt"
+        assert row.text == recipe.out / "mono"
+    assert (two_stage.init, none.init) == ("teacher", "random")
+    assert two_stage.kd_lambda > 0 and none.kd_lambda == 0 and two_stage.serve != "none"
+    for name, start in (("pretraining_kd", "two_stage"), ("finetuning_kd", "no_kd")):
+        row = recipe.rows[name]
+        assert row.init == f"{recipe.out}/{start}/pretrained.pt" and row.serve == "none"
+        assert row.text is row.arch is row.smaller is None
+        assert row.kd_lambda == (0 if name == "pretraining_kd" else two_stage.kd_lambda)
+    for name in ("updates", "lr", "max_tokens", "train_flags", "seed", "teacher", "data"):
+        assert len({getattr(row, name) for row in recipe.rows.values()}) == 1, name
 
 
 def test_data_of_both_stages_has_one_dictionary_with_the_mask(recipe):
@@ -95,11 +85,11 @@ def test_data_of_both_stages_has_one_dictionary_with_the_mask(recipe):
 
 
 def test_evaluation_names_every_model_once(recipe):
-    (argv,) = of(recipe.recorded, "lightpaff", "evaluate")
-    args = build_parser().parse_args(["evaluate", *argv])
-    stems = [path.stem for path in args.path]
-    assert stems == ["teacher", *(f"student_{name}" for name in STUDENTS)]
+    args = evaluation(recipe.recorded)
+    students = [recipe.out / row / "student.pt" for row in ROWS]
+    assert args.path == [recipe.out / "teacher.pt", *students]
     assert args.name == ["teacher", "no KD", "pre-training KD", "fine-tuning KD", "two-stage KD"]
+    assert set(args.compare or ()) <= set(args.name)
     for path in args.references:
         assert len(path.read_text(encoding="utf-8").splitlines()) >= 7
     task = {"bert": "sentence_prediction", "gpt2": "language_modeling", "mass": "translation"}
@@ -107,22 +97,35 @@ def test_evaluation_names_every_model_once(recipe):
     assert "the table" in recipe.output
 
 
-def test_students_are_small(recipe, tmp_path, monkeypatch):
-    """At least five times on a CPU; the papers' pairs are a little closer than that."""
+def test_students_are_small_and_fit_into_their_teachers(recipe, tmp_path, monkeypatch):
+    """At least five times on a CPU; the papers' pairs, which have `arch`, are a little closer."""
+    settings, teacher = recipe.rows["two_stage"], recipe.trained["teacher"]
+    if settings.arch is None:
+        assert settings.smaller >= 5
+        return
     # which cannot work on the meta device
     monkeypatch.setattr("fairseq.models.roberta.model.init_bert_params", lambda module: None)
-    folder = write_monolingual(tmp_path / "m", count=8, words=3997)
-    teacher, student = (
-        parameters(recipe.trained[name], folder)
-        for name in ("teacher_pretrained", "student_pretrained_kd")
-    )
-    assert teacher >= (3 if recipe.name in PAPER else 5) * student
+    languages = [f"dict.{teacher.task.get(key, None)}" for key in ("source_lang", "target_lang")]
+    for name in ("dict", "input0/dict", "label/dict", *languages):
+        write_dictionary(tmp_path / f"{name}.txt", words=32000)
+    arch, *flags = settings.arch.split()
+    student = parse_student(arch, flags, teacher, str(tmp_path))
+    sides = FAMILIES[family_of(teacher.model, "--teacher")]
+    plan_layout(teacher.model, student.model, dict.fromkeys(sides, ("--layers", "uniform")))
+    assert parameters(teacher, tmp_path) >= 3 * parameters(student, tmp_path)
+
+
+def parameters(cfg, folder):
+    cfg.task.data = str(folder)
+    with torch.device("meta"):
+        model = models.build_model(cfg.model, tasks.setup_task(cfg.task))
+    return sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("name", ["sick", "wmt16_en_ro"])
 def test_missing_data_is_named_before_anything_is_done(name, tmp_path):
     recipe = stubbed(tmp_path, name)
-    done = recipe.run(ROOT / "examples" / name / "prepare.sh", DATA_DIR=str(tmp_path))
+    done = recipe.run(DATA_DIR=str(tmp_path))
     assert done.returncode != 0 and "README.md" in done.stderr and "train" in done.stderr
     assert not (recipe.out / "prepared").exists() and recipe.calls() == []
 
@@ -130,7 +133,7 @@ def test_missing_data_is_named_before_anything_is_done(name, tmp_path):
 @pytest.mark.parametrize("name", ["sst2", "wikitext2", "ptb", "gigaword"])
 def test_other_data_than_the_official_is_refused(name, tmp_path):
     recipe = stubbed(tmp_path, name)
-    done = recipe.run(ROOT / "examples" / name / "prepare.sh", CHECK_DATA="yes")
+    done = recipe.run("prepare.sh", CHECK_DATA="yes")
     assert done.returncode != 0 and "expected" in done.stderr and "got" in done.stderr
     assert recipe.calls() == []
 
@@ -139,77 +142,81 @@ def test_a_wrong_label_is_refused(tmp_path):
     recipe = stubbed(tmp_path, "subjectivity")
     dev = tmp_path / "data" / "dev.tsv"
     dev.write_text(dev.read_text(encoding="utf-8") + "2\tneither\n", encoding="utf-8")
-    done = recipe.run(ROOT / "examples" / "subjectivity" / "prepare.sh")
+    done = recipe.run("prepare.sh")
     assert done.returncode != 0 and "labels are not in 0 1, such as 2" in done.stderr
     assert not (recipe.out / "prepared").exists()
 
 
 def test_the_pretraining_of_another_recipe_is_taken(tmp_path):
-    """Same subwords, no pre-training data, and both stages point to the other folder."""
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
+    """Same subwords, no pre-training data, and every start is a model of the other folder."""
     first, second = (stubbed(tmp_path / x, "subjectivity") for x in "ab")
-    prepare = ROOT / "examples" / "subjectivity" / "prepare.sh"
-    assert first.run(prepare).returncode == 0
-    for name in ("teacher_pretrained", "student_pretrained_plain", "student_pretrained_kd"):
+    assert first.run("prepare.sh").returncode == 0
+    for name in ("teacher_pretrained", "two_stage/pretrained", "no_kd/pretrained"):
+        (first.out / name).parent.mkdir(exist_ok=True)
         (first.out / f"{name}.pt").touch()
-    variables = {"ARGUMENT": "subjectivity", "PRETRAINING": str(first.out)}
-    done = second.run(ROOT / "examples" / "run.sh", **variables)
+    done = second.run(PRETRAINING=str(first.out))
     assert done.returncode == 0, done.stderr
-    runs = trainings(second.calls())
-    assert sorted(runs) == sorted(["teacher", *(f"student_{name}" for name in STUDENTS)])
-    start = runs["student_kd_kd"].checkpoint.finetune_from_model
-    assert start == f"{first.out}/student_pretrained_kd.pt"
+    calls = second.calls()
+    ((name, teacher),) = trainings(calls).items()
+    assert name == "teacher"
+    assert teacher.checkpoint.finetune_from_model == f"{first.out}/teacher_pretrained.pt"
+    rows = distillations(calls)
+    starts = {name: row.init for name, row in rows.items()}
+    two_stage, none = (f"{first.out}/{x}/pretrained.pt" for x in ("two_stage", "no_kd"))
+    assert starts["two_stage"] == starts["pretraining_kd"] == two_stage
+    assert starts["no_kd"] == starts["finetuning_kd"] == none and rows["no_kd"].text is None
     model = (first.out / "spm.model").read_bytes()
     assert (second.out / "spm.model").read_bytes() == model and not (second.out / "mono").exists()
 
 
-def test_regression_and_seeds_have_flags_and_names_of_their_own(tmp_path):
+def test_regression_seeds_and_settings_reach_every_row(tmp_path):
     recipe = stubbed(tmp_path, "sick")
-    done = recipe.run(
-        ROOT / "examples" / "run.sh", ARGUMENT="sick", LABELS="", SEEDS="1 2", LANES="1"
-    )
+    variables = {"LABELS": "", "SEEDS": "1 2", "LANES": "1", "INIT": "random"}
+    done = recipe.run(ARGUMENT="updates=7 smaller=6", **variables)
     assert done.returncode == 0, done.stderr
-    recorded = recipe.calls()
-    runs = trainings(recorded)
-    assert runs["student_kd_kd_seed2"].common.seed == 2 and runs["student_kd_kd"].common.seed == 1
-    assert runs["teacher"].criterion.regression_target and runs["teacher"].task.num_classes == 1
-    (argv,) = of(recorded, "lightpaff", "evaluate")
-    args = build_parser().parse_args(["evaluate", *argv])
+    calls = recipe.calls()
+    rows, teacher = distillations(calls), trainings(calls)["teacher"]
+    assert teacher.criterion.regression_target and teacher.task.num_classes == 1
+    assert {row.updates for row in rows.values()} == {7}
+    assert rows["two_stage"].init == "random" and rows["two_stage"].smaller == 6
+    again = rows["two_stage_seed2"]
+    assert again.seed == 2 and again.init == f"{recipe.out}/two_stage/pretrained.pt"
+    assert rows["finetuning_kd_seed2"].init == f"{recipe.out}/no_kd/pretrained.pt"
+    args = evaluation(calls)
     assert len(set(args.name)) == 9 and "two-stage KD, seed 2" in args.name
+    assert args.group.count("two-stage KD") == 2
 
 
 @pytest.mark.parametrize("name", ["sick", "dialogsum"])
 def test_unlabeled_text_is_distilled_with_lambda_one(name, tmp_path):
     recipe = stubbed(tmp_path, name)
-    assert recipe.run(ROOT / "examples" / name / "prepare.sh").returncode == 0
-    data = recipe.out / "data"
-    for folder in ("", "input0", "input1", "label"):  # the stub of fairseq-preprocess writes none
-        (data / folder).mkdir(parents=True, exist_ok=True)
-        for end in ("bin", "idx"):
-            (data / folder / f"valid.{end}").touch()
-    for model in ("teacher", "student_kd_kd"):
-        (recipe.out / f"{model}.pt").touch()
+    assert recipe.run("prepare.sh").returncode == 0
     text = tmp_path / "text"
     text.write_text("one\tyes\ntwo\tno\nthree\tor\n")
+    for model in ("teacher.pt", "two_stage/student.pt"):
+        (recipe.out / model).parent.mkdir(exist_ok=True)
+        (recipe.out / model).touch()
+    (recipe.out / "unlabeled_data").mkdir(exist_ok=True)
     recipe.calls()
-    done = recipe.run(ROOT / "examples" / "unlabeled.sh", ARGUMENT=f"{name} {text}")
+    done = recipe.run("../unlabeled.sh", ARGUMENT=f"{name} {text} updates=7")
     assert done.returncode == 0, done.stderr
-    recorded = recipe.calls()
-    cfg = trainings(recorded)["student_unlabeled"]
-    assert cfg.criterion.kd_lambda == 1 and cfg.task.data == f"{recipe.out}/unlabeled"
-    assert cfg.criterion.kd_teacher == f"{recipe.out}/teacher.pt"
-    assert cfg.checkpoint.finetune_from_model == f"{recipe.out}/student_kd_kd.pt"
+    calls = recipe.calls()
+    row, data = distillations(calls)["unlabeled"], recipe.out / "unlabeled_data"
+    assert row.kd_lambda == 1 and row.data == data and row.updates == 7
+    assert row.init == f"{recipe.out}/two_stage/student.pt" and row.text is None
+    assert evaluation(calls).name == ["teacher", "two-stage KD", "two-stage KD, unlabeled text"]
     if name == "sick":
-        labels = recipe.out / "unlabeled" / "label" / "train.label"
-        assert labels.read_text() == "NEUTRAL\n" * 3
-        assert (recipe.out / "text" / "unlabeled2.train").read_text() == "yes\nno\nor\n"
+        assert (data / "label" / "train.label").read_text() == "NEUTRAL\n" * 3
+        assert (recipe.out / "text" / "unlabeled_input1.train").read_text() == "yes\nno\nor\n"
+        assert (data / "label" / "test.label").exists()
     else:
-        (argv,) = of(recorded, "lightpaff", "seq-kd")
+        (argv,) = of(calls, "lightpaff", "seq-kd")
         args, flags = build_parser().parse_known_args(["seq-kd", *argv])
-        assert args.path == f"{recipe.out}/teacher.pt" and str(args.out) == cfg.task.data
+        assert args.path == f"{recipe.out}/teacher.pt" and args.out == data
+        assert args.text == [text] and args.sentencepiece_model == recipe.out / "spm.model"
         generation = options.get_generation_parser(default_task="translation")
-        told = options.parse_args_and_arch(generation, flags)
-        assert told.data == f"{recipe.out}/unlabeled_source" and told.beam == 5
-        assert told.truncate_source and told.target_lang == "summary"
-        assert len((recipe.out / "text" / "unlabeled.dialogue").read_text().splitlines()) == 3
+        parsed = options.parse_args_and_arch(generation, flags)
+        assert parsed.data == f"{recipe.out}/data" and parsed.beam == 5
+        assert parsed.truncate_source and parsed.target_lang == "summary"
+
+

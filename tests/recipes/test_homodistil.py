@@ -1,29 +1,27 @@
 """examples/homodistil: a recipe's teacher is pruned, compacted and fine-tuned."""
 
 import pytest
-from conftest import stubbed_recipe
-from test_all_recipes import stubbed
+from conftest import stubbed
 
 from lightpaff_fairseq.cli.main import build_parser
 from lightpaff_fairseq.tasks.pruning import method_of
-from recording import RECIPE, ROOT, of, trainings
+from recording import RECIPE, distillations, evaluation, of, trainings
 
-RUN = ROOT / "examples" / "homodistil" / "run.sh"
 RECIPES = {
-    "sentence_polarity": ("masked_lm", "roberta_small", "roberta_small"),
-    "wikitext2": ("language_modeling", "transformer_lm_gpt2_mini", "transformer_lm_gpt2_mini"),
-    "dialogsum": ("masked_seq2seq", "mass_small", "transformer_mass_small"),
-    RECIPE.name: ("masked_seq2seq", "mass_small", "transformer_mass_small"),
+    "sentence_polarity": ("masked_lm", "roberta_small"),
+    "wikitext2": ("language_modeling", "transformer_lm_gpt2_mini"),
+    "dialogsum": ("masked_seq2seq", "mass_small"),
+    RECIPE.name: ("masked_seq2seq", "mass_small"),
 }
 
 
 def run(folder, name, **variables):
-    recipe = stubbed_recipe(folder) if name == RECIPE.name else stubbed(folder, name)
-    task, arch, _ = RECIPES.get(name, ("masked_lm", "roberta_base", ""))
+    recipe = stubbed(folder, name)
+    task, arch = RECIPES.get(name, ("masked_lm", "roberta_base"))
     only = {"masked_lm": ["encoder"], "language_modeling": ["decoder"]}
     sides = only.get(task, ["encoder", "decoder"])
     sizes = " ".join(f"--{side}-embed-dim 80 --{side}-ffn-embed-dim 320" for side in sides)
-    done = recipe.run(RUN, RECIPE=name, SMALL=f"{arch} {sizes}", **variables)
+    done = recipe.run("../homodistil/run.sh", RECIPE=name, SMALL=f"{arch} {sizes}", **variables)
     assert done.returncode == 0, done.stderr + done.stdout
     return recipe, recipe.calls()
 
@@ -31,8 +29,8 @@ def run(folder, name, **variables):
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_teacher_is_pruned_compacted_and_fine_tuned(name, tmp_path):
     recipe, calls = run(tmp_path, name, IMPORTANCES="sensitivity platon")
-    task, _, arch = RECIPES[name]
-    runs = trainings(calls)
+    task, _ = RECIPES[name]
+    runs, rows = trainings(calls), distillations(calls)
     for kind in ("sensitivity", "platon"):
         cfg = runs[f"pruned_{kind}"]
         start = f"{recipe.out}/teacher_pretrained.pt"
@@ -43,47 +41,36 @@ def test_the_teacher_is_pruned_compacted_and_fine_tuned(name, tmp_path):
         assert method.importance == kind
         assert 0 < method.schedule.start < method.schedule.end < cfg.optimization.max_update
         assert cfg.dataset.validate_after_updates == method.schedule.end
-        after = runs[f"pruned_{kind}_kd"]
-        assert not after.task._name.startswith("prunable")
-        assert after.checkpoint.finetune_from_model == f"{recipe.out}/pruned_{kind}.pt"
-        assert after.criterion.kd_teacher == f"{recipe.out}/teacher.pt"
-        width = next(
-            getattr(after.model, f"{side}_embed_dim")
-            for side in ("encoder", "decoder")
-            if hasattr(after.model, f"{side}_embed_dim")
-        )
-        assert width == 80
+        after = rows[f"pruned_{kind}_kd"]
+        assert after.init == f"{recipe.out}/pruned_{kind}.pt" and after.smaller is None
+        assert after.teacher == recipe.out / "teacher.pt" and after.text is None
     finished = [
         build_parser().parse_args(["compact", *a]) for a in of(calls, "lightpaff", "compact")
     ]
     assert [x.out.stem for x in finished] == ["pruned_sensitivity", "pruned_platon"]
-    (argv,) = of(calls, "lightpaff", "evaluate")
-    stems = [path.stem for path in build_parser().parse_args(["evaluate", *argv]).path]
-    assert stems == ["teacher", "pruned_sensitivity_kd", "pruned_platon_kd"]
+    assert evaluation(calls).name == ["teacher", "pruned, sensitivity", "pruned, platon"]
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_one_go_is_trained_alike(name, tmp_path):
     recipe, calls = run(tmp_path, name, IMPORTANCES="sensitivity oneshot", SEEDS="1 2")
-    task, arch, _ = RECIPES[name]
+    task, arch = RECIPES[name]
     (argv,) = of(calls, "lightpaff", "init-student")
     made, _ = build_parser().parse_known_args(["init-student", *argv])
     assert made.teacher.name == "teacher_pretrained.pt" and made.arch == arch
     assert made.width_by == "importance" and "80" in argv
-    runs = trainings(calls)
+    runs, rows = trainings(calls), distillations(calls)
     for suffix, seed in (("", 1), ("_seed2", 2)):
         slow, once = (runs[f"pruned_{kind}{suffix}"] for kind in ("sensitivity", "oneshot"))
         assert once.task._name == task and once.checkpoint.finetune_from_model == str(made.out)
         assert once.criterion.kd_teacher == slow.criterion.kd_teacher == str(made.teacher)
         assert once.common.seed == slow.common.seed == seed
         assert once.optimization == slow.optimization
-        after = runs[f"pruned_oneshot_kd{suffix}"]
-        assert after.checkpoint.finetune_from_model == f"{recipe.out}/pruned_oneshot{suffix}.pt"
-        assert after.common.seed == seed
-    (argv,) = of(calls, "lightpaff", "evaluate")
-    stems = [path.stem for path in build_parser().parse_args(["evaluate", *argv]).path]
-    kinds = ("sensitivity_kd", "sensitivity_kd_seed2", "oneshot_kd", "oneshot_kd_seed2")
-    assert stems == ["teacher", *(f"pruned_{kind}" for kind in kinds)]
+        after = rows[f"pruned_oneshot_kd{suffix}"]
+        assert after.init == f"{recipe.out}/pruned_oneshot{suffix}.pt" and after.seed == seed
+    names = ("pruned, sensitivity", "pruned, oneshot")
+    seeds = [f"{name}{seed}" for name in names for seed in ("", ", seed 2")]
+    assert evaluation(calls).name == ["teacher", *seeds]
 
 
 def test_the_papers_other_sizes(tmp_path):
@@ -96,7 +83,7 @@ def test_the_papers_other_sizes(tmp_path):
 
 def test_values_of_several_words_reach_every_step(tmp_path):
     words = {"PRUNE_TARGET": "--prune-target-width 0.5", "PRUNE_FLAGS": "--prune-multiple 4 --fp16"}
-    words |= {"PRETRAIN_BATCH": "--batch-size 3 --update-freq 5"}
+    words |= {"TEACHER_PRETRAIN": "--max-update 9 --lr 1 --batch-size 3 --update-freq 5"}
     _, calls = run(tmp_path, "sentence_polarity", **words)
     runs = trainings(calls)
     pruning = runs["pruned_sensitivity"]

@@ -9,7 +9,7 @@ from recording import RECIPE, ROOT
 FAMILIES = {
     "bert": ("sentence_polarity", "subjectivity", "sick", "sst2", "qqp"),
     "gpt2": ("wikitext2", "wikitext103", "ptb"),
-    "mass": ("wmt16_en_de", "wmt16_en_ro", "gigaword", "dialogsum"),
+    "mass": ("wmt16_en_de", "wmt16_en_ro", "gigaword", "dialogsum", RECIPE.name),
 }
 RECIPES = {name: family for family, names in FAMILIES.items() for name in names}
 FOLDERS = sorted(path.parent for path in (ROOT / "examples").glob("*/prepare.sh"))
@@ -96,7 +96,13 @@ def dialogues(folder):
     write(folder / "test.summary.refs.tsv", *[texts(11)[0]] * 3)
 
 
+def tatoeba(folder):
+    for split, count in (("train", 400), ("valid", 10), ("test", 11)):
+        write(folder / f"{split}.tsv.gz", *texts(count))
+
+
 WRITERS = {
+    RECIPE.name: tatoeba,
     "sentence_polarity": labeled,
     "subjectivity": labeled,
     "sick": pairs,
@@ -115,6 +121,8 @@ WRITERS = {
 def write_data(name: str, folder: Path) -> dict[str, str]:
     """Writes a recipe's data and a general corpus; the variables that name them."""
     WRITERS[name](folder / "data")
+    if name == RECIPE.name:
+        return {"TSV": str(folder / "data")}
     for split, count in (("train", 300), ("valid", 30)):
         write(folder / "corpus" / f"{split}.txt", texts(count)[0])
     return {"DATA_DIR": str(folder / "data"), "CORPUS_DIR": str(folder / "corpus")}

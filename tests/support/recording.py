@@ -6,9 +6,13 @@ from pathlib import Path
 from fairseq import options
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
+from lightpaff_fairseq.cli.main import build_parser
+from lightpaff_fairseq.distill.setting_sources import merge
+from lightpaff_fairseq.distill.settings import DistillSettings
+
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "examples" / "tatoeba_sv_en"
-STUDENTS = ("plain_plain", "kd_plain", "plain_kd", "kd_kd")
+ROWS = ("no_kd", "pretraining_kd", "finetuning_kd", "two_stage")
 VOCAB = "200"
 
 # Records its arguments, then makes the files that the next step looks for.
@@ -27,14 +31,19 @@ if argv[0] == "subwords":
     os.execv(sys.executable, [sys.executable, "-m", "lightpaff_fairseq.cli.main", *argv])
 with open(os.environ["RECORD"], "a") as record:
     record.write(json.dumps([name, *argv]) + "\\n")
-if name == "fairseq-train":
-    model = after("--save-dir").name
-    (after("--save-dir") / "pid").write_text(str(os.getpid()))
-    if model == os.environ.get("HANG"):
+if name == "fairseq-train" or argv[0] == "distill":
+    folder = after("--save-dir" if name == "fairseq-train" else "--out")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pid").write_text(str(os.getpid()))
+    if folder.name == os.environ.get("HANG"):
         time.sleep(60)
-    if model == os.environ.get("FAIL"):
-        sys.exit(f"{{model}}: error: --made-up: wrong")
-    (after("--save-dir") / "checkpoint_best.pt").touch()
+    if folder.name == os.environ.get("FAIL"):
+        sys.exit(f"{{folder.name}}: error: --made-up: wrong")
+    made = ["checkpoint_best.pt"] if name == "fairseq-train" else ["student.pt"]
+    for file in [*made, *(["pretrained.pt"] if "--text" in argv else [])]:
+        (folder / file).touch()
+elif name == "fairseq-preprocess":
+    after("--destdir").mkdir(parents=True, exist_ok=True)
 elif argv[0] == os.environ.get("FAIL"):
     print("lightpaff strip: error: --made-up: wrong", file=sys.stderr)
     sys.exit(2)
@@ -61,3 +70,20 @@ def parse_training(argv):
 def trainings(calls):
     configs = [parse_training(argv) for argv in of(calls, "fairseq-train")]
     return {Path(cfg.checkpoint.save_dir).name: cfg for cfg in configs}
+
+
+def distillations(calls):
+    """The settings of every `lightpaff distill`, by the names of their folders."""
+    rows = {}
+    for argv in of(calls, "lightpaff", "distill"):
+        args = build_parser().parse_args(["distill", *argv])
+        given = {k: v for k, v in vars(args).items() if k in DistillSettings.__dataclass_fields__}
+        settings = merge(args.config, given, args.overrides)
+        rows[settings.out.name] = settings
+    return rows
+
+
+def evaluation(calls):
+    """The parsed flags of the only `lightpaff evaluate`."""
+    (argv,) = of(calls, "lightpaff", "evaluate")
+    return build_parser().parse_args(["evaluate", *argv])

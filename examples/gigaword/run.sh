@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# shellcheck disable=SC2034
+# DATA_DIR=... CORPUS_DIR=... bash examples/gigaword/run.sh [SETTING=VALUE...]: teacher, students, table; see ../README.md
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../recipe.sh"
+SOURCE=article TARGET=summary TRUNCATE=yes
+: "${TEACHER:=teacher}" "${POSITIONS:=256}" "${WORKERS:=4}"
+: "${TEACHER_PRETRAIN:=--max-update 125000 --lr 5e-4 --max-tokens 4096 --update-freq 2 --fp16}"
+: "${TEACHER_FINETUNE:=--max-update 50000 --lr 2e-4 --max-tokens 4096 --update-freq 2 --fp16}"
+recipe mass "$@"

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# shellcheck disable=SC2034
+# DATA_DIR=... CORPUS_DIR=... bash examples/ptb/run.sh [SETTING=VALUE...]: teacher, students, table; see ../README.md
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../recipe.sh"
+: "${TEACHER:=teacher}" "${POSITIONS:=512}" "${WORKERS:=4}"
+: "${TEACHER_PRETRAIN:=--max-update 125000 --lr 2.5e-4 --batch-size 8 --update-freq 4 --fp16}"
+: "${TEACHER_FINETUNE:=--max-update 2000 --lr 5e-5 --batch-size 4 --fp16}"
+recipe gpt2 "$@"
