@@ -2,9 +2,8 @@
 # Sourced by the run.sh of every recipe, which sets size and schedules of its teacher and then calls
 # `recipe FAMILY`. README.md explains the variables.
 HERE=$(cd "$(dirname "${BASH_SOURCE[1]}")" && pwd)
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # shellcheck source=/dev/null
-for file in lanes students table; do source "$ROOT/examples/$file.sh"; done
+for file in common lanes students table; do source "$(dirname "${BASH_SOURCE[0]}")/$file.sh"; done
 export OUT=${OUT:-$ROOT/outputs/${HERE##*/}}
 PRETRAINING=${PRETRAINING:-$OUT} # folder of the recipe whose pre-trained models are used
 CONFIG=${CONFIG:-$HERE/config.yaml}
@@ -20,7 +19,8 @@ recipe() {
 }
 prepare() { bash "$HERE/prepare.sh"; }
 teacher() {
-  OMP_NUM_THREADS=${TEACHER_THREADS:-2} lane both_stages && wait -n
+  OMP_NUM_THREADS=${TEACHER_THREADS:-2} lane both_stages
+  wait -n # not `&&`, after which a failure in the lane would not end it
 }
 both_stages() {
   stage "$PRETRAIN_ARCH$TEACHER" "$TEACHER_PRETRAIN"

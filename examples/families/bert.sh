@@ -5,7 +5,7 @@ TRAIN=(--optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-6 --weight-deca
   --clip-norm 1.0 --dropout 0.1 --attention-dropout 0.1 --max-positions "$POSITIONS")
 PRETRAIN_ARCH=roberta_ FINETUNE_ARCH=roberta_
 PRETRAIN=("$PRETRAINING/mono" --task masked_lm --criterion kd_mlm --sample-break-mode complete
-  --tokens-per-sample "$POSITIONS" "${TRAIN[@]}")
+  --skip-invalid-size-inputs-valid-test --tokens-per-sample "$POSITIONS" "${TRAIN[@]}")
 FINETUNE=("$OUT/data" --task sentence_prediction --criterion kd_lu --init-token 0
   --separator-token 2 --shorten-method truncate "${TRAIN[@]}")
 if ((CLASSES)); then

@@ -41,7 +41,8 @@ if name == "fairseq-train" or argv[0] == "distill":
         sys.exit(f"{{folder.name}}: error: --made-up: wrong")
     made = ["checkpoint_best.pt"] if name == "fairseq-train" else ["student.pt"]
     for file in [*made, *(["pretrained.pt"] if "--text" in argv else [])]:
-        (folder / file).touch()
+        if not (folder / file).exists():
+            (folder / file).touch()
 elif name == "fairseq-preprocess":
     after("--destdir").mkdir(parents=True, exist_ok=True)
 elif argv[0] == os.environ.get("FAIL"):
