@@ -218,5 +218,3 @@ def test_unlabeled_text_is_distilled_with_lambda_one(name, tmp_path):
         parsed = options.parse_args_and_arch(generation, flags)
         assert parsed.data == f"{recipe.out}/data" and parsed.beam == 5
         assert parsed.truncate_source and parsed.target_lang == "summary"
-
-

@@ -85,8 +85,8 @@ def test_every_value_is_one_that_the_criterion_takes():
 def test_the_grid_of_each_data_set_exists(data_set):
     """run.sh's own settings: sizes, flags and grid fit together, up to fairseq's parser."""
     script = (
-        f'OUT=/out STEPS=; source {FOLDER}/settings/{data_set}.sh; '
-        f'source {FOLDER.parent}/{data_set}/run.sh; sweep_settings; '
+        f"OUT=/out STEPS=; source {FOLDER}/settings/{data_set}.sh; "
+        f"source {FOLDER.parent}/{data_set}/run.sh; sweep_settings; "
         'printf "%s\\n" "$DEFAULT_VARY" "$ARCH" "$TEACHER_ARCH" "${#SHAPES[@]}" "${SHAPES[@]}" '
         '"${#PRUNED[@]}" "${PRUNED[@]/#/--pruned=}" "${FLAGS[@]}"'
     )
