@@ -33,5 +33,5 @@ student() {
   if [[ $1 != two_stage ]]; then more+=(serve=none); fi
   if [[ ${START[1]} == *.pt ]]; then more+=(smaller= params= arch= encoder_layers= decoder_layers=); fi
   lightpaff distill --config "$CONFIG" --teacher "$OUT/teacher.pt" --data "$OUT/data" "${START[@]}" \
-    --out "$OUT/$1" "${SETTINGS[@]}" "${more[@]}" "${@:2}" | sed -u "s/^/$1: /"
+    --out "$OUT/$1" "${SETTINGS[@]}" "${more[@]}" "${@:2}" 2> >(sed -u "s/^/$1: /" >&2) | sed -u "s/^/$1: /"
 }
