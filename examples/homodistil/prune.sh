@@ -10,7 +10,7 @@ prune() {
   stage "$PRETRAIN_ARCH$TEACHER" "$TEACHER_PRETRAIN --max-update $PRUNE_UPDATES --lr $PRUNE_LR"
   flags=("${PRETRAIN[@]}" "${MODEL[@]}" --kd-teacher "$teacher" --kd-lambda "$KD_LAMBDA" --seed "$3" "${flags[@]}")
   if [[ $1 == oneshot ]]; then
-    words=$(small_model "$teacher")
+    words=$(lightpaff prune-plan --path "$teacher" "${target[@]/#--prune-/--}" | sed -n 's/^architecture: //p')
     read -ra small <<<"$words"
     if [[ ! -f $OUT/small.pt ]]; then
       lightpaff init-student --teacher "$teacher" "${small[@]}" --width-by importance \
@@ -25,15 +25,4 @@ prune() {
   fi
   START=(--init "$OUT/$name$2.pt")
   student "${name}_kd$2" "seed=$3"
-}
-# small_model TEACHER: the flags of what the teacher is pruned to
-small_model() {
-  local plan=()
-  # shellcheck disable=SC2086
-  set -- "$1" $PRUNE_TARGET $PRUNE_FLAGS
-  while (($# > 1)); do
-    case $2 in --prune-target-* | --prune-multiple | --prune-attention) plan+=("--${2#--prune-}" "$3") ;; esac
-    set -- "$1" "${@:3}"
-  done
-  lightpaff prune-plan --path "$1" "${plan[@]}" | sed -n 's/^architecture: //p'
 }

@@ -82,7 +82,7 @@ def test_the_papers_other_sizes(tmp_path):
 
 
 def test_values_of_several_words_reach_every_step(tmp_path):
-    words = {"PRUNE_TARGET": "--prune-target-width 0.5", "PRUNE_FLAGS": "--prune-multiple 4 --fp16"}
+    words = {"PRUNE_TARGET": "--prune-target-width 0.5 --prune-multiple 4", "PRUNE_FLAGS": "--fp16"}
     words |= {"IMPORTANCES": "sensitivity oneshot"}
     words |= {"TEACHER_PRETRAIN": "--max-update 9 --lr 1 --batch-size 3 --update-freq 5"}
     _, calls = run(tmp_path, "sentence_polarity", **words)
