@@ -1,4 +1,4 @@
-"""Plot quality against size from the tables of the recipes: docs/quality_vs_size.svg.
+"""Plot what students keep of their teachers, from the tables of the docs: docs/quality_kept.svg.
 
 python docs/plot_quality.py
 """
@@ -12,51 +12,59 @@ matplotlib.use("svg")
 from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / "docs" / "quality_vs_size.svg"
-TEACHER, PLAIN, DISTILLED, PRUNED = "#444444", "#bb5566", "#004488", "#228833"
+OUT = ROOT / "docs" / "quality_kept.svg"
+PLAIN, DISTILLED = "#bb5566", "#004488"
+LOWER_IS_BETTER = ("ppl/token",)
 
 
-class Point(NamedTuple):
-    """A row of a README's table: its first cell, the text at the point, color and label side."""
+class Pair(NamedTuple):
+    """A row of the plot: two students of one table.
 
-    row: str
-    label: str
-    color: str
-    above: bool = True
-
-
-class Panel(NamedTuple):
-    """One plot: a table of a README, the columns of size and BLEU, and the rows to show."""
+    Attributes:
+        title: of the data set; page: the file with the table.
+        quality: the column of the measure.
+        plain, distilled: rows of the student without and with distillation.
+    """
 
     title: str
-    readme: str
-    size: str
-    bleu: str
-    points: tuple[Point, ...]
+    page: str
+    quality: str
+    plain: str
+    distilled: str
 
 
-PANELS = (
-    Panel(
-        "Swedish-English: distillation in two stages",
-        "examples/tatoeba_sv_en/README.md",
-        "params",
+class Kept(NamedTuple):
+    """What the students of a `Pair` keep of the teacher's quality, as a share, and their size."""
+
+    pair: Pair
+    plain: float
+    distilled: float
+    times_smaller: str
+
+
+PAIRS = (
+    Pair(
+        "Swedish-English, lightpaff distill",
+        "docs/distill.md",
         "BLEU",
-        (
-            Point("teacher", "teacher", TEACHER),
-            Point("student, no KD", "student, no distillation", PLAIN, above=False),
-            Point("student, two-stage KD", "student, distilled", DISTILLED),
-        ),
+        "student without distillation",
+        "student",
     ),
-    Panel(
-        "Swedish-English, 900 updates: pruning the teacher",
-        "examples/homodistil/README.md",
-        "params",
-        "mean",
-        (
-            Point("from scratch", "from scratch", PLAIN, above=False),
-            Point("from scratch + KD", "from scratch, distilled", DISTILLED),
-            Point("HomoDistil", "pruned and distilled", PRUNED),
-        ),
+    Pair(
+        "Swedish-English, random start, two stages",
+        "examples/tatoeba_sv_en/README.md",
+        "BLEU",
+        "student, no KD",
+        "student, two-stage KD",
+    ),
+    *(
+        Pair(title, f"examples/{folder}/README.md", quality, "no KD", best)
+        for title, folder, quality, best in (
+            ("WikiText-2", "wikitext2", "ppl/token", "fine-tuning KD"),
+            ("Subjectivity", "subjectivity", "accuracy", "two-stage KD"),
+            ("Sentence polarity", "sentence_polarity", "accuracy", "two-stage KD"),
+            ("SICK entailment", "sick", "accuracy", "two-stage KD"),
+        )
     ),
 )
 
@@ -66,47 +74,58 @@ def cells(line: str) -> list[str]:
     return [cell.strip().strip("*") for cell in line.strip().strip("|").split("|")]
 
 
-def read_points(panel: Panel) -> list[tuple[Point, float, float]]:
-    """Return every point of a panel with its size in millions of parameters and its BLEU."""
-    lines = (ROOT / panel.readme).read_text(encoding="utf-8").splitlines()
-    start = next(i for i, line in enumerate(lines) if {panel.size, panel.bleu} <= {*cells(line)})
+def read(pair: Pair) -> Kept:
+    """Read the first table of a page that has the rows of a pair."""
+    lines = (ROOT / pair.page).read_text(encoding="utf-8").splitlines()
+    start = next(
+        i for i, line in enumerate(lines) if {pair.quality, "times smaller"} <= {*cells(line)}
+    )
     header = cells(lines[start])
-    points = []
-    for point in panel.points:
-        row = next(c for c in map(cells, lines[start + 2 :]) if c[0].split(" (")[0] == point.row)
-        values = dict(zip(header, row, strict=True))
-        size = float(values[panel.size].removesuffix(" M"))
-        points.append((point, size, float(values[panel.bleu])))
-    return points
+    rows = {}
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows[cells(line)[0]] = dict(zip(header, cells(line), strict=True))
+    teacher, plain, distilled = (rows[x] for x in ("teacher", pair.plain, pair.distilled))
+
+    def share(row: dict[str, str]) -> float:
+        one, other = float(row[pair.quality]), float(teacher[pair.quality])
+        return other / one if pair.quality in LOWER_IS_BETTER else one / other
+
+    return Kept(pair, share(plain), share(distilled), distilled["times smaller"])
 
 
-def draw(axes: Any, panel: Panel, points: list[tuple[Point, float, float]]) -> None:
-    """Draw one panel."""
-    for point, size, bleu in points:
-        axes.plot(size, bleu, "o", color=point.color, markersize=7)
-        left = point.color == TEACHER
+def draw(axes: Any, kept: list[Kept]) -> None:
+    """Draw a line per data set, from the student without distillation to the distilled one."""
+    for y, row in enumerate(reversed(kept)):
+        axes.plot([row.plain, row.distilled], [y, y], color="#cccccc", zorder=1)
+        for value, color in ((row.plain, PLAIN), (row.distilled, DISTILLED)):
+            axes.plot(value, y, "o", color=color, markersize=8, zorder=2)
         axes.annotate(
-            f"{point.label}: {bleu:.1f}",
-            (size, bleu),
-            xytext=(4 if left else 0, 7 if point.above else -14),
+            f"{row.distilled:.0%}",
+            (max(row.plain, row.distilled), y),
+            xytext=(8, 0),
             textcoords="offset points",
-            ha="right" if left else "left",
-            color=point.color,
+            va="center",
+            color=DISTILLED,
         )
-    axes.set_title(panel.title, fontsize=11)
-    axes.set_xlabel("million parameters")
+    titles = [f"{row.pair.title} ({row.times_smaller} smaller)" for row in reversed(kept)]
+    axes.set_yticks(range(len(kept)), titles)
+    axes.set(xlim=(0.68, 1.05), ylim=(-0.6, len(kept) - 0.4))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.axvline(1, color="#444444", linestyle=":", zorder=0)
+    axes.set_xlabel("of the teacher's test quality (BLEU, accuracy, inverse perplexity)")
     axes.spines[["top", "right"]].set_visible(False)
+    for label, color in (("same student, no distillation", PLAIN), ("distilled", DISTILLED)):
+        axes.plot([], [], "o", color=color, label=label)
+    axes.legend(loc="lower left", frameon=False)
 
 
 def main() -> None:
     """Write the picture."""
     plt.rcParams.update({"svg.hashsalt": "lightpaff", "svg.fonttype": "none", "font.size": 10})
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(9, 3.4), layout="constrained")
-    teacher = (Point("teacher", "teacher", TEACHER), 3.55, 31.8)  # stated above the second table
-    for ax, panel, more in zip(axes, PANELS, ([], [teacher]), strict=True):
-        draw(ax, panel, read_points(panel) + more)
-    axes[0].set(ylabel="test BLEU", xlim=(0, 7.4), ylim=(34, 45))
-    axes[1].set(xlim=(0, 4), ylim=(7, 36))
+    figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")
+    draw(axes, [read(pair) for pair in PAIRS])
     figure.savefig(OUT, metadata={"Date": None})
 
 

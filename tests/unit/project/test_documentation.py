@@ -166,7 +166,8 @@ def test_the_picture_shows_the_numbers_of_the_tables(monkeypatch):
     import plot_quality
 
     text = plot_quality.OUT.read_text(encoding="utf-8")
-    points = [point for panel in plot_quality.PANELS for point in plot_quality.read_points(panel)]
-    assert len(points) == 6
-    for point, _, bleu in points:
-        assert f"{point.label}: {bleu:.1f}</text>" in text, "run: python docs/plot_quality.py"
+    kept = [plot_quality.read(pair) for pair in plot_quality.PAIRS]
+    assert len(kept) == 6
+    for row in kept:
+        assert f"{row.distilled:.0%}</text>" in text, "run: python docs/plot_quality.py"
+        assert f"{row.pair.title} ({row.times_smaller} smaller)</text>" in text
