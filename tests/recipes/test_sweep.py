@@ -4,14 +4,16 @@ import json
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from conftest import stubbed
 from fairseq import options
 
 import toy
 from lightpaff_fairseq.criterions.config_checks import check_config
 from lightpaff_fairseq.pruning.one_shot import Sample
-from recording import ROOT
+from recording import ROOT, STUB, of, trainings
 
 FOLDER = ROOT / "examples" / "kd_revisited"
 sys.path.insert(0, str(FOLDER))
@@ -107,6 +109,21 @@ def test_the_grid_of_each_data_set_exists(data_set):
     for more in pruned.values() or [()]:
         args_t = parsed([*flags, "--arch", *teacher.split(), *more])
         assert args_t.encoder_embed_dim > args.encoder_embed_dim
+
+
+def test_run_sh_trains_what_a_sweep_starts_from(tmp_path):
+    stubs = stubbed(tmp_path, "sentence_polarity")
+    (tmp_path / "bin" / "python").write_text(STUB)
+    done = stubs.run("../kd_revisited/run.sh", ARGUMENT="sentence_polarity")
+    assert done.returncode == 0, done.stderr
+    calls = stubs.calls()
+    assert [Path(argv[0]).name for argv in of(calls, "python")] == ["sweep.py", "report.py"]
+    runs = trainings(calls)
+    students = {name: runs.pop(f"student_pretrained_{name}") for name in ("kd", "plain")}
+    assert set(runs) == {"teacher_pretrained", "teacher"}
+    assert students["kd"].criterion.kd_teacher == f"{stubs.out}/teacher_pretrained.pt"
+    assert students["kd"].criterion.kd_lambda == 0.5 and students["plain"].criterion.kd_lambda == 0
+    assert students["kd"].optimization == students["plain"].optimization
 
 
 @pytest.fixture(scope="module")
