@@ -76,6 +76,8 @@ def test_rules_are_the_naive_ones(corpus, targets, frequent):
     pairs, rows = corpus
     shortlist = shortlist_rules.build_shortlist(pairs, targets, frequent)
     assert {k: set(v) for k, v in shortlist.rules.items()} == naive(pairs, rows, targets, frequent)
+    few = [source.tolist() for source, _ in pairs.sentences(7)]  # evenly spaced
+    assert few == [rows[len(rows) * i // 7][0].tolist() for i in range(7)]
     sizes = Counter(map(len, shortlist.rules))
     assert sizes[0] == 1 and sizes[1] == WORDS and (sizes[2] > 3 or targets > 2)
     assert shortlist_rules.unwritable(pairs.source) == 1
