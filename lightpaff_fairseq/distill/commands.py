@@ -36,6 +36,7 @@ RUN = (
     "--skip-invalid-size-inputs-valid-test",  # as fairseq does with those of training
     *("--update-epoch-batch-itr", "True", "--log-format", "json", "--log-interval", "20"),
 )
+SERVED = "served"  # folder of the exported student
 HYPOTHESES = "hypotheses"  # folder of the translations of the test split
 MOST_SENTENCES = 2000  # of the test split, to time and to score the served student on
 Words = tuple[str, ...]
@@ -199,6 +200,7 @@ class Commands:
         words += ["--out", self.at(output), "--data", str(self.data.folder)]
         if quantization:
             words += ["--quantization", quantization]
+        if quantization or is_searched(self.teacher.task, target):
             words += ["--max-drop", f"{self.settings.max_drop:g}"]
         if self.teacher.task == TRANSLATION:
             words += ["--remove-bpe", self.remove_bpe]
@@ -207,13 +209,22 @@ class Commands:
         return tuple(words)
 
     def benchmark(self, checkpoint: str, target: str, output: str) -> Words:
-        """Return the command that times the teacher, the student, and the served student."""
-        backend = target.replace(":", "-")
+        """Return the command that times the teacher, the student, and the served student.
+
+        A translation model is timed from its folder, with the beam that its export chose.
+        """
         words = [LIGHTPAFF, "benchmark", "inference", "--task", self.teacher.task]
         words += ["--teacher", self.at("teacher.pt"), "--student", self.at(checkpoint)]
         words += ["--data", str(self.data.folder), "--threads", "1", "--json", self.at(output)]
         words += ["--sentences", str(min(MOST_SENTENCES, self.data.sentences[TEST]))]
-        return (*words, "--backends", backend)
+        if is_searched(self.teacher.task, target):
+            return (*words, "--backends", "fairseq", "--peer", self.at(SERVED))
+        return (*words, "--backends", target.replace(":", "-"))
+
+
+def is_searched(task: str, target: str) -> bool:
+    """Return whether the export to `target` chooses a beam."""
+    return task == TRANSLATION and target.partition(":")[0] == "ctranslate2"
 
 
 def criterion_of(teacher: TeacherInfo) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .commands import Commands, Stage, Words
+from .commands import SERVED, Commands, Stage, Words
 from .data_info import TEST, DataInfo
 from .probe import Timings
 from .schedule import TRANSLATION, Rates
@@ -192,8 +192,8 @@ def _results(inputs: Inputs) -> list[Step]:
         )
     ]
     if settings.serve != NONE:
-        words = commands.export("student.pt", settings.serve, "served")
-        steps.append(Step("export", f"Export to {settings.serve}", words, "served", 0.5))
+        words = commands.export("student.pt", settings.serve, SERVED)
+        steps.append(Step("export", f"Export to {settings.serve}", words, SERVED, 0.5))
         if not settings.serve.startswith("hf"):
             words = commands.benchmark("student.pt", settings.serve, "benchmark.json")
             minutes = 4 * _decoding_minutes(inputs, 3) + 0.3  # three rounds after a first run

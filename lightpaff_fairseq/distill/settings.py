@@ -78,7 +78,8 @@ class DistillSettings:
         metavar="FORMAT",
     )
     max_drop: float = flag(
-        "maximum drop from quantization, as in lightpaff export (default: %(default)s)",
+        "maximum drop from quantization and the beam that serves, as in lightpaff export (default: "
+        "%(default)s)",
         0.5,
         metavar="X",
         expected=Range("0 or more", 0, 100),

@@ -6,7 +6,8 @@ from typing import Any
 
 from ..evaluation.markdown_table import RATIOS, SIZE, Column, decimals, format_table
 from ..evaluation.model_rows import Row
-from .commands import HYPOTHESES
+from ..export.export_request import RECORD
+from .commands import HYPOTHESES, SERVED
 from .layout import REFERENCES
 from .settings import NONE, DistillSettings
 
@@ -21,6 +22,10 @@ LOWER_IS_BETTER = ("ppl_token",)
 NOTE = (
     "times smaller: by parameters, of the served student by file; times faster: on one thread, in "
     "batches of 64"
+)
+BEAM_NOTE = (
+    "served with the fastest beam that is at most {:g} BLEU below beam 5 in fairseq on the "
+    "validation split; its time includes tokenization"
 )
 SPEEDS = {"sentences_per_s": "sentences/s", "tokens_per_s": "tokens/s"}
 
@@ -37,7 +42,9 @@ def summary(settings: DistillSettings) -> str:
         notes = [NOTE]
         timed = json.loads(benchmark.read_text(encoding="utf-8"))["rows"]
         _take_speeds(table, timed)
-        table.append(_served_row(timed, quality))
+        table.append(_served_row(timed, quality, out))
+        if "beam" in table[-1]["name"]:
+            notes.append(BEAM_NOTE.format(settings.max_drop))
     columns = [
         *SIZE,
         Column(QUALITIES[quality], "quality", decimals(1)),
@@ -70,11 +77,16 @@ def _share(value: float, teacher: float, quality: str) -> float:
     return one / other if other else 0.0
 
 
-def _served_row(rows: list[Row], quality: str) -> Row:
+def _served_row(rows: list[Row], quality: str, out: Path) -> Row:
     """Return the row of the served student, relative to the teacher in fairseq."""
     teacher, served = rows[0], rows[-1]
+    name = str(served["name"])
+    if name.startswith(SERVED):  # it was timed from its folder, with the beam of its use.py
+        record = json.loads((out / SERVED / RECORD).read_text(encoding="utf-8"))
+        kinds = filter(None, (record["format"], record["quantization"]))
+        name = f"student {'-'.join(kinds)}, beam {record['beam']}"
     return {
-        "name": served["name"],
+        "name": name,
         "params": served["params"],
         "size_mb": served["size_mb"],
         "quality": served["quality"],

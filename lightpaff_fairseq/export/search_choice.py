@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
+
 from ..flags import at_least
 from ..progress import Progress
 from ..timing import interleaved_times
@@ -58,6 +60,8 @@ def measure(
 ) -> list[SearchRow]:
     """Score and time loaded models on the same sentences, in turn.
 
+    With one thread, CPU time is taken, which other jobs on the machine do not change.
+
     Args:
         engines: by (weights, beam size).
         score: computes the quality of the outputs of all batches.
@@ -75,7 +79,8 @@ def measure(
     names = {f"{weights} {beam}": (weights, beam) for weights, beam in engines}
     with progress:
         variants = {name: partial(run, key) for name, key in names.items()}
-        times = interleaved_times(variants, ROUNDS, warmups=0)
+        clock = "cpu" if torch.get_num_threads() == 1 else "wall"
+        times = interleaved_times(variants, ROUNDS, warmups=0, clock=clock)
     return [
         SearchRow(*key, score(outputs[key]).score, round(count / min(times[name]), 1))
         for name, key in names.items()

@@ -70,6 +70,8 @@ def title(key: str) -> str:
 
 def text(value: Any, key: str) -> str:
     """Format a value."""
+    if value is None:
+        return "–"
     if isinstance(value, list) and value and all(map(is_number, value)):
         ends = [f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in (min(value), max(value))]
         return "–".join(dict.fromkeys(ends))

@@ -94,6 +94,9 @@ def test_from_a_teacher_to_a_served_student(distilled, capsys):
         assert f"| {row['name']}" in printed
     assert "times faster" in printed and str(out / "report.html") in printed
     assert (out / "served" / "use.py").exists()
+    record = json.loads((out / "served" / "export.json").read_text())
+    if task == "translation":  # quality and speed are of the beam that is served
+        assert f"| student ctranslate2-int8, beam {record['beam']} " in printed
 
     assert lightpaff(command) == 0
     printed = capsys.readouterr().out

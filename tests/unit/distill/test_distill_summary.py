@@ -47,14 +47,23 @@ def test_the_benchmark_gives_the_speeds_and_the_served_row(out):
     rows = [
         timed("teacher fairseq", 10, 40, 4.0),
         timed("student fairseq", 25, 30, 0.8),
-        timed("student ctranslate2-int8", 90, 28, 0.25),
+        timed("served, beam 1", 90, 28, 0.25),
     ]
     (out / "benchmark.json").write_text(json.dumps({"rows": rows}))
+    (out / "served").mkdir()
+    record = {"format": "ctranslate2", "quantization": "int8", "beam": 1}
+    (out / "served" / "export.json").write_text(json.dumps(record))
     text = summary(DistillSettings(out=out, serve="ctranslate2:int8"))
     assert cells(text)["teacher"][4:] == ["10", "1.0x", "1.0x"]
     assert cells(text)["student"][4:] == ["25", "5.0x", "2.5x"]
-    assert cells(text)["student ctranslate2-int8"][2:] == ["28.0", "70%", "90", "16.0x", "9.0x"]
-    assert "of the served student by file" in text
+    assert cells(text)["student ctranslate2-int8, beam 1"][2:] == [
+        "28.0",
+        "70%",
+        "90",
+        "16.0x",
+        "9.0x",
+    ]
+    assert "of the served student by file" in text and "at most 0.5 BLEU below beam 5" in text
 
 
 def test_of_perplexities_the_lower_one_is_better(out):
