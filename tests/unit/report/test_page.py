@@ -282,7 +282,7 @@ def test_benchmarks_are_tables_with_exact_values(tmp_path, capsys):
     assert (
         page.cells["plain", "seconds"] == "0.123456" and page.cells["kd", "all_seconds"] == "[0.25]"
     )
-    assert page.cells["fused", "seconds"] == "4.0012" and page.cells["fused", "extra_mb"] == "–"
+    assert page.cells["fused", "seconds"] == "4.0012" and page.cells["fused", "extra_mb"] == "null"
     assert page.cells["kd_to_parts", "value"] == "0.98" and page.cells["bare", "value"] == "[1, 2]"
     assert page.cells["8000: fused", "seconds"] == "2.5" and "curves, vocab" in page.text
     assert page.cells["9000: 1", "seconds"] == "3.5"
