@@ -1,7 +1,10 @@
 """`lightpaff export --shortlist`: CTranslate2 keeps to it, and what is refused."""
 
 import json
+import logging
+import runpy
 import shutil
+from pathlib import Path
 
 import pytest
 from fairseq.data import data_utils
@@ -17,6 +20,7 @@ pytestmark = pytest.mark.export
 ctranslate2 = pytest.importorskip("ctranslate2")
 pytest.importorskip("thot")
 
+ROOT = Path(__file__).resolve().parents[3]
 NAME = "sinusoidal"  # untrained
 SINGLES = {(f"w{i}",): [f"w{(i + 7) % 26}", f"w{(3 * i + 2) % 26}"] for i in range(25)}
 RULES = {ALWAYS: ["w25"], **SINGLES, ("w1", "w2"): ["w20"], ("w4", "w4"): ["w0", "w19"]}
@@ -83,6 +87,7 @@ def run(student, tmp_path, capsys):
     return call
 
 
+@pytest.mark.slow
 def test_it_is_measured_and_used(run, student, tmp_path):
     data = student(NAME)[1]
     flags = ("--shortlist", data, "--shortlist-targets", 2, "--shortlist-frequent", 3)
@@ -152,6 +157,7 @@ def test_pairs_that_cannot_be_used(run, student, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_flags_that_do_not_fit(run, student, tmp_path, monkeypatch):
     data = student("language_modeling")[1]
     assert (
@@ -166,3 +172,17 @@ def test_flags_that_do_not_fit(run, student, tmp_path, monkeypatch):
     argv = ("--data", classes[1], "--shortlist", classes[1])
     assert export_cases.export(CASES["classes"], classes[0], tmp_path / "out", *argv) == 2
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_script_for_speed_prints_a_row_per_search(monkeypatch, capsys):
+    script = runpy.run_path(str(ROOT / "scripts" / "shortlist_speed.py"))
+    sizes = {"VOCABULARY": 200, "LENGTH": 5, "SENTENCES": 3, "ROUNDS": 1}
+    monkeypatch.setattr(logging, "disable", lambda level: None)
+    for name, value in sizes.items():
+        monkeypatch.setitem(script["main"].__globals__, name, value)
+    script["main"]("transformer_mass_tiny", 2)
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split(" | ")[:2] for row in rows] == [
+        ["| 1", "1"], ["| 1", "16"], ["| 5", "1"], ["| 5", "16"],
+    ]  # fmt: skip
