@@ -16,6 +16,7 @@ evaluate() {
 pretraining_kd pre-training KD
 finetuning_kd fine-tuning KD
 two_stage two-stage KD
+from_teacher from the teacher
 unlabeled two-stage KD, unlabeled text
 $(for by in sensitivity platon magnitude oneshot; do echo "pruned_${by}_kd pruned, $by"; done)"
   if [[ -n ${COMPARE:-} && " ${names[*]} " == *" no KD "*" two-stage KD "* ]]; then

@@ -58,6 +58,8 @@ def test_rows_differ_in_distillation_only(recipe):
     """no_kd and two_stage have a pre-training of their own; the others start from theirs."""
     assert sorted(recipe.rows) == sorted(ROWS)
     two_stage, none = recipe.rows["two_stage"], recipe.rows["no_kd"]
+    direct = recipe.rows["from_teacher"]
+    assert direct.init == "teacher" and direct.text is None and direct.serve != "none"
     for row in (two_stage, none):
         assert row.pretrained_teacher == recipe.out / "teacher_pretrained.pt"
         assert row.text == recipe.out / "mono"
@@ -88,7 +90,8 @@ def test_evaluation_names_every_model_once(recipe):
     args = evaluation(recipe.recorded)
     students = [recipe.out / row / "student.pt" for row in ROWS]
     assert args.path == [recipe.out / "teacher.pt", *students]
-    assert args.name == ["teacher", "no KD", "pre-training KD", "fine-tuning KD", "two-stage KD"]
+    names = ["no KD", "pre-training KD", "fine-tuning KD", "two-stage KD", "from the teacher"]
+    assert args.name == ["teacher", *names]
     assert set(args.compare or ()) <= set(args.name)
     for path in args.references:
         assert len(path.read_text(encoding="utf-8").splitlines()) >= 7
@@ -183,7 +186,7 @@ def test_regression_seeds_and_settings_reach_every_row(tmp_path):
     assert again.seed == 2 and again.init == f"{recipe.out}/two_stage/pretrained.pt"
     assert rows["finetuning_kd_seed2"].init == f"{recipe.out}/no_kd/pretrained.pt"
     args = evaluation(calls)
-    assert len(set(args.name)) == 9 and "two-stage KD, seed 2" in args.name
+    assert len(set(args.name)) == 11 and "two-stage KD, seed 2" in args.name
     assert args.group.count("two-stage KD") == 2
 
 

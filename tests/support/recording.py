@@ -12,7 +12,7 @@ from lightpaff_fairseq.distill.settings import DistillSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "examples" / "tatoeba_sv_en"
-ROWS = ("no_kd", "pretraining_kd", "finetuning_kd", "two_stage")
+ROWS = ("no_kd", "pretraining_kd", "finetuning_kd", "two_stage", "from_teacher")
 VOCAB = "200"
 
 # Records its arguments, then makes the files that the next step looks for.
