@@ -12,8 +12,8 @@ if [[ -z ${BIN:-} ]]; then bash "$ROOT/scripts/setup.sh"; fi # returns at once i
 export BIN=${BIN:-$ROOT/.venv/bin} OMP_NUM_THREADS=1 SUBWORDS=shipped
 
 bash "$RECIPE/prepare.sh"
-# ten minutes; the plan's own choice is 4,000 updates, with one decoder layer (docs/distill.md). After a
-# training this short, all decoder layers are worth more BLEU than width.
+# Ten minutes. The plan's own choice is 4,000 updates with one decoder layer, on the teacher's
+# translations (docs/distill.md): after a training this short, all decoder layers are worth more.
 exec "$BIN/lightpaff" distill --config "$RECIPE/config.yaml" --teacher "$RECIPE/teacher/teacher.pt" \
   --data "$OUT/data" --sentencepiece-model "$OUT/spm.model" --out "$OUT/distilled" \
   --baseline --decoder-layers 3 --updates 1800 "$@"

@@ -64,29 +64,44 @@ def free_bytes(out: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def check_sequences(settings: DistillSettings, teacher: TeacherInfo) -> None:
+    """Check that the teacher translates, if its translations are wanted.
+
+    Raises:
+        ValueError: `--sequence-kd yes` for another teacher.
+    """
+    if settings.sequence_kd == YES and teacher.task != TRANSLATION:
+        raise ValueError(
+            f"--sequence-kd yes: expected a teacher of the task {TRANSLATION}, got one of "
+            f"{teacher.task}"
+        )
+
+
 def choose_sequences(
-    settings: DistillSettings, teacher: TeacherInfo
+    settings: DistillSettings, teacher: TeacherInfo, data: DataInfo, rates: Rates, timings: Timings
 ) -> tuple[str | None, list[Choice]]:
-    """Decide whether to train on the teacher's translations.
+    """Decide whether to train on the teacher's translations: if decoding takes less time.
 
     Returns:
         the backend of `lightpaff seq-kd` that decodes them, or None.
-    Raises:
-        ValueError: `--sequence-kd yes` for a teacher that does not translate.
     """
     if teacher.task != TRANSLATION:
-        if settings.sequence_kd == YES:
-            raise ValueError(
-                f"--sequence-kd yes: expected a teacher of the task {TRANSLATION}, got one of "
-                f"{teacher.task}"
-            )
         return None, []
-    flag = "--sequence-kd"
-    if settings.sequence_kd != YES:
-        reason = "Every token is distilled without them, and decoding the data takes long"
-        reason = ASKED if settings.sequence_kd == NO else reason
-        return None, [Choice("targets", "the data's own", reason, flag)]
     info = CheckpointInfo(teacher.path, {}, teacher.family, teacher.task, "--teacher")
     is_slow = package_problem(CTRANSLATE2) or model_problem(CTRANSLATE2, info)
-    backend = FAIRSEQ if is_slow else CTRANSLATE2
-    return backend, [Choice("targets", f"the teacher's translations, by {backend}", ASKED, flag)]
+    decoding = data.amount.samples / timings.speed.teacher  # in fairseq, so an upper limit
+    training = rates.updates * timings.online
+    is_quick = not is_slow and settings.kd_lambda > 0 and decoding < training
+    if settings.sequence_kd == YES or (settings.sequence_kd == AUTO and is_quick):
+        backend = FAIRSEQ if is_slow else CTRANSLATE2
+        value = f"the teacher's translations, by {backend}"
+        reason = "They gained a BLEU point, and decoding them takes less time than the training"
+    else:
+        value, backend = "the data's own", None
+        reason = "Decoding the teacher's translations takes longer than the training"
+        if is_slow:
+            reason = "CTranslate2 is missing or does not take the teacher, and fairseq is slow"
+        if settings.kd_lambda == 0:
+            reason = "Without distillation"
+    reason = reason if settings.sequence_kd == AUTO else ASKED
+    return backend, [Choice("targets", value, reason, "--sequence-kd")]

@@ -20,7 +20,7 @@ from .choices import (
 )
 from .commands import Commands, criterion_of, stage_of
 from .data_info import TEST, TRAIN, VALID, inspect_data, reference_texts
-from .decisions import choose_cache, choose_sequences
+from .decisions import check_sequences, choose_cache, choose_sequences
 from .layout import Inputs, Pretraining, knowledge_online, lay_out
 from .probe import Speed, Timings, seconds_per_update, untrained_speeds
 from .same_shape import same_shape, shape_of_file
@@ -72,7 +72,7 @@ def make_plan(settings: DistillSettings) -> Plan:
     teacher = inspect_teacher(Path(str(settings.teacher)), "--teacher")
     stage = stage_of(teacher, folder, criterion_of(teacher))
     settings = _choose_serving(settings, teacher)
-    sequences, targets = choose_sequences(settings, teacher)
+    check_sequences(settings, teacher)
     data = inspect_data(teacher, folder, "--data", (TRAIN, VALID, TEST))
     start = settings.init_file
     shape = shape_of_file(start, teacher) if start else choose_shape(settings, teacher)
@@ -87,11 +87,12 @@ def make_plan(settings: DistillSettings) -> Plan:
         pretraining=pretraining,
         timings=Timings(0, 0, 0, Speed(1, 1, None)),
         use_cache=False,
-        sequences=sequences,
+        sequences=None,
     )
     timings = _time(inputs)
     use_cache, outputs = choose_cache(settings, data, rates, timings)
-    inputs = replace(inputs, timings=timings, use_cache=use_cache)
+    sequences, targets = choose_sequences(settings, teacher, data, rates, timings)
+    inputs = replace(inputs, timings=timings, use_cache=use_cache, sequences=sequences)
     choices = [describe_teacher(teacher), describe_data(data)]
     choices += describe_student(settings, teacher, shape, timings.speed)
     if pretraining:

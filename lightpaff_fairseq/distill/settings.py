@@ -66,7 +66,8 @@ class DistillSettings:
     )
     text: Path | None = flag("binarized data of pre-training", None, metavar="DIR")
     sequence_kd: str = flag(
-        "translation: train on the teacher's translations (default: %(default)s)",
+        "translation: train on the teacher's translations; auto = if decoding them takes less time "
+        "than the training (default: %(default)s)",
         AUTO,
         choices=(AUTO, YES, NO),
     )

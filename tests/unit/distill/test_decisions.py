@@ -1,0 +1,46 @@
+"""What a plan decides by estimates: the teacher's translations as targets."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lightpaff_fairseq.distill import decisions
+from lightpaff_fairseq.distill.probe import Speed, Timings
+from lightpaff_fairseq.distill.schedule import Rates
+from lightpaff_fairseq.distill.settings import DistillSettings
+
+TRANSLATOR = SimpleNamespace(path=Path("t.pt"), family="transformer", task="translation")
+CLASSIFIER = SimpleNamespace(path=Path("t.pt"), family="roberta", task="sentence_prediction")
+DATA = SimpleNamespace(amount=SimpleNamespace(samples=1000))
+
+
+def choose(sentences_per_s, teacher=TRANSLATOR, **settings):
+    """100 updates of 0.1 s: the training takes 10 s."""
+    timings = Timings(0.1, 0.1, 0, Speed(sentences_per_s, 1, None))
+    rates = Rates(100, 10, 1000, 1e-3, 4, 0.1)
+    settings = DistillSettings(**settings)
+    backend, choices = decisions.choose_sequences(settings, teacher, DATA, rates, timings)
+    return backend, "".join(choice.reason for choice in choices)
+
+
+@pytest.fixture(autouse=True)
+def _installed(monkeypatch):
+    monkeypatch.setattr(decisions, "package_problem", lambda name: None)
+
+
+def test_translations_are_targets_where_decoding_is_quicker_than_training():
+    assert choose(101)[0] == "ctranslate2"
+    backend, reason = choose(99)
+    assert backend is None and "longer than the training" in reason
+    assert choose(99, sequence_kd="yes") == ("ctranslate2", decisions.ASKED)
+    assert choose(101, sequence_kd="no") == (None, decisions.ASKED)
+    assert choose(101, kd_lambda=0.0)[0] is None
+    assert choose(101, CLASSIFIER) == (None, "")
+
+
+def test_fairseq_decodes_only_if_asked(monkeypatch):
+    monkeypatch.setattr(decisions, "package_problem", lambda name: "not installed")
+    backend, reason = choose(101)
+    assert backend is None and "CTranslate2" in reason
+    assert choose(101, sequence_kd="yes")[0] == "fairseq"
