@@ -16,7 +16,7 @@ from .export_request import ExportReport, ExportRequest, load_checked
 from .loaded_model import TRANSLATION, LoadedModel
 from .sample_batches import NoSplitError, Sample, random_samples, split_samples
 from .script_parity import check_script
-from .search_choice import FLOAT, SHORTLIST, beams_to_measure, choose, measure
+from .search_choice import AUTO, FLOAT, SHORTLIST, beams_to_measure, choose, measure
 from .shortlist_export import BuiltShortlist, build, measure_shortlist
 
 SENTENCES = 16  # for parity
@@ -136,7 +136,8 @@ def _search(name: str, beam: int) -> Search:
 
 def _labels(request: ExportRequest, student: LoadedModel, is_searched: bool) -> Labels | None:
     """Return the samples to score quantized weights and beam sizes on; None: nothing is scored."""
-    if not (request.quantization or is_searched):
+    chooses_beam = is_searched and request.beam == AUTO
+    if not (request.quantization or request.shortlist or chooses_beam):
         return None
     subset = request.subset or SPLIT
     try:

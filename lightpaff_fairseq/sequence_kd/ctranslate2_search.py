@@ -161,7 +161,13 @@ def load_translator(job: Job) -> Any:
         out = folder / "ctranslate2"
         try:
             export(
-                ExportRequest(Path(request.path), "ctranslate2", out, data=job.corpus.place.folder)
+                ExportRequest(
+                    Path(request.path),
+                    "ctranslate2",
+                    out,
+                    data=job.corpus.place.folder,
+                    beam="5",  # nothing is measured: the flags of this command set the beam
+                )
             )
         except ValueError as error:
             reason = str(error).replace("--data ", "").replace("--gen-subset", "split")
