@@ -12,7 +12,7 @@ if [[ -z ${BIN:-} ]]; then bash "$ROOT/scripts/setup.sh"; fi # returns at once i
 export BIN=${BIN:-$ROOT/.venv/bin} OMP_NUM_THREADS=1 SUBWORDS=shipped
 
 bash "$RECIPE/prepare.sh"
-# Ten minutes. The plan's own choice is 4,000 updates with one decoder layer, on the teacher's
+# Ten minutes. The plan's own choice is twice the updates with one decoder layer, on the teacher's
 # translations (docs/distill.md): after a training this short, all decoder layers are worth more.
 exec "$BIN/lightpaff" distill --config "$RECIPE/config.yaml" --teacher "$RECIPE/teacher/teacher.pt" \
   --data "$OUT/data" --sentencepiece-model "$OUT/spm.model" --out "$OUT/distilled" \
