@@ -78,12 +78,11 @@ def test_a_refused_input_is_one_line(data, tmp_path, capfd):
 
 
 def test_an_error_of_fairseq_keeps_its_traceback(data, tmp_path, capfd):
-    code = lightpaff_train(
-        data, "--save-dir", tmp_path / "s", "--max-update", 1, "--encoder-attention-heads", 3
-    )
+    noise = ("--quant-noise-pq", 0.1, "--quant-noise-pq-block-size", 7)
+    code = lightpaff_train(data, "--save-dir", tmp_path / "s", "--max-update", 1, *noise)
     error = capfd.readouterr().err
     assert code not in (0, 2) and "s: error: fairseq-train ended with code" in error
-    assert "AssertionError: embed_dim must be divisible by num_heads" in error
+    assert "AssertionError: Input features must be a multiple of block sizes" in error
     assert "Traceback" in (tmp_path / "s" / "train.log").read_text()
 
 

@@ -68,7 +68,10 @@ COMMANDS = {
     "convert, to hf": Command(
         f"{CONVERT} fairseq {{language_model}} --to hf {{out}}", "lightpaff.json"
     ),
-    "export, ctranslate2": Command(f"{EXPORT} {{pair}} --to ctranslate2", "export.json"),
+    "export, ctranslate2": Command(
+        f"{EXPORT} {{pair}} --to ctranslate2 --beam 5",
+        "export.json",  # auto measures speeds
+    ),
     "export, onnx": Command(f"{EXPORT} {{classes}} --to onnx", "export.json"),
     "export, hf": Command(f"{EXPORT} {{language_model}} --to hf", "export.json"),
     "cache-teacher": Command(CACHE, filled=(OUT,)),
