@@ -17,6 +17,7 @@ from .schedule import Amount
 from .teacher_info import TeacherInfo
 
 TRAIN, VALID, TEST = "train", "valid", "test"
+UNLIMITED = 2**31  # positions of a model whose configuration names no limit
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,14 @@ def inspect_data(teacher: TeacherInfo, folder: Path, flag: str, splits: Sequence
 
 
 def _positions(teacher: TeacherInfo) -> tuple[int, int] | int:
-    """Return the longest input of the model; with a decoder after an encoder, of both."""
-    names = {2: ("max_source_positions", "max_target_positions"), 1: ("max_positions",)}
-    values = [int(value_of(teacher.model, name)) for name in names[len(teacher.sides)]]
-    return (values[0], values[1]) if len(values) > 1 else values[0]
+    """Return the longest input of an encoder, or of encoder and decoder, in tokens."""
+    if len(teacher.sides) == 1:
+        return int(value_of(teacher.model, "max_positions") or UNLIMITED)
+    source, target = (
+        int(value_of(teacher.model, f"max_{side}_positions") or UNLIMITED)
+        for side in ("source", "target")
+    )
+    return source, target
 
 
 def _too_long(dataset: Any, teacher: TeacherInfo) -> int:

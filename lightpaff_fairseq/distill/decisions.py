@@ -82,6 +82,9 @@ def choose_sequences(
 ) -> tuple[str | None, list[Choice]]:
     """Decide whether to train on the teacher's translations: if decoding takes less time.
 
+    `--sequence-kd auto` needs a student that CTranslate2 serves: the plan has converted one to time
+    it, so a teacher of the same architecture converts as well.
+
     Returns:
         the backend of `lightpaff seq-kd` that decodes them, or None.
     """
@@ -91,16 +94,17 @@ def choose_sequences(
     is_slow = package_problem(CTRANSLATE2) or model_problem(CTRANSLATE2, info)
     decoding = data.amount.samples / timings.speed.teacher  # in fairseq, so an upper limit
     training = rates.updates * timings.online
-    is_quick = not is_slow and settings.kd_lambda > 0 and decoding < training
+    converts = settings.serve.startswith(CTRANSLATE2) and not is_slow
+    is_quick = converts and settings.kd_lambda > 0 and decoding < training
     if settings.sequence_kd == YES or (settings.sequence_kd == AUTO and is_quick):
         backend = FAIRSEQ if is_slow else CTRANSLATE2
         value = f"the teacher's translations, by {backend}"
-        reason = "They gained a BLEU point, and decoding them takes less time than the training"
+        reason = "Gained 1 BLEU (docs/distill.md); decoding takes less time than the training"
     else:
         value, backend = "the data's own", None
         reason = "Decoding the teacher's translations takes longer than the training"
-        if is_slow:
-            reason = "CTranslate2 is missing or does not take the teacher, and fairseq is slow"
+        if not converts:
+            reason = "Only decoded where CTranslate2 serves the student, since fairseq is slow"
         if settings.kd_lambda == 0:
             reason = "Without distillation"
     reason = reason if settings.sequence_kd == AUTO else ASKED

@@ -166,10 +166,11 @@ def _time(inputs: Inputs) -> Timings:
         commands.data.amount.mean_length,
         None if serve == NONE or serve.startswith("hf") else serve.replace(":", "-"),
     )
-    online = knowledge_online(teacher.path, settings.kd_lambda)
+    start = inputs.start if settings.init_file else ()  # whether it fits is seen here, too
     plain, both = (
-        seconds_per_update(commands.train(inputs.stage, inputs.shape, inputs.rates, kd, "probe"))
-        for kd in (knowledge_online(teacher.path, 0), online)
+        seconds_per_update(commands.train(inputs.stage, inputs.shape, inputs.rates, words, "probe"))
+        for weight in (0, settings.kd_lambda)
+        for words in [(*knowledge_online(teacher.path, weight), *start)]
     )
     first, seconds = inputs.pretraining, 0.0
     if first:

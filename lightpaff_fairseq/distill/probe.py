@@ -72,7 +72,7 @@ def seconds_per_update(command: Sequence[str]) -> float:
         reasons = [line for line in lines if line.startswith(REASONS)] or lines
         last = "".join(reasons[-1:])
         raise ValueError(
-            f"--lr, --train-flags, --launch: expected a training that starts, but its first "
+            "--lr, --train-flags, --launch, --init: expected a training that starts, but its first "
             f"{UPDATES} updates ended with exit code {done.returncode}: {last} (the command: "
             f"{shlex.join(words)})"
         )

@@ -19,7 +19,7 @@ def choose(sentences_per_s, teacher=TRANSLATOR, **settings):
     """100 updates of 0.1 s: the training takes 10 s."""
     timings = Timings(0.1, 0.1, 0, Speed(sentences_per_s, 1, None))
     rates = Rates(100, 10, 1000, 1e-3, 4, 0.1)
-    settings = DistillSettings(**settings)
+    settings = DistillSettings(**{"serve": "ctranslate2:int8", **settings})
     backend, choices = decisions.choose_sequences(settings, teacher, DATA, rates, timings)
     return backend, "".join(choice.reason for choice in choices)
 
@@ -36,6 +36,7 @@ def test_translations_are_targets_where_decoding_is_quicker_than_training():
     assert choose(99, sequence_kd="yes") == ("ctranslate2", decisions.ASKED)
     assert choose(101, sequence_kd="no") == (None, decisions.ASKED)
     assert choose(101, kd_lambda=0.0)[0] is None
+    assert choose(101, serve="none")[0] is None
     assert choose(101, CLASSIFIER) == (None, "")
 
 

@@ -101,6 +101,15 @@ def test_a_start_of_another_family(refuse, tmp_path):
     )
 
 
+def test_a_start_with_other_positions(teacher, refuse, tmp_path):
+    words = (teacher[1], *WORDS, "--max-source-positions", 30, "--encoder-layers", 1)
+    _, model, _ = toy.build(*words)
+    path = toy.save_model(tmp_path / "student.pt", toy.parse(*words), model)
+    error = refuse(None, f"init={path}", "serve=none", "max_tokens=200")
+    assert "--init" in error
+    assert "encoder.embed_positions.weight is (32, 96) in the checkpoint, (1026, 96) here" in error
+
+
 def test_a_student_that_does_not_fit_into_the_teacher(refuse):
     error = refuse(None, "arch='transformer_mass_small'")
     assert "--encoder-embed-dim: expected from 1 to the teacher's 96, got 256" in error
