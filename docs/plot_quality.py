@@ -48,7 +48,7 @@ PAIRS = (
         "docs/distill.md",
         "BLEU",
         "student without distillation",
-        "student",
+        "student, 3+1 layers x 120",
     ),
     Pair(
         "Swedish-English, random start, two stages",
