@@ -176,13 +176,19 @@ def test_flags_that_do_not_fit(run, student, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_script_for_speed_prints_a_row_per_search(monkeypatch, capsys):
-    script = runpy.run_path(str(ROOT / "scripts" / "shortlist_speed.py"))
+    script = runpy.run_path(str(ROOT / "scripts" / "serving_speed.py"))
     sizes = {"VOCABULARY": 200, "LENGTH": 5, "SENTENCES": 3, "ROUNDS": 1}
     monkeypatch.setattr(logging, "disable", lambda level: None)
-    for name, value in sizes.items():
+    for name, value in {"TEACHER": "transformer_mass_tiny", **sizes}.items():
         monkeypatch.setitem(script["main"].__globals__, name, value)
     script["main"]("transformer_mass_tiny", 2)
-    rows = capsys.readouterr().out.splitlines()[2:]
-    assert [row.split(" | ")[:2] for row in rows] == [
-        ["| 1", "1"], ["| 1", "16"], ["| 5", "1"], ["| 5", "16"],
-    ]  # fmt: skip
+    rows = [row.strip("| ").split(" | ") for row in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0] for row in rows] == [
+        "teacher, fairseq, beam 5",
+        "student, fairseq, beam 5",
+        "student, int8, beam 5",
+        "student, int8, beam 5, shortlist",
+        "student, int8, beam 1",
+        "student, int8, beam 1, shortlist",
+    ]
+    assert rows[0][2] == rows[0][4] == "1.0"
