@@ -59,6 +59,9 @@ class LossProblem(TimedDeviceFlags):
     )
     divergence: str = flag("as --kd-divergence (default: %(default)s)", "forward_kl")
     beta: float = flag("as --kd-beta (default: %(default)s)", 0.5, expected=Range("0 to 1", 0, 1))
+    skew: float = flag(
+        "as --kd-skew (default: %(default)s)", 0.1, expected=Range("0 to below 1", 0, 1 - 1e-6)
+    )
 
     def problems(self) -> Problems:
         """Return the problems with the flags."""
@@ -116,7 +119,7 @@ def make_inputs(problem: LossProblem) -> Inputs:
     settings = LossSettings(
         kd_lambda=0.5,
         chunk_tokens=min(problem.chunk_tokens, problem.tokens),
-        divergence=Divergence(problem.divergence, problem.beta),
+        divergence=Divergence(problem.divergence, problem.beta, problem.skew),
         accuracy=False,
     )
     return Inputs(student, teacher, target, settings, problem.topk)

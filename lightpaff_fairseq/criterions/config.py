@@ -55,13 +55,19 @@ class DistillationConfig(FairseqDataclass):
     )
     kd_divergence: DIVERGENCE_CHOICES = flag(  # type: ignore[valid-type]
         "the soft loss: forward_kl (teacher || student), reverse_kl, jsd (between the two, see "
-        "--kd-beta) or tvd (total variation distance)",
+        "--kd-beta), tvd (total variation distance), skew_kl or skew_reverse_kl (see --kd-skew)",
         "forward_kl",
     )
     kd_beta: float = flag(
         "for --kd-divergence jsd, 0 to 1: 0 = forward_kl, 1 = reverse_kl",
         0.5,
         expected=Range("a number from 0 to 1", 0, 1),
+    )
+    kd_skew: float = flag(
+        "for --kd-divergence skew_kl, KL(t, a t + (1 - a) s), and skew_reverse_kl, KL(s, (1 - a) t "
+        "+ a s), of teacher t and student s: a, from 0 (off: the plain KL) to below 1",
+        0.1,
+        expected=Range("a number from 0 (off) to below 1", 0, 1 - 1e-6),
     )
     kd_chunk_tokens: int = flag(
         "positions per chunk of the fused loss: affects memory, not the result",
@@ -190,4 +196,4 @@ def split_names(text: Optional[str]) -> List[str]:
 
 def divergence(cfg: DistillationConfig) -> Divergence:
     """Return the divergence of the soft loss."""
-    return Divergence(str(cfg.kd_divergence), float(cfg.kd_beta))
+    return Divergence(str(cfg.kd_divergence), float(cfg.kd_beta), float(cfg.kd_skew))

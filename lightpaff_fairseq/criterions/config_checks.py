@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from ..flags import EMPTY, Range, at_least, flag_name, range_problems
-from ..losses.divergences import DIVERGENCES
+from ..losses.divergences import DIVERGENCES, divergences_with
 from ..losses.features import RELATIONS
 from ..models.activations import MODULES
 from ..problems import Problems
@@ -93,8 +93,10 @@ def _combination_problems(cfg: DistillationConfig) -> Iterator[str]:
         yield f"--kd-sides {cfg.kd_sides}: the old name of --kd-modules; set only one of them"
     if cfg.kd_cache is None and cfg.kd_tail != TAILS[0]:
         yield f"--kd-tail {cfg.kd_tail}: has no effect without --kd-cache"
-    if cfg.kd_beta != DistillationConfig.kd_beta and cfg.kd_divergence != "jsd":
-        yield f"--kd-beta {cfg.kd_beta}: has no effect without --kd-divergence jsd"
+    for name in ("beta", "skew"):
+        value, users = getattr(cfg, f"kd_{name}"), divergences_with(name)
+        if value != getattr(DistillationConfig, f"kd_{name}") and cfg.kd_divergence not in users:
+            yield f"--kd-{name} {value}: has no effect without --kd-divergence {' or '.join(users)}"
     is_regression = getattr(cfg, "regression_target", False)  # a flag of kd_lu only
     if cfg.kd_divergence != "forward_kl" and is_regression is True:
         yield (

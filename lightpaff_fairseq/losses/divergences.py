@@ -6,10 +6,14 @@ With teacher t and student s over the same outcomes:
     reverse_kl  sum s log(s / t)                        avoid outcomes improbable for the teacher
     jsd         beta sum t log(t / m) + (1 - beta) sum s log(s / m),  m = beta t + (1 - beta) s
     tvd         1/2 sum |t - s|
+    skew_kl     forward_kl of t and a t + (1 - a) s              finite, with a smoother gradient
+    skew_reverse_kl  reverse_kl of (1 - a) t + a s and s         the same, finite where t is 0
 
 An outcome is a token, or the bucket of all tokens that a top-k teacher does not name (`top_k.py`).
 A divergence is one entry of `DIVERGENCES`; contract tests run over all of them. Shape letters:
-n positions, O outcomes. Source: GKD (arXiv 2306.13649), in the form of TRL's GKD trainer.
+n positions, O outcomes. Sources: GKD (arXiv 2306.13649), in the form of TRL's GKD trainer; for the
+skew divergences DistiLLM (arXiv 2402.03898), whose gradient of skew_reverse_kl stops at the
+mixture, while this one is exact.
 """
 
 import math
@@ -28,17 +32,19 @@ class DivergenceEntry:
     """The definition of one divergence.
 
     Attributes:
-        value: `(lprobs_s, lprobs_t, beta) -> (...)`, from log-probabilities `(..., O)`;
+        value: `(lprobs_s, lprobs_t, parameter) -> (...)`, from log-probabilities `(..., O)`;
             differentiable by autograd.
         closed_form: value and gradient without autograd, as `value_and_gradient` returns them;
             None: autograd on the chunk.
         finite_at_zero: False if it is infinite where the teacher's probability is 0.
-        limits: for some values of beta, the name of the divergence to use instead.
+        parameter: the field of `Divergence` that it depends on; None: on none.
+        limits: for some values of the parameter, the name of the divergence to use instead.
     """
 
     value: Callable[[Tensor, Tensor, float], Tensor]
     closed_form: Callable[[Tensor, Tensor, float], ValueAndGradient] | None = None
     finite_at_zero: bool = True
+    parameter: str | None = None
     limits: Mapping[float, str] = field(default_factory=dict)
 
 
@@ -49,15 +55,23 @@ class Divergence:
     Attributes:
         name: key of `DIVERGENCES`.
         beta: weight of the teacher in `jsd`, in [0, 1]; other divergences ignore it.
+        skew: share of the first distribution in the second, for the skew divergences, in [0, 1).
     """
 
     name: str = "forward_kl"
     beta: float = 0.5
+    skew: float = 0.1
 
     @property
     def kind(self) -> str:
-        """Return the name, with the two ends of `jsd` resolved."""
-        return self._entry(self.name).limits.get(self.beta, self.name)
+        """Return the name, or that of the limit that the parameter selects."""
+        return self._entry(self.name).limits.get(self.parameter, self.name)
+
+    @property
+    def parameter(self) -> float:
+        """Return the value of the entry's parameter; 0 if it has none."""
+        name = self._entry(self.name).parameter
+        return 0.0 if name is None else float(getattr(self, name))
 
     @property
     def entry(self) -> DivergenceEntry:
@@ -90,7 +104,7 @@ def divergence_of_lprobs(lprobs_s: Tensor, lprobs_t: Tensor, divergence: Diverge
         inf where the teacher excludes what the student may say, and the divergence is not
         `finite_at_zero`.
     """
-    value = divergence.entry.value(lprobs_s, lprobs_t, divergence.beta)
+    value = divergence.entry.value(lprobs_s, lprobs_t, divergence.parameter)
     return _nan_of_rows(value, lprobs_s, lprobs_t)
 
 
@@ -107,11 +121,11 @@ def value_and_gradient(
     """
     entry = divergence.entry
     if entry.closed_form is not None:
-        value, gradient = entry.closed_form(lprobs_s, lprobs_t, divergence.beta)
+        value, gradient = entry.closed_form(lprobs_s, lprobs_t, divergence.parameter)
     else:
         with torch.enable_grad():
             leaf = lprobs_s.detach().requires_grad_()
-            value = entry.value(leaf, lprobs_t, divergence.beta)
+            value = entry.value(leaf, lprobs_t, divergence.parameter)
             (slope,) = torch.autograd.grad(value.sum(), leaf)
         gradient = slope - lprobs_s.exp() * slope.sum(-1, keepdim=True)
     return _nan_of_rows(value.detach(), lprobs_s, lprobs_t), gradient
@@ -134,7 +148,8 @@ def tempered_lprobs(logits: Tensor, temperature: float | Tensor) -> Tensor:
 
 
 # Closed forms: with g the derivative with respect to the student's probabilities, that with respect
-# to its logits is s (g - sum s g). g is -t/s, log(s/t), (1 - beta) log(s/m) and sign(s - t) / 2.
+# to its logits is s (g - sum s g). g is -t/s, log(s/t), (1 - beta) log(s/m) and sign(s - t) / 2;
+# for the skew divergences -(1 - a) t/m and log(s/m) - a s/m.
 
 
 def _forward_kl(lprobs_s: Tensor, lprobs_t: Tensor, _: float) -> ValueAndGradient:
@@ -160,6 +175,29 @@ def _tvd(lprobs_s: Tensor, lprobs_t: Tensor, _: float) -> ValueAndGradient:
     difference = probs_s - lprobs_t.exp()
     value = 0.5 * torch.linalg.vector_norm(difference, ord=1, dim=-1)
     return value, _through_softmax_(probs_s, difference.sign_().mul_(0.5))
+
+
+def _skew_kl(lprobs_s: Tensor, lprobs_t: Tensor, skew: float) -> ValueAndGradient:
+    probs_s, probs_t = lprobs_s.exp(), lprobs_t.exp()
+    mixture = _linear_mixture(probs_s, probs_t, skew)
+    value = weighted_sum(probs_t, lprobs_t - mixture.log())
+    pull = torch.div(probs_s, mixture, out=mixture).mul_(probs_t).mul_(1 - skew)
+    return value, probs_s.mul_(pull.sum(-1, keepdim=True)).sub_(pull)
+
+
+def _skew_reverse_kl(lprobs_s: Tensor, lprobs_t: Tensor, skew: float) -> ValueAndGradient:
+    probs_s = lprobs_s.exp()
+    mixture = _linear_mixture(probs_s, lprobs_t.exp(), 1 - skew)
+    slope = lprobs_s - mixture.log()
+    value = weighted_sum(probs_s, slope)
+    slope.addcdiv_(probs_s, mixture, value=-skew)
+    return value, _through_softmax_(probs_s, slope)
+
+
+def _linear_mixture(probs_s: Tensor, probs_t: Tensor, share: float) -> Tensor:
+    """Return `share` t + (1 - `share`) s, above 0 where both underflow."""
+    mixture = torch.lerp(probs_s, probs_t, share)
+    return mixture.clamp_min_(torch.finfo(mixture.dtype).tiny)
 
 
 def _jsd_value(lprobs_s: Tensor, lprobs_t: Tensor, beta: float) -> Tensor:
@@ -188,6 +226,14 @@ def weighted_sum(weights: Tensor, values: Tensor) -> Tensor:
     return (weights * values).nansum(-1)
 
 
+def _skew_kl_value(lprobs_s: Tensor, lprobs_t: Tensor, skew: float) -> Tensor:
+    return weighted_sum(lprobs_t.exp(), lprobs_t - _mixture(lprobs_s, lprobs_t, skew))
+
+
+def _skew_reverse_kl_value(lprobs_s: Tensor, lprobs_t: Tensor, skew: float) -> Tensor:
+    return weighted_sum(lprobs_s.exp(), lprobs_s - _mixture(lprobs_s, lprobs_t, 1 - skew))
+
+
 # jsd is 0 everywhere at beta 0 and 1; its limits after division by beta and by 1 - beta are the two
 # KLs, which are used there instead.
 DIVERGENCES: dict[str, DivergenceEntry] = {
@@ -195,6 +241,19 @@ DIVERGENCES: dict[str, DivergenceEntry] = {
     "reverse_kl": DivergenceEntry(
         lambda s, t, _: weighted_sum(s.exp(), s - t), _reverse_kl, finite_at_zero=False
     ),
-    "jsd": DivergenceEntry(_jsd_value, _jsd, limits={0.0: "forward_kl", 1.0: "reverse_kl"}),
+    "jsd": DivergenceEntry(
+        _jsd_value, _jsd, parameter="beta", limits={0.0: "forward_kl", 1.0: "reverse_kl"}
+    ),
     "tvd": DivergenceEntry(lambda s, t, _: 0.5 * (s.exp() - t.exp()).abs().sum(-1), _tvd),
+    "skew_kl": DivergenceEntry(
+        _skew_kl_value, _skew_kl, parameter="skew", limits={0.0: "forward_kl"}
+    ),
+    "skew_reverse_kl": DivergenceEntry(
+        _skew_reverse_kl_value, _skew_reverse_kl, parameter="skew", limits={0.0: "reverse_kl"}
+    ),
 }
+
+
+def divergences_with(parameter: str) -> list[str]:
+    """Return the names of the divergences that depend on a field of `Divergence`."""
+    return [name for name, entry in DIVERGENCES.items() if entry.parameter == parameter]

@@ -66,7 +66,7 @@ def zero_problem(
         )
     return (
         f"{where} reverse KL is infinite unless the student excludes them, too: use "
-        "--kd-divergence forward_kl, jsd with a --kd-beta below 1, or tvd"
+        "--kd-divergence skew_reverse_kl, forward_kl, jsd with a --kd-beta below 1, or tvd"
     )
 
 

@@ -48,6 +48,11 @@ def error_of(case, data, save_dir, *flags) -> str:
         (("--kd-lambda", "nan"), ("--kd-lambda nan",)),
         (("--kd-temperature", 0), ("--kd-temperature 0.0", "above 0")),
         (("--kd-temperature", "inf"), ("--kd-temperature inf",)),
+        (
+            ("--kd-skew", 1, "--kd-divergence", "skew_kl"),
+            ("--kd-skew 1.0: expected a number from 0",),
+        ),
+        (("--kd-skew", 0.2), ("--kd-skew 0.2: has no effect without --kd-divergence skew_kl or",)),
         (("--kd-chunk-tokens", 0), ("--kd-chunk-tokens 0",)),
         (("--quantize-weights", 4), ("--quantize-weights 4: expected 8, or 0 (off)",)),
         (
@@ -65,7 +70,7 @@ def test_values_out_of_range(world, tmp_path, flags, words):
 
 CHOICES = {
     "kd_tail": "ghost, drop, uniform",
-    "kd_divergence": "forward_kl, reverse_kl, jsd, tvd",
+    "kd_divergence": "forward_kl, reverse_kl, jsd, tvd, skew_kl, skew_reverse_kl",
     "kd_hidden_loss": "mse, cosine, pkd",
     "kd_attention_loss": "mse, mse_sum, ce, ce_mean",
     "kd_temperature_schedule": "constant, flsw, cwsm",

@@ -54,6 +54,8 @@ def naive(setting, teachers, sample, flags):
         "reverse_kl": lambda: s * (s / t).log(),
         "jsd": lambda: beta * t * (t / m).log() + (1 - beta) * s * (s / m).log(),
         "tvd": lambda: (t - s).abs() / 2,
+        "skew_kl": lambda: t * (t / (0.1 * t + 0.9 * s)).log(),
+        "skew_reverse_kl": lambda: s * (s / (0.9 * t + 0.1 * s)).log(),
     }[flags["divergence"]]()
     real = setting.case.positions(target, setting.task.source_dictionary.pad())
     loss = each.sum(-1)[real].sum() * flags["temperature"] ** 2

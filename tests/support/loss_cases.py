@@ -8,12 +8,12 @@ from lightpaff_fairseq.losses import DIVERGENCES, Divergence, LinearOutput, TopK
 from lightpaff_fairseq.losses.top_k import NOTHING
 
 N, V, C_S, C_T, K = 23, 17, 5, 7, 4
-BETAS = (0.0, 0.1, 0.5, 0.9, 1.0)
-# every entry of the registry; those that change with beta at all of BETAS
+# every entry of the registry; those with a parameter at all of its values, limits included
+VALUES = {"beta": (0.0, 0.1, 0.5, 0.9, 1.0), "skew": (0.0, 0.1, 0.7)}
 REQUESTS = [
-    Divergence(name, beta)
+    Divergence(name, **({entry.parameter: value} if entry.parameter else {}))
     for name, entry in DIVERGENCES.items()
-    for beta in (BETAS if entry.limits else (0.5,))
+    for value in VALUES.get(entry.parameter, (None,))
 ]
 TAILS = ("complete", "ghost", "drop")
 
@@ -81,6 +81,11 @@ def with_tail(teacher, temperature, tail):
 def naive_divergence(t, s, divergence):
     """One position: sums over two lists of probabilities."""
     name, beta = divergence.name, divergence.beta
+    if name.startswith("skew"):
+        first, second = (s, t) if "reverse" in name else (t, s)
+        a = divergence.skew
+        mixtures = [a * x + (1 - a) * y for x, y in zip(first, second)]
+        return sum(x * (x / m).log() for x, m in zip(first, mixtures) if x)
     if name == "tvd":
         return 0.5 * sum(abs(a - b) for a, b in zip(t, s))
     if name == "forward_kl" or (name == "jsd" and beta == 0):

@@ -19,9 +19,9 @@ from lightpaff_fairseq.losses import (
 )
 from lightpaff_fairseq.losses.divergences import value_and_gradient
 from loss_cases import (
-    BETAS,
     REQUESTS,
     TAILS,
+    VALUES,
     V,
     assert_near,
     gradients,
@@ -31,7 +31,7 @@ from loss_cases import (
     with_tail,
 )
 
-EVERY = pytest.mark.parametrize("divergence", REQUESTS, ids=lambda d: f"{d.name} {d.beta}")
+EVERY = pytest.mark.parametrize("divergence", REQUESTS, ids=lambda d: f"{d.name} {d.parameter}")
 
 
 def lprobs(outcomes=9):
@@ -44,7 +44,8 @@ def lprobs(outcomes=9):
 
 def test_the_contract_runs_over_the_whole_registry():
     assert {request.name for request in REQUESTS} == set(DIVERGENCES)
-    assert len(DIVERGENCES) == 4 and len(REQUESTS) == 3 + len(BETAS)
+    assert len(DIVERGENCES) == 6
+    assert len(REQUESTS) == 3 + len(VALUES["beta"]) + 2 * len(VALUES["skew"])
     assert all(entry.closed_form is not None for entry in DIVERGENCES.values())
 
 
@@ -136,6 +137,17 @@ def test_jsd_ends_are_the_limits_of_the_two_kls():
     assert loss("jsd", 1e-8) / 1e-8 == pytest.approx(loss("forward_kl"), rel=1e-3)
     assert loss("jsd", 1 - 1e-8) / 1e-8 == pytest.approx(loss("reverse_kl"), rel=1e-3)
     assert loss("jsd", 0.0) == loss("forward_kl") and loss("jsd", 1.0) == loss("reverse_kl")
+
+
+def test_a_skew_of_zero_is_the_plain_kl():
+    student, teacher, target = heads()
+    for plain, skewed in (("forward_kl", "skew_kl"), ("reverse_kl", "skew_reverse_kl")):
+        requests = (Divergence(plain), Divergence(skewed, skew=0.0), Divergence(skewed, skew=1e-7))
+        expected, exact, near = (
+            fused_distillation_loss(student, teacher, target, LossSettings(1.0, divergence=x)).loss
+            for x in requests
+        )
+        assert exact == expected and near.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("tail", TAILS)

@@ -15,8 +15,8 @@ FINITE = [request for request in REQUESTS if request.finite_at_zero]
 
 
 def test_only_reverse_kl_needs_a_tail():
-    infinite = [(request.name, request.beta) for request in REQUESTS if request not in FINITE]
-    assert infinite == [("reverse_kl", 0.5), ("jsd", 1.0)]
+    infinite = [(request.name, request.parameter) for request in REQUESTS if request not in FINITE]
+    assert infinite == [("reverse_kl", 0), ("jsd", 1.0), ("skew_reverse_kl", 0.0)]
 
 
 @pytest.mark.parametrize("divergence", FINITE, ids=str)
