@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..losses.dense import dense_distillation_loss
 from ..losses.fused import fused_distillation_loss
+from ..losses.selection import Selection
 from ..megabytes import MEGABYTE
 from ..timing import interleaved_times, median_ratio
 from .loss_peers import PEERS, check_peers
@@ -68,6 +69,17 @@ class Cached:
         return x.gradients(terms.loss)
 
 
+class Selected:
+    """`fused` with the soft loss at a share of the positions (--select)."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        selection = Selection("student_entropy", inputs.select)
+        self.inputs = replace(inputs, settings=replace(inputs.settings, selection=selection))
+
+    def __call__(self) -> list[Tensor]:
+        return fused(self.inputs)
+
+
 class Floor:
     """The matrix products that no exact loss can avoid, in chunks, into existing buffers.
 
@@ -102,6 +114,7 @@ class Floor:
 VARIANTS: dict[str, Callable[[Inputs], Callable[[], Any]]] = {
     FLOOR: Floor,
     "fused": lambda inputs: partial(fused, inputs),
+    "selected": Selected,
     "cached": Cached,
     "dense": lambda inputs: partial(dense, inputs),
     COMPILED: lambda inputs: partial(fused_compiled, inputs),

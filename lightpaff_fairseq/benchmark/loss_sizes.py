@@ -54,6 +54,13 @@ class LossProblem(TimedDeviceFlags):
         metavar="N",
         expected=at_least(1),
     )
+    select: float = flag(
+        "share of the positions in the variant `selected`, as --kd-select student_entropy:SHARE "
+        "(default: %(default)s)",
+        0.2,
+        metavar="SHARE",
+        expected=Range("a share above 0, up to 1", 0, 1, is_open=True),
+    )
     dtype: str = flag(
         "dtype of hidden states and heads (default: %(default)s)", DTYPES[0], choices=DTYPES
     )
@@ -85,6 +92,7 @@ class Inputs:
     target: Tensor
     settings: LossSettings
     topk: int
+    select: float
 
     def cached(self) -> TopKOutput:
         """Return the teacher's top-k output, encoded and decoded as in a cache."""
@@ -122,4 +130,4 @@ def make_inputs(problem: LossProblem) -> Inputs:
         divergence=Divergence(problem.divergence, problem.beta, problem.skew),
         accuracy=False,
     )
-    return Inputs(student, teacher, target, settings, problem.topk)
+    return Inputs(student, teacher, target, settings, problem.topk, problem.select)

@@ -11,6 +11,7 @@ from ..losses.dense import TEMPERATURE_WORDS, TEMPERATURES
 from ..losses.divergences import DIVERGENCES, Divergence
 from ..losses.intermediate import INTERMEDIATE_LOSSES
 from ..losses.schedules import TEMPERATURE_SCHEDULES, WeightSchedule, check_weight_schedule
+from ..losses.selection import Selection, parse_selection
 from ..teachers.cache.tail import TAILS
 
 TAIL_CHOICES = ChoiceEnum(list(TAILS))
@@ -68,6 +69,13 @@ class DistillationConfig(FairseqDataclass):
         "+ a s), of teacher t and student s: a, from 0 (off: the plain KL) to below 1",
         0.1,
         expected=Range("a number from 0 (off) to below 1", 0, 1 - 1e-6),
+    )
+    kd_select: Optional[str] = flag(
+        "soft loss at a share of the positions of every batch, as student_entropy:0.2: those with "
+        "the largest student_entropy, teacher_entropy, reverse_kl, cross_entropy, confident_wrong "
+        "(the student prefers another token to the label) or random; the task loss everywhere; "
+        "default: at all positions",
+        None,
     )
     kd_chunk_tokens: int = flag(
         "positions per chunk of the fused loss: affects memory, not the result",
@@ -197,3 +205,12 @@ def split_names(text: Optional[str]) -> List[str]:
 def divergence(cfg: DistillationConfig) -> Divergence:
     """Return the divergence of the soft loss."""
     return Divergence(str(cfg.kd_divergence), float(cfg.kd_beta), float(cfg.kd_skew))
+
+
+def selection(cfg: DistillationConfig) -> Optional[Selection]:
+    """Return the choice of positions, None for all.
+
+    Raises:
+        ValueError: --kd-select is malformed.
+    """
+    return None if cfg.kd_select is None else parse_selection(str(cfg.kd_select))

@@ -7,12 +7,18 @@ from dataclasses import fields
 from typing import Any
 
 from ..flags import EMPTY, Range, at_least, flag_name, range_problems
-from ..losses.divergences import DIVERGENCES, divergences_with
+from ..losses.divergences import DIVERGENCES
 from ..losses.features import RELATIONS
 from ..models.activations import MODULES
 from ..problems import Problems
 from ..teachers.cache.tail import TAILS
-from .config import DistillationConfig, divergence, intermediate_weights, split_names
+from .config import (
+    DistillationConfig,
+    divergence,
+    intermediate_weights,
+    selection,
+    split_names,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +38,7 @@ def check_config(cfg: DistillationConfig) -> None:
     """
     problems = Problems(_value_problems(cfg))
     problems.extend([*_combination_problems(cfg), *_ensemble_problems(cfg), *_cache_problems(cfg)])
+    problems.extend(_selection_problems(cfg))
     problems.raise_if_any()
     if cfg.kd_sides is not None:
         logger.warning("--kd-sides is now called --kd-modules")
@@ -51,6 +58,11 @@ def check_task(cfg: DistillationConfig, task: Any, labels_are_tokens: bool) -> N
         not (cfg.quantize_weights and hasattr(task_cfg, "prune_interval")),  # of prunable tasks
         f"--quantize-weights {cfg.quantize_weights}: expected a task without pruning, got {name}; "
         "prune first, then fine-tune the model that lightpaff compact writes",
+    )
+    problems.unless(
+        labels_are_tokens or cfg.kd_select is None,
+        f"--kd-select {cfg.kd_select}: expected a criterion whose labels are tokens, got "
+        f"{cfg._name}",
     )
     problems.raise_if_any()
 
@@ -94,7 +106,8 @@ def _combination_problems(cfg: DistillationConfig) -> Iterator[str]:
     if cfg.kd_cache is None and cfg.kd_tail != TAILS[0]:
         yield f"--kd-tail {cfg.kd_tail}: has no effect without --kd-cache"
     for name in ("beta", "skew"):
-        value, users = getattr(cfg, f"kd_{name}"), divergences_with(name)
+        users = [x for x, entry in DIVERGENCES.items() if entry.parameter == name]
+        value = getattr(cfg, f"kd_{name}")
         if value != getattr(DistillationConfig, f"kd_{name}") and cfg.kd_divergence not in users:
             yield f"--kd-{name} {value}: has no effect without --kd-divergence {' or '.join(users)}"
     is_regression = getattr(cfg, "regression_target", False)  # a flag of kd_lu only
@@ -117,6 +130,21 @@ def _ensemble_problems(cfg: DistillationConfig) -> Iterator[str]:
         yield (
             f"--kd-temperature-schedule flsw compares logits, but {count} teachers have only "
             "the mean of their probabilities; use cwsm or constant"
+        )
+
+
+def _selection_problems(cfg: DistillationConfig) -> Iterator[str]:
+    """Check the choice of positions."""
+    if cfg.kd_select is None:
+        return
+    try:
+        selection(cfg)
+    except ValueError as error:
+        yield f"--kd-select {cfg.kd_select}: {error}"
+    if cfg.kd_temperature_schedule != "constant":
+        yield (
+            f"--kd-select {cfg.kd_select}: expected --kd-temperature-schedule constant, got "
+            f"{cfg.kd_temperature_schedule}"
         )
 
 

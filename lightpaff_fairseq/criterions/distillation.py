@@ -22,7 +22,7 @@ from ..losses.dense import LossSettings
 from ..models.int8_weights import check_int8_training, int8_weights
 from ..models.outputs import decoder_output
 from ..protocols import LoggingOutput, Prediction, Sample, Task
-from .config import DistillationConfig, divergence
+from .config import DistillationConfig, divergence, selection
 from .config_checks import check_config, check_task
 from .distiller import Distiller
 from .metrics import log_metrics
@@ -76,6 +76,7 @@ class DistillationMixin(FairseqCriterion):
             criterion.eps,
             cfg.kd_chunk_tokens,
             divergence(cfg),
+            selection(cfg),
             criterion.report_accuracy,
         )
         criterion.distiller = Distiller(cfg, criterion.build_prediction(cfg), settings)
@@ -165,6 +166,8 @@ class DistillationMixin(FairseqCriterion):
             "nsentences": sample["nsentences"],
             "sample_size": self.sample_size(sample, positions),
         }
+        if self.distiller.settings.selection is not None:
+            log["kd_selected"] = self.distiller.settings.selection.count(int(positions))
         if self.report_accuracy:
             log |= {"n_correct": terms.n_correct, "total": positions}
         return terms.loss, log["sample_size"], log

@@ -13,6 +13,8 @@ from ..losses.intermediate import IntermediateLosses
 from ..losses.layers import LayerActivations, PaddingMasks
 from ..losses.model_output import LinearOutput, ModelOutput
 from ..losses.schedules import TemperatureSchedule
+from ..losses.selection import Teacher as TeacherOutput
+from ..losses.selection import complete_output
 from ..losses.top_k import TopKOutput
 from ..models.activations import ActivationRecorder
 from ..models.outputs import has_raw_logits, is_separable
@@ -94,7 +96,7 @@ class Distiller(nn.Module):
                     "probabilities (adaptive softmax); use cwsm or constant"
                 )
 
-    def soft_targets(self, student: nn.Module, sample: Sample) -> ModelOutput | TopKOutput:
+    def soft_targets(self, student: nn.Module, sample: Sample) -> TeacherOutput:
         """Return the teacher's output at the positions that have a label."""
         assert self.teacher is not None
         positions = self.prediction.label_positions(sample)
@@ -107,15 +109,15 @@ class Distiller(nn.Module):
         output = self.prediction.compute_output(student, sample, positions)
         target = sample["target"][positions]
         terms = self._loss_terms(output, teacher, target)
-        self.check_soft_loss(terms.kd_loss, teacher)
+        if not terms.kd_loss.isfinite():
+            self.check_soft_loss(terms.kd_loss, complete_output(teacher, target))
         return terms
 
-    def _loss_terms(
-        self, output: ModelOutput, teacher: ModelOutput | TopKOutput, target: Tensor
-    ) -> LossTerms:
+    def _loss_terms(self, output: ModelOutput, teacher: TeacherOutput, target: Tensor) -> LossTerms:
         settings = replace(self.settings, kd_lambda=self.weight("lambda"))
         if isinstance(output, LinearOutput) and self.temperature.name == "constant":
             return fused_distillation_loss(output, teacher, target, settings)
+        teacher = complete_output(teacher, target)
         logits_s = output.logits()
         if isinstance(teacher, TopKOutput):
             return dense_distillation_loss(logits_s, teacher, target, settings)

@@ -91,24 +91,29 @@ def chunk_loss(
         normalizer = softmax_into(soft.spare, Logits(logits_s, best))
         grad.add_(soft.spare, alpha=1 - lam)
     nll = normalizer - label_logit
-    task = _add_task_loss(grad, nll, normalizer, labels, settings)
+    task = task_loss(nll, normalizer, labels, settings, grad.size(-1))
+    add_label_gradient(grad, labels.target, settings)
     return ChunkSums(task, nll, soft.value * temperature**2, correct), grad
 
 
-def _add_task_loss(
-    grad: Tensor, nll: Tensor, normalizer: Tensor, labels: Labels, settings: LossSettings
+def task_loss(
+    nll: Tensor, normalizer: Tensor, labels: Labels, settings: LossSettings, vocab: int
 ) -> Tensor:
-    """Add the labels' part to the gradient `(n, V)` in place; return the task loss `(n,)`."""
-    vocab, share = grad.size(-1), smoothing_share(settings, grad.size(-1))
-    weight = 1 - settings.label_smoothing - share
-    task = weight * nll
+    """Return the task loss `(n,)` from `-log p_s(label)` and the log-sum-exp of the logits."""
+    share = smoothing_share(settings, vocab)
+    task = (1 - settings.label_smoothing - share) * nll
     if labels.mean_logit is not None:
         task += share * vocab * (normalizer - labels.mean_logit)
+    return task
+
+
+def add_label_gradient(grad: Tensor, target: Tensor, settings: LossSettings) -> None:
+    """Add the part of the labels `(n,)` to the gradient `(n, V)` in place."""
+    weight = 1 - settings.label_smoothing - smoothing_share(settings, grad.size(-1))
     if settings.kd_lambda < 1:
-        index = labels.target.unsqueeze(-1)
+        index = target.unsqueeze(-1)
         at_label = torch.full_like(index, -(1 - settings.kd_lambda) * weight, dtype=grad.dtype)
         grad.scatter_add_(-1, index, at_label)
-    return task
 
 
 def softmax_into(out: Tensor, logits: Logits) -> Tensor:

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .divergences import Divergence, divergence_of_lprobs, tempered_lprobs
+from .model_output import LogitsOutput
+from .selection import Selection, chosen_positions
 from .top_k import TopKOutput, top_k_divergence
 
 FORWARD_KL = Divergence()
@@ -33,6 +35,7 @@ class LossSettings:
         chunk_tokens: positions per chunk of the fused loss, >= 1: memory grows with it, the result
             does not change.
         divergence: name (a key of `DIVERGENCES`) and beta of the soft loss.
+        selection: which positions get the soft loss; None: all.
         accuracy: count correct labels in the fused loss, at the cost of a pass over all logits.
         compiled: use torch.compile for the fused loss. Slower on a CPU; for a GPU see
             `lightpaff benchmark loss --peers fused-compiled`. Training does not use it.
@@ -43,6 +46,7 @@ class LossSettings:
     label_smoothing: float = 0.0
     chunk_tokens: int = 512
     divergence: Divergence = FORWARD_KL
+    selection: Selection | None = None
     accuracy: bool = True
     compiled: bool = False
 
@@ -119,21 +123,37 @@ def dense_distillation_loss(
         logits_s: `(N, V)`, any float dtype; computed in fp32.
         teacher: its logits `(N, V)`, or its top-k probabilities.
         target: `(N,)` token indices, without padding.
-        settings: only weights, temperature, divergence and label smoothing are used.
+        settings: only weights, temperature, divergence, selection and label smoothing are used.
     Returns:
         `LossTerms`, sums over the N positions.
     Raises:
-        ValueError: temperatures per position with a top-k teacher.
+        ValueError: temperatures per position with a top-k teacher or a selection.
     """
     task_loss, nll = label_smoothed_nll(logits_s, target, settings.label_smoothing)
-    temperature, divergence = settings.temperature, settings.divergence
-    if isinstance(teacher, TopKOutput):
-        if isinstance(temperature, Tensor):
-            raise ValueError("temperature: expected a number for a top-k teacher, got a tensor")
-        logits = at_least_float32(logits_s)
-        kd = top_k_divergence(logits, teacher, temperature, divergence) * temperature**2
-    else:
-        kd = soft_loss(logits_s, teacher, temperature, divergence)
+    kd = _soft_loss(at_least_float32(logits_s), teacher, target, settings)
     loss = (1 - settings.kd_lambda) * task_loss.sum() + settings.kd_lambda * kd.sum()
     n_correct = logits_s.detach().argmax(-1).eq(target).sum()
     return LossTerms(loss, nll.detach().sum(), kd.detach().sum(), n_correct)
+
+
+def _soft_loss(
+    logits_s: Tensor, teacher: Tensor | TopKOutput, target: Tensor, settings: LossSettings
+) -> Tensor:
+    """Return the soft loss `(N,)`, or `(K,)` at the positions that are selected."""
+    temperature, selection = settings.temperature, settings.selection
+    is_sparse = isinstance(teacher, TopKOutput)
+    if isinstance(temperature, Tensor):
+        if is_sparse or selection is not None:
+            where = "a top-k teacher" if is_sparse else "a selection"
+            raise ValueError(f"temperature: expected a number for {where}, got a tensor")
+    elif selection is not None:
+        output = teacher if isinstance(teacher, TopKOutput) else LogitsOutput(teacher)
+        chosen = chosen_positions(logits_s, output, target, selection, temperature)
+        logits_s = logits_s[chosen]
+        teacher = teacher.at(chosen) if isinstance(teacher, TopKOutput) else teacher[chosen]
+    if isinstance(teacher, TopKOutput):
+        assert not isinstance(temperature, Tensor)
+        return (
+            top_k_divergence(logits_s, teacher, temperature, settings.divergence) * temperature**2
+        )
+    return soft_loss(logits_s, teacher, temperature, settings.divergence)

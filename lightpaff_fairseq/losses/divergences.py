@@ -11,9 +11,8 @@ With teacher t and student s over the same outcomes:
 
 An outcome is a token, or the bucket of all tokens that a top-k teacher does not name (`top_k.py`).
 A divergence is one entry of `DIVERGENCES`; contract tests run over all of them. Shape letters:
-n positions, O outcomes. Sources: GKD (arXiv 2306.13649), in the form of TRL's GKD trainer; for the
-skew divergences DistiLLM (arXiv 2402.03898), whose gradient of skew_reverse_kl stops at the
-mixture, while this one is exact.
+n positions, O outcomes. Sources: GKD (arXiv 2306.13649), in the form of TRL's GKD trainer; DistiLLM
+(arXiv 2402.03898) for the skew divergences, whose gradients are exact here.
 """
 
 import math
@@ -37,8 +36,8 @@ class DivergenceEntry:
         closed_form: value and gradient without autograd, as `value_and_gradient` returns them;
             None: autograd on the chunk.
         finite_at_zero: False if it is infinite where the teacher's probability is 0.
-        parameter: the field of `Divergence` that it depends on; None: on none.
-        limits: for some values of the parameter, the name of the divergence to use instead.
+        parameter: the field of `Divergence` that it depends on, if any; limits: for some of its
+            values, the name of the divergence to use instead.
     """
 
     value: Callable[[Tensor, Tensor, float], Tensor]
@@ -190,12 +189,12 @@ def _skew_reverse_kl(lprobs_s: Tensor, lprobs_t: Tensor, skew: float) -> ValueAn
     mixture = _linear_mixture(probs_s, lprobs_t.exp(), 1 - skew)
     slope = lprobs_s - mixture.log()
     value = weighted_sum(probs_s, slope)
-    slope.addcdiv_(probs_s, mixture, value=-skew)
+    slope.sub_(torch.div(probs_s, mixture, out=mixture), alpha=skew)
     return value, _through_softmax_(probs_s, slope)
 
 
 def _linear_mixture(probs_s: Tensor, probs_t: Tensor, share: float) -> Tensor:
-    """Return `share` t + (1 - `share`) s, above 0 where both underflow."""
+    """Return `share` t + (1 - `share`) s, or the smallest number where both underflow."""
     mixture = torch.lerp(probs_s, probs_t, share)
     return mixture.clamp_min_(torch.finfo(mixture.dtype).tiny)
 
@@ -226,16 +225,7 @@ def weighted_sum(weights: Tensor, values: Tensor) -> Tensor:
     return (weights * values).nansum(-1)
 
 
-def _skew_kl_value(lprobs_s: Tensor, lprobs_t: Tensor, skew: float) -> Tensor:
-    return weighted_sum(lprobs_t.exp(), lprobs_t - _mixture(lprobs_s, lprobs_t, skew))
-
-
-def _skew_reverse_kl_value(lprobs_s: Tensor, lprobs_t: Tensor, skew: float) -> Tensor:
-    return weighted_sum(lprobs_s.exp(), lprobs_s - _mixture(lprobs_s, lprobs_t, 1 - skew))
-
-
-# jsd is 0 everywhere at beta 0 and 1; its limits after division by beta and by 1 - beta are the two
-# KLs, which are used there instead.
+# jsd is 0 at beta 0 and 1; divided by beta and by 1 - beta, it tends to the two KLs, used instead.
 DIVERGENCES: dict[str, DivergenceEntry] = {
     "forward_kl": DivergenceEntry(lambda s, t, _: weighted_sum(t.exp(), t - s), _forward_kl),
     "reverse_kl": DivergenceEntry(
@@ -246,14 +236,15 @@ DIVERGENCES: dict[str, DivergenceEntry] = {
     ),
     "tvd": DivergenceEntry(lambda s, t, _: 0.5 * (s.exp() - t.exp()).abs().sum(-1), _tvd),
     "skew_kl": DivergenceEntry(
-        _skew_kl_value, _skew_kl, parameter="skew", limits={0.0: "forward_kl"}
+        lambda s, t, a: weighted_sum(t.exp(), t - _mixture(s, t, a)),
+        _skew_kl,
+        parameter="skew",
+        limits={0.0: "forward_kl"},
     ),
     "skew_reverse_kl": DivergenceEntry(
-        _skew_reverse_kl_value, _skew_reverse_kl, parameter="skew", limits={0.0: "reverse_kl"}
+        lambda s, t, a: weighted_sum(s.exp(), s - _mixture(s, t, 1 - a)),
+        _skew_reverse_kl,
+        parameter="skew",
+        limits={0.0: "reverse_kl"},
     ),
 }
-
-
-def divergences_with(parameter: str) -> list[str]:
-    """Return the names of the divergences that depend on a field of `Divergence`."""
-    return [name for name, entry in DIVERGENCES.items() if entry.parameter == parameter]

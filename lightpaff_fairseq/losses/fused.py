@@ -6,9 +6,8 @@ respect to the student's logits (`p_s` minus the mixed target), which is multipl
 gradients of hidden states and head before the next chunk overwrites it. Three buffers of
 `(chunk, V)` serve the whole call, and `backward` only multiplies by the incoming gradient.
 
-The arithmetic of a chunk is float32 (float64 for float64 input). Matrix products are taken in the
-input's dtype, except the two gradient products of float16, which are taken in float32: at that
-point the loss scale of mixed precision is not applied yet, and small probabilities would underflow.
+The arithmetic of a chunk is float32 (float64 for float64 input), that of the products is in
+`head_products.py`.
 """
 
 from collections.abc import Callable
@@ -19,11 +18,12 @@ import torch
 from torch import Tensor
 
 from .chunk import Labels, chunk_loss, smoothing_share
-from .dense import LossSettings, LossTerms, at_least_float32
+from .dense import LossSettings, LossTerms
+from .fused_selected import walk_selected
+from .head_products import HeadGradients, fill_logits, mean_logits
 from .model_output import LinearOutput, ModelOutput
+from .selection import Teacher, complete_output
 from .top_k import TopKOutput
-
-Teacher = ModelOutput | TopKOutput
 
 
 def fused_distillation_loss(
@@ -35,8 +35,8 @@ def fused_distillation_loss(
 
     Args:
         student: hidden states `(N, C)` and the output layer `(V, C)`; gradients reach both.
-        teacher: gives logits `(n, V)` for a slice of the N positions, or its k most probable
-            tokens; receives no gradient.
+        teacher: gives logits `(n, V)` for some of the N positions, or its k most probable
+            tokens, or (with a selection) either of them later; receives no gradient.
         target: `(N,)` token indices, without padding.
         settings: lambda, temperature (a number), divergence, label smoothing, chunk size.
     Returns:
@@ -78,8 +78,10 @@ class _FusedLoss(torch.autograd.Function):
         bias = None if bias is None else bias.detach()
         student = LinearOutput(hidden.detach(), weight.detach(), bias)
         with torch.autocast(hidden.device.type, enabled=False):
-            grads = _Gradients(student, ctx.needs_input_grad[:3])
-            sums = _walk(student, teacher, target, settings, grads)
+            grads = HeadGradients(student, ctx.needs_input_grad[:3])
+            sums = _walk_chosen(student, teacher, target, settings, grads)
+            share = smoothing_share(settings, student.vocab_size)
+            grads.finish((1 - settings.kd_lambda) * share)
         ctx.grads = grads
         ctx.dtypes = hidden.dtype, weight.dtype
         ctx.mark_non_differentiable(*sums[1:])
@@ -101,16 +103,30 @@ class _FusedLoss(torch.autograd.Function):
         )
 
 
+def _walk_chosen(
+    student: LinearOutput,
+    teacher: Teacher,
+    target: Tensor,
+    settings: LossSettings,
+    grads: HeadGradients,
+) -> tuple[Tensor, ...]:
+    """Walk as the selection needs it: one of all positions is none."""
+    selection, n = settings.selection, target.numel()
+    if selection is not None and selection.count(n) < n:
+        return walk_selected(student, teacher, target, settings, grads)
+    return _walk(student, complete_output(teacher, target), target, settings, grads)
+
+
 def _scaled(grad: Tensor | None, scale: Tensor, dtype: torch.dtype) -> Tensor | None:
     return None if grad is None else grad.mul_(scale.to(grad.dtype)).to(dtype)
 
 
 def _walk(
     student: LinearOutput,
-    teacher: Teacher,
+    teacher: ModelOutput | TopKOutput,
     target: Tensor,
     settings: LossSettings,
-    grads: "_Gradients",
+    grads: HeadGradients,
 ) -> tuple[Tensor, ...]:
     """Walk over the chunks; return the four sums of `LossTerms`."""
     n, lam = target.numel(), settings.kd_lambda
@@ -119,21 +135,20 @@ def _walk(
     buffers = student.hidden.new_empty((3, chunk, student.vocab_size), dtype=dtype)
     totals = student.hidden.new_zeros(3, dtype=dtype)
     correct = target.new_zeros(())
-    mean_logits = _mean_logits(student, dtype) if settings.label_smoothing and lam < 1 else None
+    means = mean_logits(student, dtype) if settings.label_smoothing and lam < 1 else None
     loss_of = _compiled() if settings.compiled else chunk_loss
     for start in range(0, n, chunk):
         rows = slice(start, min(start + chunk, n))
         logits_s, logits_t, work = buffers[:, : rows.stop - start]
-        _fill(logits_s, student, rows)
+        fill_logits(logits_s, student, rows)
         top_k = teacher.rows(rows) if isinstance(teacher, TopKOutput) else None
         if not isinstance(teacher, TopKOutput):
-            _fill(logits_t, teacher, rows)
-        labels = Labels(target[rows], None if mean_logits is None else mean_logits[rows])
+            fill_logits(logits_t, teacher, rows)
+        labels = Labels(target[rows], None if means is None else means[rows])
         sums, grad = loss_of((logits_s, logits_t, work), top_k, labels, settings)
         totals += torch.stack([sums.task.sum(), sums.nll.sum(), sums.kd.sum()])
         correct += sums.correct.sum()
         grads.add(rows, grad)
-    grads.finish((1 - lam) * smoothing_share(settings, student.vocab_size))
     loss = (1 - lam) * totals[0] + lam * totals[2]
     return loss, totals[1], totals[2], correct
 
@@ -143,79 +158,3 @@ def _compiled() -> Callable[..., Any]:
     """Compile `chunk_loss` once per process."""
     compiled: Callable[..., Any] = torch.compile(chunk_loss)
     return compiled
-
-
-def _mean_logits(student: LinearOutput, dtype: torch.dtype) -> Tensor:
-    """Return `(N,)`: each position's logits, averaged over the vocabulary."""
-    means = student.hidden.to(dtype) @ student.weight.mean(0, dtype=dtype)
-    return means if student.bias is None else means + student.bias.mean(dtype=dtype)
-
-
-def _fill(buffer: Tensor, output: ModelOutput, rows: slice) -> None:
-    """Write the logits of `rows` into `buffer` `(n, V)` with as few copies as the dtypes allow."""
-    if isinstance(output, LinearOutput) and output.hidden.dtype == buffer.dtype:
-        torch.mm(output.hidden[rows], output.weight.t(), out=buffer)
-        if output.bias is not None:
-            buffer += output.bias
-    else:
-        buffer.copy_(output.logits(rows))
-
-
-class _Gradients:
-    """Gradients of hidden states, head weight and bias, for an incoming gradient of one.
-
-    `hidden` `(N, C)` is written chunk by chunk, `weight` `(V, C)` and `bias` `(V,)` accumulate in
-    float32 (float64 for float64 input); each is None where no gradient is needed. The first chunk
-    overwrites `weight`, which saves filling it with zeros.
-    """
-
-    def __init__(self, student: LinearOutput, needed: tuple[bool, ...]) -> None:
-        self.student = student
-        dtype = at_least_float32(student.hidden[:0]).dtype
-        self.hidden = torch.empty_like(student.hidden, dtype=dtype) if needed[0] else None
-        self.weight = torch.empty_like(student.weight, dtype=dtype) if needed[1] else None
-        self._fresh = True
-        self.bias: Tensor | None = None
-        if student.bias is not None and needed[2]:
-            self.bias = torch.zeros_like(student.bias, dtype=dtype)
-        half = student.hidden.dtype == torch.float16
-        self._head = student.weight.float() if half else student.weight
-
-    def add(self, rows: slice, grad_logits: Tensor) -> None:
-        """Multiply `(n, V)` d loss / d logits of `rows` into the three gradients."""
-        hidden = self.student.hidden[rows]
-        if self.bias is not None:
-            self.bias += grad_logits.sum(0)
-        if hidden.dtype == torch.bfloat16:
-            grad_logits = grad_logits.bfloat16()
-        elif hidden.dtype == torch.float16:
-            hidden = hidden.float()
-        if self.hidden is not None:
-            self.hidden[rows] = grad_logits @ self._head
-        if self.weight is not None:
-            self._add_weight(self.weight, grad_logits.t(), hidden)
-
-    def _add_weight(self, total: Tensor, grad_logits: Tensor, hidden: Tensor) -> None:
-        if grad_logits.dtype == total.dtype:
-            torch.addmm(
-                total, grad_logits, hidden, beta=0 if self._fresh else 1, out=total
-            )  # beta 0 ignores what is there, even a NaN
-        elif self._fresh:
-            total.copy_(grad_logits @ hidden)
-        else:
-            total += grad_logits @ hidden
-        self._fresh = False
-
-    def finish(self, share: float) -> None:
-        """Subtract `share` from the derivative of every logit of every position."""
-        student = self.student
-        if self._fresh and self.weight is not None:  # no positions
-            self.weight.zero_()
-        if share == 0:
-            return
-        if self.hidden is not None:
-            self.hidden -= share * student.weight.sum(0, dtype=self.hidden.dtype)
-        if self.weight is not None:
-            self.weight -= share * student.hidden.sum(0, dtype=self.weight.dtype)
-        if self.bias is not None:
-            self.bias -= share * len(student.hidden)

@@ -11,17 +11,18 @@ from typing import Protocol
 from torch import Tensor, nn
 
 ALL = slice(None)
+Rows = slice | Tensor  # some of N positions: a slice, or their numbers `(n,)`
 
 
 class ModelOutput(Protocol):
-    """Any object that gives logits, or log-probabilities, for a slice of N positions."""
+    """Any object that gives logits, or log-probabilities, for some of N positions."""
 
     @property
     def vocab_size(self) -> int:
         """Return V."""
 
-    def logits(self, rows: slice = ALL) -> Tensor:
-        """Return `(n, V)`, for a slice of the N positions."""
+    def logits(self, rows: Rows = ALL) -> Tensor:
+        """Return `(n, V)`, for some of the N positions."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class LinearOutput:
     def vocab_size(self) -> int:
         return self.weight.size(0)
 
-    def logits(self, rows: slice = ALL) -> Tensor:
-        """Return `(n, V)` in the dtype of the hidden states, for a slice of the N positions."""
+    def logits(self, rows: Rows = ALL) -> Tensor:
+        """Return `(n, V)` in the dtype of the hidden states, for some of the N positions."""
         return nn.functional.linear(self.hidden[rows], self.weight, self.bias)
 
 
@@ -51,6 +52,6 @@ class LogitsOutput:
     def vocab_size(self) -> int:
         return self.values.size(-1)
 
-    def logits(self, rows: slice = ALL) -> Tensor:
-        """Return `(n, V)`, for a slice of the N positions."""
+    def logits(self, rows: Rows = ALL) -> Tensor:
+        """Return `(n, V)`, for some of the N positions."""
         return self.values[rows]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .divergences import Divergence, divergence_of_lprobs, tempered_lprobs, value_and_gradient
-from .model_output import ALL
+from .model_output import ALL, Rows
 
 NOTHING = -1e4  # log of a probability of 0: finite, so that 0 log 0 is 0, and exp(NOTHING) == 0
 
@@ -31,9 +31,13 @@ class TopKOutput:
     lprobs: Tensor
     vocab_size: int
 
-    def rows(self, rows: slice = ALL) -> tuple[Tensor, Tensor]:
-        """Return `ids` and `lprobs` for a slice of the N positions."""
+    def rows(self, rows: Rows = ALL) -> tuple[Tensor, Tensor]:
+        """Return `ids` and `lprobs` for some of the N positions."""
         return self.ids[rows], self.lprobs[rows]
+
+    def at(self, rows: Rows) -> "TopKOutput":
+        """Return the output at some of the N positions."""
+        return TopKOutput(*self.rows(rows), self.vocab_size)
 
 
 def top_k_divergence(
@@ -49,10 +53,15 @@ def top_k_divergence(
         `(N,)` in nats; the caller sums.
     """
     ids, lprobs_t = teacher.rows()
+    lprobs_s = joined_outcomes(logits_s, ids, temperature)
+    return divergence_of_lprobs(lprobs_s, lprobs_t.to(logits_s.dtype), divergence)
+
+
+def joined_outcomes(logits_s: Tensor, ids: Tensor, temperature: float) -> Tensor:
+    """Return the student's log-probabilities `(N, k + 1)` of tokens `(N, k)` and all others."""
     lprobs = tempered_lprobs(logits_s, temperature)
     rest = lprobs.scatter(-1, ids, -torch.inf).logsumexp(-1, keepdim=True)
-    lprobs_s = torch.cat([lprobs.gather(-1, ids), rest.clamp_min(NOTHING)], -1)
-    return divergence_of_lprobs(lprobs_s, lprobs_t.to(logits_s.dtype), divergence)
+    return torch.cat([lprobs.gather(-1, ids), rest.clamp_min(NOTHING)], -1)
 
 
 def student_outcomes(

@@ -5,8 +5,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from ..losses.model_output import ModelOutput
-from ..losses.top_k import TopKOutput
+from ..losses.selection import Teacher as TeacherOutput
 from ..protocols import Prediction, Sample, Task
 from .cache.tail import CacheUse
 from .cached import CachedTeacher
@@ -34,9 +33,7 @@ class Teacher(Protocol):
             ValueError: there are no soft targets for this epoch or these data.
         """
 
-    def soft_targets(
-        self, student: nn.Module, sample: Sample, positions: Tensor
-    ) -> ModelOutput | TopKOutput:
+    def soft_targets(self, student: nn.Module, sample: Sample, positions: Tensor) -> TeacherOutput:
         """Return the output at the N `positions` `(B, T)` (bool), on the student's device."""
 
 
@@ -47,6 +44,7 @@ class TeacherFlags(Protocol):
     kd_teacher_data: str | None
     kd_cache: str | None
     kd_tail: str
+    kd_select: str | None
     kd_temperature: float
 
 
@@ -59,5 +57,6 @@ def build_teacher(flags: TeacherFlags, prediction: Prediction, task: Task) -> Te
     if flags.kd_cache is None:
         models = load_models(flags.kd_teacher, flags.kd_teacher_data, prediction, task)
         return OnlineTeacher(models, prediction, task)
-    use = CacheUse(str(flags.kd_tail), float(flags.kd_temperature))
+    is_deferred = flags.kd_select is not None
+    use = CacheUse(str(flags.kd_tail), float(flags.kd_temperature), is_deferred)
     return CachedTeacher(Path(flags.kd_cache), use, prediction, task)

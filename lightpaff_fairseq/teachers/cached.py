@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..losses.model_output import LogitsOutput, ModelOutput
+from ..losses.selection import DeferredOutput
+from ..losses.selection import Teacher as TeacherOutput
 from ..losses.top_k import TopKOutput
 from ..protocols import DUMMY_BATCH, Prediction, Sample, Task
 from ..shards import differences
@@ -19,6 +22,25 @@ from .cache.reader import REBUILD, CacheReader
 from .cache.tail import CacheUse, with_tail
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Samples: numbers, checksums of their texts, and numbers of predicted positions."""
+
+    ids: list[int]
+    texts: list[int]
+    counts: list[int]
+
+    def some(self, chosen: Tensor) -> tuple["_Batch", Tensor]:
+        """Return the samples with chosen positions `(K,)`, and these positions' numbers in them."""
+        chosen, counts = chosen.cpu(), torch.tensor(self.counts)
+        rows = torch.arange(len(counts)).repeat_interleave(counts)[chosen]
+        kept = rows.unique()
+        is_kept = torch.zeros_like(counts, dtype=torch.bool).index_fill_(0, kept, True)
+        numbers = is_kept.repeat_interleave(counts).cumsum(0) - 1
+        parts = ([x[i] for i in kept.tolist()] for x in (self.ids, self.texts, self.counts))
+        return _Batch(*parts), numbers[chosen]
 
 
 class CachedTeacher:
@@ -89,12 +111,11 @@ class CachedTeacher:
         self.reader.check_epoch(epoch)
         self._epoch = epoch
 
-    def soft_targets(
-        self, student: nn.Module, sample: Sample, positions: Tensor
-    ) -> ModelOutput | TopKOutput:
+    def soft_targets(self, student: nn.Module, sample: Sample, positions: Tensor) -> TeacherOutput:
         """Look up the output at `positions` `(B, T)` (bool).
 
-        A dummy batch, whose loss does not count, gets arbitrary values.
+        A dummy batch, whose loss does not count, gets arbitrary values. With `use.is_deferred`,
+        records are read when the loss has chosen positions: those of the samples with any.
 
         Raises:
             ValueError: a record is corrupt, missing, or of another text.
@@ -106,8 +127,20 @@ class CachedTeacher:
             self.begin_epoch(1, "train")
         labels = positions if self._prediction.output_depends_on_labels else None
         texts = text_checksums(sample, self._prediction.padding_idx, labels)
-        records, counts = self.reader.read(self._epoch or 1, sample["id"].tolist(), texts)
-        self._check_counts(counts, positions, sample)
+        batch = _Batch(sample["id"].tolist(), texts, positions.sum(1).tolist())
+        if self.use.is_deferred:
+            vocab = self.reader.plan.layout.vocab
+            return DeferredOutput(vocab, lambda chosen: self._read(*batch.some(chosen), device))
+        return self._read(batch, None, device)
+
+    def _read(
+        self, batch: "_Batch", chosen: Tensor | None, device: torch.device
+    ) -> ModelOutput | TopKOutput:
+        """Read a batch; `chosen`: numbers of its positions, None for all."""
+        records, counts = self.reader.read(self._epoch or 1, batch.ids, batch.texts)
+        self._check_counts(counts, batch)
+        if chosen is not None:
+            records = records[chosen.numpy()]
         layout = self.reader.plan.layout
         if layout.content != TOP_K:
             values = layout.values(records).to(device)
@@ -116,13 +149,12 @@ class CachedTeacher:
         ids, lprobs = (x.to(device) for x in layout.decode(records))
         return with_tail(ids, lprobs, layout, self.use)
 
-    def _check_counts(self, counts: NDArray[np.int64], positions: Tensor, sample: Sample) -> None:
-        expected = positions.sum(1).cpu().numpy()
-        if not np.array_equal(counts, expected):
-            row = int(np.flatnonzero(counts != expected)[0])
+    def _check_counts(self, counts: NDArray[np.int64], batch: "_Batch") -> None:
+        if not np.array_equal(counts, batch.counts):
+            row = int(np.flatnonzero(counts != batch.counts)[0])
             raise ValueError(
-                f"--kd-cache {self.reader.folder}: sample {sample['id'][row]} has "
-                f"{expected[row]} predicted positions here, {counts[row]} in the cache: {REBUILD}"
+                f"--kd-cache {self.reader.folder}: sample {batch.ids[row]} has {batch.counts[row]} "
+                f"predicted positions here, {counts[row]} in the cache: {REBUILD}"
             )
 
     def _dummy(self, count: int, device: torch.device) -> ModelOutput | TopKOutput:

@@ -52,6 +52,14 @@ def error_of(case, data, save_dir, *flags) -> str:
             ("--kd-skew", 1, "--kd-divergence", "skew_kl"),
             ("--kd-skew 1.0: expected a number from 0",),
         ),
+        (
+            ("--kd-select", "entropy:2"),
+            ("--kd-select entropy:2: expected NAME:SHARE, NAME one of",),
+        ),
+        (
+            ("--kd-select", "random:1", "--kd-temperature-schedule", "cwsm"),
+            ("--kd-select random:1: expected --kd-temperature-schedule constant, got cwsm",),
+        ),
         (("--kd-skew", 0.2), ("--kd-skew 0.2: has no effect without --kd-divergence skew_kl or",)),
         (("--kd-chunk-tokens", 0), ("--kd-chunk-tokens 0",)),
         (("--quantize-weights", 4), ("--quantize-weights 4: expected 8, or 0 (off)",)),

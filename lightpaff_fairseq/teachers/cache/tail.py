@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...losses.model_output import ALL
+from ...losses.model_output import ALL, Rows
 from ...losses.top_k import NOTHING, TopKOutput
 from .layout import Layout
 
@@ -41,8 +41,8 @@ class UniformTailOutput:
     vocab_size: int
     temperature: float = 1.0
 
-    def logits(self, rows: slice = ALL) -> Tensor:
-        """Return `(n, V)`, for a slice of the N positions."""
+    def logits(self, rows: Rows = ALL) -> Tensor:
+        """Return `(n, V)`, for some of the N positions."""
         lprobs = self.lprobs[rows]
         each = lprobs[:, -1:] - math.log(self.vocab_size - self.ids.size(1))
         complete = each.expand(-1, self.vocab_size).contiguous()
@@ -55,10 +55,12 @@ class CacheUse:
 
     Attributes:
         tail: `--kd-tail`, one of `TAILS`; temperature: `--kd-temperature`.
+        is_deferred: read only the positions that the loss has chosen.
     """
 
     tail: str
     temperature: float
+    is_deferred: bool = False
 
 
 def with_tail(

@@ -77,7 +77,7 @@ def test_report(monkeypatch, tmp_path, capsys):
     path = tmp_path / "loss.json"
     assert main(command(json=path)) == 0
     report = json.loads(path.read_text())
-    assert [row["name"] for row in report["rows"]] == ["floor", "fused", "cached", "dense"]
+    assert [row["name"] for row in report["rows"]] == [*loss_benchmark.OWN]
     assert all(len(row["all_seconds"]) == 2 and row["extra_mb"] == 3 for row in report["rows"])
     assert report["rows"][0]["ratio_to_floor"] == 1
     assert report["vocab"] == 23 and report["threads"] == torch.get_num_threads()
