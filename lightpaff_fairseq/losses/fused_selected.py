@@ -71,7 +71,7 @@ class _Kept:
         old_positions, old_scores = self.positions[: self.size], self.scores[: self.size]
         both = torch.cat([old_positions, positions])
         best = largest(torch.cat([old_scores, scores]), both, len(self.positions))
-        stays, enters = best.split([self.size, len(scores)])
+        stays, enters = best[: self.size], best[self.size :]
         dropped, entering = (~stays).nonzero().squeeze(-1), enters.nonzero().squeeze(-1)
         swapped, added = entering[: len(dropped)], entering[len(dropped) :]
         fresh = torch.arange(self.size, self.size + len(added), device=both.device)

@@ -36,8 +36,8 @@ class _Batch:
         """Return the samples with chosen positions `(K,)`, and these positions' numbers in them."""
         chosen, counts = chosen.cpu(), torch.tensor(self.counts)
         rows = torch.arange(len(counts)).repeat_interleave(counts)[chosen]
-        kept = rows.unique()
-        is_kept = torch.zeros_like(counts, dtype=torch.bool).index_fill_(0, kept, True)
+        is_kept = torch.zeros_like(counts, dtype=torch.bool).index_fill_(0, rows, True)
+        kept = is_kept.nonzero().squeeze(-1)
         numbers = is_kept.repeat_interleave(counts).cumsum(0) - 1
         parts = ([x[i] for i in kept.tolist()] for x in (self.ids, self.texts, self.counts))
         return _Batch(*parts), numbers[chosen]
