@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..losses.dense import dense_distillation_loss
 from ..losses.fused import fused_distillation_loss
-from ..losses.selection import Selection
+from ..losses.position_selection import Selection
 from ..megabytes import MEGABYTE
 from ..timing import interleaved_times, median_ratio
 from .loss_peers import PEERS, check_peers

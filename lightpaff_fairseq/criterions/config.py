@@ -10,8 +10,8 @@ from ..losses import features, layer_map
 from ..losses.dense import TEMPERATURE_WORDS, TEMPERATURES
 from ..losses.divergences import DIVERGENCES, Divergence
 from ..losses.intermediate import INTERMEDIATE_LOSSES
+from ..losses.position_selection import Selection, parse_selection
 from ..losses.schedules import TEMPERATURE_SCHEDULES, WeightSchedule, check_weight_schedule
-from ..losses.selection import Selection, parse_selection
 from ..teachers.cache.tail import TAILS
 
 TAIL_CHOICES = ChoiceEnum(list(TAILS))

@@ -12,9 +12,9 @@ from ..losses.fused import fused_distillation_loss
 from ..losses.intermediate import IntermediateLosses
 from ..losses.layers import LayerActivations, PaddingMasks
 from ..losses.model_output import LinearOutput, ModelOutput
+from ..losses.position_selection import Teacher as TeacherOutput
+from ..losses.position_selection import complete_output
 from ..losses.schedules import TemperatureSchedule
-from ..losses.selection import Teacher as TeacherOutput
-from ..losses.selection import complete_output
 from ..losses.top_k import TopKOutput
 from ..models.activations import ActivationRecorder
 from ..models.outputs import has_raw_logits, is_separable

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..losses.dense import soft_loss
 from ..losses.model_output import LogitsOutput, ModelOutput
-from ..losses.selection import DeferredOutput
+from ..losses.position_selection import DeferredOutput
 from ..losses.top_k import TopKOutput
 from ..models.outputs import record_output
 from ..protocols import Prediction, Sample

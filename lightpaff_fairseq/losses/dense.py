@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .divergences import Divergence, divergence_of_lprobs, tempered_lprobs
 from .model_output import LogitsOutput
-from .selection import Selection, chosen_positions
+from .position_selection import Selection, chosen_positions
 from .top_k import TopKOutput, top_k_divergence
 
 FORWARD_KL = Divergence()

@@ -22,7 +22,7 @@ from .dense import LossSettings, LossTerms
 from .fused_selected import walk_selected
 from .head_products import HeadGradients, fill_logits, mean_logits
 from .model_output import LinearOutput, ModelOutput
-from .selection import Teacher, complete_output
+from .position_selection import Teacher, complete_output
 from .top_k import TopKOutput
 
 

@@ -1,4 +1,4 @@
-"""The fused loss with the soft term at chosen positions only (`selection.py`).
+"""The fused loss with the soft term at chosen positions only (`position_selection.py`).
 
 The choice is that of the whole batch, known after its last chunk, but no position's logits are
 computed twice: of the positions so far, the logits of the K best are kept, `(K, V)`. A position
@@ -15,7 +15,7 @@ from .chunk import Labels, Logits, add_label_gradient, chunk_loss, softmax_into,
 from .dense import LossSettings
 from .head_products import HeadGradients, fill_logits, mean_logits
 from .model_output import LinearOutput
-from .selection import (
+from .position_selection import (
     DeferredOutput,
     ScoreInput,
     Selection,

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from ..losses.selection import Teacher as TeacherOutput
+from ..losses.position_selection import Teacher as TeacherOutput
 from ..protocols import Prediction, Sample, Task
 from .cache.tail import CacheUse
 from .cached import CachedTeacher

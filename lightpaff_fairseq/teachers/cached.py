@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..losses.model_output import LogitsOutput, ModelOutput
-from ..losses.selection import DeferredOutput
-from ..losses.selection import Teacher as TeacherOutput
+from ..losses.position_selection import DeferredOutput
+from ..losses.position_selection import Teacher as TeacherOutput
 from ..losses.top_k import TopKOutput
 from ..protocols import DUMMY_BATCH, Prediction, Sample, Task
 from ..shards import differences

@@ -12,7 +12,7 @@ from lightpaff_fairseq.losses import (
     dense_distillation_loss,
     fused_distillation_loss,
 )
-from lightpaff_fairseq.losses.selection import (
+from lightpaff_fairseq.losses.position_selection import (
     SCORES,
     DeferredOutput,
     Selection,
