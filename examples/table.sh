@@ -18,6 +18,9 @@ finetuning_kd fine-tuning KD
 two_stage two-stage KD
 from_teacher from the teacher
 unlabeled two-stage KD, unlabeled text
+same_updates from the teacher, updates as below
+augmented augmented data
+two_phases augmented data, two phases
 $(for by in sensitivity platon magnitude oneshot; do echo "pruned_${by}_kd pruned, $by"; done)"
   if [[ -n ${COMPARE:-} && " ${names[*]} " == *" no KD "*" two-stage KD "* ]]; then
     compare=(--compare "no KD" "two-stage KD")

@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "export a checkpoint to CTranslate2, ONNX Runtime or transformers",
     "cache-teacher": "store a teacher's outputs for training without the teacher",
     "merge-caches": "join the shards of a teacher cache",
+    "augment": "write copies of training sentences with other words",
     "seq-kd": "write training data whose targets are a teacher's translations",
     "benchmark": "measure speed and memory on this machine",
     "report": "summarize training runs and results in one HTML page",

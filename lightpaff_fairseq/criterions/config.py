@@ -82,6 +82,12 @@ class DistillationConfig(FairseqDataclass):
         512,
         expected=Range("1 or more positions", 1),
     )
+    kd_output_weight: float = flag(
+        "weight of the losses of the output, task loss and soft loss together; 0 = intermediate "
+        "losses alone, as in the first phase of TinyBERT",
+        1.0,
+        expected=WEIGHT,
+    )
     kd_embedding_weight: float = flag(
         "weight of the embeddings' mean squared difference; 0 = off", 0.0, expected=WEIGHT
     )

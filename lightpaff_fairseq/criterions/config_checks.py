@@ -110,6 +110,9 @@ def _combination_problems(cfg: DistillationConfig) -> Iterator[str]:
         value = getattr(cfg, f"kd_{name}")
         if value != getattr(DistillationConfig, f"kd_{name}") and cfg.kd_divergence not in users:
             yield f"--kd-{name} {value}: has no effect without --kd-divergence {' or '.join(users)}"
+    weight = cfg.kd_output_weight
+    if weight != DistillationConfig.kd_output_weight and not intermediate_weights(cfg):
+        yield f"--kd-output-weight {weight}: has no effect without an intermediate loss"
     is_regression = getattr(cfg, "regression_target", False)  # a flag of kd_lu only
     if cfg.kd_divergence != "forward_kl" and is_regression is True:
         yield (

@@ -3,7 +3,7 @@
 A criterion is a stock criterion behind `DistillationMixin`. In validation, or with every weight 0,
 the stock criterion runs untouched. In training the loss is
 
-    (1 - lambda) * task loss + lambda * T^2 * D(teacher^(1/T), student^(1/T))
+    output weight * ((1 - lambda) * task loss + lambda * T^2 * D(teacher^(1/T), student^(1/T)))
         + sum of weight * intermediate loss
 
 summed over the vocabulary and over positions (fairseq divides once, by `sample_size`); D is
@@ -148,6 +148,7 @@ class DistillationMixin(FairseqCriterion):
             self.before_training(model, distiller.num_updates)
         with distiller.record(model) as activations:
             loss, sample_size, log = self.distill(model, sample)
+        loss = distiller.cfg.kd_output_weight * loss
         for kind, value in distiller.intermediate_losses(activations, sample).items():
             loss = loss + distiller.weight(kind) * value
             log[f"kd_{kind}"] = value.data

@@ -22,6 +22,7 @@ WORDS = {  # `section.name` of fairseq's configuration -> words
     "criterion.kd_chunk_tokens": "positions per chunk of the loss",
     "criterion.kd_modules": "modules whose layers are matched",
     "criterion.kd_layer_map": "matched layers",
+    "criterion.kd_output_weight": "weight of the output's losses",
     "criterion.kd_embedding_weight": "weight of the embeddings' difference",
     "criterion.kd_hidden_weight": "weight of the hidden states' difference",
     "criterion.kd_attention_weight": "weight of the attentions' difference",

@@ -65,6 +65,21 @@ def test_terms_add_their_weighted_value_and_reach_student_and_projection_only(se
     )
 
 
+@pytest.mark.parametrize("name", ["kd_lu", "kd_ss"])
+def test_without_the_output_only_intermediate_losses_are_trained(settings, name):
+    setting = settings(next(case for case in FAMILIES if case.name == name))
+    both, grads, log = run(setting, setting.criterion(*KINDS_OF_USE["attention"]))
+    alone, grads_alone, _ = run(
+        setting, setting.criterion(*KINDS_OF_USE["attention"], kd_output_weight=0.0)
+    )
+    _, plain_grads, _ = run(setting, setting.criterion())
+    assert both > alone
+    assert alone.item() == pytest.approx(0.3 * float(log["kd_attention"]), rel=1e-5)
+    for parameter, grad in plain_grads.items():
+        expected = grads[parameter] - grad
+        assert (grads_alone[parameter] - expected).abs().max() < 1e-5, parameter
+
+
 @BY_NAME
 def test_an_equal_teacher_is_the_minimum(settings, case, tmp_path):
     setting = settings(case)

@@ -142,6 +142,10 @@ def test_regressions_are_averaged_as_numbers(tmp_path):
     [
         (("--kd-beta", 1.5, "--kd-divergence", "jsd"), "--kd-beta 1.5: expected a number from 0"),
         (("--kd-beta", 0.1), "--kd-beta 0.1: has no effect without --kd-divergence jsd"),
+        (
+            ("--kd-output-weight", 0),
+            "--kd-output-weight 0.0: has no effect without an intermediate loss",
+        ),
         (("--kd-tail", "drop"), "--kd-tail drop: has no effect without --kd-cache"),
         (("--kd-cache", "there"), "--kd-cache there: --kd-teacher"),
     ],

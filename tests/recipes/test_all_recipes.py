@@ -8,12 +8,13 @@ from conftest import VOCAB, stubbed
 from fairseq import models, options, tasks
 from fairseq.data import Dictionary
 
+from cases import CASES
 from datasets import FOLDERS, RECIPES
 from lightpaff_fairseq.cli.main import build_parser
 from lightpaff_fairseq.pruning.sizes import FAMILIES, family_of, plan_layout
 from lightpaff_fairseq.pruning.student_config import parse_student
 from recording import ROWS, distillations, evaluation, of, trainings
-from toy import write_dictionary
+from toy import parse, write_dictionary
 
 FILES = {"config.yaml", "prepare.sh", "run.sh", "README.md"}
 CRITERIONS = {
@@ -188,6 +189,31 @@ def test_regression_seeds_and_settings_reach_every_row(tmp_path):
     args = evaluation(calls)
     assert len(set(args.name)) == 11 and "two-stage KD, seed 2" in args.name
     assert args.group.count("two-stage KD") == 2
+
+
+def test_augmented_data_are_compared_with_equal_updates(tmp_path):
+    recipe = stubbed(tmp_path, "sick")
+    for name in ("data", "augmented_data"):
+        (recipe.out / name).mkdir(parents=True)
+    (recipe.out / "teacher.pt").touch()
+    done = recipe.run("../augmented.sh", ARGUMENT="sick smaller=6", SEEDS="1 2", UPDATES="7")
+    assert done.returncode == 0, done.stderr
+    calls, out = recipe.calls(), recipe.out
+    (argv,) = of(calls, "lightpaff", "augment")
+    args = build_parser(["augment"]).parse_args(["augment", *argv])
+    assert (args.data, args.out) == (out / "data", out / "augmented_data")
+    assert args.path == out / "teacher_pretrained.pt" and args.copies == 10
+    rows = distillations(calls)
+    names = ["same_updates", "augmented", "first_phase", "two_phases"]
+    assert list(rows) == [*names, *(f"{name}_seed2" for name in names)]
+    assert {row.updates for row in rows.values()} == {7} and rows["augmented"].smaller == 6
+    assert [rows[name].data == args.out for name in names] == [False, True, True, True]
+    assert rows["two_phases_seed2"].init == f"{out}/first_phase_seed2/student.pt"
+    flags = ["--kd-teacher", "x", *rows["first_phase"].train_flags.split()]
+    (case,) = (case for case in CASES if case.name == "kd_lu")
+    cfg = parse(*case.argv(out), "--criterion", "kd_lu", *flags)
+    assert cfg.criterion.kd_output_weight == 0 and cfg.criterion.kd_attention_weight == 1
+    assert evaluation(calls).name[-1] == "augmented data, two phases, seed 2"
 
 
 @pytest.mark.parametrize("name", ["sick", "dialogsum"])

@@ -12,7 +12,7 @@ import numpy as np
 import toy
 from command_runs import attempt
 from crashes import read_state
-from inputs import POSITIONS, SEQ_KD, Inputs
+from inputs import AUGMENT, POSITIONS, SEQ_KD, Inputs
 from lightpaff_fairseq.huggingface.tokenizers import pieces_problem
 from lightpaff_fairseq.report.results import read_runs
 from lightpaff_fairseq.teachers.cache.block_file import BlockFile
@@ -139,6 +139,9 @@ FILES = {
     "cache, block in training": File("{cache}/*.bin", loss_from_cache, tries=8),
     "hypotheses, plan": File("{distilled}.hypotheses/plan.json", AGAIN, tries=12),
     "hypotheses": File("{distilled}.hypotheses/*.npz", AGAIN, tries=12),
+    "proposals": File(
+        "{augmented}.proposals/*.npz", f"{AUGMENT} --proposals {{augmented}}.proposals", tries=12
+    ),
     "dictionary": File("{pair.parent}/data/dict.sv.txt", AGAIN, False, 12),
     "tokens": File(f"{DATA}.sv.bin", AGAIN, tries=12),
     "index": File(f"{DATA}.sv.idx", AGAIN, tries=16),

@@ -24,6 +24,10 @@ SEQ_KD = (
     f"seq-kd {{pair.parent}}/data --task translation {POSITIONS} --path {{pair}} --beam 2 "
     "--max-len-b 6 --max-tokens 60 --keep-cut --block-size 16 --cpu --num-workers 0 --out {out}"
 )
+AUGMENT = (
+    "augment {classes.parent}/data --path {masked_lm} --candidates 3 --copies 2 --block-size 16 "
+    "--cpu --out {out}"
+)
 LOSS = "--tokens 10 --vocab 23 --student-dim 4 --teacher-dim 8 --topk 3 --repeats 1"
 
 
@@ -85,6 +89,11 @@ def distilled(folder: Path, inputs: Inputs) -> Path:
     return folder / "out"
 
 
+def augmented(folder: Path, inputs: Inputs) -> Path:
+    run(AUGMENT, inputs, folder / "out")
+    return folder / "out"
+
+
 def converted(folder: Path, inputs: Inputs) -> Path:
     run("convert --from hf {roberta} --to fairseq {out}", inputs, folder / "out")
     return folder / "out"
@@ -118,6 +127,7 @@ MAKERS: dict[str, Maker] = {
     "pair": exported("sinusoidal"),
     "language_model": exported("language_modeling"),
     "classes": exported("classes"),
+    "masked_lm": exported("masked_lm"),
     "masked": masked,
     "legacy": legacy,
     "mass": mass,
@@ -126,6 +136,7 @@ MAKERS: dict[str, Maker] = {
     "cache": cache,
     "shards": shards,
     "distilled": distilled,
+    "augmented": augmented,
     "converted": converted,
     "results": results,
     "benchmark": benchmark,

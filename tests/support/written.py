@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from inputs import CACHE, SEQ_KD
+from inputs import AUGMENT, CACHE, SEQ_KD
 
 OUT = "out"
 
@@ -77,6 +77,7 @@ COMMANDS = {
     "cache-teacher": Command(CACHE, filled=(OUT,)),
     "merge-caches": Command("merge-caches {shards}/0 {shards}/1 --out {out}", filled=(OUT,)),
     "seq-kd": Command(f"{SEQ_KD} --force", "seq_kd.json", filled=(f"{OUT}.hypotheses",)),
+    "augment": Command(f"{AUGMENT} --force", "augment.json", filled=(f"{OUT}.proposals",)),
     "evaluate": Command(f"evaluate {CLASSES} --repeats 1 --out {{out}}", measures=True),
     "report, page": Command("report {results} --out {out} --force"),
     "report, plot": Command("report {pruning} --plot kl_sparsity --svg {out} --force"),

@@ -27,7 +27,7 @@ LAYERS = (
     ("doctor", "evaluation", "flags_reference", "huggingface"),
     ("export", "report"),
     ("benchmark", "sequence_kd", "training"),
-    ("distill",),
+    ("augmentation", "distill"),
     ("cli",),
 )
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}

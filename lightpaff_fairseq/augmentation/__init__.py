@@ -1,0 +1,1 @@
+"""Augmented training data: words replaced by what a masked language model proposes."""
