@@ -30,6 +30,8 @@ def commands(data, path):
     yield ("merge-caches", data), "--out"
     yield ("seq-kd", data, "--path", path, *CPU), "--out"
     yield ("seq-kd", data, "--path", path, *CPU, "--out", data.parent / "o"), "--hypotheses"
+    yield ("augment", data, "--path", path), "--out"
+    yield ("augment", data, "--path", path, "--out", data.parent / "o"), "--proposals"
     yield ("benchmark", "loss"), "--json"
     yield ("report", data), "--out"
     yield ("report", data, "--out", "o.html", "--plot", "kl_sparsity"), "--svg"
@@ -51,6 +53,6 @@ def test_no_command_writes_there(name, translation, tmp_path, capsys):
         if words[0] != "merge-caches":  # its input is refused before
             assert f"{out}: cannot be written to: " in line, line
         count += 1
-    assert count == 14
+    assert count == 16
     assert [x.name for x in tmp_path.iterdir()] == ([name] if name == "loop" else [])
     assert not (data.parent / "o").exists() and not list(data.parent.glob("*.hypotheses"))
