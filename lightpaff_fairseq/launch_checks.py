@@ -17,16 +17,22 @@ from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
 from .checkpoints.building import value_of
 from .compat.patching import patch
+from .launched_processes import LAUNCHERS, Launched, join, launched
 from .one_line_errors import call_with_one_line_errors, one_line_errors
 from .problems import Problems
+
+# of several processes on CPUs; pytorch_ddp of fairseq takes GPUs only
+CPU_FLAGS = {"distributed_backend": "gloo", "ddp_backend": "legacy_ddp"}
+LEGACY, PYTORCH = ("legacy_ddp", "no_c10d"), ("pytorch_ddp", "c10d")
+SIDES = ("encoder", "decoder")
 
 
 @patch(distributed_utils, "call_main", issues=(4696,))
 def check_launch(original: Callable[..., None], cfg: Any, main: Any, **kwargs: Any) -> None:
-    """Refuse a launch of fairseq-train that would not train what was asked for.
+    """Join the processes of torchrun and srun; refuse a launch that would not train what it should.
 
-    `--distributed-world-size 2` without a GPU spawns no process; torchrun without
-    `--distributed-world-size` trains independent models into one folder; `--bf16` of the argparse
+    `--distributed-world-size 2` without a GPU spawns no process; processes of mpirun would train
+    independent models into one folder; `--bf16` of the argparse
     commands means TPU. `fairseq-hydra-train` launches before it imports a plug-in: there the first
     of these goes unnoticed, `trainer_hooks.check_before_training` catches the others. Files in the
     place of the folders of DATA and `--save-dir` are refused too, and heads that do not divide the
@@ -35,6 +41,7 @@ def check_launch(original: Callable[..., None], cfg: Any, main: Any, **kwargs: A
     """
     with one_line_errors():
         if main.__module__ in ("fairseq_cli.train", "__main__"):
+            join(cfg.distributed_training)
             check_launch_config(cfg)
             Problems([*_folder_problems(cfg), *_heads_problems(cfg.model)]).raise_if_any()
     call_with_one_line_errors(original, cfg, main, **kwargs)
@@ -57,34 +64,80 @@ def check_criterion(original: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
 def check_launch_config(cfg: Any) -> None:
     """Raise ValueError for a launch that `check_launch` refuses."""
-    problem = _launch_problem(cfg)
-    if problem:
-        raise ValueError(problem)
+    Problems([_launch_problem(cfg), *_ddp_problems(cfg)]).raise_if_any()
 
 
 def _launch_problem(cfg: Any) -> str | None:
-    launch = cfg.distributed_training
+    launch, place = cfg.distributed_training, launched()
     world_size = launch.distributed_world_size
-    launched = int(os.environ.get("WORLD_SIZE") or 1)
     on_gpu = torch.cuda.is_available() and not cfg.common.cpu
-    if launched > 1 and world_size == 1:
+    unknown = place and place.by == "mpirun" and launch.distributed_init_method is None
+    if place and (world_size == 1 or unknown):
         return (
-            f"WORLD_SIZE={launched} in the environment but --distributed-world-size 1: every "
-            "process would train a model of its own. Add --distributed-world-size, "
-            "--distributed-rank $RANK, --distributed-no-spawn, --distributed-init-method env://"
+            f"{place.variable}={place.tasks} in the environment, but --distributed-world-size "
+            f"{world_size}: every process would train a model of its own into --save-dir. Add "
+            f"{_words(_rank_flags(place, on_gpu))}"
         )
     if world_size > 1 and not (on_gpu or cfg.common.tpu or launch.distributed_no_spawn):
         return (
             f"--distributed-world-size {world_size} without a GPU trains nothing: give "
-            "--distributed-world-size 1, or start one process per rank yourself, with "
-            "--distributed-no-spawn, --distributed-rank and --distributed-init-method"
+            f"--distributed-world-size 1, or start `torchrun --nproc_per_node {world_size} "
+            f"--no-python fairseq-train ... {_words(CPU_FLAGS)}`"
         )
+    if world_size > 1 and not (on_gpu or cfg.common.tpu):
+        given = {name: str(getattr(launch, name)) for name in CPU_FLAGS}
+        if given["distributed_backend"] != "gloo" or given["ddp_backend"] not in LEGACY:
+            return (
+                f"{_words(given)}: expected {_words(CPU_FLAGS)} without a GPU, for "
+                f"{world_size} processes"
+            )
     if cfg.common.tpu and cfg.common.bf16 and not _has_tpu():
         return (
             "--bf16: this command means bfloat16 on a TPU, and there is none; use "
             "fairseq-hydra-train common.bf16=true"
         )
     return None
+
+
+def _rank_flags(place: Launched, on_gpu: bool) -> dict[str, str]:
+    """Return fairseq's settings that join the processes of a launcher, by name."""
+    _, _, rank, local_rank = next(names for names in LAUNCHERS if names[1] == place.variable)
+    return {
+        "distributed_world_size": str(place.tasks),
+        "distributed_rank": f"${rank}",
+        "distributed_init_method": "env://" if place.by == "torchrun" else "tcp://HOST:PORT",
+        "distributed_no_spawn": "",
+        **({"device_id": f"${local_rank}"} if on_gpu else CPU_FLAGS),
+    }
+
+
+def _words(settings: dict[str, str]) -> str:
+    """Return settings of distributed_training as the flags or overrides of this command."""
+    if "hydra" in Path(sys.argv[0]).name:
+        return " ".join(f"distributed_training.{n}={v or 'true'}" for n, v in settings.items())
+    return " ".join(f"--{n.replace('_', '-')} {v}".strip() for n, v in settings.items())
+
+
+def _ddp_problems(cfg: Any) -> Iterator[str]:
+    """Yield a message for a wrapper of several processes that does not fit a criterion of ours."""
+    launch = cfg.distributed_training
+    kind = CRITERION_REGISTRY.get(value_of(cfg.criterion, "_name") or cfg.criterion)
+    if launch.distributed_world_size == 1 or not hasattr(kind, "labels_are_tokens"):
+        return
+    if launch.ddp_backend == "fully_sharded":
+        yield (
+            "--ddp-backend fully_sharded: expected pytorch_ddp or legacy_ddp for distillation: a "
+            "student fits on one GPU, and the teacher would not be sharded"
+        )
+    dropped = [side for side in SIDES if value_of(cfg.model, f"{side}_layerdrop")]
+    reasons = [f"--{side}-layerdrop" for side in dropped]
+    if not kind.labels_are_tokens:
+        reasons.append("the head of masked language modeling, which classification does not use")
+    if reasons and launch.ddp_backend in PYTORCH and not launch.find_unused_parameters:
+        yield (
+            f"--ddp-backend {launch.ddp_backend}: expected --find-unused-parameters because of "
+            f"{' and '.join(reasons)}: without it, PyTorch stops at the second update"
+        )
 
 
 def criterion_problem(criterion: Any, task: Any) -> str | None:

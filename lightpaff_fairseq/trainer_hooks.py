@@ -6,21 +6,26 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import torch
 from fairseq import checkpoint_utils
-from fairseq.file_io import PathManager
+from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
 from torch import nn
 
-from .checkpoints.integrity import corruption, has_checksums, newest_intact
+from .checkpoints.integrity import corruption
 from .checkpoints.legacy import rename_criterion
-from .checkpoints.reading import first_line
-from .checkpoints.state_dict import MASKED, is_masked, loading_problem
+from .checkpoints.save_dir_lock import lock_save_dir
 from .compat.patching import Change, patch
 from .launch_checks import check_criterion, check_launch, check_launch_config
 from .protocols import DUMMY_BATCH
 from .provenance import log_provenance
-from .pruning.layer_norm import KeptDimensions
+from .resuming import (
+    WORLD_SIZE,
+    check_position,
+    check_restore_file,
+    explain,
+    warn_of_other_batches,
+    world_size,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +70,15 @@ def check_before_training(
     A `--restore-file` that does not exist is an error (fairseq logs it and trains from scratch); so
     is a corrupt one, whose message names the newest intact checkpoint;
     weights that do not fit name the parameter and both shapes; a warning points out resuming
-    without `--update-epoch-batch-itr` (other batches than the undisturbed run's); and a criterion
+    without `--update-epoch-batch-itr` (other batches than the undisturbed run's); a position inside
+    an epoch of another number of processes is an error, and so is a second run that trains into
+    `--save-dir`; and a criterion
     with a method `before_training` is called, so that a bad teacher stops the run before its first
     update. The log gets the command line, versions and configuration.
     """
     check_launch_config(self.cfg)
-    _check_restore_file(self.cfg.checkpoint, filename)
+    _lock(self.cfg)
+    check_restore_file(self.cfg.checkpoint, filename)
     log_provenance(self.cfg)
     criterion = self.get_criterion()
     if isinstance(criterion, PreparesForTraining):
@@ -78,10 +86,11 @@ def check_before_training(
     try:
         extra_state = original(self, filename, reset_optimizer, *args, **kwargs)
     except Exception as error:
-        _explain(error, self.cfg.checkpoint, filename, self.model)
+        explain(error, self.cfg.checkpoint, filename, self.model)
         raise
     if not (reset_optimizer or self.cfg.checkpoint.reset_dataloader):
-        _warn_of_other_batches(self.cfg, extra_state)
+        check_position(self.cfg, extra_state, filename)
+        warn_of_other_batches(self.cfg, extra_state)
     return extra_state
 
 
@@ -133,6 +142,8 @@ def check_and_rename(
         raise ValueError(f"{path}: corrupt: {corrupt}")
     state = original(path, *args, **kwargs)
     rename_criterion(state)
+    if isinstance(state.get("extra_state"), dict):
+        state["extra_state"][WORLD_SIZE] = world_size(state.get("cfg"))
     return state
 
 
@@ -153,69 +164,9 @@ def install() -> None:
         hook.apply()
 
 
-def _check_restore_file(checkpoint: Any, filename: str) -> None:
-    """Raise ValueError if a file that the user asked for is not there, or corrupt."""
-    flag = _flag_of(checkpoint, filename)
-    if PathManager.isfile(filename):
-        corrupt = corruption(Path(filename)) if Path(filename).is_file() else None
-        if corrupt:
-            raise ValueError(
-                f"{flag} {filename}: corrupt: {corrupt}{_how_to_resume(flag, filename)}"
-            )
-    elif flag == "--continue-once":
-        raise ValueError(f"--continue-once {filename}: no such file")
-    elif checkpoint.restore_file != "checkpoint_last.pt":  # the default: nothing to resume yet
-        raise ValueError(f"--restore-file {checkpoint.restore_file}: no such file")
-
-
-def _flag_of(checkpoint: Any, filename: str) -> str:
-    """Return the flag that made fairseq load a file."""
-    for name in ("continue_once", "finetune_from_model"):
-        if filename == getattr(checkpoint, name):
-            return f"--{name.replace('_', '-')}"
-    return "--restore-file"
-
-
-def _how_to_resume(flag: str, filename: str) -> str:
-    """Name the newest checkpoint that could be resumed instead, as the end of a message."""
-    if flag != "--restore-file":
-        return ""
-    newest = newest_intact(Path(filename))
-    if newest is None:
-        return (
-            "; no other checkpoint*.pt in this folder is intact: remove this file to train from "
-            "the beginning"
-        )
-    return f"; resume once from the newest intact checkpoint with --restore-file {newest}"
-
-
-def _explain(error: Exception, checkpoint: Any, filename: str, model: Any) -> None:
-    """Raise ValueError with the mismatch behind fairseq's error, or for a file that is corrupt."""
-    flag = _flag_of(checkpoint, filename)
-    if "architectures match" not in str(error):
-        if has_checksums(Path(filename)) or isinstance(error, AssertionError):  # it can be read
-            return
-        advice = _how_to_resume(flag, filename)
-        raise ValueError(
-            f"{flag} {filename}: cannot be read: {first_line(error)}{advice}"
-        ) from error
-    if isinstance(error.__context__, ValueError):
-        raise error.__context__ from None
-    state = torch.load(filename, map_location="cpu")
-    maskable = any(isinstance(module, KeptDimensions) for module in model.modules())
-    if is_masked(state["model"]) and not maskable:
-        raise ValueError(f"{flag} {filename}: {MASKED}") from None
-    reason = loading_problem(error.__context__ or error)
-    raise ValueError(
-        f"{flag} {filename}: expected weights of this --arch and its flags, got others: {reason}"
-    ) from None
-
-
-def _warn_of_other_batches(cfg: Any, extra_state: Any) -> None:
-    position = (extra_state or {}).get("train_iterator", {})
-    if position.get("epoch", 1) > 1 and not cfg.dataset.update_epoch_batch_itr:
-        logger.warning(
-            "resuming after epoch 1: tasks that keep their batches across epochs (translation) now "
-            "group sentences differently from the undisturbed run, unless both runs have "
-            "--update-epoch-batch-itr True"
-        )
+def _lock(cfg: Any) -> None:
+    """Lock --save-dir for the one process that writes into it."""
+    folder = cfg.checkpoint.save_dir
+    writes = distributed_utils.is_master(cfg.distributed_training) and not cfg.checkpoint.no_save
+    if writes and "://" not in folder:
+        lock_save_dir(Path(folder))

@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     problems = request.problems()
     problems.extend([shard.problem()])
     problems.raise_if_any()
+    shard = shard.of_launch()
     source = _source(fairseq_config(args.fairseq_flags, request.path), request)
     vocab, share = source.probe()
     plan = make_plan(source, request, vocab)

@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     problems = request.problems()
     problems.extend([shard.problem()])
     problems.raise_if_any()
+    shard = shard.of_launch()
     request = replace(request, out=Path(os.path.abspath(request.out)))  # `.` has no name
     cfg = fairseq_config(args.fairseq_flags, request)
     problems = generation_problems(cfg, request)

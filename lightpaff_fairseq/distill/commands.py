@@ -17,7 +17,11 @@ from .steps import LIGHTPAFF, TRAIN
 from .teacher_info import CRITERIONS, TeacherInfo
 
 USER_DIR = Path(__file__).resolve().parent.parent
-LABEL_SMOOTHING = {"kd_ss": ("--label-smoothing", "0.1"), "kd_mssm": ("--label-smoothing", "0.1")}
+CRITERION_FLAGS = {
+    "kd_ss": ("--label-smoothing", "0.1"),
+    "kd_mssm": ("--label-smoothing", "0.1"),
+    "kd_lu": ("--find-unused-parameters",),  # RoBERTa's other head, with several GPUs
+}
 TRAINING = (
     "--optimizer",
     "adam",
@@ -106,7 +110,7 @@ class Commands:
 
     def cache(self, stage: Stage, output: str) -> Words:
         """Return the command that stores the teacher's outputs on a training split."""
-        words = (LIGHTPAFF, "cache-teacher", "--path", str(self.teacher.path))
+        words = (*self.launch, LIGHTPAFF, "cache-teacher", "--path", str(self.teacher.path))
         return (*words, "--out", self.at(output), str(stage.data), *stage.task)
 
     def train(
@@ -122,9 +126,9 @@ class Commands:
         batch = ("--batch-size", str(rates.batch_size)) if rates.batch_size else ()
         patience = 5 if settings.patience is None else settings.patience
         return (
-            *shlex.split(settings.launch),
+            *self.launch,
             *(TRAIN, str(stage.data), "--user-dir", str(USER_DIR), *stage.task, *shape.flags),
-            *("--criterion", stage.criterion, *LABEL_SMOOTHING.get(stage.criterion, ())),
+            *("--criterion", stage.criterion, *CRITERION_FLAGS.get(stage.criterion, ())),
             *knowledge,
             *self._selection(stage),
             *TRAINING,
@@ -155,10 +159,15 @@ class Commands:
     def sequence_data(self, backend: str, output: str) -> Words:
         """Return the command that translates the training split with the teacher."""
         return (
-            *(LIGHTPAFF, "seq-kd", "--path", str(self.teacher.path), "--out", self.at(output)),
-            *(str(self.data.folder), *self.languages, "--backend", backend, "--beam", "5"),
-            *("--max-tokens", "8000"),
+            *(*self.launch, LIGHTPAFF, "seq-kd", "--path", str(self.teacher.path)),
+            *("--out", self.at(output), str(self.data.folder), *self.languages),
+            *("--backend", backend, "--beam", "5", "--max-tokens", "8000"),
         )
+
+    @property
+    def launch(self) -> Words:
+        """The launcher of the steps that several processes share."""
+        return tuple(shlex.split(self.settings.launch))
 
     @property
     def languages(self) -> Words:

@@ -148,7 +148,8 @@ class DistillSettings:
         may_be_empty=True,
     )
     launch: str = flag(
-        'command in front of every fairseq-train, as "srun --nodes 2"',
+        "launcher in front of the steps that several processes share (trainings, teacher cache, "
+        'teacher translations), as "torchrun --nproc_per_node 8 --no-python" or srun',
         "",
         metavar="COMMAND",
         may_be_empty=True,

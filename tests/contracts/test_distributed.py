@@ -1,14 +1,12 @@
 """Two processes take the same steps as one process with --update-freq 2."""
 
-import socket
-import subprocess
-import sys
 import types
 
 import pytest
 import torch
 from fairseq import tasks
 
+import launches
 import toy
 from caching import build_cache
 from cases import CASES
@@ -16,26 +14,13 @@ from pruning_runs import PRUNE, Run, assert_equal, pruning
 
 RUN = ("--lr", 0.05, "--batch-size", 4, "--max-update", 3, "--disable-validation", "--seed", 2)
 pytestmark = pytest.mark.slow
-QUIET = ("--cpu", "--num-workers", 0, "--no-progress-bar", "--update-epoch-batch-itr", True)
+QUIET = ("--num-workers", 0, "--no-progress-bar", "--update-epoch-batch-itr", True)
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def start_two(*argv):
-    """Trains in two processes that share batches."""
-    launch = ("--distributed-world-size", 2, "--distributed-no-spawn", "--distributed-backend")
-    launch += ("gloo", "--ddp-backend", "legacy_ddp", "--distributed-init-method")
-    launch += (f"tcp://127.0.0.1:{free_port()}", "--user-dir", toy.USER_DIR)
-    command = [sys.executable, "-m", "fairseq_cli.train", *argv, *QUIET, *launch]
-    ranks = [
-        subprocess.Popen([str(c) for c in (*command, "--distributed-rank", rank)])
-        for rank in (0, 1)
-    ]
-    assert [rank.wait(timeout=300) for rank in ranks] == [0, 0]
+def start_two(folder, *argv, launcher=launches.of_torchrun):
+    """Trains in two processes that share batches, as torchrun or srun would start them."""
+    flags = (*QUIET, *launches.CPU, "--user-dir", toy.USER_DIR, "--save-dir", folder)
+    launches.run(launcher, 2, folder.with_name(f"{folder.name}.logs"), *argv, *flags)
 
 
 # tied head, with projections; untied head; head with layers of its own; no teacher
@@ -58,9 +43,10 @@ def test_two_processes_equal_one(use, tmp_path):
         teacher = ("--kd-cache", tmp_path / "cache")
     kd = ("--criterion", name, *teacher, *USES[use])
     argv = case.argv(data, *RUN, *kd, "--optimizer", "sgd")
-    toy.train(*argv, *QUIET[3:], "--update-freq", 2, "--save-dir", tmp_path / "one")
+    toy.train(*argv, *QUIET[2:], "--update-freq", 2, "--save-dir", tmp_path / "one")
 
-    start_two(*argv, "--save-dir", tmp_path / "two")
+    launcher = launches.of_srun if use == "kd_ss" else launches.of_torchrun
+    start_two(tmp_path / "two", *argv, launcher=launcher)
 
     one, two = (toy.checkpoint(tmp_path / x / "checkpoint_last.pt") for x in ("one", "two"))
     assert one["optimizer_history"][-1]["num_updates"] == 3
@@ -77,12 +63,12 @@ def test_two_processes_prune_as_one(tmp_path):
     run = Run("kd_ss", tmp_path)
     flags = ("--max-update", 9, *RUN[2:4], "--disable-validation", "--optimizer", "sgd", *PRUNE)
     argv = run.argv(*flags, "--lr", 0.05, "--kd-hidden-weight", 1)
-    toy.train(*argv, *QUIET[3:], "--update-freq", 2, "--save-dir", tmp_path / "one")
-    start_two(*argv, "--save-dir", tmp_path / "two", "--save-interval-updates", 4)
+    toy.train(*argv, *QUIET[2:], "--update-freq", 2, "--save-dir", tmp_path / "one")
+    start_two(tmp_path / "two", *argv, "--save-interval-updates", 4)
     (half,) = (tmp_path / "two").glob("checkpoint_*_4.pt")
     (tmp_path / "three").mkdir()
     half.rename(tmp_path / "three" / "checkpoint_last.pt")
-    start_two(*argv, "--save-dir", tmp_path / "three")  # resumes
+    start_two(tmp_path / "three", *argv)  # resumes
     folders = ("one", "two", "three")
     one, two, three = (toy.checkpoint(tmp_path / x / "checkpoint_last.pt") for x in folders)
     for key, value in one["model"].items():

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 import toy
 from cases import CASES
-from lightpaff_fairseq import trainer_hooks
+from lightpaff_fairseq import resuming
 from lightpaff_fairseq.protocols import DUMMY_BATCH
 from setting import Setting
 
@@ -25,19 +25,19 @@ from setting import Setting
 def test_files_that_do_not_exist(restore, once, words):
     cfg = OmegaConf.structured(CheckpointConfig(restore_file=restore, continue_once=once))
     with pytest.raises(ValueError, match=words):
-        trainer_hooks._check_restore_file(cfg, once or restore)
+        resuming.check_restore_file(cfg, once or restore)
     fresh = OmegaConf.structured(CheckpointConfig)
-    trainer_hooks._check_restore_file(fresh, "save/checkpoint_last.pt")  # nothing to resume yet
+    resuming.check_restore_file(fresh, "save/checkpoint_last.pt")  # nothing to resume yet
 
 
 def test_resuming_with_other_batches_warns(caplog):
     cfg = OmegaConf.create({"dataset": {"update_epoch_batch_itr": False}})
-    trainer_hooks._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
+    resuming.warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
     assert "--update-epoch-batch-itr True" in caplog.text
     caplog.clear()
-    trainer_hooks._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 1}})
+    resuming.warn_of_other_batches(cfg, {"train_iterator": {"epoch": 1}})
     cfg.dataset.update_epoch_batch_itr = True
-    trainer_hooks._warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
+    resuming.warn_of_other_batches(cfg, {"train_iterator": {"epoch": 2}})
     assert not caplog.text
 
 
@@ -70,7 +70,7 @@ def test_a_criterion_is_prepared_before_the_checkpoint_is_read(monkeypatch):
     criterion = types.SimpleNamespace(before_training=lambda *args: calls.append(args))
     trainer = Trainer.__new__(Trainer)
     trainer.cfg = OmegaConf.structured(FairseqConfig)
-    trainer.cfg.common.cpu = True
+    trainer.cfg.common.cpu = trainer.cfg.checkpoint.no_save = True
     trainer._num_updates, trainer._wrapped_model = 7, torch.nn.Linear(1, 1)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     monkeypatch.setattr(Trainer, "get_criterion", lambda self: criterion)
@@ -111,3 +111,28 @@ def test_weights_of_another_architecture(source, words, flag, models, tmp_path):
     message = str(caught.value)
     assert message.startswith(f"{flag} {path}: expected weights of this --arch and its flags, ")
     assert words in message and "\n" not in message and len(message) < 500
+
+
+@pytest.mark.slow
+def test_a_place_inside_an_epoch_needs_the_same_number_of_processes(tmp_path):
+    case = CASES[-1]
+    argv = case.argv(case.data(tmp_path / "data"), "--lr", 0.01, "--batch-size", 8, "--seed", 2)
+    argv = (*argv, "--disable-validation", "--update-epoch-batch-itr", True)
+    save = ("--save-interval-updates", 3, "--max-update", 8, "--save-dir", tmp_path / "run")
+    toy.train(*argv, *save)  # 5 updates per epoch
+    (inside,), end = (tmp_path / "run").glob("checkpoint_1_3.pt"), tmp_path / "run/checkpoint1.pt"
+    for path in (inside, end):
+        state = toy.checkpoint(path)
+        state["cfg"]["distributed_training"]["distributed_world_size"] = 2
+        torch.save(state, path)
+    argv = (*argv, "--max-update", 6, "--save-dir", tmp_path / "other")
+    with pytest.raises(ValueError) as error:
+        toy.train(*argv, "--restore-file", inside)
+    words = "inside epoch 1, after 3 batches of each of 2 processes, but this run has 1: "
+    assert f"--restore-file {inside}: was saved {words}" in str(error.value)
+    assert not list((tmp_path / "other").glob("*.pt"))
+    toy.train(*argv, "--restore-file", inside, "--reset-dataloader")
+    toy.train(*argv, "--restore-file", end, "--save-dir", tmp_path / "end")
+    for name in ("other", "end"):
+        state = toy.checkpoint(tmp_path / name / "checkpoint_last.pt")
+        assert state["optimizer_history"][-1]["num_updates"] == 6

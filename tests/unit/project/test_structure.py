@@ -15,13 +15,13 @@ import size  # noqa: E402
 # From the bottom to the top: a package or module imports from rows below its own.
 LAYERS = (
     ("problems", "megabytes", "progress", "timing", "child_process", "json_files", "disk_errors"),
-    ("flags",),
+    ("flags", "launched_processes"),
     ("fairseq_flags", "subwords", "one_line_errors", "losses", "checkpoints", "compat"),
     ("protocols",),
     ("models", "pruning", "shards"),
     ("teachers", "tasks"),
     ("criterions",),
-    ("provenance", "launch_checks"),
+    ("provenance", "launch_checks", "resuming"),
     ("trainer_hooks",),
     ("registration",),
     ("doctor", "evaluation", "flags_reference", "huggingface"),
