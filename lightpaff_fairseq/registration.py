@@ -17,6 +17,7 @@ FAIRSEQ = "fairseq"
 NEEDED = (
     "trainer_hooks",
     "launch_checks",
+    "resuming",
     "one_line_errors",
 )  # modules that import fairseq, outside of a package
 

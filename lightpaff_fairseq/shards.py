@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from .flags import at_least, flag, range_problems
 from .json_files import read_json
-from .launched_processes import launched, use_own_gpu
 from .progress import Progress
 
 PLAN, VERSION = "plan.json", 1
@@ -27,16 +26,10 @@ Advance = Callable[[int], None]  # is called with the finished part of the curre
 
 @dataclass(frozen=True)
 class Shard:
-    """The blocks that one run computes: every `num_shards`-th, from `shard_id` on.
-
-    Processes of torchrun, srun or mpirun share the work without these flags.
-    """
+    """The blocks that one run computes: every `num_shards`-th, from `shard_id` on."""
 
     num_shards: int = flag(
-        "number of runs that share the work (default: processes of torchrun, srun or mpirun)",
-        1,
-        metavar="N",
-        expected=at_least(1),
+        "runs that share the work (default: all launched)", 1, metavar="N", expected=at_least(1)
     )
     shard_id: int = flag(
         "number of this run, from 0 (default: its rank)", 0, metavar="I", expected=at_least(0)
@@ -48,14 +41,6 @@ class Shard:
         if not problems and not 0 <= self.shard_id < self.num_shards:
             problems = [f"--shard-id {self.shard_id}: expected 0 to {self.num_shards - 1}"]
         return problems[0] if problems else None
-
-    def of_launch(self) -> "Shard":
-        """Return this shard, or that of this process's rank, on a GPU of its own, if launched."""
-        place = launched()
-        if self.num_shards > 1 or place is None or place.rank is None:
-            return self
-        use_own_gpu(place)
-        return Shard(place.tasks, place.rank)
 
     def select(self, blocks: Sequence[T]) -> Sequence[T]:
         """Return this shard's blocks."""

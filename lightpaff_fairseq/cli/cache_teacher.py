@@ -25,6 +25,7 @@ from ..teachers.cache.builder import build, check_space, expected_bytes, finish
 from ..teachers.cache.cache_request import CacheRequest, make_plan, make_source
 from ..teachers.cache.reader import CacheReader
 from ..teachers.cache.source import Source, data_problem, set_up_task
+from .launched_shard import shard_of_launch
 
 CRITERIONS = {
     "masked_lm": "kd_mlm",
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     problems = request.problems()
     problems.extend([shard.problem()])
     problems.raise_if_any()
-    shard = shard.of_launch()
+    shard = shard_of_launch(shard)
     source = _source(fairseq_config(args.fairseq_flags, request.path), request)
     vocab, share = source.probe()
     plan = make_plan(source, request, vocab)

@@ -16,6 +16,7 @@ from ..sequence_kd.job import make_job
 from ..sequence_kd.seq_kd_request import SeqKdRequest, fairseq_config, generation_problems
 from ..sequence_kd.text_input import input_data
 from ..shards import Shard
+from .launched_shard import shard_of_launch
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     problems = request.problems()
     problems.extend([shard.problem()])
     problems.raise_if_any()
-    shard = shard.of_launch()
+    shard = shard_of_launch(shard)
     request = replace(request, out=Path(os.path.abspath(request.out)))  # `.` has no name
     cfg = fairseq_config(args.fairseq_flags, request)
     problems = generation_problems(cfg, request)
