@@ -1,5 +1,6 @@
 """Two processes take the same steps as one process with --update-freq 2."""
 
+import signal
 import types
 
 import pytest
@@ -17,10 +18,18 @@ pytestmark = pytest.mark.slow
 QUIET = ("--num-workers", 0, "--no-progress-bar", "--update-epoch-batch-itr", True)
 
 
+def two_flags(folder, *argv):
+    return (*argv, *QUIET, *launches.CPU, "--user-dir", toy.USER_DIR, "--save-dir", folder)
+
+
 def start_two(folder, *argv, launcher=launches.of_torchrun):
     """Trains in two processes that share batches, as torchrun or srun would start them."""
-    flags = (*QUIET, *launches.CPU, "--user-dir", toy.USER_DIR, "--save-dir", folder)
-    launches.run(launcher, 2, folder.with_name(f"{folder.name}.logs"), *argv, *flags)
+    logs = folder.with_name(f"{folder.name}.logs")
+    launches.run(launcher, 2, logs, *two_flags(folder, *argv))
+
+
+def last_update(folder):
+    return toy.checkpoint(folder / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"]
 
 
 # tied head, with projections; untied head; head with layers of its own; no teacher
@@ -64,11 +73,15 @@ def test_two_processes_prune_as_one(tmp_path):
     flags = ("--max-update", 9, *RUN[2:4], "--disable-validation", "--optimizer", "sgd", *PRUNE)
     argv = run.argv(*flags, "--lr", 0.05, "--kd-hidden-weight", 1)
     toy.train(*argv, *QUIET[2:], "--update-freq", 2, "--save-dir", tmp_path / "one")
-    start_two(tmp_path / "two", *argv, "--save-interval-updates", 4)
-    (half,) = (tmp_path / "two").glob("checkpoint_*_4.pt")
-    (tmp_path / "three").mkdir()
-    half.rename(tmp_path / "three" / "checkpoint_last.pt")
-    start_two(tmp_path / "three", *argv)  # resumes
+    start_two(tmp_path / "two", *argv)
+    # one process is killed: the other ends, and the same command continues
+    flags = two_flags(tmp_path / "three", *argv, "--save-interval-updates", 4)
+    ranks = launches.start(launches.of_torchrun, 2, tmp_path / "logs", *flags, killed=1)
+    assert [rank.wait(timeout=300) for rank in reversed(ranks)][0] == -signal.SIGKILL
+    assert ranks[0].returncode > 0
+    assert last_update(tmp_path / "three") == 4
+    start_two(tmp_path / "three", *argv, "--save-interval-updates", 4)
+    assert last_update(tmp_path / "three") == 9
     folders = ("one", "two", "three")
     one, two, three = (toy.checkpoint(tmp_path / x / "checkpoint_last.pt") for x in folders)
     for key, value in one["model"].items():

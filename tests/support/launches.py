@@ -6,6 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+# fairseq-train whose process is killed before its fifth update
+KILLED = """
+import os, signal, sys
+from fairseq.trainer import Trainer
+from fairseq_cli.train import cli_main
+
+def dying(self, *args, step=Trainer.train_step, **kwargs):
+    if self.get_num_updates() == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *args, **kwargs)
+
+Trainer.train_step = dying
+cli_main()
+"""
 CPU = ("--cpu", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp")
 
 
@@ -44,12 +58,17 @@ def of_srun(tasks, folder):
     return [{**common, "SLURM_PROCID": i, "SLURM_LOCALID": i // 2} for i in range(tasks)]
 
 
-def start(launcher, tasks, folder, *argv, module="fairseq_cli.train"):
-    """Start the processes of a launcher; return them, with their output in `folder`/rankN."""
+def start(launcher, tasks, folder, *argv, killed=None):
+    """Start fairseq-train by a launcher; return the processes, with their output in `folder`/rankN.
+
+    Args:
+        killed: the rank whose process is killed before its fifth update.
+    """
+    train = ("-m", "fairseq_cli.train")
     Path(folder).mkdir(parents=True, exist_ok=True)
     return [
         subprocess.Popen(
-            [sys.executable, "-m", module, *map(str, argv)],
+            [sys.executable, *(("-c", KILLED) if rank == killed else train), *map(str, argv)],
             env={**os.environ, **{k: str(v) for k, v in environ.items()}},
             stdout=(Path(folder) / f"rank{rank}").open("w"),
             stderr=subprocess.STDOUT,
@@ -58,10 +77,9 @@ def start(launcher, tasks, folder, *argv, module="fairseq_cli.train"):
     ]
 
 
-def run(launcher, tasks, folder, *argv, **kwargs):
-    """Start the processes of a launcher, and wait until all have succeeded."""
-    ranks = start(launcher, tasks, folder, *argv, **kwargs)
+def run(launcher, tasks, folder, *argv):
+    """Start fairseq-train by a launcher, and wait until all processes have succeeded."""
+    ranks = start(launcher, tasks, folder, *argv)
     codes = [rank.wait(timeout=300) for rank in ranks]
-    assert codes == [0] * tasks, [
-        (Path(folder) / f"rank{i}").read_text()[-900:] for i in range(tasks)
-    ]
+    outputs = [(Path(folder) / f"rank{i}").read_text()[-900:] for i in range(tasks)]
+    assert codes == [0] * tasks, outputs
