@@ -17,7 +17,7 @@ recipe() {
   source "$ROOT/examples/families/$1.sh"
   for step in $STEPS; do "$step"; done
 }
-prepare() { bash "$HERE/prepare.sh"; }
+prepare() { lane bash "$HERE/prepare.sh" && wait -n; }
 teacher() {
   OMP_NUM_THREADS=${TEACHER_THREADS:-2} lane both_stages
   wait -n # not `&&`, after which a failure in the lane would not end it

@@ -28,8 +28,9 @@ $(for by in sensitivity platon magnitude oneshot; do echo "pruned_${by}_kd prune
   # evaluated before, and no model is newer: the table is shown again
   if [[ -n $(find "${paths[@]}" -newer "$OUT/table.txt" 2>&1) ]]; then
     say evaluate "running the test set with ${#names[@]} models"
-    lightpaff evaluate "$OUT/data" --path "${paths[@]}" --name "${names[@]}" --group "${groups[@]}" \
+    lane lightpaff evaluate "$OUT/data" --path "${paths[@]}" --name "${names[@]}" --group "${groups[@]}" \
       --out "$OUT/results.json" "${EVALUATE[@]}" "${compare[@]}" >"$OUT/table.tmp"
+    wait -n
     mv "$OUT/table.tmp" "$OUT/table.txt"
   fi
   cat "$OUT/table.txt"

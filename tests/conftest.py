@@ -1,5 +1,6 @@
 """Shared set-up: few threads (the tests are small), and the plug-in registered once."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +11,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 import lightpaff_fairseq  # noqa: F401
+import quick_compose
+from forked import ForkingPopen
 from tally import summary
+
+quick_compose.install()
 
 # the same examples in every run: a new failure is a change of the code
 hypothesis.settings.register_profile("fixed", derandomize=True)
@@ -20,6 +25,12 @@ hypothesis.settings.load_profile("fixed")
 @pytest.fixture(autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """Run this package's and fairseq's commands in forks of this process, see forked.py."""
+    monkeypatch.setattr(subprocess, "Popen", ForkingPopen)
 
 
 def pytest_collection_modifyitems(items):

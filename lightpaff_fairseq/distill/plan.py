@@ -156,20 +156,12 @@ def _plan_pretraining(
 
 
 def _time(inputs: Inputs) -> Timings:
-    """Time a few updates, and untrained models."""
+    """Time a few updates, which may fail, and then untrained models."""
     commands, teacher, settings = inputs.commands, inputs.teacher, inputs.settings
-    serve, flags = settings.serve, model_flags(teacher.arch, teacher.model, {})
-    speed = untrained_speeds(
-        teacher.task,
-        (quoted((teacher.arch, *flags)), quoted(inputs.shape.flags[1:])),
-        teacher.vocabulary,
-        commands.data.amount.mean_length,
-        None if serve == NONE or serve.startswith("hf") else serve.replace(":", "-"),
-    )
     start = inputs.start if settings.init_file else ()  # whether it fits is seen here, too
-    plain, both = (
+    plain, *both = (
         seconds_per_update(commands.train(inputs.stage, inputs.shape, inputs.rates, words, "probe"))
-        for weight in (0, settings.kd_lambda)
+        for weight in dict.fromkeys((0.0, settings.kd_lambda))
         for words in [(*knowledge_online(teacher.path, weight), *start)]
     )
     first, seconds = inputs.pretraining, 0.0
@@ -178,7 +170,15 @@ def _time(inputs: Inputs) -> Timings:
         seconds = seconds_per_update(
             commands.train(first.stage, first.shape, first.rates, kd, "probe")
         )
-    return Timings(plain, max(plain, both), seconds, speed)
+    serve, flags = settings.serve, model_flags(teacher.arch, teacher.model, {})
+    speed = untrained_speeds(
+        teacher.task,
+        (quoted((teacher.arch, *flags)), quoted(inputs.shape.flags[1:])),
+        teacher.vocabulary,
+        commands.data.amount.mean_length,
+        None if serve == NONE or serve.startswith("hf") else serve.replace(":", "-"),
+    )
+    return Timings(plain, max([plain, *both]), seconds, speed)
 
 
 def _describe_start(settings: DistillSettings) -> Choice:

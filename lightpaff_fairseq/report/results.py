@@ -13,6 +13,9 @@ from .sweep import Sweep, read_sweep
 
 Row = dict[str, Any]
 EXPECTED_FILES = "results.json, results.jsonl, logs/*.log, *.log, NAME/flags, sweep/results.jsonl"
+# Folders of lightpaff distill: its plan, and its logs of trainings -> the stems of checkpoints.
+_PLAN = "plan.json"
+_TRAININGS = {"training": "student", "baseline_training": "baseline", "pretraining": "pretrained"}
 _OTHER_STEPS = ("prepare", "preprocess", "evaluate")  # logs of a recipe's steps that do not train
 
 
@@ -125,11 +128,13 @@ def _read_folder(path: Path, title: str) -> list[Run]:
     if (path / "results.jsonl").is_file():
         run.sweep = read_sweep(path / "results.jsonl")
     for file in [*sorted(path.glob("*.log")), *sorted((path / "logs").glob("*.log"))]:
+        is_step = (path / _PLAN).is_file()
         log = read_log(file)
         if log.last_update or log.starts:
-            run.logs[file.stem] = log
-        elif not file.stem.startswith(_OTHER_STEPS):
+            run.logs[_TRAININGS.get(file.stem, file.stem) if is_step else file.stem] = log
+        elif not is_step and not file.stem.startswith(_OTHER_STEPS):
             run.notes.append(f"{file.name} holds no training of fairseq")
+    _add_logs_of_students(run)
     _find_commands(run)
     runs = [] if run.is_empty else [run]
     if (path / "sweep" / "results.jsonl").is_file():
@@ -137,6 +142,16 @@ def _read_folder(path: Path, title: str) -> list[Run]:
     if not runs:
         raise ValueError(f"RUNS {path}: there is nothing to show; looked for {EXPECTED_FILES}")
     return runs
+
+
+def _add_logs_of_students(run: Run) -> None:
+    """Add the logs of students that `lightpaff distill` made in folders of their own."""
+    logs = {checkpoint: f"{log}.log" for log, checkpoint in _TRAININGS.items()}
+    for name, row in zip(model_names(run.rows), run.rows, strict=True):
+        path = Path(str(row.get("path") or ""))
+        file = path.parent / "logs" / logs.get(path.stem, "")
+        if name not in run.logs and (path.parent / _PLAN).is_file() and file.is_file():
+            run.logs[name] = read_log(file)
 
 
 def _find_commands(run: Run) -> None:

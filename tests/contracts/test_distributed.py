@@ -14,7 +14,7 @@ from cases import CASES
 from pruning_runs import PRUNE, Run, assert_equal, pruning
 
 RUN = ("--lr", 0.05, "--batch-size", 4, "--max-update", 3, "--disable-validation", "--seed", 2)
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked")]
 QUIET = ("--num-workers", 0, "--no-progress-bar", "--update-epoch-batch-itr", True)
 
 

@@ -74,7 +74,7 @@ def test_the_fine_tuned_student_is_a_stock_transformer(folder):
     assert state["cfg"]["model"].decoder_layers == 1
 
 
-def test_stock_fairseq_decodes_every_test_sentence_without_the_plugin(folder):
+def test_stock_fairseq_decodes_every_test_sentence_without_the_plugin(folder, request):
     command = [sys.executable, "-m", "fairseq_cli.generate", folder / "data", "--path"]
     command += [folder / "student.pt", "--beam", 2, "--max-len-b", 5, "--cpu", "--num-workers", 0]
     done = subprocess.run(
@@ -82,6 +82,7 @@ def test_stock_fairseq_decodes_every_test_sentence_without_the_plugin(folder):
     )
     assert len(re.findall(r"^H-\d+", done.stdout, re.M)) == 32  # stock fairseq drops 5 of 37 (T1)
     command += ["--user-dir", toy.USER_DIR]
+    request.getfixturevalue("forked")  # which has the plug-in
     done = subprocess.run(
         [str(c) for c in command], capture_output=True, text=True, cwd=folder, check=True
     )

@@ -31,6 +31,11 @@ if argv[0] == "subwords":
     os.execv(sys.executable, [sys.executable, "-m", "lightpaff_fairseq.cli.main", *argv])
 with open(os.environ["RECORD"], "a") as record:
     record.write(json.dumps([name, *argv]) + "\\n")
+if os.environ.get("HANG") in (name, argv[0]):
+    folder = Path(os.environ["OUT"], os.environ["HANG"])
+    folder.mkdir(parents=True)
+    (folder / "pid").write_text(str(os.getpid()))
+    time.sleep(60)
 if name == "fairseq-train" or argv[0] == "distill":
     folder = after("--save-dir" if name == "fairseq-train" else "--out")
     folder.mkdir(parents=True, exist_ok=True)

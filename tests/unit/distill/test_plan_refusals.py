@@ -7,6 +7,7 @@ import pytest
 import toy
 from lightpaff_fairseq.cli.main import main as lightpaff
 
+pytestmark = pytest.mark.usefixtures("forked")
 WORDS = ("--task", "translation", "--arch", "transformer_mass_tiny", "--criterion", "cross_entropy")
 
 

@@ -23,6 +23,22 @@ def test_a_folder_is_read_as_a_recipe_leaves_it(tmp_path):
     assert [s.mean for s in swept.sweep.panels()["soft"]] == [70.6875, 72.6875]
 
 
+def test_folders_of_distill_show_their_trainings(tmp_path):
+    """A folder itself, and a recipe of several, whose students all have one file name."""
+    names = {"teacher": "a/teacher.pt", "one": "a/student.pt", "two": "b/student.pt"}
+    rows = [{"name": name, "path": str(tmp_path / path)} for name, path in names.items()]
+    for folder in ("a", "b"):
+        write_log(tmp_path / folder / "logs" / "training.log", training(True))
+        write_log(tmp_path / folder / "logs" / "student.log", ["stripped"])
+        (tmp_path / folder / "plan.json").write_text("{}")
+    (tmp_path / "results.json").write_text(json.dumps(rows))
+    (tmp_path / "a" / "results.json").write_text(json.dumps(rows[:2]))
+    (run,), (recipe_,) = read_runs([tmp_path / "a"]), read_runs([tmp_path])
+    assert not run.notes and list(run.logs) == ["student"] and list(recipe_.logs) == ["one", "two"]
+    for log in (*run.logs.values(), *recipe_.logs.values()):
+        assert log.minutes == 30 and len(log.curves["valid"]["accuracy"]) == 3
+
+
 def test_rows_are_matched_to_logs_and_never_mixed_up():
     def rows(*paths):
         return [{"name": f"row {i}", "path": path} for i, path in enumerate(paths)]
