@@ -122,6 +122,14 @@ def _describe_length(
     return Choice(name, value, f"{length}{early}", flags)
 
 
+def describe_shortlist(settings: DistillSettings, sequences: str | None) -> list[Choice]:
+    """Describe the shortlist, if one is asked for; `sequences`: see `layout.Inputs`."""
+    if not settings.shortlist:
+        return []
+    pairs = "the teacher's translations" if sequences else "the training pairs"
+    return [Choice("shortlist", f"of {pairs}", ASKED, "--shortlist")]
+
+
 def lines_of(choices: Sequence[Choice]) -> list[str]:
     """Return the text of several choices."""
     return [line for choice in choices for line in choice.lines()]

@@ -202,8 +202,12 @@ class Commands:
             words.append("--truncate-source")
         return tuple(words)
 
-    def export(self, checkpoint: str, target: str, output: str) -> Words:
-        """Return the export to a format, as `ctranslate2:int8`."""
+    def export(self, checkpoint: str, target: str, output: str, pairs: Path) -> Words:
+        """Return the export to a format, as `ctranslate2:int8`.
+
+        Args:
+            pairs: folder of the training pairs, for a shortlist.
+        """
         name, _, quantization = target.partition(":")
         words = [LIGHTPAFF, "export", "--path", self.at(checkpoint), "--to", name]
         words += ["--out", self.at(output), "--data", str(self.data.folder)]
@@ -213,6 +217,8 @@ class Commands:
             words += ["--max-drop", f"{self.settings.max_drop:g}"]
         if self.teacher.task == TRANSLATION:
             words += ["--remove-bpe", self.remove_bpe]
+        if self.settings.shortlist:
+            words += ["--shortlist", str(pairs)]
         if self.settings.sentencepiece_model:
             words += ["--sentencepiece-model", str(self.settings.sentencepiece_model)]
         return tuple(words)

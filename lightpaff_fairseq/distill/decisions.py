@@ -5,9 +5,11 @@ from pathlib import Path
 
 from ..export.export_formats import model_problem, package_problem
 from ..export.loaded_model import CheckpointInfo
+from ..export.word_alignment import aligner_problem
 from ..megabytes import MEGABYTE
 from ..teachers.cache.cache_request import DEFAULT_K
 from .choices import ASKED, Choice
+from .commands import is_searched
 from .data_info import DataInfo
 from .probe import Timings
 from .schedule import TRANSLATION, Rates
@@ -75,6 +77,23 @@ def check_sequences(settings: DistillSettings, teacher: TeacherInfo) -> None:
             f"--sequence-kd yes: expected a teacher of the task {TRANSLATION}, got one of "
             f"{teacher.task}"
         )
+
+
+def check_shortlist(settings: DistillSettings, task: str, serve: str) -> None:
+    """Check that the format and its packages take a shortlist, if one is asked for.
+
+    Raises:
+        ValueError: another task or format, or no aligner.
+    """
+    if not settings.shortlist:
+        return
+    if not is_searched(task, serve):
+        raise ValueError(
+            f"--shortlist: expected a teacher of the task {TRANSLATION} and --serve {CTRANSLATE2}, "
+            f"got one of {task} and --serve {serve}"
+        )
+    if problem := aligner_problem("--shortlist"):
+        raise ValueError(problem)
 
 
 def choose_sequences(

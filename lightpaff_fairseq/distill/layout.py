@@ -192,7 +192,8 @@ def _results(inputs: Inputs) -> list[Step]:
         )
     ]
     if settings.serve != NONE:
-        words = commands.export("student.pt", settings.serve, SERVED)
+        pairs = Path(commands.at(SEQUENCES)) if inputs.sequences else commands.data.folder
+        words = commands.export("student.pt", settings.serve, SERVED, pairs)
         steps.append(Step("export", f"Export to {settings.serve}", words, SERVED, 0.5))
         if not settings.serve.startswith("hf"):
             words = commands.benchmark("student.pt", settings.serve, "benchmark.json")

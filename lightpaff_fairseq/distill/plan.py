@@ -15,12 +15,13 @@ from .choices import (
     describe_data,
     describe_pretraining,
     describe_rates,
+    describe_shortlist,
     describe_student,
     describe_teacher,
 )
 from .commands import Commands, criterion_of, stage_of
 from .data_info import TEST, TRAIN, VALID, inspect_data, reference_texts
-from .decisions import check_sequences, choose_cache, choose_sequences
+from .decisions import check_sequences, check_shortlist, choose_cache, choose_sequences
 from .layout import Inputs, Pretraining, knowledge_online, lay_out
 from .probe import Speed, Timings, seconds_per_update, untrained_speeds
 from .same_shape import same_shape, shape_of_file
@@ -100,7 +101,7 @@ def make_plan(settings: DistillSettings) -> Plan:
     choices += describe_rates(settings, rates)
     choices += [_describe_start(settings), _describe_loss(settings), outputs, *targets]
     references, choice = _references(inputs)
-    choices += choice
+    choices += [*describe_shortlist(settings, sequences), *choice]
     return Plan(tuple(choices), lay_out(inputs, _side_by_side(settings)), references)
 
 
@@ -127,6 +128,7 @@ def _choose_serving(settings: DistillSettings, teacher: TeacherInfo) -> DistillS
         problem = package_problem(name, "--serve") or model_problem(name, info)
         if problem:
             raise ValueError(f"{problem}, or --serve none")
+    check_shortlist(settings, teacher.task, serve)
     return replace(settings, serve=serve)
 
 

@@ -78,6 +78,11 @@ class DistillSettings:
         choices=SERVED_AS,
         metavar="FORMAT",
     )
+    shortlist: bool = flag(
+        "translation with CTranslate2: serve with a lexical shortlist of the training pairs, whose "
+        "targets are the teacher's translations where the student is trained on them",
+        False,
+    )
     max_drop: float = flag(
         "maximum drop from quantization and the beam that serves, as in lightpaff export (default: "
         "%(default)s)",

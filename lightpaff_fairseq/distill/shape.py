@@ -10,7 +10,7 @@ from typing import Any
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..checkpoints.building import build, dummy_task, writable
-from ..pruning.sizes import Sizes, plan_layout, sizes_in
+from ..pruning.sizes import DEEPER, Sizes, plan_layout, sizes_in
 from ..pruning.student_config import check_arch, parse_student
 from .section_flags import model_flags
 from .settings import DistillSettings, parameters
@@ -130,7 +130,8 @@ def choose_layers(settings: DistillSettings, teacher: TeacherInfo) -> dict[str, 
             continue
         most = teacher.sizes(side).layers
         if given is not None and given > most:
-            raise ValueError(f"--{side}-layers {given}: expected at most the teacher's {most}")
+            flag = f"--{side}-layers {given}"
+            raise ValueError(f"{flag}: expected at most the teacher's {most}{DEEPER}")
         chosen[side] = int(given or default_layers(side, most, teacher))
     return chosen
 

@@ -1,6 +1,5 @@
 """The flags of `lightpaff export`, their checks, and the report of an export."""
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from .export_quality import SCORED_TASKS, Quality
 from .loaded_model import TRANSLATION, LoadedModel, data_folder, inspect_checkpoint, load_model
 from .search_choice import AUTO, REFERENCE, SearchRow, beam_problem
 from .shortlist_report import ShortlistReport
+from .word_alignment import aligner_problem
 
 RECORD = "export.json"  # in every exported folder
 TARGETS, FREQUENT = 50, 100  # of a shortlist
@@ -172,8 +172,7 @@ def _shortlist_problems(request: ExportRequest) -> Iterator[str]:
         yield f"{named}: expected --to ctranslate2, which can use it, got --to {request.to}"
     if not request.shortlist.is_dir():
         yield f"{named}: expected a folder with training pairs, got none"
-    if importlib.util.find_spec("thot") is None:
-        yield f"{named}: needs the package sil-thot: pip install 'lightpaff-fairseq[shortlist]'"
+    yield from filter(None, [aligner_problem(named)])
 
 
 def _load(request: ExportRequest) -> LoadedModel:

@@ -4,6 +4,7 @@ Source: C. Dyer, V. Chahuneau, N. Smith: A simple, fast, and effective reparamet
 model 2 (2013).
 """
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,6 +13,13 @@ from .training_pairs import Ids
 
 ITERATIONS = 5  # fast_align's own default
 CHUNK = 1000  # sentences
+
+
+def aligner_problem(flag: str) -> str | None:
+    """Return a message that begins with `flag` if the aligner is not installed, else None."""
+    if importlib.util.find_spec("thot") is not None:
+        return None
+    return f"{flag}: needs the package sil-thot: pip install 'lightpaff-fairseq[shortlist]'"
 
 
 def align(pairs: Sequence[tuple[Ids, Ids]]) -> Iterator[tuple[Ids, Ids]]:

@@ -19,6 +19,7 @@ from ..checkpoints.strip import stripped_state, to_primitive
 from ..checkpoints.writing import check_output, verify_loads, write_checkpoint
 from ..flags import at_least, flag, range_problems
 from ..problems import Problems, reason_of
+from .layer_choice import IMPORTANCE, by_importance, without_importance
 from .one_shot import MEASURES, Sample, importances, magnitudes, zeros
 from .sizes import Layout, plan_layout
 from .student_config import check_arch, parse_student
@@ -34,7 +35,8 @@ class StudentRequest:
     out: Path = flag("checkpoint to write", metavar="FILE")
     layers: str = flag(
         "teacher layers to copy: uniform (every n-th, n = teacher / student layers, rounded "
-        "down), first, last, or as many as the student has, counted from 1, as 2,4,6",
+        "down), first, last, importance (those with the largest effect on the loss of some "
+        "batches), or as many as the student has, counted from 1, as 2,4,6",
         default="uniform",
         metavar="MAP",
     )
@@ -60,6 +62,10 @@ class StudentRequest:
     @property
     def sample(self) -> Sample:
         return Sample(self.importance_batches, self.importance_max_tokens, self.importance_split)
+
+    @property
+    def needs_importance(self) -> bool:
+        return IMPORTANCE in (self.width_by, self.layers, self.decoder_layers_map)
 
     def maps(self, sides: tuple[str, ...]) -> dict[str, tuple[str, str]]:
         """Return (flag, map) of layers for each of encoder and decoder that the model has.
@@ -116,16 +122,18 @@ def init_student(request: StudentRequest, flags: Sequence[str] = ()) -> list[str
     apply_arch_defaults(cfg.model)
     folder = request.data or str(value_of(cfg.task, "data"))
     student_cfg = parse_student(request.arch, flags, cfg, folder)
-    layout = plan_layout(cfg.model, student_cfg.model, request.maps(sides))
+    maps = request.maps(sides)
+    layout = plan_layout(cfg.model, student_cfg.model, without_importance(maps))
     task = _set_up(student_cfg.task, folder, request.data is not None)
     if request.data is not None:
         check_trained_with(("--teacher", request.teacher), cfg.task, task, f"--data {request.data}")
     teacher = _load(request.teacher, state, task)
+    scores = importances(teacher, task, cfg, request.sample) if request.needs_importance else {}
+    layout = plan_layout(cfg.model, student_cfg.model, by_importance(maps, layout, scores))
     heads = layout.narrower_heads(heads_in(teacher.state_dict()))
     student = build(student_cfg.model, task, heads, f"--arch {request.arch}")
     tensors = teacher_tensors(teacher, student)
-    measure = _measure(request, teacher, task, cfg)
-    kept = choose_units(measure, tensors, student, layout)
+    kept = choose_units(_measure(request, teacher, scores), tensors, student, layout)
     state["model"] = transfer(tensors, student, layout, kept)
     _write(request, state, student_cfg, task)
     return _report(request, layout, teacher, student)
@@ -156,11 +164,9 @@ def _load(path: Path, state: dict[str, Any], task: FairseqTask) -> Any:
     return model
 
 
-def _measure(
-    request: StudentRequest, teacher: Any, task: FairseqTask, cfg: Any
-) -> dict[str, Tensor]:
-    if request.width_by == "importance":
-        return importances(teacher, task, cfg, request.sample)
+def _measure(request: StudentRequest, teacher: Any, scores: dict[str, Tensor]) -> dict[str, Tensor]:
+    if request.width_by == IMPORTANCE:
+        return scores
     return magnitudes(teacher) if request.width_by == "magnitude" else zeros(teacher)
 
 

@@ -60,7 +60,9 @@ def importances(model: Any, task: FairseqTask, cfg: Any, sample: Sample) -> dict
         model.zero_grad(set_to_none=True)
         loss, sample_size, _ = criterion(model, batch)
         if not torch.isfinite(loss):
-            raise ValueError(f"--width-by importance: the teacher's loss is {loss.item()}")
+            raise ValueError(
+                f"--layers, --width-by importance: the teacher's loss is {loss.item()}"
+            )
         (loss / sample_size).backward()
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
@@ -80,7 +82,8 @@ def _batches(task: FairseqTask, model: Any, sample: Sample) -> Any:
         task.load_dataset(sample.split)
     except OSError as error:
         raise ValueError(
-            f"--width-by importance: split {sample.split} cannot be read (--data): {error}"
+            f"--layers, --width-by importance: split {sample.split} cannot be read (--data): "
+            f"{error}"
         ) from error
     with as_value_error(f"--importance-max-tokens {sample.max_tokens}", AssertionError):
         batches = task.get_batch_iterator(

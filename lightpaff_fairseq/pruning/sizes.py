@@ -28,6 +28,11 @@ FAMILIES = {
 }
 _TABLES = {"embed_tokens": "decoder_input_dim", "output_projection": "decoder_output_dim"}
 
+DEEPER = (
+    " (the teacher has no weights for more layers: train the student from random weights, by "
+    "fairseq-train without --finetune-from-model)"
+)
+
 # What a layer computes with given weights: equal in both, or copied weights mean something else.
 FUNCTION = (
     "activation_fn encoder_normalize_before decoder_normalize_before no_decoder_final_norm "
@@ -142,7 +147,8 @@ def _size_problems(side: str, teacher: Sizes, student: Sizes) -> list[str]:
         limit, value = getattr(teacher, key), getattr(student, key)
         if not 1 <= value <= limit:
             flag = f"--{side}-{name.replace('_', '-')}"
-            problems.append(f"{flag}: expected from 1 to the teacher's {limit}, got {value}")
+            problem = f"{flag}: expected from 1 to the teacher's {limit}, got {value}"
+            problems.append(f"{problem}{DEEPER if key == 'layers' and value > limit else ''}")
     if problems:
         return problems
     flag = f"--{side}-attention-heads"
@@ -213,7 +219,7 @@ def _pairs(flag: str, spec: str, n_student: int, n_teacher: int) -> Pairs:
         return layer_pairs(pairs, n_student, n_teacher, f"{flag} {spec!r} as")
     if spec not in ("first", "last", "uniform"):
         raise ValueError(
-            f"{flag} {spec!r}: expected first, last, uniform or teacher layers as 1,3,5 (counted "
-            "from 1)"
+            f"{flag} {spec!r}: expected first, last, uniform, importance or teacher layers as "
+            "1,3,5 (counted from 1)"
         )
     return layer_pairs(spec, n_student, n_teacher, flag)

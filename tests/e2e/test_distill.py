@@ -27,21 +27,26 @@ def _pretraining(folder):
     return [str(x) for x in flags]
 
 
-PACKAGES = {"sentence_prediction": "onnxruntime"}
+PACKAGES = {
+    "translation": ("ctranslate2", "thot"),
+    "language_modeling": ("ctranslate2",),
+    "sentence_prediction": ("onnxruntime",),
+}
 
 
 @pytest.fixture(scope="module", params=sorted(TEACHERS))
 def distilled(request, tmp_path_factory):
     """A distillation of every family: its words, OUT, and what it printed."""
     task = request.param
-    pytest.importorskip(PACKAGES.get(task, "ctranslate2"))
+    for package in PACKAGES[task]:
+        pytest.importorskip(package)
     folder = tmp_path_factory.mktemp(task)
     data = write_data(folder / "data", task)
     words = (data, "--task", task, *TEACHERS[task])
     words = (*words, "--criterion", CRITERIONS.get(task, "cross_entropy"))
     teacher = save(folder / "teacher.pt", *words)
     command = ["distill", "--teacher", str(teacher), "--data", str(data), "--baseline"]
-    command += _pretraining(folder) if task == "translation" else []
+    command += [*_pretraining(folder), "--shortlist"] if task == "translation" else []
     command += ["--out", str(folder / "out"), "--max-drop", "100"]
     # auto decides by measured times
     command += ["smaller=2", "updates=6", "max_tokens=200", "sequence_kd=no"]
@@ -74,6 +79,7 @@ def test_from_a_teacher_to_a_served_student(distilled, capsys):
     record = json.loads((out / "served" / "export.json").read_text())
     if task == "translation":  # quality and speed are of the beam that is served
         assert f"| student ctranslate2-int8, beam {record['beam']} " in printed
+        assert record["shortlist"]["pairs"] == 40 and (out / "served" / "vmap.txt").exists()
 
     assert lightpaff(command) == 0
     printed = capsys.readouterr().out

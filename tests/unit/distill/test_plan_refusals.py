@@ -83,6 +83,14 @@ def test_sequences_of_a_model_that_does_not_translate(refuse, tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize("serve", ["none", "hf"])
+def test_a_shortlist_without_ctranslate2(refuse, serve):
+    error = refuse(None, "--shortlist", "--serve", serve)
+    assert (
+        "--shortlist: expected a teacher of the task translation and --serve ctranslate2" in error
+    )
+
+
 def test_test_sentences_that_are_too_long(teacher, refuse, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(teacher[1], data)

@@ -71,6 +71,28 @@ def test_the_decoder_may_take_other_layers(teacher, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_layers_by_importance_are_those_whose_removal_costs_most(teacher, tmp_path, capsys):
+    """Layers that compute nothing are left out, on both sides."""
+    source = teacher("transformer")
+    model = copy.deepcopy(source.model)
+    silent = {"encoder": (0, 2), "decoder": (1, 3)}
+    with torch.no_grad():
+        for side, layers in silent.items():
+            for layer in layers:
+                for name, p in getattr(model, side).layers[layer].named_parameters():
+                    p.mul_(0 if "out_proj" in name or "fc2" in name else 1)
+    path = toy.save_model(tmp_path / "teacher.pt", source.cfg, model)
+    changed, out = replace(source, path=path, model=model), tmp_path / "student.pt"
+    sample = ("--importance-batches", 2, "--importance-max-tokens", 60)
+    assert changed.start(out, "--layers", "importance", *sample, layers=2) == 0
+    printed = capsys.readouterr().out
+    assert "encoder: layers 2,4 of 4" in printed and "decoder: layers 1,3 of 4" in printed
+    assert changed.start(out, layers=5) == 2
+    error = capsys.readouterr().err
+    assert "--encoder-layers: expected from 1 to the teacher's 4, got 5 (the teacher has" in error
+
+
+@pytest.mark.slow
 def test_the_first_dimensions(teacher, tmp_path):
     source = teacher("transformer, pre-norm")
     out = tmp_path / "student.pt"
