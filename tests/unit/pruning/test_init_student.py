@@ -87,7 +87,7 @@ def test_layers_by_importance_are_those_whose_removal_costs_most(teacher, tmp_pa
     assert changed.start(out, "--layers", "importance", *sample, layers=2) == 0
     printed = capsys.readouterr().out
     assert "encoder: layers 2,4 of 4" in printed and "decoder: layers 1,3 of 4" in printed
-    assert changed.start(out, layers=5) == 2
+    assert changed.start(tmp_path / "deep.pt", layers=5) == 2
     error = capsys.readouterr().err
     assert "--encoder-layers: expected from 1 to the teacher's 4, got 5 (the teacher has" in error
 
