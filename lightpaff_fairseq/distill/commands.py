@@ -14,7 +14,7 @@ from .section_flags import task_flags
 from .settings import DistillSettings
 from .shape import Shape
 from .steps import LIGHTPAFF, TRAIN
-from .teacher_info import CRITERIONS, TeacherInfo
+from .teacher_info import TeacherInfo
 
 USER_DIR = Path(__file__).resolve().parent.parent
 CRITERION_FLAGS = {
@@ -240,17 +240,3 @@ class Commands:
 def is_searched(task: str, target: str) -> bool:
     """Return whether the export to `target` chooses a beam."""
     return task == TRANSLATION and target.partition(":")[0] == "ctranslate2"
-
-
-def criterion_of(teacher: TeacherInfo) -> str:
-    """Return the criterion of fine-tuning for a teacher's task.
-
-    Raises:
-        ValueError: the task has none.
-    """
-    if teacher.task not in CRITERIONS:
-        raise ValueError(
-            f"--teacher {teacher.path}: expected a teacher of one of the tasks "
-            f"{', '.join(CRITERIONS)}, got {teacher.task}"
-        )
-    return CRITERIONS[teacher.task]

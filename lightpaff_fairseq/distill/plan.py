@@ -19,7 +19,7 @@ from .choices import (
     describe_student,
     describe_teacher,
 )
-from .commands import Commands, criterion_of, stage_of
+from .commands import Commands, stage_of
 from .data_info import TEST, TRAIN, VALID, inspect_data, reference_texts
 from .decisions import check_sequences, check_shortlist, choose_cache, choose_sequences
 from .layout import Inputs, Pretraining, knowledge_online, lay_out
@@ -30,7 +30,7 @@ from .section_flags import model_flags, quoted
 from .settings import AUTO, NONE, RANDOM, TEACHER, DistillSettings
 from .shape import Shape, choose_shape
 from .steps import Lanes, Step
-from .teacher_info import PRETRAINING, TeacherInfo, inspect_teacher
+from .teacher_info import PRETRAINING, TeacherInfo, criterion_of, inspect_teacher
 
 SERVE = {
     "translation": "ctranslate2:int8",

@@ -81,3 +81,17 @@ def inspect_teacher(path: Path, flag: str) -> TeacherInfo:
         vocabulary=len(tables[0]) if tables else 0,
         tensors=state["model"],
     )
+
+
+def criterion_of(teacher: TeacherInfo) -> str:
+    """Return the criterion of fine-tuning for a teacher's task.
+
+    Raises:
+        ValueError: the task has none.
+    """
+    if teacher.task not in CRITERIONS:
+        raise ValueError(
+            f"--teacher {teacher.path}: expected a teacher of one of the tasks "
+            f"{', '.join(CRITERIONS)}, got {teacher.task}"
+        )
+    return CRITERIONS[teacher.task]
