@@ -3,11 +3,11 @@
     python scripts/processes_speed.py DATA TEACHER                 # a Markdown table
     python scripts/processes_speed.py DATA TEACHER --dropout 0.1  # more flags of fairseq-train
 
-DATA is binarized translation data with one dictionary, TEACHER a checkpoint; its limit of positions is
-given to the student by flags. The student is transformer_mass_tiny. Two
-processes share the batches that one process accumulates with `--update-freq 2`. One thread per
-process; target tokens per second as fairseq logs them, startup and the first updates left out; the
-trainings are interleaved. Needs a core per process and no other job.
+DATA is binarized translation data with one dictionary, TEACHER a checkpoint; give its limits of
+positions as flags. The student is transformer_mass_tiny. Two processes share the batches that one
+process accumulates with `--update-freq 2`. One thread per process; target tokens per second as
+fairseq logs them, without startup and the first updates; the trainings are interleaved. Needs an
+idle core per process.
 """
 
 import os
