@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for action in group._group_actions:  # a flag that is not given leaves the YAML file's value
         action.help = str(action.help).replace("%(default)s", str(action.default))
         action.default = argparse.SUPPRESS
-    parser.set_defaults(func=run)
+    parser.set_defaults(func=run, takes_more=True)  # argparse leaves settings between flags
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
     names = DistillSettings.__dataclass_fields__
     given = {name: value for name, value in vars(args).items() if name in names}
-    settings = absolute_paths(merge(args.config, given, args.overrides))
+    settings = absolute_paths(merge(args.config, given, [*args.overrides, *args.fairseq_flags]))
     plan = read_plan(settings)
     if plan is None:
         say("Planning: reading the teacher and the data, timing this machine (about a minute)")

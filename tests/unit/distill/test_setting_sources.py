@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.distill.setting_sources import merge, to_yaml
 
 
@@ -80,3 +81,11 @@ def test_a_file_that_is_no_configuration(files, tmp_path, text):
     with pytest.raises(ValueError, match="--config") as error:
         merge(config, files, [])
     assert "\n" not in str(error.value)
+
+
+def test_settings_may_stand_between_flags(capsys, tmp_path):
+    words = ["distill", "updates=1", "--out", str(tmp_path / "out"), "updtes=2", "--seed", "3"]
+    assert main([*words, "--sed", "4", "patience=0"]) == 2
+    error = capsys.readouterr().err
+    assert "updtes: no such setting; close to it: updates" in error
+    assert "'--sed': expected key=value" in error and "updates=1" not in error
