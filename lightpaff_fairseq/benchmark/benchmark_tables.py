@@ -29,8 +29,8 @@ def loss_table(report: dict[str, Any], rows: list[Row]) -> str:
     lines += [
         f"seconds, x floor: forward and backward, medians of {len(rows[0].all_seconds)} rounds",
         "extra MB: peak memory above the inputs, gradients included",
-        f"all agree with dense to {worst:.1e} (relative difference of gradients), except selected "
-        "and cached, which are other losses",
+        f"all agree with dense to {worst:.1e} (relative difference of gradients), except "
+        "selected, cached and sampled, which are other losses",
     ]
     return "\n".join(lines)
 

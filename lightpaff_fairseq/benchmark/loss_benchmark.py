@@ -16,13 +16,15 @@ from torch import Tensor
 from ..losses.dense import dense_distillation_loss
 from ..losses.fused import fused_distillation_loss
 from ..losses.position_selection import Selection
+from ..losses.sampled import DIVERGENCES_OF_DRAWS, SampledOutput
+from ..losses.top_k import TopKOutput
 from ..megabytes import MEGABYTE
 from ..timing import interleaved_times, median_ratio
 from .loss_peers import PEERS, check_peers
 from .loss_sizes import Inputs, LossProblem, make_inputs
 from .peak_memory import peak_extra_bytes
 
-FLOOR = "floor"
+FLOOR, SAMPLED = "floor", "sampled"
 COMPILED = "fused-compiled"
 COMPILING = (COMPILED, "liger-compiled")
 SMALL = 8  # sizes of the warm-up run before memory is measured
@@ -57,16 +59,10 @@ def fused_compiled(inputs: Inputs) -> list[Tensor]:
     return fused(replace(inputs, settings=replace(inputs.settings, compiled=True)))
 
 
-class Cached:
-    """`fused` from a top-k cache whose records are decoded already."""
-
-    def __init__(self, inputs: Inputs) -> None:
-        self.inputs, self.teacher = inputs, inputs.cached()
-
-    def __call__(self) -> list[Tensor]:
-        x = self.inputs
-        terms = fused_distillation_loss(x.student, self.teacher, x.target, x.settings)
-        return x.gradients(terms.loss)
+def from_records(inputs: Inputs, decode: Callable[[], TopKOutput | SampledOutput]) -> list[Tensor]:
+    """Compute the loss from the records of a cache in memory, which are decoded in every call."""
+    terms = fused_distillation_loss(inputs.student, decode(), inputs.target, inputs.settings)
+    return inputs.gradients(terms.loss)
 
 
 class Selected:
@@ -115,7 +111,8 @@ VARIANTS: dict[str, Callable[[Inputs], Callable[[], Any]]] = {
     FLOOR: Floor,
     "fused": lambda inputs: partial(fused, inputs),
     "selected": Selected,
-    "cached": Cached,
+    "cached": lambda inputs: partial(from_records, inputs, inputs.cached()),
+    SAMPLED: lambda inputs: partial(from_records, inputs, inputs.sampled()),
     "dense": lambda inputs: partial(dense, inputs),
     COMPILED: lambda inputs: partial(fused_compiled, inputs),
     **{name: peer.make for name, peer in PEERS.items()},
@@ -186,7 +183,8 @@ def benchmark_loss(
     problem.problems().raise_if_any()
     inputs = make_inputs(problem)
     check_peers([name for name in peers if name in PEERS], inputs.settings.divergence)
-    names = [*OWN, *peers]
+    serves_draws = inputs.settings.divergence.kind in DIVERGENCES_OF_DRAWS
+    names = [name for name in (*OWN, *peers) if serves_draws or name != SAMPLED]
     extra = {name: peak_extra_bytes(memory_run, problem, name, problem.device) for name in names}
     agreement = check_agreement(inputs, peers)
     runs = {name: VARIANTS[name](inputs) for name in names}

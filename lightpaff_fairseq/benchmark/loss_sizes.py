@@ -1,5 +1,6 @@
 """Sizes of the loss to time, and random inputs of these sizes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,9 +12,11 @@ from ..flags import Range, at_least, flag
 from ..losses.dense import LossSettings
 from ..losses.divergences import DIVERGENCES, Divergence
 from ..losses.model_output import LinearOutput
+from ..losses.sampled import SampledOutput
 from ..losses.top_k import TopKOutput
 from ..problems import Problems
-from ..teachers.cache.layout import TOP_K, Layout
+from ..teachers.cache.draws import decode_samples, uniform_numbers
+from ..teachers.cache.layout import DRAWS, TOP_K, Layout, draw_from
 from .benchmark_run import TimedDeviceFlags
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
@@ -51,6 +54,13 @@ class LossProblem(TimedDeviceFlags):
     topk: int = flag(
         "tokens per position of the cached teacher (default: %(default)s)",
         32,
+        metavar="N",
+        expected=at_least(1),
+    )
+    draws: int = flag(
+        "draws per position of the variant `sampled`, as cache-teacher --sample (default: "
+        "%(default)s)",
+        50,
         metavar="N",
         expected=at_least(1),
     )
@@ -93,16 +103,35 @@ class Inputs:
     settings: LossSettings
     topk: int
     select: float
+    draws: int
 
-    def cached(self) -> TopKOutput:
-        """Return the teacher's top-k output, encoded and decoded as in a cache."""
-        vocab = self.teacher.vocab_size
+    def cached(self) -> Callable[[], TopKOutput]:
+        """Encode the teacher's top-k output as in a cache; return what decodes it."""
+        vocab, device = self.teacher.vocab_size, self.target.device
         layout = Layout(TOP_K, vocab, self.topk, 1.0)
         step = self.settings.chunk_tokens
         starts = range(0, len(self.target), step)
         parts = [layout.encode(self.teacher.logits(slice(a, a + step))) for a in starts]
-        ids, lprobs = layout.decode(np.concatenate(parts))
-        return TopKOutput(ids.to(self.target.device), lprobs.to(self.target.device), vocab)
+        records = np.concatenate(parts)
+
+        def decode() -> TopKOutput:
+            ids, lprobs = layout.decode(records)
+            return TopKOutput(ids.to(device), lprobs.to(device), vocab)
+
+        return decode
+
+    def sampled(self) -> Callable[[], SampledOutput]:
+        """Encode draws from the teacher as in a cache; return what decodes them."""
+        vocab, device, counts = self.teacher.vocab_size, self.target.device, [len(self.target)]
+        layout = Layout(DRAWS, vocab, self.draws, 1.0)
+        numbers = uniform_numbers(1, 1, [0], counts, self.draws)
+        entries, lengths = draw_from(self.teacher, numbers, counts, layout)
+
+        def decode() -> SampledOutput:
+            ids, shares, _ = decode_samples(entries, np.array(lengths), vocab, self.draws)
+            return SampledOutput(ids.to(device), shares.to(device), vocab)
+
+        return decode
 
     def gradients(self, loss: Tensor) -> list[Tensor]:
         """Return `[loss, gradient of the hidden states, gradient of the head]`."""
@@ -130,4 +159,4 @@ def make_inputs(problem: LossProblem) -> Inputs:
         divergence=Divergence(problem.divergence, problem.beta, problem.skew),
         accuracy=False,
     )
-    return Inputs(student, teacher, target, settings, problem.topk, problem.select)
+    return Inputs(student, teacher, target, settings, problem.topk, problem.select, problem.draws)

@@ -46,7 +46,7 @@ def build_cache(trainer: Trainer, topk: int, path: str, folder: Path) -> BuiltCa
     samples = len(trainer.task.dataset(SPLIT))
     source = Source(trainer.task, SPLIT, distiller.prediction, teacher, Batching(None, samples, 0))
     tokens = int(source.tokens.sum())
-    request = CacheRequest(path, folder, topk, SPLIT, block_tokens=tokens)
+    request = CacheRequest(path, folder, topk=topk, split=SPLIT, block_tokens=tokens)
     plan = make_plan(source, request, source.probe()[0])
     plan.folder(folder).claim()
     build(source, plan, folder, Shard(), lambda _: None)

@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Time the distillation loss, forward and backward: its matrix products alone (floor), "
         "fused, with the soft loss at a share of the positions (selected), from a top-k cache "
-        "(without the teacher's product), dense, and other libraries'. "
+        "or one of draws (without the teacher's product), dense, and other libraries'. "
         "All are timed in one run, interleaved, since machines change speed. Print medians of the "
         "times and of the ratios to the floor within a round, and peak memory without the inputs. "
         "The default sizes take one to three minutes on two cores."

@@ -23,6 +23,7 @@ from ..progress import print_line
 from ..shards import Shard
 from ..teachers.cache.builder import build, check_space, expected_bytes, finish
 from ..teachers.cache.cache_request import CacheRequest, make_plan, make_source
+from ..teachers.cache.layout import DRAWS
 from ..teachers.cache.reader import CacheReader
 from ..teachers.cache.source import Source, data_problem, set_up_task
 from .launched_shard import shard_of_launch
@@ -69,11 +70,12 @@ def run(args: argparse.Namespace) -> int:
     plan = make_plan(source, request, vocab)
     plan.folder(request.out).claim()
     positions = int(share * source.tokens.sum()) * max(1, plan.epochs)
-    size = expected_bytes(plan, positions)
+    each = source.bytes_per_position(plan.layout)
+    size = expected_bytes(plan, positions, each)
+    kind = "draws" if plan.layout.content == DRAWS else "tokens"
     print_line(
-        f"about {positions:,} positions, {plan.layout.k} tokens per position, "
-        f"{plan.layout.dtype.itemsize} bytes per position: {size / MEGABYTE:,.1f} MB in "
-        f"{len(plan.blocks)} blocks"
+        f"about {positions:,} positions, {plan.layout.k} {kind} per position, {each:.3g} bytes per "
+        f"position: {size / MEGABYTE:,.1f} MB in {len(plan.blocks)} blocks"
     )
     check_space(request.out, plan, shard, size)
     build(source, plan, request.out, shard, print_line)
@@ -129,6 +131,7 @@ def print_state(folder: Path, missing: int) -> None:
         return
     size = sum(path.stat().st_size for path in folder.iterdir())
     cache = CacheReader(folder, "--out")
-    print_line(f"{folder}: complete, {cache.positions:,} positions, {size / MEGABYTE:,.1f} MB")
+    unit = "distinct tokens drawn" if cache.plan.layout.content == DRAWS else "positions"
+    print_line(f"{folder}: complete, {cache.positions:,} {unit}, {size / MEGABYTE:,.1f} MB")
     if cache.skipped:
         print_line(f"{cache.skipped} samples were skipped, too long for task or teacher")

@@ -14,8 +14,8 @@ from ..losses.layers import LayerActivations, PaddingMasks
 from ..losses.model_output import LinearOutput, ModelOutput
 from ..losses.position_selection import Teacher as TeacherOutput
 from ..losses.position_selection import complete_output
+from ..losses.sampled import SPARSE, SoftTargets
 from ..losses.schedules import TemperatureSchedule
-from ..losses.top_k import TopKOutput
 from ..models.activations import ActivationRecorder
 from ..models.outputs import has_raw_logits, is_separable
 from ..protocols import Prediction, Sample, Task
@@ -79,7 +79,7 @@ class Distiller(nn.Module):
                 f"dense distillation loss: {type(student).__name__} has no output layer that can "
                 "be applied chunk by chunk, so all logits are kept"
             )
-        teacher = build_teacher(self.cfg, self.prediction, task)
+        teacher = build_teacher(self.cfg, self.prediction, task, self.settings)
         teacher.prepare(student)
         if teacher.model is not None:
             self._check_temperature(student=student, teacher=teacher.model)
@@ -119,13 +119,13 @@ class Distiller(nn.Module):
             return fused_distillation_loss(output, teacher, target, settings)
         teacher = complete_output(teacher, target)
         logits_s = output.logits()
-        if isinstance(teacher, TopKOutput):
+        if isinstance(teacher, SPARSE):
             return dense_distillation_loss(logits_s, teacher, target, settings)
         logits_t = teacher.logits()
         settings = replace(settings, temperature=self.temperature(logits_s, logits_t))
         return dense_distillation_loss(logits_s, logits_t, target, settings)
 
-    def check_soft_loss(self, kd_loss: Tensor, teacher: ModelOutput | TopKOutput) -> None:
+    def check_soft_loss(self, kd_loss: Tensor, teacher: SoftTargets) -> None:
         """Check that the teacher is no reason for a soft loss that is not finite.
 
         Args:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..losses.dense import soft_loss
 from ..losses.model_output import LogitsOutput, ModelOutput
 from ..losses.position_selection import DeferredOutput
-from ..losses.top_k import TopKOutput
+from ..losses.sampled import SPARSE
 from ..models.outputs import record_output
 from ..protocols import Prediction, Sample
 from .config import DistillationConfig
@@ -89,7 +89,7 @@ class KdSentencePredictionCriterion(DistillationMixin, SentencePredictionCriteri
         """Run the stock forward, and compute the soft loss from its logits."""
         distiller = self.distiller
         teacher = distiller.soft_targets(model, sample)
-        assert not isinstance(teacher, (TopKOutput, DeferredOutput))  # all classes are kept
+        assert not isinstance(teacher, (*SPARSE, DeferredOutput))  # all classes are kept
         with record_output(model) as outputs:
             task_loss, sample_size, log = super(DistillationMixin, self).forward(model, sample)
         kd_loss = self._soft_loss(outputs[0][0], teacher.logits())

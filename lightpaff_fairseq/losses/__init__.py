@@ -26,9 +26,9 @@ and its gradient chunk by chunk, without a tensor of `(N, V)`:
     print(terms.nll_loss / N, terms.kd_loss / N)  # nats per position
 
 A teacher may also give complete logits (`LogitsOutput`), k probabilities per position
-(`TopKOutput`), or be several teachers (`EnsembleOutput`). `dense_distillation_loss` is the same
-loss from complete logits, for students whose output layer is not one matrix. Reductions are always
-sums: divide once, by what you like.
+(`TopKOutput`), draws (`SampledOutput`), or be several teachers (`EnsembleOutput`).
+`dense_distillation_loss` is the same loss from complete logits, for students whose output layer is
+not one matrix. Reductions are always sums: divide once, by what you like.
 
 Intermediate losses (`IntermediateLosses`) compare the layers that `layer_pairs` matches; their
 distances are functions in `features`. Weights and temperatures that change during training are in
@@ -49,6 +49,7 @@ from .intermediate import INTERMEDIATE_LOSSES, IntermediateLosses, IntermediateS
 from .layer_map import layer_pairs
 from .layers import AttentionActivations, LayerActivations, LayerStack, PaddingMasks
 from .model_output import LinearOutput, LogitsOutput, ModelOutput
+from .sampled import SampledOutput
 from .schedules import TemperatureSchedule, WeightSchedule
 from .top_k import TopKOutput
 
@@ -69,6 +70,7 @@ __all__ = [
     "LossTerms",
     "ModelOutput",
     "PaddingMasks",
+    "SampledOutput",
     "TemperatureSchedule",
     "TopKOutput",
     "WeightSchedule",

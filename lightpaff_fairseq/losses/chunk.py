@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .dense import LossSettings
 from .divergences import value_and_gradient
+from .sampled import draws_gradient_
 from .top_k import Mix, student_outcomes, top_k_gradient_
 
 
@@ -57,7 +58,7 @@ def smoothing_share(settings: LossSettings, vocab: int) -> float:
 
 def chunk_loss(
     buffers: tuple[Tensor, Tensor, Tensor],
-    top_k: tuple[Tensor, Tensor] | None,
+    sparse: tuple[Tensor, Tensor] | None,
     labels: Labels,
     settings: LossSettings,
 ) -> tuple[ChunkSums, Tensor]:
@@ -65,8 +66,8 @@ def chunk_loss(
 
     Args:
         buffers: three of `(n, V)`, all overwritten: the student's logits, the teacher's (unused
-            for a top-k teacher), and work space.
-        top_k: ids and log-probabilities of a top-k teacher, or None.
+            for a sparse teacher), and work space.
+        sparse: ids and log-probabilities of a top-k teacher, ids and shares of draws, or None.
         labels: of these positions.
     Returns:
         the values per position, and the gradient without `shift`, `(n, V)`.
@@ -80,11 +81,11 @@ def chunk_loss(
         correct = logits_s.argmax(-1).eq(labels.target)
     if temperature != 1:
         logits_s.div_(temperature)
-        logits_t = logits_t.div_(temperature) if top_k is None else logits_t
+        logits_t = logits_t.div_(temperature) if sparse is None else logits_t
     at_one = 1 - lam if temperature == 1 else 0.0
     student = Logits(logits_s, best / temperature)
     mix = Mix(lam * temperature, at_one, settings.divergence)
-    soft = _soft_loss(student, logits_t, work, top_k, mix)
+    soft = _soft_loss(student, logits_t, work, sparse, mix)
     grad, normalizer = soft.gradient, soft.normalizer
     if temperature != 1:
         logits_s.mul_(temperature)
@@ -126,10 +127,11 @@ def softmax_into(out: Tensor, logits: Logits) -> Tensor:
 
 
 def _soft_loss(
-    student: Logits, logits_t: Tensor, work: Tensor, top_k: tuple[Tensor, Tensor] | None, mix: Mix
+    student: Logits, logits_t: Tensor, work: Tensor, sparse: tuple[Tensor, Tensor] | None, mix: Mix
 ) -> _Soft:
-    if top_k is not None:
-        return _top_k(student, top_k, work, mix, logits_t)
+    if sparse is not None:
+        has_rest = sparse[1].size(-1) > sparse[0].size(-1)  # the bucket of a top-k teacher
+        return (_top_k if has_rest else _draws)(student, sparse, work, mix, logits_t)
     if mix.divergence.kind == "forward_kl":
         return _forward_kl(student, logits_t, work, mix)
     return _any_divergence(student, logits_t, work, mix)
@@ -168,4 +170,14 @@ def _top_k(
     lse_s = softmax_into(work, student)
     lprobs_s, outside = student_outcomes(student.logits, lse_s, work, top_k[0])
     value = top_k_gradient_(work, lprobs_s, outside, top_k, mix)
+    return _Soft(value, lse_s, work, spare)
+
+
+def _draws(
+    student: Logits, draws: tuple[Tensor, Tensor], work: Tensor, mix: Mix, spare: Tensor
+) -> _Soft:
+    """Compute a divergence from draws: two passes over `(n, V)`."""
+    lse_s = softmax_into(work, student)
+    lprobs_s = student.logits.gather(-1, draws[0]) - lse_s.unsqueeze(-1)
+    value = draws_gradient_(work, lprobs_s, draws, mix)
     return _Soft(value, lse_s, work, spare)

@@ -14,9 +14,11 @@ from torch import Tensor
 from .divergences import Divergence, divergence_of_lprobs, tempered_lprobs
 from .model_output import LogitsOutput
 from .position_selection import Selection, chosen_positions
+from .sampled import SPARSE, SampledOutput, sampled_divergence
 from .top_k import TopKOutput, top_k_divergence
 
 FORWARD_KL = Divergence()
+DenseTeacher = Tensor | TopKOutput | SampledOutput
 # Colder, only the largest logit counts and gradients, which have the factor T, vanish; hotter, the
 # differences between probabilities are rounding errors of float32.
 TEMPERATURES = (0.001, 1000.0)
@@ -115,19 +117,22 @@ def label_smoothed_nll(logits_s: Tensor, target: Tensor, epsilon: float) -> tupl
 
 
 def dense_distillation_loss(
-    logits_s: Tensor, teacher: Tensor | TopKOutput, target: Tensor, settings: LossSettings
+    logits_s: Tensor,
+    teacher: DenseTeacher,
+    target: Tensor,
+    settings: LossSettings,
 ) -> LossTerms:
     """Compute the distillation loss from complete logits; the gradient is autograd's.
 
     Args:
         logits_s: `(N, V)`, any float dtype; computed in fp32.
-        teacher: its logits `(N, V)`, or its top-k probabilities.
+        teacher: its logits `(N, V)`, its top-k probabilities, or draws.
         target: `(N,)` token indices, without padding.
         settings: only weights, temperature, divergence, selection and label smoothing are used.
     Returns:
         `LossTerms`, sums over the N positions.
     Raises:
-        ValueError: temperatures per position with a top-k teacher or a selection.
+        ValueError: temperatures per position with a top-k teacher, draws or a selection.
     """
     task_loss, nll = label_smoothed_nll(logits_s, target, settings.label_smoothing)
     kd = _soft_loss(at_least_float32(logits_s), teacher, target, settings)
@@ -137,23 +142,27 @@ def dense_distillation_loss(
 
 
 def _soft_loss(
-    logits_s: Tensor, teacher: Tensor | TopKOutput, target: Tensor, settings: LossSettings
+    logits_s: Tensor,
+    teacher: DenseTeacher,
+    target: Tensor,
+    settings: LossSettings,
 ) -> Tensor:
     """Return the soft loss `(N,)`, or `(K,)` at the positions that are selected."""
-    temperature, selection = settings.temperature, settings.selection
-    is_sparse = isinstance(teacher, TopKOutput)
+    temperature, divergence = settings.temperature, settings.divergence
     if isinstance(temperature, Tensor):
-        if is_sparse or selection is not None:
-            where = "a top-k teacher" if is_sparse else "a selection"
-            raise ValueError(f"temperature: expected a number for {where}, got a tensor")
-    elif selection is not None:
-        output = teacher if isinstance(teacher, TopKOutput) else LogitsOutput(teacher)
-        chosen = chosen_positions(logits_s, output, target, selection, temperature)
+        if isinstance(teacher, SPARSE) or settings.selection is not None:
+            raise ValueError(
+                "temperature: expected a number for a teacher without logits, or with a "
+                "selection, got a tensor"
+            )
+        return soft_loss(logits_s, teacher, temperature, divergence)
+    if settings.selection is not None:
+        output = teacher if isinstance(teacher, SPARSE) else LogitsOutput(teacher)
+        chosen = chosen_positions(logits_s, output, target, settings.selection, temperature)
         logits_s = logits_s[chosen]
-        teacher = teacher.at(chosen) if isinstance(teacher, TopKOutput) else teacher[chosen]
+        teacher = teacher.at(chosen) if isinstance(teacher, SPARSE) else teacher[chosen]
     if isinstance(teacher, TopKOutput):
-        assert not isinstance(temperature, Tensor)
-        return (
-            top_k_divergence(logits_s, teacher, temperature, settings.divergence) * temperature**2
-        )
-    return soft_loss(logits_s, teacher, temperature, settings.divergence)
+        return top_k_divergence(logits_s, teacher, temperature, divergence) * temperature**2
+    if isinstance(teacher, SampledOutput):
+        return sampled_divergence(logits_s, teacher, temperature, divergence) * temperature**2
+    return soft_loss(logits_s, teacher, temperature, divergence)

@@ -21,9 +21,9 @@ from .chunk import Labels, chunk_loss, smoothing_share
 from .dense import LossSettings, LossTerms
 from .fused_selected import walk_selected
 from .head_products import HeadGradients, fill_logits, mean_logits
-from .model_output import LinearOutput, ModelOutput
+from .model_output import LinearOutput
 from .position_selection import Teacher, complete_output
-from .top_k import TopKOutput
+from .sampled import SPARSE, SoftTargets
 
 
 def fused_distillation_loss(
@@ -35,8 +35,8 @@ def fused_distillation_loss(
 
     Args:
         student: hidden states `(N, C)` and the output layer `(V, C)`; gradients reach both.
-        teacher: gives logits `(n, V)` for some of the N positions, or its k most probable
-            tokens, or (with a selection) either of them later; receives no gradient.
+        teacher: gives logits `(n, V)` for some of the N positions, its k most probable
+            tokens, or draws, or (with a selection) any of them later; receives no gradient.
         target: `(N,)` token indices, without padding.
         settings: lambda, temperature (a number), divergence, label smoothing, chunk size.
     Returns:
@@ -123,7 +123,7 @@ def _scaled(grad: Tensor | None, scale: Tensor, dtype: torch.dtype) -> Tensor | 
 
 def _walk(
     student: LinearOutput,
-    teacher: ModelOutput | TopKOutput,
+    teacher: SoftTargets,
     target: Tensor,
     settings: LossSettings,
     grads: HeadGradients,
@@ -141,11 +141,11 @@ def _walk(
         rows = slice(start, min(start + chunk, n))
         logits_s, logits_t, work = buffers[:, : rows.stop - start]
         fill_logits(logits_s, student, rows)
-        top_k = teacher.rows(rows) if isinstance(teacher, TopKOutput) else None
-        if not isinstance(teacher, TopKOutput):
+        sparse = teacher.rows(rows) if isinstance(teacher, SPARSE) else None
+        if not isinstance(teacher, SPARSE):
             fill_logits(logits_t, teacher, rows)
         labels = Labels(target[rows], None if means is None else means[rows])
-        sums, grad = loss_of((logits_s, logits_t, work), top_k, labels, settings)
+        sums, grad = loss_of((logits_s, logits_t, work), sparse, labels, settings)
         totals += torch.stack([sums.task.sum(), sums.nll.sum(), sums.kd.sum()])
         correct += sums.correct.sum()
         grads.add(rows, grad)

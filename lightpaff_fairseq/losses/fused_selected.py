@@ -24,7 +24,7 @@ from .position_selection import (
     largest,
     outcomes_of,
 )
-from .top_k import TopKOutput
+from .sampled import SPARSE
 
 
 def walk_selected(
@@ -159,11 +159,11 @@ class _Walk:
             logits_s, logits_t, work = self.buffers[:, : len(positions)]
             torch.index_select(self.kept.logits, 0, places[part], out=logits_s)
             rows = part if is_deferred else positions
-            top_k = teacher.rows(rows) if isinstance(teacher, TopKOutput) else None
-            if not isinstance(teacher, TopKOutput):
+            sparse = teacher.rows(rows) if isinstance(teacher, SPARSE) else None
+            if not isinstance(teacher, SPARSE):
                 fill_logits(logits_t, teacher, rows)
             buffers = (logits_s, logits_t, work)
-            sums, gradient = chunk_loss(buffers, top_k, self._labels(positions), settings)
+            sums, gradient = chunk_loss(buffers, sparse, self._labels(positions), settings)
             self.totals[2] += sums.kd.sum()
             self.grads.add(positions, gradient)
 

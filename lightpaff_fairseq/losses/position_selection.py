@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 
 from .divergences import tempered_lprobs, weighted_sum
-from .model_output import ModelOutput, Rows
+from .model_output import Rows
+from .sampled import SampledOutput, SoftTargets
 from .top_k import TopKOutput, joined_outcomes
 
 
@@ -38,13 +39,13 @@ class DeferredOutput:
     """
 
     vocab_size: int
-    at: Callable[[Tensor], ModelOutput | TopKOutput]
+    at: Callable[[Tensor], SoftTargets]
 
 
-Teacher = ModelOutput | TopKOutput | DeferredOutput
+Teacher = SoftTargets | DeferredOutput
 
 
-def complete_output(teacher: Teacher, target: Tensor) -> ModelOutput | TopKOutput:
+def complete_output(teacher: Teacher, target: Tensor) -> SoftTargets:
     """Return a teacher's output at all positions, of labels `(N,)`."""
     if isinstance(teacher, DeferredOutput):
         return teacher.at(torch.arange(len(target), device=target.device))
@@ -132,7 +133,7 @@ def largest(scores: Tensor, positions: Tensor, count: int) -> Tensor:
 
 def chosen_positions(
     logits_s: Tensor,
-    teacher: ModelOutput | TopKOutput,
+    teacher: SoftTargets,
     target: Tensor,
     selection: Selection,
     temperature: float,
@@ -155,9 +156,11 @@ def chosen_positions(
 
 
 def outcomes_of(
-    logits_s: Tensor, teacher: ModelOutput | TopKOutput, rows: Rows, temperature: float
+    logits_s: Tensor, teacher: SoftTargets, rows: Rows, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """Return log-probabilities `(n, O)` of student and teacher at the temperature of the loss."""
+    if isinstance(teacher, SampledOutput):
+        raise ValueError("selection: expected a score without the teacher, got one that needs more")
     if isinstance(teacher, TopKOutput):
         ids, lprobs_t = teacher.rows(rows)
         return joined_outcomes(logits_s, ids, temperature), lprobs_t.to(logits_s.dtype)

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from ..losses.dense import LossSettings
 from ..losses.position_selection import Teacher as TeacherOutput
 from ..protocols import Prediction, Sample, Task
 from .cache.tail import CacheUse
@@ -44,11 +45,12 @@ class TeacherFlags(Protocol):
     kd_teacher_data: str | None
     kd_cache: str | None
     kd_tail: str
-    kd_select: str | None
     kd_temperature: float
 
 
-def build_teacher(flags: TeacherFlags, prediction: Prediction, task: Task) -> Teacher:
+def build_teacher(
+    flags: TeacherFlags, prediction: Prediction, task: Task, settings: LossSettings
+) -> Teacher:
     """Open the cache of `--kd-cache`, or load the model or models of `--kd-teacher`.
 
     Raises:
@@ -57,6 +59,7 @@ def build_teacher(flags: TeacherFlags, prediction: Prediction, task: Task) -> Te
     if flags.kd_cache is None:
         models = load_models(flags.kd_teacher, flags.kd_teacher_data, prediction, task)
         return OnlineTeacher(models, prediction, task)
-    is_deferred = flags.kd_select is not None
-    use = CacheUse(str(flags.kd_tail), float(flags.kd_temperature), is_deferred)
+    use = CacheUse(
+        str(flags.kd_tail), float(flags.kd_temperature), settings.divergence, settings.selection
+    )
     return CachedTeacher(Path(flags.kd_cache), use, prediction, task)

@@ -10,16 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..losses.model_output import LogitsOutput, ModelOutput
+from ..losses.model_output import LogitsOutput
 from ..losses.position_selection import DeferredOutput
 from ..losses.position_selection import Teacher as TeacherOutput
-from ..losses.top_k import TopKOutput
+from ..losses.sampled import DIVERGENCES_OF_DRAWS, SampledOutput, SoftTargets
+from ..problems import Problems
 from ..protocols import DUMMY_BATCH, Prediction, Sample, Task
 from ..shards import differences
+from .cache.draws import decode_samples
 from .cache.fingerprint import data_fingerprint, text_checksums
-from .cache.layout import LPROBS, TOP_K, VALUES
+from .cache.layout import DRAWS, LPROBS, TOP_K, VALUES, Records
 from .cache.reader import REBUILD, CacheReader
-from .cache.tail import CacheUse, with_tail
+from .cache.tail import TAILS, CacheUse, with_tail
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,10 @@ class CachedTeacher:
         self.use, self._prediction, self._task = use, prediction, task
         self._epoch: int | None = None
         self._check_layout()
-        size = f"{self.reader.positions:,} positions, {self.reader.plan.layout.k} tokens each"
+        layout = self.reader.plan.layout
+        size = f"{self.reader.positions:,} positions, {layout.k} tokens each"
+        if layout.content == DRAWS:
+            size = f"{self.reader.positions:,} tokens of {layout.k} draws per position"
         logger.info(f"teacher: cache {folder}, {size}")
         if self.reader.skipped:
             logger.warning(
@@ -82,6 +87,9 @@ class CachedTeacher:
                 f"{flag}: expected {layout.temperature}, the temperature of the cache "
                 f"{self.reader.folder}"
             )
+        if layout.content == DRAWS:
+            self._check_draws(layout.temperature)
+            return
         is_ghost = layout.content == TOP_K and self.use.tail == "ghost"
         if is_ghost and layout.temperature != self.use.temperature:
             raise ValueError(
@@ -89,6 +97,32 @@ class CachedTeacher:
                 "stores the mass of the other tokens; rebuild it with lightpaff cache-teacher "
                 f"--temperature {self.use.temperature}, or use --kd-tail drop or uniform"
             )
+
+    def _check_draws(self, temperature: float) -> None:
+        """Collect the flags that draws cannot serve."""
+        folder, use, problems = (
+            f"the draws of --kd-cache {self.reader.folder}",
+            self.use,
+            Problems(),
+        )
+        kind = use.divergence.kind
+        problems.unless(
+            use.temperature == temperature,
+            f"--kd-temperature {use.temperature}: expected {temperature}, that of {folder}",
+        )
+        problems.unless(
+            kind in DIVERGENCES_OF_DRAWS,
+            f"--kd-divergence {use.divergence.name}: expected "
+            f"{' or '.join(DIVERGENCES_OF_DRAWS)} for {folder}",
+        )
+        problems.unless(use.tail == TAILS[0], f"--kd-tail {use.tail}: has no effect on {folder}")
+        needs_teacher = use.selection is not None and use.selection.score.needs_teacher
+        problems.unless(
+            not needs_teacher,
+            f"--kd-select {use.selection and use.selection.name}: expected a score without the "
+            f"teacher for {folder}",
+        )
+        problems.raise_if_any()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,7 +148,7 @@ class CachedTeacher:
     def soft_targets(self, student: nn.Module, sample: Sample, positions: Tensor) -> TeacherOutput:
         """Look up the output at `positions` `(B, T)` (bool).
 
-        A dummy batch, whose loss does not count, gets arbitrary values. With `use.is_deferred`,
+        A dummy batch, whose loss does not count, gets arbitrary values. With a selection,
         records are read when the loss has chosen positions: those of the samples with any.
 
         Raises:
@@ -128,16 +162,16 @@ class CachedTeacher:
         labels = positions if self._prediction.output_depends_on_labels else None
         texts = text_checksums(sample, self._prediction.padding_idx, labels)
         batch = _Batch(sample["id"].tolist(), texts, positions.sum(1).tolist())
-        if self.use.is_deferred:
+        if self.use.selection is not None:
             vocab = self.reader.plan.layout.vocab
             return DeferredOutput(vocab, lambda chosen: self._read(*batch.some(chosen), device))
         return self._read(batch, None, device)
 
-    def _read(
-        self, batch: "_Batch", chosen: Tensor | None, device: torch.device
-    ) -> ModelOutput | TopKOutput:
+    def _read(self, batch: "_Batch", chosen: Tensor | None, device: torch.device) -> SoftTargets:
         """Read a batch; `chosen`: numbers of its positions, None for all."""
         records, counts = self.reader.read(self._epoch or 1, batch.ids, batch.texts)
+        if self.reader.plan.layout.content == DRAWS:
+            return self._draws(records, counts, batch, chosen, device)
         self._check_counts(counts, batch)
         if chosen is not None:
             records = records[chosen.numpy()]
@@ -149,6 +183,21 @@ class CachedTeacher:
         ids, lprobs = (x.to(device) for x in layout.decode(records))
         return with_tail(ids, lprobs, layout, self.use)
 
+    def _draws(
+        self,
+        entries: Records,
+        lengths: NDArray[np.int64],
+        batch: "_Batch",
+        chosen: Tensor | None,
+        device: torch.device,
+    ) -> SampledOutput:
+        """Decode `(E,)` entries, of so many (`lengths`) per sample."""
+        layout = self.reader.plan.layout
+        ids, shares, counts = decode_samples(entries, lengths, layout.vocab, layout.k)
+        self._check_counts(counts, batch)
+        output = SampledOutput(ids.to(device), shares.to(device), layout.vocab)
+        return output if chosen is None else output.at(chosen.to(device))
+
     def _check_counts(self, counts: NDArray[np.int64], batch: "_Batch") -> None:
         if not np.array_equal(counts, batch.counts):
             row = int(np.flatnonzero(counts != batch.counts)[0])
@@ -157,8 +206,11 @@ class CachedTeacher:
                 f"predicted positions here, {counts[row]} in the cache: {REBUILD}"
             )
 
-    def _dummy(self, count: int, device: torch.device) -> ModelOutput | TopKOutput:
+    def _dummy(self, count: int, device: torch.device) -> SoftTargets:
         layout = self.reader.plan.layout
+        if layout.content == DRAWS:
+            ids = torch.zeros(count, 1, dtype=torch.int64, device=device)
+            return SampledOutput(ids, torch.ones(count, 1, device=device), layout.vocab)
         if layout.content != TOP_K:
             return LogitsOutput(torch.zeros(count, layout.vocab, device=device))
         ids = torch.arange(layout.k, device=device).expand(count, -1)

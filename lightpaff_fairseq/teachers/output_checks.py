@@ -12,17 +12,14 @@ from torch import Tensor
 
 from ..losses.divergences import Divergence
 from ..losses.ensemble import EnsembleOutput
-from ..losses.model_output import ModelOutput
-from ..losses.top_k import TopKOutput
+from ..losses.sampled import SPARSE, SoftTargets
 
 ROWS = 256  # positions checked at once
 CAUSES = "(a corrupt or diverged model, or --fp16 or --amp where it overflows)"
 Rows = Callable[[Tensor], Tensor]  # `(n, V)` -> `(n,)` bool
 
 
-def output_problem(
-    output: ModelOutput | TopKOutput, names: Sequence[str], is_regression: bool
-) -> str | None:
+def output_problem(output: SoftTargets, names: Sequence[str], is_regression: bool) -> str | None:
     """Return a message if a teacher's output is invalid, else None.
 
     Args:
@@ -44,7 +41,7 @@ def output_problem(
 
 
 def zero_problem(
-    output: ModelOutput | TopKOutput,
+    output: SoftTargets,
     names: Sequence[str],
     divergence: Divergence,
     temperature_schedule: str,
@@ -70,12 +67,13 @@ def zero_problem(
     )
 
 
-def _count(output: ModelOutput | TopKOutput, test: Rows) -> tuple[int, int]:
+def _count(output: SoftTargets, test: Rows) -> tuple[int, int]:
     """Return for how many positions a test holds, and their number."""
     count = positions = 0
     with torch.no_grad(), torch.autocast(_device(output), enabled=False):
-        if isinstance(output, TopKOutput):
-            return int(test(output.lprobs).sum()), len(output.lprobs)
+        if isinstance(output, SPARSE):
+            values = output.rows()[1]
+            return int(test(values).sum()), len(values)
         while True:
             logits = output.logits(slice(positions, positions + ROWS))
             count, positions = count + int(test(logits).sum()), positions + len(logits)
@@ -83,9 +81,9 @@ def _count(output: ModelOutput | TopKOutput, test: Rows) -> tuple[int, int]:
                 return count, positions
 
 
-def _device(output: ModelOutput | TopKOutput) -> str:
-    if isinstance(output, TopKOutput):
-        return output.lprobs.device.type
+def _device(output: SoftTargets) -> str:
+    if isinstance(output, SPARSE):
+        return output.rows()[1].device.type
     return output.logits(slice(0, 0)).device.type
 
 

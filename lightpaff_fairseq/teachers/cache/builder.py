@@ -13,11 +13,11 @@ from .header import HEADER, Contents, Plan, header_text, read_plan
 from .source import Source
 
 
-def expected_bytes(plan: Plan, positions: int) -> int:
-    """Return the size of a cache with a total of `positions`."""
+def expected_bytes(plan: Plan, positions: int, per_position: float) -> int:
+    """Return the size of a cache with a total of `positions` of so many bytes each."""
     samples = plan.bounds[-1] * max(1, plan.epochs)
     heads = HEAD.size * len(plan.blocks) + INDEX.itemsize * samples
-    return heads + positions * plan.layout.dtype.itemsize
+    return heads + int(positions * per_position)
 
 
 def check_space(path: Path, plan: Plan, shard: Shard, complete: int) -> None:

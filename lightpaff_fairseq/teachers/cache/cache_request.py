@@ -13,9 +13,10 @@ from ...losses.dense import TEMPERATURE_WORDS, TEMPERATURES
 from ...problems import Problems
 from ...protocols import Prediction
 from ..online import OnlineTeacher, load_models
+from .draws import most_draws
 from .fingerprint import data_fingerprint, file_digest
 from .header import Plan
-from .layout import LPROBS, TOP_K, VALUES, Layout
+from .layout import DRAWS, LPROBS, TOP_K, VALUES, Layout
 from .source import Source, batching_of, load_split, place
 
 DEFAULT_K, DEFAULT_TOKENS = 32, 4096
@@ -38,15 +39,23 @@ class CacheRequest:
         metavar="K",
         expected=at_least(1),
     )
+    sample: int | None = flag(
+        "store N draws per position from the teacher's whole distribution, instead of its most "
+        "probable tokens: unbiased, and smaller; for --kd-divergence forward_kl and skew_kl",
+        None,
+        metavar="N",
+        expected=at_least(1),
+    )
     split: str = flag("split of the data (default: %(default)s)", "train", metavar="NAME")
     epochs: int = flag(
-        "number of epochs to store, each with its own masks, for kd_mlm and kd_mssm (default: 1)",
+        "number of epochs to store, each with its own masks, for kd_mlm and kd_mssm, or with its "
+        "own draws, with --sample (default: 1)",
         1,
         metavar="N",
         expected=at_least(1),
     )
     temperature: float = flag(
-        "--kd-temperature of the training run, if it uses --kd-tail ghost (default: 1)",
+        "--kd-temperature of the training run, if it uses --kd-tail ghost or --sample (default: 1)",
         1.0,
         metavar="T",
         expected=TEMPERATURE,
@@ -62,6 +71,10 @@ class CacheRequest:
         """Return a message for every value out of range."""
         problems = Problems(range_problems(self))
         problems.extend([parent_problem(self.out, "--out")])
+        problems.unless(
+            self.sample is None or self.topk is None,
+            f"--sample {self.sample}: --topk {self.topk} is set too; set only one of them",
+        )
         return problems
 
 
@@ -76,10 +89,15 @@ def make_source(
     Raises:
         ValueError: there is no such split, or a teacher cannot be used.
     """
-    if request.epochs > 1 and not prediction.masks_differ_by_epoch:
+    if request.epochs > 1 and not (prediction.masks_differ_by_epoch or request.sample):
         raise ValueError(
             f"--epochs {request.epochs}: expected 1, since the samples of {cfg.criterion._name} "
             "are the same in every epoch"
+        )
+    if request.sample and not prediction.output_depends_on_labels:
+        raise ValueError(
+            f"--sample {request.sample}: expected a criterion whose labels are tokens, got "
+            f"{cfg.criterion._name}, of which all classes are stored"
         )
     load_split(task, request.split)
     data = cfg.criterion.kd_teacher_data
@@ -88,7 +106,7 @@ def make_source(
     for model in teacher.models:
         place(model, cfg.common)
     batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
-    return Source(task, request.split, prediction, teacher, batching)
+    return Source(task, request.split, prediction, teacher, batching, seed=cfg.common.seed)
 
 
 def make_plan(source: Source, request: CacheRequest, vocab: int) -> Plan:
@@ -107,13 +125,31 @@ def make_plan(source: Source, request: CacheRequest, vocab: int) -> Plan:
     if values and request.temperature != 1:
         raise ValueError(f"--temperature {request.temperature}: expected 1 for a regression")
     content = VALUES if values else LPROBS if k == vocab else TOP_K
+    layout = Layout(content, vocab, k, request.temperature)
+    own_epochs = prediction.masks_differ_by_epoch
+    seed = {}
+    if request.sample is not None:
+        layout, own_epochs = _draws_layout(request, vocab), own_epochs or request.epochs > 1
+        seed = {"seed of the draws": source.seed}
     digests = ":".join(file_digest(Path(path)) for path in request.path.split(":"))
     precision = str(next(source.teacher.model.parameters()).dtype)
     return Plan(
-        layout=Layout(content, vocab, k, request.temperature),
+        layout=layout,
         data=data_fingerprint(source.task, source.split, prediction),
-        teacher={"SHA-256 of the teacher": digests, "precision": precision},
-        epochs=request.epochs if prediction.masks_differ_by_epoch else 0,
+        teacher={"SHA-256 of the teacher": digests, "precision": precision, **seed},
+        epochs=request.epochs if own_epochs else 0,
         max_positions=utils.resolve_max_positions(source.max_positions),
         bounds=source.bounds(request.block_tokens),
     )
+
+
+def _draws_layout(request: CacheRequest, vocab: int) -> Layout:
+    """Return the layout of --sample.
+
+    Raises:
+        ValueError: the counts of so many draws do not fit into three bytes.
+    """
+    draws, most = request.sample or 0, most_draws(vocab)
+    if draws > most:
+        raise ValueError(f"--sample {draws}: expected at most {most} for {vocab} tokens")
+    return Layout(DRAWS, vocab, draws, request.temperature)

@@ -13,10 +13,11 @@ from typing import Any
 from ...json_files import object_as
 from ...problems import Problems, prefix_errors
 from ...shards import Block, BlockFolder, PlanFormat
-from .layout import LPROBS, TOP_K, VALUES, Layout
+from .draws import most_draws
+from .layout import DRAWS, LPROBS, TOP_K, VALUES, Layout
 
 HEADER = "cache.json"
-CONTENTS = (TOP_K, LPROBS, VALUES)
+CONTENTS = (TOP_K, LPROBS, VALUES, DRAWS)
 MOST_TOKENS = 2**24  # of a vocabulary: ids have three bytes
 MOST_BLOCKS = 10**7
 FORMAT = PlanFormat("lightpaff teacher cache", has_checksum=True)
@@ -99,8 +100,10 @@ def _problems(plan: Plan, contents: Contents | None) -> Problems:
     """Collect what no cache has, though its checksum is right."""
     layout, bounds, problems = plan.layout, plan.bounds, Problems()
     problems.unless(layout.content in CONTENTS, f"layout.content: got {layout.content!r}")
+    in_range = 1 <= layout.vocab <= MOST_TOKENS and 0 < layout.temperature < math.inf
+    most = most_draws(layout.vocab) if layout.content == DRAWS and in_range else layout.vocab
     problems.unless(
-        1 <= layout.k <= layout.vocab <= MOST_TOKENS and 0 < layout.temperature < math.inf,
+        in_range and 1 <= layout.k <= most,
         f"layout: got k {layout.k}, vocab {layout.vocab}, temperature {layout.temperature}",
     )
     ascending = all(a < b for a, b in zip(bounds, bounds[1:], strict=False))

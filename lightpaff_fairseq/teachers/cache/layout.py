@@ -7,6 +7,7 @@ little-endian.
   their probabilities and one of the mass of all others (2 bytes each). Code c stands for
   `exp(-c * 24 / 65535)`: the relative error is at most 1.9e-4, probabilities below e^-24 are stored
   as e^-24. A record takes 4 bytes per token (5 if V > 65,536), and 2.
+- Draws: an entry of 3 bytes per distinct token of a position (`draws.py`); a record is one entry.
 - Complete (k = V): V float32 without token ids, log-probabilities or the values of a regression.
 """
 
@@ -19,13 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...losses.dense import at_least_float32
+from ...losses.model_output import ModelOutput
+from .draws import ENTRY, encode_draws
 
 Records = NDArray[Any]
 
 DEEPEST = 24.0  # nats
 STEPS = 65535
-TOP_K, LPROBS, VALUES = "top-k", "log-probabilities", "values"
+TOP_K, LPROBS, VALUES, DRAWS = "top-k", "log-probabilities", "values", "draws"
 TWO_BYTES = 1 << 16
+ROWS = 256  # positions encoded at once, to limit memory
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,8 @@ class Layout:
     """The content of a record.
 
     Attributes:
-        content: `TOP_K`, `LPROBS` (complete) or `VALUES` (complete, of a regression).
-        vocab: V; k: stored tokens, V unless `TOP_K`.
+        content: `TOP_K`, `DRAWS`, `LPROBS` (complete) or `VALUES` (complete, of a regression).
+        vocab: V; k: stored tokens, V if complete; of `DRAWS`, their number per position.
         temperature: of the probabilities.
     """
 
@@ -46,11 +50,25 @@ class Layout:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The numpy dtype of a record."""
+        if self.content == DRAWS:
+            return ENTRY
         if self.content != TOP_K:
             return np.dtype([("value", "<f4", (self.vocab,))])
         high = [("high", "u1", (self.k,))] if self.vocab > TWO_BYTES else []
         low = ("low", "<u2", (self.k,))
         return np.dtype([low, *high, ("code", "<u2", (self.k,)), ("rest", "<u2")])
+
+    def encode_draws(
+        self, logits: Tensor, numbers: NDArray[np.float64]
+    ) -> tuple[Records, NDArray[np.int64]]:
+        """Draw from the teacher's logits `(n, V)`; see `draws.encode_draws`.
+
+        Raises:
+            ValueError: a value is NaN.
+        """
+        probs = self._tempered(at_least_float32(logits)).softmax(-1)
+        _check_numbers(probs, allowed=None)
+        return encode_draws(probs, numbers)
 
     def encode(self, logits: Tensor) -> Records:
         """Encode the teacher's logits `(n, V)` (values, for a regression) as records `(n,)`.
@@ -97,6 +115,24 @@ class Layout:
     def values(self, records: Records) -> Tensor:
         """Decode complete records: `(n, V)` float32."""
         return torch.from_numpy(np.ascontiguousarray(records["value"]))
+
+
+def draw_from(
+    output: ModelOutput, numbers: NDArray[np.float64], counts: list[int], layout: Layout
+) -> tuple[Records, list[int]]:
+    """Draw from a teacher's output for a batch; return entries, and their number per sample.
+
+    Args:
+        numbers: `(N, draws)` in [0, 1); counts: of positions per sample.
+    """
+    records, lengths = [np.empty(0, layout.dtype)], [np.zeros(1, np.int64)]
+    for start in range(0, len(numbers), ROWS):
+        rows = slice(start, start + ROWS)
+        entries, sizes = layout.encode_draws(output.logits(rows), numbers[rows])
+        records.append(entries)
+        lengths.append(sizes)
+    before = np.concatenate(lengths).cumsum()  # entries before each position, and all
+    return np.concatenate(records), np.diff(before[np.cumsum([0, *counts])]).tolist()
 
 
 def _check_numbers(values: Tensor, allowed: float | None) -> None:

@@ -19,10 +19,10 @@ from ...protocols import Prediction, Sample
 from ...shards import Block
 from ..online import OnlineTeacher
 from .block_file import Item
+from .draws import uniform_numbers
 from .fingerprint import sample_sizes, text_checksums
-from .layout import Layout
+from .layout import DRAWS, ROWS, Layout, draw_from
 
-ROWS = 256  # positions per call of top-k, to limit memory
 PROBE = 64  # samples for the estimate of the size
 
 
@@ -126,6 +126,7 @@ class Source:
         prediction: of the criterion; determines the predicted positions.
         teacher: on its device.
         batching: of the teacher's forward passes.
+        seed: of draws from the teacher.
     """
 
     def __init__(
@@ -135,8 +136,10 @@ class Source:
         prediction: Prediction,
         teacher: OnlineTeacher,
         batching: Batching,
+        *,
+        seed: int = 1,
     ) -> None:
-        self.task, self.split = task, split
+        self.task, self.split, self.seed = task, split, seed
         self.dataset: Any = task.dataset(split)
         self.prediction, self.teacher, self.batching = prediction, teacher, batching
         limits = (x.max_positions() for x in teacher.models)  # type: ignore[operator]
@@ -176,13 +179,25 @@ class Source:
         _, output = self._output(to_device_of(self.teacher.model, sample))
         return output.vocab_size, positions / int(self.tokens[chosen].sum())
 
+    def bytes_per_position(self, layout: Layout) -> float:
+        """Return the size of a position's records, of draws estimated as in `probe`."""
+        if layout.content != DRAWS:
+            return layout.dtype.itemsize
+        usable = self._usable(np.arange(len(self.tokens)))
+        chosen = usable[:: max(1, len(usable) // PROBE)][:PROBE]
+        size = positions = 0
+        for sample in self._batches(chosen):
+            positions += int(self.prediction.label_positions(sample).sum())
+            size += sum(x.records.nbytes for _, x in self._batch_items(sample, layout, 1))
+        return size / max(1, positions)
+
     def items(self, block: Block, layout: Layout) -> list[Item | None]:
         """Compute the items of a block; None: the sample is too long."""
         if hasattr(self.dataset, "set_epoch"):  # chooses the masks
             self.dataset.set_epoch(block.epoch)
         items: list[Item | None] = [None] * block.count
         for sample in self._batches(np.arange(block.first, block.first + block.count)):
-            for number, item in self._batch_items(sample, layout):
+            for number, item in self._batch_items(sample, layout, block.epoch):
                 items[number - block.first] = item
         return items
 
@@ -206,17 +221,21 @@ class Source:
         return positions, self.teacher.soft_targets(self.teacher.model, sample, positions)
 
     @torch.no_grad()
-    def _batch_items(self, sample: Sample, layout: Layout) -> Iterator[tuple[int, Item]]:
+    def _batch_items(
+        self, sample: Sample, layout: Layout, epoch: int
+    ) -> Iterator[tuple[int, Item]]:
         """Yield sample numbers and their items."""
         positions, output = self._output(sample)
         labels = positions if self.prediction.output_depends_on_labels else None
         texts = text_checksums(sample, self.prediction.padding_idx, labels)
-        counts = positions.sum(1).tolist()
-        starts = range(0, sum(counts), ROWS)
-        parts = [layout.encode(output.logits(slice(start, start + ROWS))) for start in starts]
-        records = np.concatenate([np.empty(0, layout.dtype), *parts])
+        ids, counts = sample["id"].tolist(), positions.sum(1).tolist()
+        if layout.content == DRAWS:
+            numbers = uniform_numbers(self.seed, epoch, ids, counts, layout.k)
+            records, counts = draw_from(output, numbers, counts, layout)
+        else:
+            starts = range(0, sum(counts), ROWS)
+            parts = [layout.encode(output.logits(slice(start, start + ROWS))) for start in starts]
+            records = np.concatenate([np.empty(0, layout.dtype), *parts])
         ends = np.cumsum(counts).tolist()
-        for number, text, count, end in zip(
-            sample["id"].tolist(), texts, counts, ends, strict=True
-        ):
+        for number, text, count, end in zip(ids, texts, counts, ends, strict=True):
             yield number, Item(records[end - count : end], text)

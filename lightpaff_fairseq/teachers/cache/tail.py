@@ -20,7 +20,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...losses.dense import FORWARD_KL
+from ...losses.divergences import Divergence
 from ...losses.model_output import ALL, Rows
+from ...losses.position_selection import Selection
 from ...losses.top_k import NOTHING, TopKOutput
 from .layout import Layout
 
@@ -55,12 +58,13 @@ class CacheUse:
 
     Attributes:
         tail: `--kd-tail`, one of `TAILS`; temperature: `--kd-temperature`.
-        is_deferred: read only the positions that the loss has chosen.
+        divergence: of the loss; selection: `--kd-select`, None: all positions.
     """
 
     tail: str
     temperature: float
-    is_deferred: bool = False
+    divergence: Divergence = FORWARD_KL
+    selection: Selection | None = None
 
 
 def with_tail(

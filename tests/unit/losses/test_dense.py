@@ -39,5 +39,7 @@ def test_label_smoothing_equals_fairseq():
 def test_a_top_k_teacher_has_one_temperature():
     student, teacher, target = heads()
     settings = LossSettings(0.5, torch.ones(N))
-    with pytest.raises(ValueError, match="temperature: expected a number for a top-k teacher"):
+    with pytest.raises(
+        ValueError, match="temperature: expected a number for a teacher without logits"
+    ):
         dense_distillation_loss(student.logits(), top_k(teacher, 1.0, "ghost"), target, settings)
