@@ -59,12 +59,13 @@ class _Kept:
         self.scores = like.new_empty(count)
         self.size = 0
 
-    def exchange(self, logits: Tensor, probs: Tensor, positions: Tensor, scores: Tensor) -> Tensor:
+    def exchange(self, buffers: Tensor, positions: Tensor, scores: Tensor) -> Tensor:
         """Take in the best of a chunk; return which rows of the chunk are left to be finished.
 
         Args:
-            logits, probs: `(n, V)` of the chunk; positions, scores: `(n,)`. Positions that drop
-                out take the places of those that enter, in `probs` and `positions`.
+            buffers: logits, work space and probabilities of the chunk, `(3, n, V)`.
+            positions, scores: `(n,)`. Positions that drop out take the places of those that enter,
+                in probabilities and `positions`.
         Returns:
             `(n',)` row numbers.
         """
@@ -76,10 +77,13 @@ class _Kept:
         swapped, added = entering[: len(dropped)], entering[len(dropped) :]
         fresh = torch.arange(self.size, self.size + len(added), device=both.device)
         places = torch.cat([dropped, fresh])
+        logits, spare, probs = buffers
         if len(dropped):
-            probs[swapped] = self.logits[dropped].softmax(-1)
+            rows = torch.index_select(self.logits, 0, dropped, out=spare[: len(dropped)])
+            probs.index_copy_(0, swapped, torch.softmax(rows, -1, out=rows))
         old = self.positions[dropped]
-        self.logits[places] = logits[entering]
+        rows = torch.index_select(logits, 0, entering, out=spare[: len(entering)])
+        self.logits.index_copy_(0, places, rows)
         self.positions[places], self.scores[places] = positions[entering], scores[entering]
         positions[swapped] = old
         self.size += len(added)
@@ -133,7 +137,7 @@ class _Walk:
         given = ScoreInput(logits, probs, normalizer, labels.target, spare, outcomes)
         positions = torch.arange(rows.start, rows.stop, device=logits.device)
         scores = self.selection.score.value(given)
-        finished = self.kept.exchange(logits, probs, positions, scores)
+        finished = self.kept.exchange(self.buffers[:, : len(scores)], positions, scores)
         self._finish(probs, positions, finished)
 
     def _finish(self, probs: Tensor, positions: Tensor, finished: Tensor) -> None:
