@@ -10,7 +10,7 @@ from .checkpoints import (
 from .datasets import close_opened_data, close_opened_index
 from .masking import forget_items_of_last_epoch
 from .patching import Change
-from .runs import copy_in_one_step, end_finished_run
+from .runs import copy_in_one_step, end_finished_run, forget_last_run
 from .translation_tasks import join_parts_of_split, keep_arguments_of_mbart
 from .warning_filters import filter_known_warnings
 
@@ -29,6 +29,7 @@ REPAIRS: tuple[Change, ...] = (
     join_parts_of_split,
     copy_in_one_step,
     end_finished_run,
+    forget_last_run,
     close_opened_data,
     close_opened_index,
     filter_known_warnings,

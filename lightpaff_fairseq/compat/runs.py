@@ -1,14 +1,17 @@
-"""Runs that are stopped and started again: whole checkpoints, and none after the last update."""
+"""Runs that are stopped and started again, or follow each other in one process."""
 
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
+from fairseq.logging import metrics
+from fairseq.trainer import Trainer
 
 from .patching import patch
 
@@ -49,9 +52,29 @@ def end_finished_run(
     overwrites the last checkpoint.
     """
     loaded = original(cfg, trainer, *args, **kwargs)
+    if not isinstance(trainer, Trainer):  # one that trains nothing, in fairseq's tests
+        return loaded
     flags, updates = trainer.cfg.optimization, trainer.get_num_updates()
     hours = (loaded[0] or {}).get("previous_training_time", 0) / 3600
     if 0 < flags.max_update <= updates or (updates and 0 < flags.stop_time_hours < hours):
         logger.info(f"nothing to train: the run is finished, after {updates} updates")
         flags.max_epoch = NO_EPOCH
     return loaded
+
+
+@patch(Trainer, "__init__")
+def forget_last_run(original: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    """Forget the best checkpoint, the patience and the averages of a run before in this process.
+
+    `fairseq-hydra-train -m` trains its jobs one after the other in one process, and fairseq keeps
+    these on its functions: a job that is worse than one before gets no `checkpoint_best.pt`, and
+    `--patience` ends it early.
+    """
+    command = sys.modules.get("fairseq_cli.train") or sys.modules["__main__"]
+    for function in (checkpoint_utils.save_checkpoint, getattr(command, "should_stop_early", None)):
+        for name in ("best", "num_runs"):
+            if hasattr(function, name):
+                delattr(function, name)
+    for name in ("train", "train_inner"):
+        metrics.reset_meters(name)
+    original(*args, **kwargs)

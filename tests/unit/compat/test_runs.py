@@ -136,3 +136,16 @@ def test_a_model_to_start_from_is_no_finished_run(run, tmp_path):
     run("--max-update", 3)
     start = ("--finetune-from-model", tmp_path / "run" / "checkpoint_last.pt")
     assert "checkpoint_last.pt" in run(*start, "--max-update", 2, folder=tmp_path / "next")
+
+
+def test_the_next_training_of_a_process_starts_without_the_best_and_the_patience(tmp_path):
+    """As in a sweep: the second is worse, yet has a best checkpoint, and all of its epochs."""
+    data = toy.write_parallel(tmp_path / "data", 8)
+    sizes = ("--encoder-layers", 1, "--decoder-layers", 1, "--encoder-embed-dim", 8)
+    words = (data, "--arch", "transformer", *sizes, "--encoder-attention-heads", 1)
+    words = (*words, "--decoder-attention-heads", 1, "--criterion", "cross_entropy")
+    words = (*words, "--batch-size", 8, "--max-epoch", 2, "--patience", 1)
+    for name, lr in (("good", 0.01), ("worse", 0.00001)):
+        toy.train(*words, "--lr", lr, "--save-dir", tmp_path / name)
+        for file in ("checkpoint2.pt", "checkpoint_best.pt"):
+            assert (tmp_path / name / file).exists(), (name, file)
