@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": "check this installation",
     "subwords": "train SentencePiece for fairseq, and encode text",
     "train": "run fairseq-train with this plug-in, and show its progress",
+    "hydra-config": "turn a command of fairseq-train into a file for fairseq-hydra-train",
     "init-student": "initialize a student from its teacher's weights",
     "prune-plan": "show the sizes that a model would have after pruning",
     "compact": "turn a pruned checkpoint into a small stock model",

@@ -9,16 +9,19 @@ from typing import Any
 from ..checkpoints.output_file import write_json, write_text
 from ..shards import differences
 from ..teachers.cache.fingerprint import file_digest
+from ..training.hydra_config import hydra_config
 from .choices import Choice
 from .commands import USER_DIR
 from .layout import REFERENCES
 from .plan import Plan
 from .setting_sources import to_yaml
 from .settings import DistillSettings
-from .steps import Step, script
+from .steps import TRAIN, Step, script
 
 PLAN, CONFIG, SCRIPT, LOCK = "plan.json", "config.yaml", "commands.sh", "lock"
-BEFORE_PLAN = (CONFIG, SCRIPT, REFERENCES, LOCK)  # what a killed run may leave without a plan
+HYDRA = "hydra"  # folder of a file per training, for fairseq-hydra-train
+# What a killed run may leave without a plan.
+BEFORE_PLAN = (CONFIG, SCRIPT, HYDRA, REFERENCES, LOCK)
 FORMAT, VERSION = "lightpaff distill", 1
 
 
@@ -67,7 +70,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def write_plan(settings: DistillSettings, plan: Plan) -> None:
-    """Write the plan, the settings and the script into OUT, the plan last.
+    """Write settings, script, files for hydra and the plan into OUT, the plan last.
 
     Raises:
         ValueError: a file cannot be written.
@@ -78,6 +81,9 @@ def write_plan(settings: DistillSettings, plan: Plan) -> None:
         write_text(out / REFERENCES, "\n".join(plan.references) + "\n", "--out")
     write_text(out / CONFIG, to_yaml(settings), "--out")
     write_text(out / SCRIPT, script(titles, plan.stages, out, str(USER_DIR)), "--out")
+    for step in plan.steps:
+        if step.is_training:
+            _write_hydra_config(step, out / HYDRA / f"{step.name}.yaml")
     content: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -87,6 +93,14 @@ def write_plan(settings: DistillSettings, plan: Plan) -> None:
         "stages": [[[s.to_json() for s in lane] for lane in lanes] for lanes in plan.stages],
     }
     write_json(out / PLAN, {**content, "checksum": _checksum(content)}, "--out")
+
+
+def _write_hydra_config(step: Step, path: Path) -> None:
+    """Write the training of a step as a file for fairseq-hydra-train."""
+    words = [Path(word).name for word in step.command]
+    path.parent.mkdir(exist_ok=True)
+    text = hydra_config(step.command[words.index(TRAIN) + 1 :], path)
+    write_text(path, text, "--out")
 
 
 def _checksum(content: dict[str, Any]) -> int:

@@ -4,7 +4,9 @@ import json
 import subprocess
 
 import pytest
+import torch
 
+import hydra_runs
 import toy
 from distill_runs import CRITERIONS, TEACHERS, save, write_data
 from lightpaff_fairseq.checkpoints.state_dict import check_equal_tensors
@@ -114,3 +116,28 @@ def test_the_script_says_the_same(distilled, tmp_path):
                 words = " ".join(step["command"])
                 is_first = "--lr 0.003 " in words and words.endswith("--weight-decay 0.003")
                 assert is_first == (step["name"] == "pretraining")
+
+
+def test_hydra_trains_the_same_models_and_sweeps(distilled, tmp_path):
+    """From OUT/hydra, bit for bit; in a sweep, every job has a best checkpoint of its own."""
+    task, _, out = distilled
+    names = {path.stem for path in (out / "hydra").iterdir()}
+    assert names - {"pretraining"} == {"training", "baseline_training"}
+    assert ("pretraining" in names) == (task == "translation")
+    words = ("--config-dir", out / "hydra", "--config-name")
+    folders = {name: tmp_path / name for name in names - {"baseline_training"}}
+    if task == "language_modeling":
+        sweep = ("-m", "criterion.kd_lambda=0,1", f"hydra.sweep.dir={tmp_path}")
+        hydra_runs.run(*words, "training", *sweep)
+        folders["training"] = tmp_path / "criterion.kd_lambda=1"
+        assert (tmp_path / "criterion.kd_lambda=0" / "checkpoint_best.pt").exists()
+    else:
+        for name, folder in folders.items():
+            hydra_runs.run(*words, name, f"hydra.run.dir={folder}")
+    for name, folder in folders.items():
+        for kind in ("best", "last"):
+            expected, model = (
+                toy.checkpoint(x / f"checkpoint_{kind}.pt")["model"] for x in (out / name, folder)
+            )
+            assert model.keys() == expected.keys()
+            assert all(torch.equal(model[key], expected[key]) for key in expected), (name, kind)

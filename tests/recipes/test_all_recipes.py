@@ -1,5 +1,6 @@
 """Every recipe: its scripts run on data of the right form, and all that they call parses."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,11 +9,13 @@ from conftest import VOCAB, stubbed
 from fairseq import models, options, tasks
 from fairseq.data import Dictionary
 
+import hydra_runs
 from cases import CASES
 from datasets import FOLDERS, RECIPES
 from lightpaff_fairseq.cli.main import build_parser
 from lightpaff_fairseq.pruning.sizes import FAMILIES, family_of, plan_layout
 from lightpaff_fairseq.pruning.student_config import parse_student
+from lightpaff_fairseq.training.hydra_config import hydra_config
 from recording import ROWS, distillations, evaluation, of, trainings
 from toy import parse, write_dictionary
 
@@ -53,6 +56,17 @@ def test_the_teacher_is_trained_in_both_stages(recipe):
         assert cfg.dataset.update_epoch_batch_itr is True  # T3
     start = recipe.trained["teacher"].checkpoint.finetune_from_model
     assert start == f"{recipe.out}/teacher_pretrained.pt"
+
+
+@pytest.mark.parametrize("recipe", ["dialogsum", "sick", "wikitext2"], indirect=True)
+def test_hydra_trains_the_teacher_with_the_same_settings(recipe, tmp_path):
+    for words in of(recipe.recorded, "fairseq-train"):
+        cfg = recipe.trained[Path(words[words.index("--save-dir") + 1]).name]
+        path = tmp_path / "teacher.yaml"
+        path.write_text(hydra_config(words, path))
+        changed = {"checkpoint.save_dir", "common.user_dir"}  # the rest is the same
+        arch = words[words.index("--arch") + 1]
+        assert hydra_runs.differences(hydra_runs.composed(path), cfg, arch) == changed
 
 
 def test_rows_differ_in_distillation_only(recipe):

@@ -58,6 +58,11 @@ COMMANDS = {
     "subwords": Command(
         "subwords train {text} --vocab 35 --out {out} --force", endings=(".model", ".dict.txt")
     ),
+    "hydra-config": Command(
+        "hydra-config --force --out {out}.yaml fairseq-train {pair.parent}/data --task translation "
+        "--arch transformer --optimizer adam --criterion kd_ss",
+        endings=(".yaml",),
+    ),
     "strip": Command("strip --path {pair} --out {out} --force"),
     "compact": Command("compact --path {masked} --out {out} --force"),
     "init-student": Command(f"init-student --teacher {{pair}} --out {{out}} --force {STUDENT}"),
