@@ -171,3 +171,11 @@ def test_the_picture_shows_the_numbers_of_the_tables(monkeypatch):
     for row in kept:
         assert f"{row.distilled:.0%}</text>" in text, "run: python docs/plot_quality.py"
         assert f"{row.pair.title} ({row.times_smaller} smaller)</text>" in text
+
+
+def test_the_tests_that_the_page_on_faults_names_exist():
+    text = (ROOT / "docs" / "checked_faults.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[^`:]+)::(\w+)`", text)
+    assert len(named) >= 10
+    for path, name in named:
+        assert f"\ndef {name}(" in (ROOT / path).read_text(encoding="utf-8"), (path, name)
