@@ -12,7 +12,7 @@ def filter_known_warnings() -> None:
         (r".*torch\.cuda\.amp\.autocast.*", FutureWarning),
         (r".*'pin_memory' argument is set as true.*", UserWarning),
         (r".*mismatched key_padding_mask and attn_mask.*", UserWarning),
-        (r"\s*'config' is validated against ConfigStore", UserWarning),
+        (r"\s*'[^']+' is validated against ConfigStore", UserWarning),
     ]
     for message, category in by_message:
         warnings.filterwarnings("ignore", message=message, category=category)
