@@ -23,7 +23,7 @@ augmented() {
     student "same_updates$(suffix)" "${settings[@]}"
     START=(--init teacher --data "$DATA")
     student "augmented$(suffix)" "${settings[@]}"
-    student "first_phase$(suffix)" "${settings[@]}" cache=no patience=0 train_flags="$PHASE_1"
+    student "first_phase$(suffix)" "${settings[@]}" patience=0 kd_flags="$PHASE_1"
     START=(--init "$OUT/first_phase$(suffix)/student.pt" --data "$DATA")
     student "two_phases$(suffix)" "${settings[@]}"
   done

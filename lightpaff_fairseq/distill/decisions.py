@@ -18,6 +18,7 @@ from .teacher_info import TeacherInfo
 
 CTRANSLATE2, FAIRSEQ = "ctranslate2", "fairseq"
 BYTES_PER_POSITION = 4 * DEFAULT_K + 3  # of a teacher cache; see docs/performance.md
+IN_EVERY_UPDATE = "the teacher runs in every update"
 FREE = 1.2  # disk to have, over what a cache takes
 WORTH = 1.5  # epochs from which a cache saves time
 
@@ -28,10 +29,11 @@ def choose_cache(
     """Decide whether to run the teacher once over the data, or in every update.
 
     Raises:
-        ValueError: `--cache yes`, and the disk is too small.
+        ValueError: `--cache yes`, and the disk is too small, or layers are compared.
     """
-    if settings.kd_lambda == 0:
-        return False, Choice("teacher output", "not used", "Lambda is 0", "--kd-lambda")
+    impossible = _why_not_stored(settings)
+    if impossible:
+        return False, impossible
     size = data.amount.tokens * BYTES_PER_POSITION
     room = free_bytes(Path(str(settings.out)))
     is_worth = rates.epochs >= WORTH
@@ -47,7 +49,7 @@ def choose_cache(
         value = f"stored before training, {size / MEGABYTE:,.0f} MB"
         reason = f"The teacher runs once instead of {rates.epochs:.1f} times: saves {saved:.0f} min"
     else:
-        value = "the teacher runs in every update"
+        value = IN_EVERY_UPDATE
         reason = (
             ASKED
             if settings.cache == NO
@@ -56,6 +58,27 @@ def choose_cache(
             else f"A cache takes {size / MEGABYTE:,.0f} MB, free are {room / MEGABYTE:,.0f} MB"
         )
     return use, Choice("teacher output", value, reason, "--cache")
+
+
+def _why_not_stored(settings: DistillSettings) -> Choice | None:
+    """Return the choice of settings that cannot use a cache, or None."""
+    if settings.kd_lambda == 0:
+        return Choice("teacher output", "not used", "Lambda is 0", "--kd-lambda")
+    if not matches_layers(settings.kd_flags):
+        return None
+    if settings.cache == YES:
+        raise ValueError(
+            "--cache yes: expected no intermediate losses in --kd-flags, which need the teacher's "
+            f"layers, got {settings.kd_flags}"
+        )
+    reason = "Intermediate losses need its layers, which no cache has"
+    return Choice("teacher output", IN_EVERY_UPDATE, reason, "--kd-flags")
+
+
+def matches_layers(kd_flags: str) -> bool:
+    """Return true if some flags have intermediate losses, which need the teacher's layers."""
+    names = {word.split("=")[0] for word in kd_flags.split()} - {"--kd-output-weight"}
+    return any(name.startswith("--kd-") and name.endswith("-weight") for name in names)
 
 
 def free_bytes(out: Path) -> int:

@@ -1,5 +1,6 @@
 """Lay out the steps of a distillation."""
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,6 +53,12 @@ class Inputs:
     @property
     def teacher(self) -> TeacherInfo:
         return self.commands.teacher
+
+    @property
+    def distillation(self) -> Stage:
+        """The task of the fine-tuning with distillation: with --kd-flags."""
+        more = (*self.stage.more, *shlex.split(self.settings.kd_flags))
+        return replace(self.stage, more=more)
 
     @property
     def start(self) -> Words:
@@ -111,7 +118,7 @@ def _start(inputs: Inputs) -> list[Step]:
 
 
 def _fine_tuning(inputs: Inputs) -> list[Step]:
-    commands, stage, kd_lambda = inputs.commands, inputs.stage, inputs.settings.kd_lambda
+    commands, stage, kd_lambda = inputs.commands, inputs.distillation, inputs.settings.kd_lambda
     steps = []
     if inputs.sequences:
         stage = replace(stage, data=Path(commands.at(SEQUENCES)))

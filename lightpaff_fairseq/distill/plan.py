@@ -162,8 +162,9 @@ def _time(inputs: Inputs) -> Timings:
     commands, teacher, settings = inputs.commands, inputs.teacher, inputs.settings
     start = inputs.start if settings.init_file else ()  # whether it fits is seen here, too
     plain, *both = (
-        seconds_per_update(commands.train(inputs.stage, inputs.shape, inputs.rates, words, "probe"))
+        seconds_per_update(commands.train(stage, inputs.shape, inputs.rates, words, "probe"))
         for weight in dict.fromkeys((0.0, settings.kd_lambda))
+        for stage in [inputs.distillation if weight else inputs.stage]
         for words in [(*knowledge_online(teacher.path, weight), *start)]
     )
     first, seconds = inputs.pretraining, 0.0

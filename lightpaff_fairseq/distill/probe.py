@@ -72,9 +72,9 @@ def seconds_per_update(command: Sequence[str]) -> float:
         reasons = [line for line in lines if line.startswith(REASONS)] or lines
         last = "".join(reasons[-1:])
         raise ValueError(
-            "--lr, --train-flags, --launch, --init: expected a training that starts, but its first "
-            f"{UPDATES} updates ended with exit code {done.returncode}: {last} (the command: "
-            f"{shlex.join(words)})"
+            "--lr, --train-flags, --kd-flags, --launch, --init: expected a training that starts, "
+            f"but its first {UPDATES} updates ended with exit code {done.returncode}: {last} (the "
+            f"command: {shlex.join(words)})"
         )
     if not all(math.isfinite(x) for x in losses):
         raise ValueError(

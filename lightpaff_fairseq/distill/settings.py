@@ -147,7 +147,10 @@ class DistillSettings:
         may_be_empty=True,
     )
     pretrain_flags: str = flag(
-        "more of them for the pre-training alone",
+        "more of them for the pre-training alone", "", metavar="FLAGS", may_be_empty=True
+    )
+    kd_flags: str = flag(
+        'more of them for fine-tuning with distillation alone, as "--kd-hidden-weight 1"',
         "",
         metavar="FLAGS",
         may_be_empty=True,
@@ -193,8 +196,10 @@ class DistillSettings:
         )
         problems.extend(self._start_problems())
         problems.extend(self._size_problems())
-        problems.extend(_words_problems("--train-flags", self.train_flags))
-        problems.extend(_words_problems("--pretrain-flags", self.pretrain_flags))
+        for name in ("train", "pretrain", "kd"):
+            problems.extend(_words_problems(f"--{name}-flags", getattr(self, f"{name}_flags")))
+        if self.kd_flags and self.kd_lambda == 0:
+            problems.add(f"--kd-flags {self.kd_flags}: no effect with --kd-lambda 0")
         return problems
 
     def _start_problems(self) -> Problems:

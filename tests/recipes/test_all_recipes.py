@@ -223,7 +223,7 @@ def test_augmented_data_are_compared_with_equal_updates(tmp_path):
     assert {row.updates for row in rows.values()} == {7} and rows["augmented"].smaller == 6
     assert [rows[name].data == args.out for name in names] == [False, True, True, True]
     assert rows["two_phases_seed2"].init == f"{out}/first_phase_seed2/student.pt"
-    flags = ["--kd-teacher", "x", *rows["first_phase"].train_flags.split()]
+    flags = ["--kd-teacher", "x", *rows["first_phase"].kd_flags.split()]
     (case,) = (case for case in CASES if case.name == "kd_lu")
     cfg = parse(*case.argv(out), "--criterion", "kd_lu", *flags)
     assert cfg.criterion.kd_output_weight == 0 and cfg.criterion.kd_attention_weight == 1

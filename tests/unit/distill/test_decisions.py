@@ -1,4 +1,4 @@
-"""What a plan decides by estimates: the teacher's translations as targets."""
+"""What a plan decides: the teacher's translations as targets, and a cache of its outputs."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,3 +45,17 @@ def test_fairseq_decodes_only_if_asked(monkeypatch):
     backend, reason = choose(101)
     assert backend is None and "CTranslate2" in reason
     assert choose(101, sequence_kd="yes")[0] == "fairseq"
+
+
+def test_intermediate_losses_have_no_cache(tmp_path):
+    data = SimpleNamespace(amount=SimpleNamespace(tokens=1000))
+    rates, timings = Rates(100, 10, 1000, 1e-3, 4, 0.1), Timings(0.1, 0.1, 0, Speed(1, 1, None))
+
+    def use_cache(**settings):
+        settings = DistillSettings(out=tmp_path, **settings)
+        return decisions.choose_cache(settings, data, rates, timings)[0]
+
+    assert use_cache() and use_cache(kd_flags="--kd-output-weight 1 --kd-temperature 2")
+    assert not use_cache(kd_flags="--kd-output-weight 0 --kd-hidden-weight=1")
+    with pytest.raises(ValueError, match="--cache yes: expected no intermediate losses in --kd-fl"):
+        use_cache(kd_flags="--kd-hidden-weight 1", cache="yes")
