@@ -150,10 +150,7 @@ class DistillSettings:
         "more of them for the pre-training alone", "", metavar="FLAGS", may_be_empty=True
     )
     kd_flags: str = flag(
-        'more of them for fine-tuning with distillation alone, as "--kd-hidden-weight 1"',
-        "",
-        metavar="FLAGS",
-        may_be_empty=True,
+        "more of them for distillation in fine-tuning", "", metavar="FLAGS", may_be_empty=True
     )
     launch: str = flag(
         "launcher in front of the steps that several processes share (trainings, teacher cache, "
@@ -186,10 +183,8 @@ class DistillSettings:
         for name in ("data", "text"):
             path = getattr(self, name)
             problems.unless(path is None or path.is_dir(), f"--{name} {path}: no such folder")
-        problems.unless(
-            self.out is None or not self.out.exists() or self.out.is_dir(),
-            f"--out {self.out}: expected a folder, got a file",
-        )
+        is_free = self.out is None or not self.out.exists() or self.out.is_dir()
+        problems.unless(is_free, f"--out {self.out}: expected a folder, got a file")
         problems.unless(
             (self.text is None) == (self.pretrained_teacher is None),
             "--text, --pretrained-teacher: pre-training needs both",
@@ -198,8 +193,8 @@ class DistillSettings:
         problems.extend(self._size_problems())
         for name in ("train", "pretrain", "kd"):
             problems.extend(_words_problems(f"--{name}-flags", getattr(self, f"{name}_flags")))
-        if self.kd_flags and self.kd_lambda == 0:
-            problems.add(f"--kd-flags {self.kd_flags}: no effect with --kd-lambda 0")
+        idle = f"--kd-flags {self.kd_flags}: no effect with --kd-lambda 0"
+        problems.extend([idle if self.kd_flags and self.kd_lambda == 0 else None])
         return problems
 
     def _start_problems(self) -> Problems:
