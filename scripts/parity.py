@@ -17,7 +17,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
-from hf_folders import LANGUAGES, MAKERS, T
+from hf_folders import FOLDED, LANGUAGES, MAKERS, T
 from lightpaff_fairseq.huggingface.conversion import Conversion
 from lightpaff_fairseq.huggingface.from_fairseq import write
 from lightpaff_fairseq.huggingface.to_fairseq import convert
@@ -48,7 +48,7 @@ def main() -> None:
     for name, make in MAKERS.items():
         with tempfile.TemporaryDirectory() as root:
             source, out = make(Path(root) / "hf"), Path(root) / "out"
-            segment = 0 if name.startswith("bert") else None
+            segment = 0 if name in FOLDED else None
             request = Conversion(("hf", source), ("fairseq", out), segment, LANGUAGES.get(name))
             difference = convert(request).difference
             architecture = json.loads((source / "config.json").read_text())["architectures"][0]

@@ -14,10 +14,11 @@ CONVERTERS = {"hf": "to_fairseq", "mass": "mass_release", "fairseq": "from_fairs
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
-        "Convert a local Hugging Face folder (BERT, RoBERTa, XLM-R, GPT-2, BART, mBART, M2M-100, "
-        "NLLB, Marian) or a released MASS file to a stock fairseq checkpoint with dictionary and "
-        "tokenizer, or a fairseq checkpoint to a Hugging Face folder. The output is written only "
-        "if the logits of both models agree (docs/huggingface.md)."
+        "Convert a local Hugging Face folder (BERT, RoBERTa, XLM-R, DistilBERT, ELECTRA, sentence-"
+        "transformers, GPT-2, BART, mBART, M2M-100, NLLB, Marian) or a released MASS file to a "
+        "fairseq checkpoint with dictionary and tokenizer, or a fairseq checkpoint to a Hugging "
+        "Face folder. The output is written only if the logits of both models agree "
+        "(docs/huggingface.md)."
     )
     add_flags(parser, Conversion)
     parser.set_defaults(func=run)

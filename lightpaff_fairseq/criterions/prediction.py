@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..losses.model_output import ModelOutput
 from ..models.outputs import decoder_output, unwrapped
+from ..models.untrained_head import has_untrained_head
 from ..protocols import Sample
 
 KINDS = (FairseqEncoderModel, FairseqLanguageModel, FairseqEncoderDecoderModel)
@@ -61,6 +62,11 @@ class TokenPrediction:
         problem = f"{named}: {self.criterion} needs {words} as its teacher"
         if not isinstance(model, expected):
             raise ValueError(f"{problem}, got {type(model).__name__}")
+        if self.masks_differ_by_epoch and has_untrained_head(model.state_dict()):
+            raise ValueError(
+                f"{problem}, got one whose masked-LM head was never trained: it came from an "
+                "encoder without a head"
+            )
         if isinstance(model, FairseqNATModel):
             raise ValueError(
                 f"{problem}, which predicts one token after another, got {type(model).__name__}, "

@@ -14,7 +14,8 @@ MARKS = (ENCODING, RECORD)  # one of them is in every folder that is written
 
 TARGETS = {"hf": "fairseq", "mass": "fairseq", "fairseq": "hf"}  # --from -> --to
 MASS_ONLY = dict.fromkeys(("dict", "heads"), ("mass",))
-ONLY_FROM = {"segment": ("hf",), "langs": ("hf", "mass"), **MASS_ONLY, "data": ("fairseq",)}
+HF_ONLY = dict.fromkeys(("segment", "num_classes"), ("hf",))
+ONLY_FROM = {**HF_ONLY, "langs": ("hf", "mass"), **MASS_ONLY, "data": ("fairseq",)}
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Conversion:
         metavar=("{fairseq,hf}", "DIR"),
     )
     segment: int | None = flag(
-        "BERT: fold this segment embedding into the positions, for single sentences (default: "
-        "refuse models with segments)",
+        "BERT: fold this segment embedding into the positions of a stock roberta, for single "
+        "sentences (default: the model bert, which reads pairs)",
         None,
         metavar="N",
         expected=at_least(0),
@@ -50,6 +51,13 @@ class Conversion:
     dict: Path | None = flag("MASS: its dict.txt (default: beside the file)", None, metavar="FILE")
     heads: int | None = flag(
         "MASS: attention heads (default: width / 64)", None, metavar="N", expected=at_least(1)
+    )
+    num_classes: int | None = flag(
+        "encoders: put a new classification head with this many outputs (1: a regression) on a "
+        "model without one (default: the heads that it has)",
+        None,
+        metavar="N",
+        expected=at_least(1),
     )
     data: Path | None = flag(
         "fairseq: folder of its dictionaries (default: the checkpoint's, or where it was trained)",
@@ -93,9 +101,10 @@ class Conversion:
             )
         problems = Problems()
         for name, kinds in ONLY_FROM.items():
+            expected = f"expected with --from {' or '.join(kinds)}, got --from {kind}"
             problems.unless(
                 getattr(self, name) is None or kind in kinds,
-                f"--{name}: expected with --from {' or '.join(kinds)}, got --from {kind}",
+                f"--{name.replace('_', '-')}: {expected}",
             )
         for language in self.langs or ():
             problems.unless(

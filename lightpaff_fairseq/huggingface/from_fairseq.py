@@ -14,22 +14,24 @@ from torch import Tensor
 from ..checkpoints.building import heads_in, value_of
 from ..checkpoints.output_folder import OutputFolder, new_folder
 from ..checkpoints.strip import to_primitive
+from ..models.untrained_head import PREFIX as LM_HEAD
+from ..models.untrained_head import has_untrained_head
 from ..problems import Problems, prefix_errors
 from . import fairseq_checkpoint, hf_parity
 from .conversion import MARKS, RECORD, Conversion, Converted
 from .fairseq_checkpoint import FairseqModel
 from .families.bart import FSMT
-from .families.bert import HEAD
+from .families.bert import BARE, BERT, FOLDED, HEAD, ROBERTA, SEGMENTS, first_position
 from .families.family import Family
-from .families.registry import FAMILIES
+from .families.registry import CLASSIFIER, FAMILIES
 from .hf_config import Derived, derive
 from .hf_folder import transformers_package
 from .tables import name_problems, shape_problems, to_hf_state
 from .text_back import check_text_back, language_problem
 from .tokenizers import write_hf_tokenizer
-from .vocabulary import CLASSIFIER, with_classes
+from .vocabulary import with_classes
 
-HEADS, LM_HEAD = "classification_heads.", "encoder.lm_head."
+HEADS = "classification_heads."
 ZERO = r".*\.token_type_embeddings\.weight|final_logits_bias"
 NO_WEIGHT = r".*\.version|.*\._float_tensor"
 COMPUTED = r".*embed_positions.*|.*decoder\.bias"  # transformers makes these itself
@@ -37,8 +39,9 @@ COMPUTED = r".*embed_positions.*|.*decoder\.bias"  # transformers makes these it
 SHAPE = "layers embed_dim ffn_embed_dim attention_heads normalize_before learned_pos".split()
 KIND = (
     "activation_fn layernorm_embedding no_scale_embedding share_all_embeddings "
-    "untie_weights_roberta"
+    "untie_weights_roberta token_types layer_norm_eps pooler_activation_fn"
 ).split()
+WITH_POOLER = ("BertModel", "RobertaModel", "XLMRobertaModel")
 TIES = ("share_all_embeddings", "share_decoder_input_output_embed")  # the first sets the second
 POSITIONS = {  # tables of learned positions, and the option with their number
     "encoder.sentence_encoder.embed_positions.weight": "max_positions",
@@ -103,10 +106,10 @@ def _choose(source: FairseqModel) -> Derived:
     if original is not None:
         return original
     family, config = derive(model, section, source.tensors, source.order)
-    if "roberta" in family.model_type:
+    if family in (BERT, ROBERTA):
         rows = len(source.tensors["encoder.sentence_encoder.embed_positions.weight"])
-        config["max_position_embeddings"] = rows - 2 + config["pad_token_id"] + 1
-        config["model_type"] = "roberta"
+        config["model_type"] = family.model_type
+        config["max_position_embeddings"] = rows - 2 + first_position(config)
     if family is FSMT:
         config["langs"] = [
             value_of(source.cfg.task, f"{x}_lang") or x for x in ("source", "target")
@@ -123,7 +126,8 @@ def _original(source: FairseqModel, model: str, section: Mapping[str, Any]) -> D
     config: dict[str, Any] = config_class.from_pretrained(
         source.origin, local_files_only=True
     ).to_dict()
-    task = "masked_lm" if model == "roberta" else family.task
+    config[FOLDED] = source.record.segment
+    task = "masked_lm" if model in ("roberta", "bert") else family.task
     cfg = fairseq_checkpoint.parse("x", ["--task", task, *family.flags(config)])
     built = to_primitive(cfg.model, "model")
     compared = [f"{module}_{key}" for module in ("encoder", "decoder") for key in SHAPE]
@@ -147,16 +151,22 @@ def _build(source: FairseqModel, family: Family, config: dict[str, Any]) -> Any:
     name = family.classes[0]
     if heads_in(source.tensors):
         name = next((x for x in family.classes if x.endswith(CLASSIFIER)), name)
+    elif has_untrained_head(source.tensors):
+        name = next((x for x in family.classes if x.endswith(BARE)), name)
     model_class = getattr(transformers_package(), name)
     config = with_classes(config, source.task, source.tensors)
-    for key in ("architectures", "transformers_version"):
+    for key in ("architectures", "transformers_version", FOLDED):
         config.pop(key, None)
-    return model_class(model_class.config_class(**config)).eval()
+    pooler = {"add_pooling_layer": False} if name in WITH_POOLER else {}
+    return model_class(model_class.config_class(**config), **pooler).eval()
 
 
 def _one_head(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a classifier's tensors under the stock head's name, without its masked-LM head."""
-    if not heads_in(tensors):
+    """Return a classifier's tensors under the stock head's name.
+
+    A masked-LM head is left out where there is a classifier's, and where it was never trained.
+    """
+    if not heads_in(tensors) and not has_untrained_head(tensors):
         return tensors
     return {
         f"{HEAD}.{name.split('.', 2)[2]}" if name.startswith(HEADS) else name: tensor
@@ -173,6 +183,7 @@ def _hf_state(source: FairseqModel, family: Family, model: Any) -> dict[str, Ten
     tensors = _one_head(source.tensors)
     name, tied = type(model).__name__, model.config.tie_word_embeddings
     config = {**model.config.to_dict(), "tie_word_embeddings": tied}
+    config[FOLDED] = None if SEGMENTS in tensors else 0
     sizes = {"encoder": len(source.task.source_dictionary), "decoder": len(source.target)}
     if family is FSMT and len(set(sizes.values())) > 1:
         raise ValueError(f"dictionaries of different sizes {sizes} are not supported yet")
@@ -183,7 +194,7 @@ def _hf_state(source: FairseqModel, family: Family, model: Any) -> dict[str, Ten
     problems.raise_if_any(f"the weights do not fit {name}; ")
     needed = model.state_dict()
     zeros = {key: torch.zeros_like(x) for key, x in needed.items() if re.fullmatch(ZERO, key)}
-    state = {**to_hf_state(rows, tensors), **zeros}
+    state = {**zeros, **to_hf_state(rows, tensors)}
     missing = {key for key in needed.keys() - state.keys() if not re.fullmatch(COMPUTED, key)}
     shapes = shape_problems(needed, state)
     problems.extend(name_problems(missing, state.keys() - needed.keys(), shapes))
@@ -202,7 +213,9 @@ def _dtype(source: FairseqModel, state: Mapping[str, Tensor]) -> torch.dtype:
 def _write_tokenizers(source: FairseqModel, family: Family, folder: Path) -> None:
     if source.origin is not None:
         for path in sorted(source.origin.iterdir()):
-            if path.name not in (RECORD, "config.json", "generation_config.json"):
+            if path.is_dir():
+                shutil.copytree(path, folder / path.name)
+            elif path.name not in (RECORD, "config.json", "generation_config.json"):
                 shutil.copyfile(path, folder / path.name)
         return
     dictionary = source.task.source_dictionary

@@ -6,9 +6,10 @@ from typing import Any
 from torch import Tensor
 
 from ..problems import Problems
-from .families import bart, bert, gpt2
+from .families import bart, gpt2
 from .families.bart import BART, FSMT, M2M, MBART
-from .families.bert import ROBERTA
+from .families.bert import BERT, ROBERTA
+from .families.encoder_names import BERT_OPTIONS
 from .families.family import (
     HF_ACTIVATIONS,
     LAYER_NORM_EPS,
@@ -29,6 +30,7 @@ NOWHERE = (
     "no_cross_attention cross_self_attention no_decoder_final_norm base_layers scale_fc scale_attn "
     "scale_heads scale_resids quant_noise_pq encoder_layers_to_keep decoder_layers_to_keep"
 ).split()
+BERT_ONLY = {"type_vocab_size": "token_types", "layer_norm_eps": "layer_norm_eps"}
 WIDTHS = ("decoder_input_dim", "decoder_output_dim")
 FORM = ("encoder_learned_pos", "encoder_normalize_before", "layernorm_embedding")
 FAMILY_OF_FORM: Mapping[tuple[bool, ...], Family] = {
@@ -49,7 +51,7 @@ def derive(model: str, section: Config, tensors: Tensors, order: Sequence[int]) 
     Raises:
         ValueError: no class of transformers can hold it: all reasons.
     """
-    kinds = {"roberta": _roberta, "transformer_lm": _gpt2}
+    kinds = {"roberta": _roberta, "bert": _bert, "transformer_lm": _gpt2}
     kinds |= dict.fromkeys(("transformer", "mass", "bart"), _transformer)
     if model not in kinds:
         raise ValueError(f"model: expected one of {', '.join(kinds)}, got {model}")
@@ -65,7 +67,7 @@ def derive(model: str, section: Config, tensors: Tensors, order: Sequence[int]) 
     )
     problems.raise_if_any("no class of transformers holds this model: ")
     ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
-    if family not in (ROBERTA, GPT2):  # their defaults are 2, whatever number </s> has
+    if family not in (ROBERTA, BERT, GPT2):  # their defaults are 2, whatever number </s> has
         ids |= {"decoder_start_token_id": 2, "forced_eos_token_id": 2}
     return family, {**{name: order[i] for name, i in ids.items()}, **config}
 
@@ -93,7 +95,13 @@ def _roberta(section: Config, tensors: Tensors, problems: Problems) -> Derived:
         "layer_norm_eps": LAYER_NORM_EPS,
         "tie_word_embeddings": not section.get("untie_weights_roberta", False),
     }
-    return ROBERTA, as_options(section, bert.OPTIONS, known)
+    return ROBERTA, as_options(section, BERT_OPTIONS, known)
+
+
+def _bert(section: Config, tensors: Tensors, problems: Problems) -> Derived:
+    _, config = _roberta(section, tensors, problems)
+    known = {key: section[name] for key, name in BERT_ONLY.items()}
+    return BERT, {**config, **known}
 
 
 def _gpt2(section: Config, tensors: Tensors, problems: Problems) -> Derived:

@@ -8,24 +8,24 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..checkpoints.integrity import corruption
 from ..json_files import KINDS, read_json, value_as
 from ..problems import Problems, as_value_error
 from .families.family import Family
 from .tables import name_problems
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.json")
-NAMES = (("model", "safetensors"), ("pytorch_model", "bin"))  # of files with weights, or shards
 FOREIGN = ("*.md", ".*", "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.pt", "*.pth")
 LARGEST_SIDE_FILE = 64 * 2**20  # bytes: tokenizers are smaller, weights are larger
 LARGEST_SIZE = 2**31
-REFUSED_GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed")  # torch's words for it
+SEED = 1  # of a new classification head
+HEAD = r"(pre_)?classifier\..*|.*\bpooler\..*"  # names that a classifier has besides its encoder
 
 
 def transformers_package() -> Any:
@@ -82,15 +82,17 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def full_config(folder: Path, architecture: str) -> dict[str, Any]:
+def full_config(folder: Path, architecture: str, num_classes: int | None = None) -> dict[str, Any]:
     """Return the configuration of a folder with the defaults of a transformers class.
 
+    Args:
+        num_classes: of a head that the folder does not have; None: as the folder says.
     Raises:
         ValueError: it holds what the class refuses, or the weights are quantized.
     """
     config_class = getattr(transformers_package(), architecture).config_class
     with as_value_error("config.json: transformers refuses it"):
-        config = config_class.from_pretrained(folder, local_files_only=True)
+        config = config_class.from_pretrained(folder, **_options(num_classes))
     options: dict[str, Any] = config.to_dict()
     Problems(_kind_problems(options, config_class().to_dict())).raise_if_any("config.json: ")
     if options.get("quantization_config"):
@@ -116,99 +118,72 @@ def _kind_problems(options: dict[str, Any], defaults: dict[str, Any]) -> Iterato
                 yield f"{key}: expected a number above 0, got {value}"
 
 
-def check_weights(folder: Path) -> None:
-    """Refuse a folder without weights, with corrupt ones or with a pickle that would run code.
+@dataclass(frozen=True)
+class LoadedModel:
+    """A transformers model in float32, as fairseq computes.
 
-    Raises:
-        ValueError: names the file and, for a pickle, what it would call.
+    Attributes:
+        dtype: in its file.
+        drawn: names of tensors of a new classification head, drawn at random.
     """
-    from safetensors import SafetensorError, safe_open
 
-    # Only what transformers reads, in its order: a training_args.bin beside it is nobody's business
-    candidates = [sorted(folder.glob(f"{name}*.{ending}")) for name, ending in NAMES]
-    paths = next((files for files in candidates if files), [])
-    if not paths:
-        raise ValueError("expected model.safetensors or pytorch_model.bin, got neither")
-    for path in paths:
-        if path.suffix == ".bin":
-            load_tensors(path, "--from hf", "meta")
-            continue
-        with (
-            as_value_error(f"{path.name}: corrupt", (SafetensorError, OSError)),
-            safe_open(path, framework="pt"),
-        ):
-            pass
-
-
-def load_tensors(path: Path, flag: str, device: str = "cpu") -> Any:
-    """Load a PyTorch file that others made: tensors and plain values, never code.
-
-    Args:
-        path: an existing file; `flag`: the flag that named it, for error messages.
-        device: where tensors go; `meta`: they are not read.
-    Raises:
-        ValueError: it would run code, which is named and not run, or it is corrupt.
-    """
-    corrupt = corruption(path)
-    if corrupt:
-        raise ValueError(f"{flag} {path}: corrupt: {corrupt}")
-    try:
-        return torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # whatever a file of any kind raises
-        names = _unsafe_globals(path) or REFUSED_GLOBAL.findall(str(error))
-        if names:
-            raise ValueError(
-                f"{flag} {path}: refused: to load it would run code of its own ({', '.join(names)})"
-            ) from error
-        raise ValueError(
-            f"{flag} {path}: refused: expected a file of tensors alone, got another pickle or a "
-            f"corrupt file ({type(error).__name__})"
-        ) from error
-
-
-def _unsafe_globals(path: Path) -> list[str]:
-    """Return the names of all globals that loading a file would call."""
-    try:
-        return torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except Exception:  # it knows zip files only
-        return []
+    model: Any
+    dtype: str
+    drawn: list[str]
 
 
 def load_model(
-    folder: Path, family: Family, architecture: str, needed: Set[str]
-) -> tuple[Any, str]:
-    """Return the model of a folder in float32, as fairseq computes, and the dtype in its file.
+    folder: Path,
+    family: Family,
+    architecture: str,
+    needed: Set[str],
+    num_classes: int | None = None,
+) -> LoadedModel:
+    """Load the model of a folder.
 
     Args:
         needed: names in the family's table.
+        num_classes: of a new classification head, the same in every run; None: as in the folder.
     Raises:
         ValueError: weights are missing, left over, of another shape or not zero where they have to
             be: all are named.
     """
     model_class = getattr(transformers_package(), architecture)
-    with as_value_error("transformers cannot load it"):
+    config_class = model_class.config_class
+    with as_value_error("transformers cannot load it"), torch.random.fork_rng():
+        torch.manual_seed(SEED)
         model, info = model_class.from_pretrained(
             folder,
-            config=model_class.config_class.from_pretrained(folder, local_files_only=True),
+            config=config_class.from_pretrained(folder, **_options(num_classes)),
             local_files_only=True,
             output_loading_info=True,
             dtype="auto",
             ignore_mismatched_sizes=True,
         )
     missing = needed & set(info["missing_keys"])
+    drawn = {name for name in missing if num_classes and re.fullmatch(HEAD, name)}
     unused = "|".join(family.unused)
     left_over = [n for n in info["unexpected_keys"] if not re.fullmatch(unused, n)]
     shapes = [str(entry) for entry in info["mismatched_keys"]]
-    problems = Problems(name_problems(missing, left_over, shapes))
+    problems = Problems(name_problems(missing - drawn, left_over, shapes))
     problems.raise_if_any("the weights do not fit config.json; ")
-    state = model.state_dict()
+    _check_zeros(model.state_dict(), family)
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    return LoadedModel(model.eval().float(), dtype, sorted(drawn))
+
+
+def _check_zeros(state: Mapping[str, torch.Tensor], family: Family) -> None:
     nonzero = [name for name in family.zero if name in state and bool(state[name].any())]
+    problems = Problems()
     problems.unless(
         not nonzero, f"{', '.join(nonzero)}: expected zeros, as fairseq has no place for values"
     )
     problems.raise_if_any()
-    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    return model.eval().float(), dtype
+
+
+def _options(num_classes: int | None) -> dict[str, Any]:
+    """Return how transformers reads a configuration: offline, with so many classes."""
+    return {"local_files_only": True} | ({"num_labels": num_classes} if num_classes else {})
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -225,9 +200,15 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def copy_side_files(source: Path, folder: Path) -> None:
-    """Copy all files but weights and what describes them: configuration and tokenizer."""
+    """Copy all files but weights and what describes them: configuration and tokenizer.
+
+    Of folders in it (modules of sentence-transformers) their configuration is copied.
+    """
     folder.mkdir(exist_ok=True)
     for path in sorted(source.iterdir()):
         skipped = any(path.match(pattern) for pattern in (*WEIGHTS, *FOREIGN))
+        if (path / "config.json").is_file() and not skipped:
+            (folder / path.name).mkdir()
+            shutil.copyfile(path / "config.json", folder / path.name / "config.json")
         if path.is_file() and not skipped and path.stat().st_size <= LARGEST_SIDE_FILE:
             shutil.copyfile(path, folder / path.name)

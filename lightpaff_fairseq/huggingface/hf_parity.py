@@ -74,7 +74,9 @@ def largest_difference(path: Path, data: Path | None, folder: Path) -> float:
     hf_model = hf_class.from_pretrained(folder, local_files_only=True).eval().float()
     order = read_json(folder / RECORD)["order"]
     fairseq, hf = logits_of_both(model, hf_model, torch.tensor(order))
-    return float((fairseq.log_softmax(-1) - hf.log_softmax(-1)).abs().max())
+    if not is_bare(hf_model):
+        fairseq, hf = fairseq.log_softmax(-1), hf.log_softmax(-1)
+    return float((fairseq - hf).abs().max())
 
 
 def check_difference(difference: float, unit: str) -> None:
@@ -90,6 +92,11 @@ def check_difference(difference: float, unit: str) -> None:
         )
 
 
+def is_bare(hf_model: Any) -> bool:
+    """Return true if a transformers model is an encoder without a head."""
+    return hasattr(hf_model, "embeddings")
+
+
 @torch.no_grad()
 def logits_of_both(
     model: Any, hf_model: Any, order: Tensor, segment: int | None = None
@@ -98,13 +105,14 @@ def logits_of_both(
 
     Returns:
         `(N, V)` of each, without padding and tokens that only fairseq has; `(B, K)` of a
-        classifier.
+        classifier; hidden states `(N, C)` of an encoder without a head.
     """
     limit = model.max_positions()
     longest = int(min(limit) if isinstance(limit, tuple) else limit)
     tokens, previous = sample_batch(len(order), longest)
     head = next(iter(getattr(model, "classification_heads", {})), None)
-    name = {} if head is None else {"classification_head_name": head}
+    name: dict[str, Any] = {} if head is None else {"classification_head_name": head}
+    name |= {"features_only": True} if is_bare(hf_model) else {}
     if hasattr(model, "encoder") and hasattr(model, "decoder"):
         fairseq = model(tokens, (tokens != PAD).sum(1), previous, **name)[0].float()
     else:
@@ -115,18 +123,24 @@ def logits_of_both(
     hf = _hf_logits(hf_model, inputs, order[previous])
     if head is not None:
         return fairseq, hf
-    known = order < hf.shape[-1]
     real = tokens != PAD
+    if is_bare(hf_model):
+        return fairseq[real], hf[real]
+    known = order < hf.shape[-1]
     return fairseq[..., known][real], hf[..., order[known]][real]
 
 
 def _hf_logits(hf_model: Any, inputs: dict[str, Any], previous: Tensor) -> Tensor:
-    """Return logits in Hugging Face's numbering; an encoder takes no `previous` tokens."""
+    """Return logits in Hugging Face's numbering, or hidden states of an encoder without a head.
+
+    An encoder takes no `previous` tokens.
+    """
     config = hf_model.config
     if getattr(config, "is_encoder_decoder", False) or config.model_type in ("bart", "fsmt"):
         if config.model_type == "marian":
             previous[:, 0] = int(config.decoder_start_token_id)
         # with a cache, FSMT takes its input for one step and masks nothing
         inputs |= {"decoder_input_ids": previous, "use_cache": False}
-    logits: Tensor = hf_model(**inputs).logits
+    output = hf_model(**inputs)
+    logits: Tensor = output.last_hidden_state if is_bare(hf_model) else output.logits
     return logits.float()

@@ -18,7 +18,7 @@ from ..problems import Problems, prefix_errors
 from . import fairseq_checkpoint, tables
 from .conversion import MARKS, MODEL, Conversion, Converted
 from .families.bart import FLAGS, PARTS
-from .hf_folder import load_tensors
+from .hf_weights import load_tensors
 from .tables import Row, linear, row
 from .tokenizers import write_encoding, write_word_pieces
 from .vocabulary import SPECIAL, Vocabulary

@@ -14,8 +14,9 @@ from ..checkpoints.building import value_of
 from ..problems import Problems
 from .conversion import ENCODING
 from .fairseq_checkpoint import FairseqModel
+from .fairseq_text import FairseqText
 from .hf_folder import load_tokenizer
-from .text_parity import SIDES, TEXTS, FairseqText, compare_texts
+from .text_parity import SIDES, TEXTS, compare_texts
 from .tokenizers import encoder
 
 COMPARED = (

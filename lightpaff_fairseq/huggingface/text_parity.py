@@ -4,25 +4,24 @@ The comparison of logits feeds both models the same ids, so it cannot see what s
 languages, `<s>`, `</s>`, what the decoder starts with. Here a text goes in on both sides.
 """
 
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from fairseq.data import Dictionary, indexed_dataset
+from fairseq.data import Dictionary
 from torch import Tensor
 
-from ..checkpoints.dictionaries import set_up_in
 from ..problems import Problems
 from . import fairseq_checkpoint
+from .fairseq_text import LANGUAGE_MODELING, SENTENCE_PREDICTION, FairseqText, Reading
+from .sentence_pairs import separators
 from .tokenizers import encoder
 
 TEXTS = ("The cat sat on a mat.", 'Is "naïve" 12.5 % OK?')  # short: tiny models take few tokens
 SIDES = ("source", "target")
-LANGUAGE_MODELING = "language_modeling"
+PAIR = "a cat", "the mat"
+NO_PAIRS = "the tokenizer puts no separator between two sentences: do not train the model on pairs"
 START_OF_TEXT = (
     "fairseq's language models read {0} in front of every text, the tokenizer adds none: in "
     "transformers, put it there to get the same probabilities"
@@ -31,79 +30,6 @@ LEGACY = (
     "; set legacy_behaviour to false in tokenizer_config.json: NLLB was trained with the language "
     "in front"
 )
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The ids that a model is given for a text, in Hugging Face's numbering.
-
-    Attributes:
-        source: of the encoder, or of a model without decoder.
-        decoder: the first ids and all others that the decoder reads; empty if there is none.
-    """
-
-    source: list[int]
-    decoder: list[int]
-
-
-@dataclass(frozen=True)
-class FairseqText:
-    """How a fairseq checkpoint gets its text.
-
-    Attributes:
-        cfg: its configuration; folder: with its dictionaries.
-        encoders: functions text -> tokens separated by spaces, of `source` and `target`.
-        dictionaries: of both.
-        order: the Hugging Face id of each token of the dictionary; others keep their number.
-        pair: source and target language.
-    """
-
-    cfg: Any
-    folder: Path
-    dictionaries: Mapping[str, Dictionary]
-    encoders: Mapping[str, Callable[[str], str]]
-    order: Sequence[int]
-    pair: tuple[str, str]
-
-    @property
-    def task(self) -> str:
-        """Return the name of the task."""
-        return str(self.cfg.task._name)
-
-    @property
-    def eos(self) -> int:
-        """Return the Hugging Face id of `</s>`."""
-        return self.hf_ids([2])[0]
-
-    def hf_ids(self, ids: Sequence[int]) -> list[int]:
-        """Return the Hugging Face ids of fairseq's."""
-        return [self.order[i] if i < len(self.order) else i for i in ids]
-
-    def read(self, text: str) -> Reading:
-        """Binarize a text as fairseq-preprocess does, and load it with the task."""
-        with tempfile.TemporaryDirectory() as name:
-            data = Path(name)
-            for path in (*self.folder.glob("dict*.txt"), *self.folder.glob("*/dict*.txt")):
-                copy = data / path.relative_to(self.folder)
-                copy.parent.mkdir(exist_ok=True)
-                shutil.copyfile(path, copy)
-            for prefix, side in _files(data, self.task, self.pair).items():
-                dictionary = self.dictionaries[side]
-                ids = dictionary.encode_line(self.encoders[side](text), add_if_not_exist=False)
-                builder = indexed_dataset.make_builder(f"{prefix}.bin", "mmap", len(dictionary))
-                builder.add_item(ids.long())
-                builder.finalize(f"{prefix}.idx")
-            task: Any = set_up_in(self.cfg.task, data)
-            task.load_dataset("text")
-            dataset = task.dataset("text")
-            sample = dataset.collater([dataset[0]])
-        source = sample["net_input"]["src_tokens"][0]
-        if self.task == "masked_lm":  # take the masks off
-            target = sample["target"][0]
-            source = torch.where(target == task.source_dictionary.pad(), source, target)
-        previous = sample["net_input"].get("prev_output_tokens")
-        decoder = [] if previous is None else previous[0].tolist()
-        return Reading(self.hf_ids(source.tolist()), self.hf_ids(decoder))
 
 
 def check_text(
@@ -124,7 +50,26 @@ def check_text(
     cfg, _ = fairseq_checkpoint.load(folder)
     dictionaries = dict.fromkeys(SIDES, Dictionary.load(str(folder / "dict.txt")))
     fairseq_text = FairseqText(cfg, folder, dictionaries, encoders, order, pair)
-    return compare_texts(fairseq_text, model, tokenizer, TEXTS)
+    notes = compare_texts(fairseq_text, model, tokenizer, TEXTS)
+    if fairseq_text.task == SENTENCE_PREDICTION:
+        notes += compare_pair(fairseq_text, tokenizer)
+    return notes
+
+
+def compare_pair(fairseq_text: FairseqText, tokenizer: Any) -> list[str]:
+    """Compare what both sides read of a sentence pair; see `check_text`."""
+    if not separators(tokenizer):
+        return [NO_PAIRS]
+    fairseq, hf = fairseq_text.read(*PAIR), tokenizer(*PAIR)
+    segments = list(hf.token_type_ids) if fairseq.segments else []
+    readings = fairseq, Reading(list(hf.input_ids), segments=segments)
+    _compare(" + ".join(PAIR), f"--task {fairseq_text.task}", readings, tokenizer)
+    if fairseq.segments != segments:
+        raise ValueError(
+            f"tokenizer: expected of {' + '.join(PAIR)!r} the segments that fairseq's model has, "
+            f"{fairseq.segments}, got {segments}"
+        )
+    return []
 
 
 def compare_texts(
@@ -174,15 +119,6 @@ def hf_reading(model: Any, tokenizer: Any, text: str, of_target: Any = None) -> 
     finally:
         handle.remove()
     return Reading(source, seen[0][0].tolist())
-
-
-def _files(data: Path, task: str, pair: tuple[str, str]) -> dict[Path, str]:
-    """Return where the task looks for a split called `text`, and the side of each file."""
-    if task.startswith("translation"):
-        names = zip(pair, ("source", "target"), strict=True)
-        return {data / f"text.{pair[0]}-{pair[1]}.{language}": side for language, side in names}
-    folder = data / "input0" if task == "sentence_prediction" else data
-    return {folder / "text": "source"}
 
 
 def _fold_start(decoder: list[int], eos: int, config: Any) -> None:

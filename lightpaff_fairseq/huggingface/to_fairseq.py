@@ -7,19 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..checkpoints.output_folder import OutputFolder, new_folder
+from ..models.untrained_head import PREFIX as HEAD_PREFIX
+from ..models.untrained_head import untrained_head
 from ..problems import prefix_errors
-from . import fairseq_checkpoint, hf_folder, hf_parity, text_parity, tokenizers
+from . import fairseq_checkpoint, hf_folder, hf_parity, hf_weights, text_parity, tokenizers
+from . import sentence_transformers as around
 from .conversion import MARKS, MODEL, ORIGIN, RECORD, Conversion, Converted
 from .families import bert
+from .families.bert import FOLDED
 from .families.family import Config, Family
-from .families.registry import find_family
+from .families.registry import CLASSIFIER, find_class, find_family
+from .sentence_pairs import separators
 from .tables import Row, to_fairseq_state
-from .vocabulary import CLASSIFIER, Vocabulary, class_problems, read_vocabulary, write_classes
+from .vocabulary import Vocabulary, class_problems, read_vocabulary, write_classes
 
 MBART, MULTILINGUAL = "translation_from_pretrained_bart", "translation_multi_simple_epoch"
+WORDS = f"{bert.ENCODER}.embed_tokens.weight"
+NO_HEAD = (
+    "the weights have no masked-LM head: fairseq's is an untrained one, so the model classifies "
+    "(--task sentence_prediction) and cannot teach kd_mlm"
+)
 PREFIX = "<s>"
 PREFIX_NOTE = (
     f"the model reads {PREFIX} in front of every text and fairseq's translation adds none: write "
@@ -31,6 +40,7 @@ PREFIX_NOTE = (
 class _Source:
     """A Hugging Face folder that was checked, and what becomes of it."""
 
+    folder: Path
     family: Family
     architecture: str
     config: Config
@@ -59,23 +69,27 @@ def convert(request: Conversion) -> Converted:
     with prefix_errors(request.named):
         source = _read(request)
         needed = {row.hf for row in source.rows}
-        model, dtype = hf_folder.load_model(
-            request.path, source.family, source.architecture, needed
+        loaded = hf_folder.load_model(
+            source.folder, source.family, source.architecture, needed, request.num_classes
         )
         with new_folder(request.out, "--to fairseq") as folder:
-            return _write(request, source, model, dtype, folder)
+            return _write(request, source, loaded, folder)
 
 
 def _read(request: Conversion) -> _Source:
     """Read and check all but the weights' values."""
-    folder = request.path
-    family, architecture = find_family(hf_folder.read_config(folder))
-    config = hf_folder.full_config(folder, architecture)
+    folder = around.encoder_folder(request.path)
+    stored = hf_folder.read_config(folder)
+    family = find_family(stored)
+    architecture = find_class(family, stored, hf_weights.check_weights(folder))
+    if request.num_classes is not None:
+        architecture = _with_new_head(family, architecture)
+    config = hf_folder.full_config(folder, architecture, request.num_classes)
+    config |= {FOLDED: request.segment}
     problems = family.unsupported(config)
     problems.extend([bert.segment_problem(config, request.segment)])
     problems.extend(class_problems(config, architecture))
     problems.raise_if_any()
-    hf_folder.check_weights(folder)
     tokenizer = hf_folder.load_tokenizer(folder)
     vocabulary = read_vocabulary(tokenizer, config, family)
     _set_languages(tokenizer, request.languages, vocabulary.languages)
@@ -84,7 +98,17 @@ def _read(request: Conversion) -> _Source:
     elif vocabulary.merges is None:
         tokenizers.check_pieces(folder, vocabulary.symbols)
     rows = family.table(config, torch.tensor(vocabulary.order), architecture)
-    return _Source(family, architecture, config, tokenizer, vocabulary, rows)
+    return _Source(folder, family, architecture, config, tokenizer, vocabulary, rows)
+
+
+def _with_new_head(family: Family, architecture: str) -> str:
+    """Return the class that puts a classification head on an encoder without one."""
+    classifier = next((x for x in family.classes if x.endswith(CLASSIFIER)), None)
+    if classifier is None or architecture == classifier:
+        raise ValueError(
+            f"--num-classes: expected an encoder without a classification head, got {architecture}"
+        )
+    return classifier
 
 
 def _set_languages(tokenizer: Any, languages: tuple[str, str], known: Sequence[str]) -> None:
@@ -99,11 +123,15 @@ def _set_languages(tokenizer: Any, languages: tuple[str, str], known: Sequence[s
         tokenizer.src_lang, tokenizer.tgt_lang = languages
 
 
-def _write(request: Conversion, source: _Source, model: Any, dtype: str, folder: Path) -> Converted:
+def _write(
+    request: Conversion, source: _Source, loaded: hf_folder.LoadedModel, folder: Path
+) -> Converted:
     """Write the checkpoint, verify it, and copy the other files of the model."""
-    notes: list[str] = []
-    if dtype != "float32":
-        notes.append(f"the weights were {dtype} and are float32 now")
+    model, notes = loaded.model, around.modules_note(request.path)
+    if loaded.dtype != "float32":
+        notes.append(f"the weights were {loaded.dtype} and are float32 now")
+    if loaded.drawn:
+        notes.append(f"new, drawn at random: {', '.join(loaded.drawn)}")
     task, task_flags = _write_dictionaries(request, source, folder)
     prefix = PREFIX if task == "translation" and source.first_token == source.bos_token else ""
     if prefix:
@@ -112,20 +140,23 @@ def _write(request: Conversion, source: _Source, model: Any, dtype: str, folder:
     flags = ["--task", task, *source.family.flags(source.config), *task_flags]
     state = dict(model.state_dict())
     if source.family.prepare is not None:
-        state = source.family.prepare(source.config, state, request.segment or 0)
+        state = source.family.prepare(source.config, state)
     tensors = to_fairseq_state(source.rows, state)
-    tensors = _with_mlm_head(tensors, "--untie-weights-roberta" in flags, notes)
+    words = tensors.get(WORDS)
+    if words is not None and f"{HEAD_PREFIX}weight" not in tensors:
+        tensors |= untrained_head(words, tied="--untie-weights-roberta" not in flags)
+        notes.append(NO_HEAD)
     fairseq_checkpoint.write(request.out, flags, tensors, folder)
     order = source.vocabulary.order
     difference = hf_parity.largest_logit_difference(folder, model, order, request.segment)
     hf_parity.check_difference(difference, "a logit")
     notes += text_parity.check_text(folder, model, source.tokenizer, order, request.languages)
-    hf_folder.copy_side_files(request.path, folder / ORIGIN)
+    hf_folder.copy_side_files(source.folder, folder / ORIGIN)
     record = {
         "format": 1,
         "model_type": source.family.model_type,
         "architecture": source.architecture,
-        "dtype": dtype,
+        "dtype": loaded.dtype,
         "order": order,
         "segment": request.segment,
         "encoding": encoding,
@@ -143,7 +174,7 @@ def _write_encoding(request: Conversion, source: _Source, folder: Path, prefix: 
         cased = tokenizers.is_cased(source.tokenizer)
         flags = tokenizers.write_word_pieces(sorted(ids, key=ids.get), folder, cased)
     else:
-        flags = tokenizers.write_pieces(request.path, folder)
+        flags = tokenizers.write_pieces(source.folder, folder)
     return tokenizers.write_encoding(flags, folder, prefix)
 
 
@@ -157,6 +188,7 @@ def _write_dictionaries(
     one, two = request.languages
     if source.architecture.endswith(CLASSIFIER):
         task, flags = "sentence_prediction", write_classes(source.config, folder)
+        flags += ["--separator-token", "2"] if separators(source.tokenizer) == 2 else []
         names.append("input0/dict.txt")
     elif task == "masked_lm":
         flags = ["--tokens-per-sample", str(bert.positions(source.config))]
@@ -175,21 +207,3 @@ def _write_dictionaries(
         (folder / name).parent.mkdir(exist_ok=True)
         source.vocabulary.write(folder / name)
     return task, flags
-
-
-def _with_mlm_head(tensors: dict[str, Tensor], untied: bool, notes: list[str]) -> dict[str, Tensor]:
-    """Add the masked-LM head that fairseq's `roberta` always has to a classifier."""
-    words = tensors.get("encoder.sentence_encoder.embed_tokens.weight")
-    if words is None or "encoder.lm_head.weight" in tensors:
-        return tensors
-    notes.append("the classifier has no masked-LM head: fairseq's is an untrained one")
-    size, width = words.shape
-    head = {
-        "dense.weight": torch.eye(width, dtype=words.dtype),
-        "dense.bias": words.new_zeros(width),
-        "layer_norm.weight": words.new_ones(width),
-        "layer_norm.bias": words.new_zeros(width),
-        "weight": words.clone() if untied else words,
-        "bias": words.new_zeros(size),
-    }
-    return {**tensors, **{f"encoder.lm_head.{name}": x for name, x in head.items()}}

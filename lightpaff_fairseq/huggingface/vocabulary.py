@@ -20,6 +20,7 @@ from torch import Tensor
 from ..checkpoints.building import heads_in
 from ..problems import Problems
 from .families.family import Config, Family
+from .families.registry import CLASSIFIER
 from .tokenizers import Merges, read_merges
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
@@ -30,7 +31,6 @@ LANGUAGE = {  # alphabet: (a language token, fairseq's name of it)
     "mbart": (r"([a-z]{2,3}_[A-Z]{2})", "[{}]"),
     "multilingual": (r"(?:__([a-z]{2,3})__|([a-z]{3}_[A-Z][a-z]{3}))", "__{}__"),
 }
-CLASSIFIER = "ForSequenceClassification"
 REGRESSION, SINGLE_LABEL = (None, "regression"), (None, "single_label_classification")
 
 
@@ -179,7 +179,7 @@ def class_names(config: Config) -> list[str]:
 def write_classes(config: Config, folder: Path) -> list[str]:
     """Write `label/dict.txt`, but for a regression; return flags of `sentence_prediction`."""
     names = class_names(config)
-    flags = ["--num-classes", str(len(names)), "--init-token", "0", "--separator-token", "2"]
+    flags = ["--num-classes", str(len(names)), "--init-token", "0"]
     if len(names) == 1:
         return [*flags, "--regression-target"]
     (folder / "label").mkdir()

@@ -24,6 +24,7 @@ FAMILIES = {
     "transformer": ("encoder", "decoder"),
     "mass": ("encoder", "decoder"),
     "roberta": ("encoder",),
+    "bert": ("encoder",),
     "transformer_lm": ("decoder",),
 }
 _TABLES = {"embed_tokens": "decoder_input_dim", "output_projection": "decoder_output_dim"}

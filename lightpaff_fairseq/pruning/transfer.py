@@ -21,15 +21,23 @@ from .selection import Units, select_units, unit_sums
 from .sizes import Layout
 
 _LAYER = re.compile(r"((?:encoder|decoder)\.(?:sentence_encoder\.)?layers\.)(\d+)(\..+)")
-_POSITIONS = "embed_positions.weight"
+_POSITIONS, _SEGMENTS = "embed_positions.weight", "embed_positions.token_types.weight"
 MISFIT = "--teacher and --arch do not fit: "
 
 
 def teacher_tensors(teacher: nn.Module, student: nn.Module) -> dict[str, Tensor]:
-    """Return the teacher's state dict; sinusoidal positions as a table if the student has one."""
+    """Return the teacher's state dict with the tables that the student has.
+
+    Sinusoidal positions become a table if the student has one; the first segment of a `bert` is
+    added to the positions if the student, a `roberta`, has no segments.
+    """
     tensors = dict(teacher.state_dict())
     modules = dict(teacher.named_modules())
-    for name, value in student.state_dict().items():
+    state = student.state_dict()
+    for name in [x for x in tensors if x.endswith(_SEGMENTS) and x not in state]:
+        positions = name.replace(_SEGMENTS, _POSITIONS)
+        tensors[positions] = tensors[positions] + tensors.pop(name)[0]
+    for name, value in state.items():
         module = modules.get(name.removesuffix(".weight"))
         if name.endswith(_POSITIONS) and isinstance(module, SinusoidalPositionalEmbedding):
             dim, padding = module.embedding_dim, module.padding_idx

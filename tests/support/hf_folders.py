@@ -87,18 +87,18 @@ def save(folder: Path, model: Any, tokenizer: Any) -> Path:
     return folder
 
 
-def roberta(folder: Path, kind: str = "MaskedLM", zero: str = "token_type", **more: Any) -> Path:
+def roberta(folder: Path, kind: str = "ForMaskedLM", zero: str = "token_type", **more: Any) -> Path:
     tokenizer = byte_bpe((*SPECIAL, "<mask>"))
     config = T.RobertaConfig(
         vocab_size=tokenizer.get_vocab_size(),
         **{**ENCODER, "type_vocab_size": 1, "layer_norm_eps": 1e-5, **more},
     )
-    model = random_model(getattr(T, f"RobertaFor{kind}"), config, zero)
+    model = random_model(getattr(T, f"Roberta{kind}"), config, zero)
     return save(folder, model, T.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **NAMES))
 
 
 def classifier(folder: Path) -> Path:
-    return roberta(folder, "SequenceClassification", num_labels=3)
+    return roberta(folder, "ForSequenceClassification", num_labels=3)
 
 
 def bart(folder: Path, **more: Any) -> Path:
@@ -134,18 +134,37 @@ def pieces_of_bert() -> list[str]:
     return special + letters + [f"##{letter}" for letter in letters] + words
 
 
-def bert(folder: Path, kind: str = "MaskedLM", zero: str = "") -> Path:
+def word_pieces(folder: Path) -> int:
+    """Write a tokenizer of BERT; return its size."""
     pieces = pieces_of_bert()
-    config = T.BertConfig(vocab_size=len(pieces), **{**ENCODER, "hidden_size": 128})
     folder.mkdir(parents=True)
     (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces))
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
-    random_model(getattr(T, f"BertFor{kind}"), config, zero).save_pretrained(folder)
+    return len(pieces)
+
+
+def bert(folder: Path, kind: str = "ForMaskedLM", zero: str = "", name: str = "Bert") -> Path:
+    size = word_pieces(folder)
+    options = {**ENCODER, "hidden_size": 128, "embedding_size": 128}
+    config = getattr(T, f"{name}Config")(vocab_size=size, **options)
+    random_model(getattr(T, f"{name}{kind}"), config, zero).save_pretrained(folder)
     return folder
 
 
 def bert_classifier(folder: Path) -> Path:
-    return bert(folder, "SequenceClassification")
+    return bert(folder, "ForSequenceClassification")
+
+
+def electra(folder: Path, kind: str = "ForSequenceClassification") -> Path:
+    return bert(folder, kind, name="Electra")
+
+
+def distilbert(folder: Path, kind: str = "ForMaskedLM") -> Path:
+    options = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}
+    options |= {"vocab_size": word_pieces(folder), "max_position_embeddings": 42}
+    config = T.DistilBertConfig(**options)
+    random_model(getattr(T, f"DistilBert{kind}"), config, "").save_pretrained(folder)
+    return folder
 
 
 def _sentencepiece(folder: Path, kind: str) -> list[str]:
@@ -177,12 +196,12 @@ def _with_pieces(folder: Path, tokenizer: str, config: dict[str, Any], *files: s
     return pieces
 
 
-def xlm_r(folder: Path) -> Path:
+def xlm_r(folder: Path, kind: str = "ForMaskedLM") -> Path:
     pieces = _with_pieces(folder, "XLMRobertaTokenizer", {})
     config = T.XLMRobertaConfig(
         vocab_size=len(pieces) + 2, **ENCODER, type_vocab_size=1, layer_norm_eps=1e-5
     )
-    random_model(T.XLMRobertaForMaskedLM, config).save_pretrained(folder)
+    random_model(getattr(T, f"XLMRoberta{kind}"), config).save_pretrained(folder)
     return folder
 
 
@@ -246,6 +265,9 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "xlm-r": xlm_r,
     "bert": bert,
     "bert classifier": bert_classifier,
+    "bert pairs": bert_classifier,
+    "electra": electra,
+    "distilbert": distilbert,
     "gpt2": gpt2,
     "bart": bart,
     "scaled bart": scaled_bart,
@@ -261,4 +283,5 @@ LANGUAGES = {
     "nllb": ("eng_Latn", "deu_Latn"),
     "m2m": ("en", "de"),
 }
-REVERSIBLE = [name for name in MAKERS if name not in ("bert", "bert classifier", "marian")]
+FOLDED = ("bert", "bert classifier")  # converted with --segment 0
+REVERSIBLE = [name for name in MAKERS if name not in (*FOLDED, "marian")]

@@ -39,8 +39,7 @@ class Family:
         flags: return the flags of fairseq-train that build the model.
         rows: return the table of names, layers as `{}`, from a configuration, the Hugging Face id
             of each token of fairseq's dictionary `(V,)`, and the transformers class.
-        prepare: change a Hugging Face state dict before the table is applied, given the segment to
-            fold in; None: no change.
+        prepare: change a Hugging Face state dict before the table is applied; None: no change.
         unused: patterns of names in a Hugging Face state dict that need no counterpart.
         zero: names that must be zero, as fairseq has no place for them.
     """
@@ -56,7 +55,7 @@ class Family:
     rows: Callable[[Config, Tensor, str], list[Row]]
     start: str | None = None
     check: Callable[[Config], str | None] = lambda config: None
-    prepare: Callable[[Config, State, int], State] | None = None
+    prepare: Callable[[Config, State], State] | None = None
     unused: tuple[str, ...] = ()
     zero: tuple[str, ...] = ()
 

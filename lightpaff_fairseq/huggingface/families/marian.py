@@ -40,7 +40,7 @@ def rows(config: Config, order: Tensor, architecture: str) -> list[Row]:
     return table + [one for one in plain if one.hf != "model.shared.weight"]
 
 
-def fold_start_and_bias(config: Config, state: State, segment: int) -> State:
+def fold_start_and_bias(config: Config, state: State) -> State:
     """Fold start token, bias and the row of `<s>` into the tables, in float64.
 
     Raises:

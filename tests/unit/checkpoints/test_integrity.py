@@ -9,7 +9,7 @@ import toy
 from lightpaff_fairseq.checkpoints.integrity import corruption, newest_intact
 from lightpaff_fairseq.checkpoints.reading import read_checkpoint
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.huggingface.hf_folder import check_weights, load_tensors
+from lightpaff_fairseq.huggingface.hf_weights import check_weights, load_tensors
 
 STATE = {"model": {"w": torch.arange(40.0)}, "cfg": {"model": {"_name": "x"}}, "n": 7}
 

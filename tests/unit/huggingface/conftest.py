@@ -10,7 +10,7 @@ import pytest
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory: Any) -> Callable[[str], tuple[Path, Path]]:
     """Return a function family -> (Hugging Face folder, what it was converted to), made once."""
-    from hf_folders import LANGUAGES, MAKERS
+    from hf_folders import FOLDED, LANGUAGES, MAKERS
     from lightpaff_fairseq.huggingface.conversion import Conversion
     from lightpaff_fairseq.huggingface.to_fairseq import convert
 
@@ -20,7 +20,7 @@ def converted(tmp_path_factory: Any) -> Callable[[str], tuple[Path, Path]]:
         if name not in made:
             root = tmp_path_factory.mktemp("converted")
             source, out = MAKERS[name](root / "hf"), root / "fairseq"
-            segment = 0 if "bert" in name and "ro" not in name else None
+            segment = 0 if name in FOLDED else None
             languages = LANGUAGES.get(name)
             convert(Conversion(("hf", source), ("fairseq", out), segment, languages))
             made[name] = source, out

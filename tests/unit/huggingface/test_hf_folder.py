@@ -10,7 +10,7 @@ pytest.importorskip("tokenizers")
 
 from conversions import Malicious, check_refused, copy_of, edit_config, from_hf
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.huggingface.hf_folder import load_tensors
+from lightpaff_fairseq.huggingface.hf_weights import load_tensors
 
 pytestmark = pytest.mark.hf
 

@@ -25,9 +25,9 @@ exhaustively = settings(max_examples=20, deadline=None)
 
 
 def test_every_family_is_tested():
-    assert len(FAMILIES) == 8 and len(TABLES) == 9
+    assert len(FAMILIES) == 10 and len(TABLES) == 11
     assert [family.model_type for family in TABLES[:-1]] == list(FAMILIES)
-    assert len(CLASSES) == 12  # the encoders have a classifier each
+    assert len(CLASSES) == 20  # five encoders: a classifier, a bare class, four a masked-LM head
 
 
 def any_bits(shape, generator):
@@ -92,6 +92,7 @@ def test_families_go_there_and_back(family, name, seed, layers, data):
     generator = torch.Generator().manual_seed(seed)
     sizes, eps = random_sizes(data), data.draw(st.sampled_from([1e-5, 1e-12]))
     config = {"encoder_layers": layers[0], "decoder_layers": layers[1], "n_layer": layers[1]}
+    config |= {"n_layers": layers[0], "type_vocab_size": data.draw(st.sampled_from([1, 2]))}
     config |= {"num_hidden_layers": layers[0], "layer_norm_eps": eps, "pad_token_id": 1}
     config |= {"model_type": family.model_type}
     rows = family.table(config, torch.randperm(sizes[0], generator=generator), name)

@@ -21,12 +21,14 @@ from lightpaff_fairseq.huggingface.tokenizers import encoder
 
 pytestmark = [pytest.mark.hf, pytest.mark.slow]
 
-FOLDERS = 13
+FOLDERS = 16
 # What the models were trained with: T is the text, S and G the languages
 READ = {
     "roberta": "<s> T </s>",
     "xlm-r": "<s> T </s>",
     "bert": "[CLS] T [SEP]",
+    "bert pairs": "[CLS] T [SEP]",
+    "distilbert": "[CLS] T [SEP]",
     "bart": "<s> T </s>",
     "scaled bart": "<s> T </s>",
     "mbart": "T </s> S",

@@ -77,7 +77,7 @@ def test_a_roberta_with_a_segment_of_its_own_is_the_same_function(tmp_path: Path
 
 
 def test_a_model_for_pretraining_is_read_as_its_masked_lm(tmp_path: Path) -> None:
-    source = bert(tmp_path / "hf", "PreTraining")
+    source = bert(tmp_path / "hf", "ForPreTraining")
     convert(Conversion(("hf", source), ("fairseq", tmp_path / "out"), segment=1))
     (model, _), hf_model = load_fairseq(tmp_path / "out"), load_hf(source)
     order = order_of(tmp_path / "out")
@@ -117,9 +117,8 @@ def test_other_families_and_heads(source, tmp_path, capsys):
     check_refused(capsys, folder, "GPT2LMHeadModel", "GPT2ForSequenceClassification")
 
 
-def test_segments_are_refused_unless_asked_for(tmp_path, capsys):
+def test_a_segment_that_the_model_does_not_have(tmp_path, capsys):
     folder = bert(tmp_path / "hf")
-    check_refused(capsys, folder, "--segment 0", "sentence pairs")
     check_refused(capsys, folder, "--segment 2: expected 0 to 1", more=("--segment", "2"))
 
 

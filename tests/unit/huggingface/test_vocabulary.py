@@ -23,7 +23,7 @@ from hf_folders import T, gpt2, roberta, save
 
 pytestmark = pytest.mark.hf
 
-KIND = "SequenceClassification"
+KIND = "ForSequenceClassification"
 
 
 def with_special(folder, **tokens):

@@ -1,0 +1,10 @@
+"""Tell how a tokenizer puts two sentences together."""
+
+from typing import Any
+
+
+def separators(tokenizer: Any) -> int:
+    """Return how many separators stand between two sentences: BERT 1, RoBERTa 2, none 0."""
+    end = tokenizer.sep_token_id
+    ids = list(tokenizer("a", "a").input_ids)
+    return max(0, ids.count(end) - 1) if ids[-1:] == [end] else 0
