@@ -160,7 +160,7 @@ def electra(folder: Path, kind: str = "ForSequenceClassification") -> Path:
 
 
 def distilbert(folder: Path, kind: str = "ForMaskedLM") -> Path:
-    options = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}
+    options = {"dim": 128, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}  # width: as of `bert`
     options |= {"vocab_size": word_pieces(folder), "max_position_embeddings": 42}
     config = T.DistilBertConfig(**options)
     random_model(getattr(T, f"DistilBert{kind}"), config, "").save_pretrained(folder)

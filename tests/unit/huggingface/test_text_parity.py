@@ -27,7 +27,6 @@ READ = {
     "roberta": "<s> T </s>",
     "xlm-r": "<s> T </s>",
     "bert": "[CLS] T [SEP]",
-    "bert pairs": "[CLS] T [SEP]",
     "distilbert": "[CLS] T [SEP]",
     "bart": "<s> T </s>",
     "scaled bart": "<s> T </s>",
