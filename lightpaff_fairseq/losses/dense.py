@@ -41,6 +41,8 @@ class LossSettings:
         accuracy: count correct labels in the fused loss, at the cost of a pass over all logits.
         compiled: use torch.compile for the fused loss. Slower on a CPU; for a GPU see
             `lightpaff benchmark loss --peers fused-compiled`. Training does not use it.
+        kernel: what computes the fused loss, one of `kernel_choice.KERNELS`: auto takes Triton on
+            CUDA where it is installed. A loss with a `selection`, or compiled, is PyTorch's.
     """
 
     kd_lambda: float
@@ -51,6 +53,7 @@ class LossSettings:
     selection: Selection | None = None
     accuracy: bool = True
     compiled: bool = False
+    kernel: str = "auto"
 
 
 class LossTerms(NamedTuple):

@@ -20,6 +20,7 @@ from torch import Tensor
 from .chunk import Labels, chunk_loss, smoothing_share
 from .dense import LossSettings, LossTerms
 from .fused_selected import walk_selected
+from .fused_triton import chosen_for, walk_triton
 from .head_products import HeadGradients, fill_logits, mean_logits
 from .model_output import LinearOutput
 from .position_selection import Teacher, complete_output
@@ -42,7 +43,8 @@ def fused_distillation_loss(
     Returns:
         `LossTerms`, sums over the N positions. `loss` can be differentiated once.
     Raises:
-        ValueError: the vocabularies of the models, or the numbers of positions and labels, differ.
+        ValueError: the vocabularies of the models, or the numbers of positions and labels, differ;
+            or `settings.kernel` is `triton`, which cannot run.
         RuntimeError: `loss` is differentiated a second time.
     Source: fused linear cross entropy, which also computes its gradient in forward, in chunks.
     """
@@ -114,7 +116,10 @@ def _walk_chosen(
     selection, n = settings.selection, target.numel()
     if selection is not None and selection.count(n) < n:
         return walk_selected(student, teacher, target, settings, grads)
-    return _walk(student, complete_output(teacher, target), target, settings, grads)
+    output = complete_output(teacher, target)
+    if not settings.compiled and chosen_for(student, output, settings):
+        return walk_triton(student, output, target, settings, grads)
+    return _walk(student, output, target, settings, grads)
 
 
 def _scaled(grad: Tensor | None, scale: Tensor, dtype: torch.dtype) -> Tensor | None:

@@ -5,6 +5,8 @@ are taken in float32: at that point the loss scale of mixed precision is not app
 probabilities would underflow. Shape letters: N positions, n positions of a chunk, C width, V.
 """
 
+from functools import cache, cached_property
+
 import torch
 from torch import Tensor
 
@@ -28,6 +30,25 @@ def fill_logits(buffer: Tensor, output: ModelOutput, rows: Rows) -> None:
         buffer.copy_(output.logits(rows))
 
 
+def product_in_float32(a: Tensor, b: Tensor) -> Tensor:
+    """Return the product of two float16 matrices in float32, without copies where PyTorch can."""
+    if _widens(a.device):
+        product: Tensor = torch.mm(a, b, out_dtype=torch.float32)  # type: ignore[call-overload]
+        return product
+    return a.float() @ b.float()
+
+
+@cache
+def _widens(device: torch.device) -> bool:
+    """Return whether a product of float16 can be float32: on CUDA, since PyTorch 2.8."""
+    ones = torch.ones((16, 16), dtype=torch.float16, device=device)
+    try:
+        torch.mm(ones, ones, out_dtype=torch.float32)  # type: ignore[call-overload]
+    except (NotImplementedError, RuntimeError, TypeError):
+        return False
+    return True
+
+
 class HeadGradients:
     """Gradients of hidden states, head weight and bias, for an incoming gradient of one.
 
@@ -45,14 +66,22 @@ class HeadGradients:
         self.bias: Tensor | None = None
         if student.bias is not None and needed[2]:
             self.bias = torch.zeros_like(student.bias, dtype=dtype)
-        half = student.hidden.dtype == torch.float16
-        self._head = student.weight.float() if half else student.weight
 
-    def add(self, rows: Rows, grad_logits: Tensor) -> None:
-        """Multiply `(n, V)` d loss / d logits of `rows` into the three gradients."""
+    @cached_property
+    def _head(self) -> Tensor:
+        weight = self.student.weight
+        return weight.float() if self.student.hidden.dtype == torch.float16 else weight
+
+    def add(self, rows: Rows, grad_logits: Tensor, scale: float = 1.0) -> None:
+        """Multiply `(n, V)` d loss / d logits of `rows`, times `scale`, into the three gradients.
+
+        A float16 gradient, which the Triton kernel scales, is multiplied as it is.
+        """
         hidden = self.student.hidden[rows]
         if self.bias is not None:
-            self.bias += grad_logits.sum(0)
+            self.bias += grad_logits.sum(0, dtype=self.bias.dtype) / scale
+        if grad_logits.dtype == torch.float16:
+            return self._add_half(rows, grad_logits, scale)
         if hidden.dtype == torch.bfloat16:
             grad_logits = grad_logits.bfloat16()
         elif hidden.dtype == torch.float16:
@@ -61,6 +90,17 @@ class HeadGradients:
             self.hidden[rows] = grad_logits @ self._head
         if self.weight is not None:
             self._add_weight(self.weight, grad_logits.t(), hidden)
+        return None
+
+    def _add_half(self, rows: Rows, grad_logits: Tensor, scale: float) -> None:
+        if self.hidden is not None:
+            self.hidden[rows] = product_in_float32(grad_logits, self.student.weight) / scale
+        if self.weight is not None:
+            if self._fresh:
+                self.weight.zero_()
+            product = product_in_float32(grad_logits.t(), self.student.hidden[rows])
+            self.weight.add_(product, alpha=1 / scale)
+            self._fresh = False
 
     def _add_weight(self, total: Tensor, grad_logits: Tensor, hidden: Tensor) -> None:
         if grad_logits.dtype == total.dtype:
