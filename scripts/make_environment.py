@@ -204,7 +204,7 @@ def install(environment: Environment) -> None:
     )
     environment.step(
         "4/6 torch, tools, this project (1-2 minutes)",
-        *(*pip, "--editable", ".[dev,docs,rouge,plots,hf,ctranslate2,shortlist,onnx]"),
+        *(*pip, "--editable", ".[dev,docs,rouge,plots,hf,ctranslate2,shortlist,onnx,triton]"),
     )
     # Its sdist holds C++ of an old Cython, which fails in an isolated build.
     environment.step(

@@ -1,5 +1,6 @@
 """Shared set-up: few threads (the tests are small), and the plug-in registered once."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+if not torch.cuda.is_available():  # read when Triton is imported, whoever does it first
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 import lightpaff_fairseq  # noqa: F401
 import quick_compose

@@ -10,12 +10,14 @@ from ..losses import features, layer_map
 from ..losses.dense import TEMPERATURE_WORDS, TEMPERATURES
 from ..losses.divergences import DIVERGENCES, Divergence
 from ..losses.intermediate import INTERMEDIATE_LOSSES
+from ..losses.kernel_choice import KERNELS
 from ..losses.position_selection import Selection, parse_selection
 from ..losses.schedules import TEMPERATURE_SCHEDULES, WeightSchedule, check_weight_schedule
 from ..teachers.cache.tail import TAILS
 
 TAIL_CHOICES = ChoiceEnum(list(TAILS))
 DIVERGENCE_CHOICES = ChoiceEnum(list(DIVERGENCES))
+KERNEL_CHOICES = ChoiceEnum(list(KERNELS))
 HIDDEN_LOSS_CHOICES = ChoiceEnum(list(features.HIDDEN))
 ATTENTION_LOSS_CHOICES = ChoiceEnum(list(features.ATTENTION))
 TEMPERATURE_SCHEDULE_CHOICES = ChoiceEnum(list(TEMPERATURE_SCHEDULES))
@@ -76,6 +78,11 @@ class DistillationConfig(FairseqDataclass):
         "(the student prefers another token to the label) or random; the task loss everywhere; "
         "default: at all positions",
         None,
+    )
+    kd_kernel: KERNEL_CHOICES = flag(  # type: ignore[valid-type]
+        "what computes the fused loss: triton (one kernel per chunk, on CUDA), torch, or auto "
+        "(triton where it runs)",
+        "auto",
     )
     kd_chunk_tokens: int = flag(
         "positions per chunk of the fused loss: affects memory, not the result",

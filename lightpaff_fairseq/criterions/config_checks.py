@@ -38,7 +38,7 @@ def check_config(cfg: DistillationConfig) -> None:
     """
     problems = Problems(_value_problems(cfg))
     problems.extend([*_combination_problems(cfg), *_ensemble_problems(cfg), *_cache_problems(cfg)])
-    problems.extend(_selection_problems(cfg))
+    problems.extend([*_selection_problems(cfg), *_kernel_problems(cfg)])
     problems.raise_if_any()
     if cfg.kd_sides is not None:
         logger.warning("--kd-sides is now called --kd-modules")
@@ -118,6 +118,17 @@ def _combination_problems(cfg: DistillationConfig) -> Iterator[str]:
         yield (
             f"--kd-divergence {cfg.kd_divergence}: a regression has no probabilities, its soft "
             "loss is a squared difference"
+        )
+
+
+def _kernel_problems(cfg: DistillationConfig) -> Iterator[str]:
+    """Check flags that PyTorch's losses support alone."""
+    if cfg.kd_kernel == "triton" and cfg.kd_select is not None:
+        yield f"--kd-kernel triton: expected no --kd-select, got {cfg.kd_select}"
+    if cfg.kd_kernel == "triton" and cfg.kd_temperature_schedule != "constant":
+        yield (
+            "--kd-kernel triton: expected --kd-temperature-schedule constant, got "
+            f"{cfg.kd_temperature_schedule} (the dense loss)"
         )
 
 

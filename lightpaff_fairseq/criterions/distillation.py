@@ -78,6 +78,7 @@ class DistillationMixin(FairseqCriterion):
             divergence(cfg),
             selection(cfg),
             criterion.report_accuracy,
+            kernel=str(cfg.kd_kernel),
         )
         criterion.distiller = Distiller(cfg, criterion.build_prediction(cfg), settings)
         return criterion

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from ..losses.dense import LossSettings, LossTerms, dense_distillation_loss
 from ..losses.fused import fused_distillation_loss
+from ..losses.fused_triton import case_of
 from ..losses.intermediate import IntermediateLosses
+from ..losses.kernel_choice import describe, triton_problem
 from ..losses.layers import LayerActivations, PaddingMasks
 from ..losses.model_output import LinearOutput, ModelOutput
+from ..losses.position_selection import DeferredOutput, complete_output
 from ..losses.position_selection import Teacher as TeacherOutput
-from ..losses.position_selection import complete_output
-from ..losses.sampled import SPARSE, SoftTargets
+from ..losses.sampled import SPARSE, SampledOutput, SoftTargets
 from ..losses.schedules import TemperatureSchedule
 from ..models.activations import ActivationRecorder
 from ..models.outputs import has_raw_logits, is_separable
@@ -56,6 +58,7 @@ class Distiller(nn.Module):
         self.teacher: Teacher | None = None
         self.intermediate: IntermediateLosses | None = None
         self.num_updates: Callable[[], int] = lambda: 0  # set before training
+        self.says_kernel = True
 
     @property
     def is_active(self) -> bool:
@@ -74,6 +77,7 @@ class Distiller(nn.Module):
                 another family than the criterion.
         """
         self.prediction.check_student(student)
+        self._check_kernel(student)
         if not is_separable(student):
             logger.info(
                 f"dense distillation loss: {type(student).__name__} has no output layer that can "
@@ -87,6 +91,17 @@ class Distiller(nn.Module):
                 intermediate = match_layers(self.cfg, student, teacher.model)
                 self.intermediate = intermediate.to(next(student.parameters()))
         self.teacher = teacher
+
+    def _check_kernel(self, student: nn.Module) -> None:
+        """Check before the first update that `--kd-kernel triton` can run."""
+        if self.cfg.kd_kernel != "triton":
+            return
+        weight = next(student.parameters())
+        problem = triton_problem(weight.device, weight.dtype)
+        if not is_separable(student):
+            problem = f"expected an output layer in chunks, which {type(student).__name__} lacks"
+        if problem:
+            raise ValueError(f"--kd-kernel triton: {problem}")
 
     def _check_temperature(self, **models: nn.Module) -> None:
         for who, model in models.items():
@@ -116,6 +131,7 @@ class Distiller(nn.Module):
     def _loss_terms(self, output: ModelOutput, teacher: TeacherOutput, target: Tensor) -> LossTerms:
         settings = replace(self.settings, kd_lambda=self.weight("lambda"))
         if isinstance(output, LinearOutput) and self.temperature.name == "constant":
+            self._log_kernel(output, teacher, settings)
             return fused_distillation_loss(output, teacher, target, settings)
         teacher = complete_output(teacher, target)
         logits_s = output.logits()
@@ -124,6 +140,19 @@ class Distiller(nn.Module):
         logits_t = teacher.logits()
         settings = replace(settings, temperature=self.temperature(logits_s, logits_t))
         return dense_distillation_loss(logits_s, logits_t, target, settings)
+
+    def _log_kernel(
+        self, output: LinearOutput, teacher: TeacherOutput, settings: LossSettings
+    ) -> None:
+        """Say once what computes the fused loss; a batch without labels says nothing."""
+        if self.says_kernel and len(output.hidden):
+            self.says_kernel = False
+            words = "PyTorch (--kd-select)"
+            if isinstance(teacher, SampledOutput):
+                words = "PyTorch (sampled teacher)"
+            elif not isinstance(teacher, DeferredOutput) and settings.selection is None:
+                words = describe(settings.kernel, case_of(output, teacher, settings))
+            logger.info(f"distillation loss: {words}")
 
     def check_soft_loss(self, kd_loss: Tensor, teacher: SoftTargets) -> None:
         """Check that the teacher is no reason for a soft loss that is not finite.

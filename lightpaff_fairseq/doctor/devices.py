@@ -10,7 +10,9 @@ from fairseq.optim.fused_adam import get_fused_adam_class
 from torch import Tensor
 
 from ..losses.dense import LossSettings, dense_distillation_loss
+from ..losses.divergences import Divergence
 from ..losses.fused import fused_distillation_loss
+from ..losses.kernel_choice import Case, describe
 from ..losses.model_output import LinearOutput
 from ..problems import Problems
 
@@ -40,6 +42,7 @@ def kernels() -> list[Kernel]:
     layer_norm = importlib.import_module("fairseq.modules.layer_norm")
     return [
         Kernel("distillation loss in chunks (lightpaff_fairseq)", ACTIVE),
+        Kernel("distillation loss in one kernel (lightpaff_fairseq)", _triton_state()),
         Kernel("LayerNorm (apex)", _state(layer_norm.has_fused_layernorm, "apex")),
         Kernel(
             "Adam (apex)", _state(get_fused_adam_class() is not None, "apex"), "using FusedAdam"
@@ -57,6 +60,13 @@ def kernels() -> list[Kernel]:
             ),
         ),
     ]
+
+
+def _triton_state() -> str:
+    """Try the kernel on the first GPU, at a usual vocabulary."""
+    device = devices()[-1]
+    case = Case(device, torch.bfloat16, torch.bfloat16, 32000, Divergence(), 1.0)
+    return describe("auto", case)
 
 
 def _state(is_installed: bool, requirement: str) -> str:

@@ -23,7 +23,7 @@ OPTIONAL = {
     "ctranslate2": "lightpaff export --to ctranslate2",
     "onnxruntime": "lightpaff export --to onnx",
     "apex": "fused LayerNorm, Adam and cross entropy on a GPU",
-    "triton": "torch.compile on a GPU",
+    "triton": "--kd-kernel triton, torch.compile on a GPU",
     "tensorboardX": "--tensorboard-logdir",
     "liger-kernel": "lightpaff benchmark loss --peers",
     "torchtune": "lightpaff benchmark loss --peers",

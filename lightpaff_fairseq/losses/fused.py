@@ -24,7 +24,7 @@ from .fused_triton import chosen_for, walk_triton
 from .head_products import HeadGradients, fill_logits, mean_logits
 from .model_output import LinearOutput
 from .position_selection import Teacher, complete_output
-from .sampled import SPARSE, SoftTargets
+from .sampled import SPARSE, SampledOutput, SoftTargets
 
 
 def fused_distillation_loss(
@@ -117,7 +117,7 @@ def _walk_chosen(
     if selection is not None and selection.count(n) < n:
         return walk_selected(student, teacher, target, settings, grads)
     output = complete_output(teacher, target)
-    if not settings.compiled and chosen_for(student, output, settings):
+    if chosen_for(student, output, settings) and not isinstance(output, SampledOutput):
         return walk_triton(student, output, target, settings, grads)
     return _walk(student, output, target, settings, grads)
 

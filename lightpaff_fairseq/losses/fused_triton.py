@@ -1,7 +1,7 @@
 """The walk over the chunks of the fused loss, with the Triton kernel.
 
-Two buffers of `(chunk, V)`, one per model and in its own dtype, serve the whole call: matrix products
-write the logits, and the kernel overwrites the student's by their gradient.
+Two buffers of `(chunk, V)`, one per model and in its own dtype, serve the whole call: matrix
+products write the logits, and the kernel overwrites the student's by their gradient.
 """
 
 import torch
@@ -12,30 +12,39 @@ from .dense import LossSettings
 from .head_products import HeadGradients, fill_logits, mean_logits
 from .kernel_choice import Case, takes_triton
 from .model_output import LinearOutput, ModelOutput
+from .sampled import SampledOutput, SoftTargets
 from .top_k import TopKOutput
 
 
-def chosen_for(
-    student: LinearOutput, teacher: ModelOutput | TopKOutput, settings: LossSettings
-) -> bool:
+def chosen_for(student: LinearOutput, teacher: SoftTargets, settings: LossSettings) -> bool:
     """Return whether the kernel computes a loss.
 
     Raises:
         ValueError: `settings.kernel` is `triton`, which cannot.
     """
-    if settings.kernel == "torch" or not len(student.hidden):
+    if settings.compiled or not len(student.hidden):
         return False
+    if isinstance(teacher, SampledOutput):
+        if settings.kernel == "triton":
+            raise ValueError(
+                "--kd-kernel triton: expected a complete or top-k teacher, got sampled"
+            )
+        return False
+    return takes_triton(settings.kernel, case_of(student, teacher, settings))
+
+
+def case_of(
+    student: LinearOutput, teacher: ModelOutput | TopKOutput, settings: LossSettings
+) -> Case:
+    """Return the kind of a loss of one position or more."""
     dtype_t = None
-    if not isinstance(teacher, TopKOutput):
-        known = isinstance(teacher, LinearOutput)
-        dtype_t = teacher.hidden.dtype if known else teacher.logits(slice(0, 1)).dtype
-    hidden = student.hidden
-    temperature = float(settings.temperature)
-    return takes_triton(
-        settings.kernel,
-        Case(hidden.device, hidden.dtype, dtype_t, student.vocab_size, settings.divergence,
-             temperature),
-    )  # fmt: skip
+    if isinstance(teacher, LinearOutput):
+        dtype_t = teacher.hidden.dtype
+    elif not isinstance(teacher, TopKOutput):
+        dtype_t = teacher.logits(slice(0, 1)).dtype
+    hidden, temperature = student.hidden, float(settings.temperature)
+    sizes = hidden.device, hidden.dtype, dtype_t, student.vocab_size
+    return Case(*sizes, settings.divergence, temperature)
 
 
 def walk_triton(

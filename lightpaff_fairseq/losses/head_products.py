@@ -33,7 +33,7 @@ def fill_logits(buffer: Tensor, output: ModelOutput, rows: Rows) -> None:
 def product_in_float32(a: Tensor, b: Tensor) -> Tensor:
     """Return the product of two float16 matrices in float32, without copies where PyTorch can."""
     if _widens(a.device):
-        product: Tensor = torch.mm(a, b, out_dtype=torch.float32)  # type: ignore[call-overload]
+        product: Tensor = torch.mm(a, b, out_dtype=torch.float32)
         return product
     return a.float() @ b.float()
 
@@ -43,7 +43,7 @@ def _widens(device: torch.device) -> bool:
     """Return whether a product of float16 can be float32: on CUDA, since PyTorch 2.8."""
     ones = torch.ones((16, 16), dtype=torch.float16, device=device)
     try:
-        torch.mm(ones, ones, out_dtype=torch.float32)  # type: ignore[call-overload]
+        torch.mm(ones, ones, out_dtype=torch.float32)
     except (NotImplementedError, RuntimeError, TypeError):
         return False
     return True

@@ -1,9 +1,9 @@
 """The choice between the Triton kernel and PyTorch for the fused loss (`--kd-kernel`).
 
-`auto` takes Triton on CUDA where it is installed and gives the same loss as PyTorch on a small chunk
-of random logits, tried once per device and kind of loss; otherwise PyTorch, with a warning if the
-kernel failed. `triton` raises an error instead. With TRITON_INTERPRET=1 `triton` runs on a CPU, in
-Triton's interpreter, for tests.
+`auto` takes Triton on CUDA where it is installed and gives the same loss as PyTorch on a small
+chunk of random logits, tried once per device and kind of loss; otherwise PyTorch, with a warning if
+the kernel failed. `triton` raises an error instead. With TRITON_INTERPRET=1 `triton` runs on a CPU,
+in Triton's interpreter, for tests.
 """
 
 import importlib.metadata
@@ -58,7 +58,7 @@ def triton_problem(device: torch.device, dtype: torch.dtype) -> str | None:
         return f"expected triton {least} or newer, got {installed}"
     if dtype not in DTYPES:
         names = ", ".join(str(x).removeprefix("torch.") for x in DTYPES)
-        return f"expected logits in one of {names}, got {str(dtype).removeprefix('torch.')}"
+        return f"expected logits in {names}, got {str(dtype).removeprefix('torch.')}"
     return None
 
 
@@ -68,43 +68,43 @@ def takes_triton(kernel: str, case: Case) -> bool:
     Raises:
         ValueError: `kernel` is none of `KERNELS`, or `triton` cannot run or fails its trial.
     """
-    if kernel not in KERNELS:
-        raise ValueError(f"kernel {kernel!r}: expected one of {', '.join(KERNELS)}")
-    if kernel == "torch" or (kernel == "auto" and case.device.type != "cuda"):
-        return False
-    problem = _problem(case)
-    if problem and kernel == "triton":
-        raise ValueError(f"kernel triton: {problem}")
-    return problem is None
+    reason = _reason_for_torch(kernel, case)
+    if reason and kernel == "triton":
+        raise ValueError(f"--kd-kernel triton: {reason}")
+    return reason is None
 
 
-def describe(kernel: str, device: torch.device, dtype: torch.dtype, vocab: int) -> str:
-    """Say which implementation computes the loss, with the kernel's block, or why PyTorch does."""
-    if kernel == "torch":
-        return "PyTorch"
-    if kernel == "auto" and device.type != "cuda":
-        return "PyTorch, since the Triton kernel needs CUDA"
-    problem = triton_problem(device, dtype)
-    if problem:
-        return f"PyTorch, since the Triton kernel cannot run: {problem}"
+def describe(kernel: str, case: Case) -> str:
+    """Say what computes a loss, with the kernel's block, or why PyTorch does."""
+    reason = _reason_for_torch(kernel, case)
+    if reason:
+        return f"PyTorch ({reason})"
     from .triton_chunk import block_of
 
-    block = block_of(vocab)
-    how = " in Triton's interpreter" if is_interpreted() else ""
-    return f"Triton kernel{how}, {block.size} tokens per block, {block.warps} warps"
+    block = block_of(case.vocab)
+    how = ", interpreted" if is_interpreted() else ""
+    return f"Triton kernel ({block.size} tokens per block, {block.warps} warps{how})"
+
+
+def _reason_for_torch(kernel: str, case: Case) -> str | None:
+    """Return why PyTorch computes a loss, None if the kernel does."""
+    if kernel not in KERNELS:
+        raise ValueError(f"kernel {kernel!r}: expected one of {', '.join(KERNELS)}")
+    if kernel == "torch":
+        return "--kd-kernel torch"
+    if kernel == "auto" and case.device.type != "cuda":
+        return "the Triton kernel needs CUDA"
+    return _problem(case)
 
 
 @cache
 def _problem(case: Case) -> str | None:
-    """Return why the kernel cannot compute a loss; say so in the log if it failed."""
-    from .divergences import DIVERGENCES
-
+    """Return why the kernel cannot compute a loss; warn if it should and failed."""
     problem = triton_problem(case.device, case.dtype_s)
-    problem = problem or (case.dtype_t and triton_problem(case.device, case.dtype_t))
+    if problem is None and case.dtype_t is not None:
+        problem = triton_problem(case.device, case.dtype_t)
     if problem:
-        logger.warning(f"distillation loss in PyTorch, since the Triton kernel {problem}")
         return problem
-    assert case.divergence.kind in DIVERGENCES
     try:
         problem = _trial(case)
     except Exception as error:  # of Triton's compiler or launcher: any

@@ -60,8 +60,9 @@ def triton_chunk_loss(
     """Compute loss and gradient of one chunk.
 
     Args:
-        logits_s: `(n, V)` of a dtype of `kernel_choice.DTYPES`, rows contiguous; overwritten by the gradient times
-            `gradient_scale`, without the constant that `fused.py` subtracts for label smoothing.
+        logits_s: `(n, V)` of a dtype of `kernel_choice.DTYPES`, rows contiguous; overwritten by the
+            gradient times `gradient_scale`, without the constant that `fused.py` subtracts for
+            label smoothing.
         teacher: logits `(n, V)`, of any of these dtypes, or ids `(n, k)` and log-probabilities
             `(n, k + 1)` of a top-k teacher.
         labels: of these positions.

@@ -62,6 +62,14 @@ def error_of(case, data, save_dir, *flags) -> str:
         ),
         (("--kd-skew", 0.2), ("--kd-skew 0.2: has no effect without --kd-divergence skew_kl or",)),
         (("--kd-chunk-tokens", 0), ("--kd-chunk-tokens 0",)),
+        (
+            ("--kd-kernel", "triton", "--kd-select", "random:1"),
+            ("--kd-kernel triton: expected no --kd-select, got random:1",),
+        ),
+        (
+            ("--kd-kernel", "triton", "--kd-temperature-schedule", "cwsm"),
+            ("--kd-kernel triton: expected --kd-temperature-schedule constant, got cwsm",),
+        ),
         (("--quantize-weights", 4), ("--quantize-weights 4: expected 8, or 0 (off)",)),
         (
             ("--quantize-weights", 8, "--task", "prunable_translation", "--prune-target-width", 1),
@@ -79,6 +87,7 @@ def test_values_out_of_range(world, tmp_path, flags, words):
 CHOICES = {
     "kd_tail": "ghost, drop, uniform",
     "kd_divergence": "forward_kl, reverse_kl, jsd, tvd, skew_kl, skew_reverse_kl",
+    "kd_kernel": "auto, triton, torch",
     "kd_hidden_loss": "mse, cosine, pkd",
     "kd_attention_loss": "mse, mse_sum, ce, ce_mean",
     "kd_temperature_schedule": "constant, flsw, cwsm",

@@ -23,7 +23,7 @@ DISTRIBUTIONS = {  # where the names of module and distribution differ
     "thot": "sil-thot",
     "yaml": "pyyaml",
 }
-NOT_DECLARED = {"apex", "xformers", "torch_xla", "triton"}  # used where they are installed
+NOT_DECLARED = {"apex", "xformers", "torch_xla"}  # used where they are installed
 
 
 def declared():
