@@ -5,6 +5,7 @@ Each block is a file that is written atomically and never computed twice.
 """
 
 import json
+import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -185,7 +186,8 @@ class BlockFolder:
     def missing(self, shard: Shard | None = None, report: Report | None = None) -> list[Block]:
         """List the missing blocks of a shard (default: all); report the number of finished ones."""
         blocks = shard.select(self.blocks) if shard else self.blocks
-        missing = [block for block in blocks if not (self.path / block.file).is_file()]
+        names = set(os.listdir(self.path)) if self.path.is_dir() else set()
+        missing = [block for block in blocks if block.file not in names]
         if report and len(missing) < len(blocks):
             report(f"{len(blocks) - len(missing)} of {len(blocks)} blocks are finished already")
         return missing

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .log import TRAINING, Curve, Log
+from .curve_points import Points
+from .log import TRAINING, Log
 
 TITLES = {  # metric -> title; whatever else a criterion logs is shown under its own name
     "loss": "loss (bits)",
@@ -19,10 +20,6 @@ TITLES = {  # metric -> title; whatever else a criterion logs is shown under its
     "kd_relation": "distance of relations",
     "prune_sparsity": "sparsity",
 }
-_MACHINERY = set(  # speed, sizes and the optimizer's own
-    "wps ups wpb bsz lr gnorm clip train_wall wall gb_free loss_scale total cuda_gb_allocated "
-    "cuda_gb_reserved cuda_gb_free".split()
-)
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Panel:
 
     source: str
     metric: str
-    curves: Mapping[str, Curve]
+    curves: Mapping[str, Points]
 
     @property
     def title(self) -> str:
@@ -74,6 +71,6 @@ def panels(logs: Mapping[str, Log]) -> list[Panel]:
 
 
 def _worth_a_plot(metrics: Iterable[str]) -> list[str]:
-    """Return the metrics that are not machinery, those of `TITLES` first."""
-    shown = [m for m in dict.fromkeys(metrics) if m not in _MACHINERY and m[:5] != "best_"]
+    """Return the metrics of the training itself, those of `TITLES` first."""
+    shown = [m for m in dict.fromkeys(metrics) if m != "wall" and m[:5] != "best_"]
     return sorted(shown, key=lambda m: list(TITLES).index(m) if m in TITLES else len(TITLES))

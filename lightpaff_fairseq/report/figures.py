@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .curve_points import Curve, Points
 from .curves import TITLES, Panel
 from .drawing import COLORS, PAPER, TEXT, Style, figure, inline_svg, standalone_svg, styles
-from .log import TRAINING, Curve, Log
+from .log import TRAINING, Log
 from .quality import Metric, Row, is_number
 from .sweep import LOWER_IS_BETTER, Sweep
 
@@ -86,14 +87,14 @@ def learning(panel: Panel, looks: Mapping[str, Style], labels: Mapping[str, str]
         return inline_svg(drawn, f"{panel.title} over updates", description)
 
 
-def _draw(axes: Any, curve: Curve, look: Style, **options: Any) -> None:
+def _draw(axes: Any, curve: Points, look: Style, **options: Any) -> None:
     marker = look.marker if len(curve) <= MOST_MARKERS else ""
     size = 6 if look.marker == "*" else 4
     options |= {"color": look.color, "ls": look.line, "marker": marker, "ms": size, "mfc": PAPER}
     axes.plot(list(curve), list(curve.values()), **options)
 
 
-def _limit(axes: Any, curves: Iterable[Curve]) -> None:
+def _limit(axes: Any, curves: Iterable[Points]) -> None:
     """Cut off the first tenth of the updates where it would flatten the rest; note its height.
 
     A perplexity falls from thousands to tens within the first updates.
@@ -111,7 +112,7 @@ def _limit(axes: Any, curves: Iterable[Curve]) -> None:
         axes.text(0.98, 0.97, f"first updates: up to {high:.4g}", **where)
 
 
-def _last(curve: Curve) -> str:
+def _last(curve: Points) -> str:
     update, value = list(curve.items())[-1]
     return f"{value:g} at update {update}"
 
@@ -156,7 +157,7 @@ def kl_sparsity(logs: Mapping[str, Log]) -> str:
         ValueError: names the logs without distillation loss, or none has a sparsity.
     """
     kl, sparsity = (
-        {name: log.curves[TRAINING].get(metric, {}) for name, log in logs.items()}
+        {name: log.curves[TRAINING].get(metric, Curve()) for name, log in logs.items()}
         for metric in ("kd_loss", "prune_sparsity")
     )
     missing = [f"{name} has no kd_loss" for name, curve in kl.items() if not curve]

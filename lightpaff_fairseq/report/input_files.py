@@ -1,5 +1,6 @@
 """Read the files that a user named, with errors that name them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,14 @@ def read_text(path: Path, flag: str = "RUNS") -> str:
     Raises:
         ValueError: it cannot be read, or is not text.
     """
+    return "".join(read_lines(path, flag))
+
+
+def read_lines(path: Path, flag: str = "RUNS") -> Iterator[str]:
+    """Yield the lines of a text file, with their ends; see `read_text`."""
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            yield from file
     except UnicodeDecodeError as error:
         raise ValueError(f"{flag} {path}: expected a text file, got binary data") from error
     except OSError as error:

@@ -1,6 +1,5 @@
 """Read a log of fairseq-train: the curves in it, and what it tells about the training."""
 
-import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Any
 
 from ..json_files import parse_json, value_as
 from ..provenance import LOGGER as PROVENANCE
-from .input_files import read_text
+from .curve_points import Curve
+from .input_files import read_lines
 
 MOST_UPDATES = 2**53  # larger integers are no longer exact as floats
 TRAINING = "training"  # source of the curves that are not of a validation set
@@ -25,9 +25,11 @@ _KINDS = {  # of what the plug-in records
     "versions": dict[str, str],
     "configuration": dict[str, Any],
 }
-_NOT_A_METRIC = {"epoch", "update", "num_updates"}
-
-Curve = dict[int, float]  # update -> value, ascending
+_NOT_A_METRIC = set(  # numbers of updates, speed, sizes, and the optimizer's own values
+    "epoch update num_updates wps ups wpb bsz lr gnorm clip train_wall gb_free loss_scale total "
+    "cuda_gb_allocated cuda_gb_reserved cuda_gb_free".split()
+)
+MOST_LISTED = 20  # of the lines that are skipped
 
 
 def parse_line(text: str) -> tuple[str, str] | None:
@@ -46,17 +48,24 @@ def parse_metrics(logger: str, message: str) -> tuple[int, dict[str, float]] | N
         ValueError: the message begins like metrics, but is cut off or mixed up.
     """
     values: dict[str, float] = {}
+    update: float | None = None
     for key, value in _pairs(message):
+        name = key.removeprefix(f"{logger}_")
+        if name in _NOT_A_METRIC and name != "num_updates":
+            continue
         try:
-            values[key.removeprefix(f"{logger}_")] = float(value)
+            number = float(value)
         except (TypeError, ValueError):  # null, or a word
             continue
-    if "num_updates" not in values:
+        if name == "num_updates":
+            update = number
+        else:
+            values[name] = number
+    if update is None:
         return None
-    if not 0 <= values["num_updates"] <= MOST_UPDATES:
-        raise ValueError(f"num_updates: got {values['num_updates']}")
-    metrics = {key: value for key, value in values.items() if key not in _NOT_A_METRIC}
-    return int(values["num_updates"]), metrics
+    if not 0 <= update <= MOST_UPDATES:
+        raise ValueError(f"num_updates: got {update}")
+    return int(update), values
 
 
 def _pairs(message: str) -> list[tuple[str, Any]]:
@@ -116,7 +125,7 @@ class Log:
     @property
     def minutes(self) -> float | None:
         """Minutes of training and validation, those of earlier starts included; None: unknown."""
-        wall = self.curves.get(TRAINING, {}).get("wall", {})
+        wall = self.curves.get(TRAINING, {}).get("wall")
         return max(wall.values()) / 60 if wall else None
 
     def mark_restart(self) -> None:
@@ -129,11 +138,14 @@ class Log:
         """Add one moment; the first after a restart drops what was logged of later updates."""
         if self._has_just_started:
             for metrics in self.curves.values():
-                for metric, curve in metrics.items():
-                    metrics[metric] = {u: value for u, value in curve.items() if u < update}
+                for curve in metrics.values():
+                    curve.drop_from(update)
         self._has_just_started = False
+        curves = self.curves.setdefault(source, {})
         for metric, value in values.items():
-            self.curves.setdefault(source, {}).setdefault(metric, {})[update] = value
+            if metric not in curves:
+                curves[metric] = Curve()
+            curves[metric].add(update, value)
 
     def add_line(self, logger: str, message: str) -> None:
         """Take what a line tells.
@@ -161,15 +173,21 @@ class Log:
         intervals, epochs = (self.curves.pop(source, {}) for source in ("train_inner", "train"))
         self.curves[TRAINING] = epochs | {name: curve for name, curve in intervals.items() if curve}
         for source, metrics in self.curves.items():
-            curves = {name: dict(sorted(curve.items())) for name, curve in metrics.items() if curve}
-            self.curves[source] = curves
-            for name, curve in curves.items():
-                gaps = [update for update, value in curve.items() if not math.isfinite(value)]
-                if gaps:
+            self.curves[source] = {name: curve for name, curve in metrics.items() if curve}
+            for name, curve in self.curves[source].items():
+                curve.arrange()
+                if curve.gaps:
                     self.problems.append(
-                        f"{source} {name} is not a finite number at {len(gaps)} of {len(curve)} "
-                        f"points, first at update {gaps[0]}"
+                        f"{source} {name} is not a finite number at {len(curve.gaps)} of "
+                        f"{curve.count} points, first at update {min(curve.gaps)}"
                     )
+
+    @property
+    def every(self) -> int:
+        """1, or n if long curves keep only one of n points."""
+        return max(
+            (c.every for metrics in self.curves.values() for c in metrics.values()), default=1
+        )
 
 
 def read_log(path: Path) -> Log:
@@ -182,14 +200,18 @@ def read_log(path: Path) -> Log:
     Raises:
         ValueError: the file is not text, or cannot be read.
     """
-    log = Log()
-    lines = read_text(path).splitlines()
-    for number, text in enumerate(lines, 1):
+    log, number = Log(), 0
+    skipped: list[int] = []
+    for number, text in enumerate(read_lines(path), 1):
         if line := parse_line(text):
             try:
                 log.add_line(*line)
             except ValueError:
-                state = "is cut off" if number == len(lines) else "cannot be read"
-                log.problems.append(f"line {number} {state} and is skipped")
+                skipped.append(number)
+    states = {number: "is cut off"}
+    for i in skipped[:MOST_LISTED]:
+        log.problems.append(f"line {i} {states.get(i, 'cannot be read')} and is skipped")
+    if len(skipped) > MOST_LISTED:
+        log.problems.append(f"{len(skipped) - MOST_LISTED:,} more lines are skipped")
     log.arrange_curves()
     return log

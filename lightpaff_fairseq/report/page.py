@@ -120,6 +120,7 @@ def _facts(log: Log | None) -> list[str]:
     facts += [f"{log.minutes:,.0f} min"] if log.minutes is not None else []
     facts += [f"{log.parameters:,} parameters"] if log.parameters else []
     facts.append(f"{log.last_update:,} updates logged")
+    facts += [f"curves show one of {log.every:,} points"] if log.every > 1 else []
     facts += [f"started {log.starts} times"] if log.starts > 1 else []
     facts += [f"pruned to its target at update {log.pruned_at:,}"] if log.pruned_at else []
     facts.append("finished" if log.is_finished else "not finished, as far as the log tells")

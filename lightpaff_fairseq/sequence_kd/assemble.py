@@ -100,9 +100,9 @@ def _add_distilled(
 
 
 def _add_originals(job: Job, data: DataFolder) -> int:
-    distilled, corpus = len(data.written), job.corpus
+    distilled, corpus = data.pairs, job.corpus
     chosen = original_pairs(distilled, len(corpus), job.request.mix, job.cfg.common.seed)
-    for index in chosen.tolist():
+    for index in map(int, chosen):
         data.add(index, corpus.source(index), corpus.reference(index))
     return len(chosen)
 

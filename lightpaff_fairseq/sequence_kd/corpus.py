@@ -15,6 +15,8 @@ import numpy as np
 from fairseq.data import ConcatDataset, data_utils, indexed_dataset
 from numpy.typing import NDArray
 
+from .mmap_writer import MmapWriter
+
 Tokens = NDArray[np.int64]
 
 
@@ -128,15 +130,10 @@ def _copy_split(path: str, impl: Any, dictionary: Any, copy: Path) -> None:
     dataset = _load(path, dictionary, impl) or _load(path, dictionary, None)
     if dataset is None:  # half of one, which fairseq does not read either
         return
-    builder = mmap_builder(copy, len(dictionary))
+    writer = MmapWriter(copy, len(dictionary))
     for index in range(len(dataset)):
-        builder.add_item(dataset[index])
-    builder.finalize(f"{copy}.idx")
-
-
-def mmap_builder(prefix: Path, vocabulary: int) -> Any:
-    """Return fairseq's builder of an `mmap` data set; `vocabulary`: entries of its dictionary."""
-    return indexed_dataset.make_builder(f"{prefix}.bin", impl="mmap", vocab_size=vocabulary)
+        writer.add_item(dataset[index])
+    writer.finalize()
 
 
 def _load(path: str, dictionary: Any, impl: Any) -> Any:

@@ -13,8 +13,9 @@ from ..checkpoints.building import writable
 from ..checkpoints.output_folder import folder_beside
 from ..shards import Report
 from ..teachers.cache.source import set_up_task
-from .corpus import copy_other_splits, mmap_builder
+from .corpus import copy_other_splits
 from .job import file_dictionary, place_of
+from .mmap_writer import MmapWriter
 from .seq_kd_request import MAX_UNK, SPLIT, SeqKdRequest
 
 Encode = Callable[[str], str]
@@ -70,7 +71,7 @@ def binarize(
         encode: turns a line into tokens joined by spaces.
         prefix: of the files to write, without .bin and .idx.
     """
-    builder, counts = mmap_builder(prefix, len(dictionary)), TokenCounts()
+    writer, counts = MmapWriter(prefix, len(dictionary)), TokenCounts()
     unknown = dictionary.unk()
     for file in files:
         for line in read_lines(file):
@@ -82,8 +83,8 @@ def binarize(
             counts.sentences += 1
             counts.tokens += len(ids)
             counts.unknown += ids.count(unknown)
-            builder.add_item(torch.tensor([*ids, dictionary.eos()]))
-    builder.finalize(f"{prefix}.idx")
+            writer.add_item(torch.tensor([*ids, dictionary.eos()]))
+    writer.finalize()
     return counts
 
 

@@ -105,17 +105,6 @@ def test_batches_and_their_order_do_not_matter(settings, caches, case):
     assert_same((loss, {n: sum(p[1][n] for p in parts) for n in whole[1]}), whole, 1e-5)
 
 
-def test_few_files_are_mapped_at_a_time(settings, caches, monkeypatch):
-    case = next(c for c in CASES if c.name == "kd_ss")
-    setting = settings(case)
-    expected = run(setting, cached(setting, caches(case)), 1, range(37))
-    monkeypatch.setattr("lightpaff_fairseq.teachers.cache.reader.MAPPED", 1)
-    criterion = cached(setting, caches(case))
-    assert_same(run(setting, criterion, 1, range(37)), expected, 1e-7)
-    blocks = criterion.distiller.teacher.reader._open.values()
-    assert len(blocks) > 2 and sum(block._bytes is not None for block in blocks) == 1
-
-
 @BY_NAME
 def test_no_teacher_is_loaded_and_nothing_is_saved(settings, caches, case, monkeypatch):
     setting, folder = settings(case), caches(case)

@@ -74,10 +74,14 @@ def _read_index(file: BinaryIO) -> tuple[int, bytes, int, int | None]:
 
 
 class BlockFile:
-    """A memory-mapped block file; opening it only reads the index.
+    """The verified index of a block file; its records are read by `SampleFiles`.
 
     Args:
         path: the file; layout: of its records; plan: checksum of the plan.
+    Attributes:
+        index: `(samples,)` entries of `INDEX`.
+        index_offset: bytes of the file before the index.
+        positions, skipped: numbers of positions and of skipped samples.
     Raises:
         ValueError: the file is missing or has the wrong size, its index is corrupt, or it is a
             block of another plan.
@@ -88,7 +92,7 @@ class BlockFile:
         try:
             size = path.stat().st_size
             with path.open("rb") as file:
-                head, stored, checksum, own_plan = _read_index(file)
+                self.index_offset, stored, checksum, own_plan = _read_index(file)
         except (OSError, struct.error) as error:
             raise ValueError(f"{path}: cannot be read: {error}; {AGAIN}") from error
         if zlib.crc32(stored) != checksum or len(stored) % INDEX.itemsize:
@@ -99,38 +103,14 @@ class BlockFile:
                 f"expected the plan's checksum {plan}, got {own_plan}; {AGAIN}"
             )
         self.index = np.frombuffer(stored, INDEX)
-        counts = np.where(self.index["count"] == SKIPPED, 0, self.index["count"]).astype(np.int64)
-        self.ends = np.cumsum(counts)
-        self.starts = self.ends - counts
-        self.positions = int(counts.sum())
+        self.positions = int(position_counts(self.index).sum())
         self.skipped = int((self.index["count"] == SKIPPED).sum())
-        self._record = layout.dtype.itemsize
-        self._offset = head + len(stored)
-        expected = self._offset + self.positions * self._record
+        records = self.positions * layout.dtype.itemsize
+        expected = self.index_offset + len(stored) + records
         if size != expected:
             raise ValueError(f"{path}: corrupt: expected {expected} bytes, got {size}; {AGAIN}")
-        self._bytes: NDArray[Any] | None = None
 
-    def read(self, row: int) -> NDArray[Any] | None:
-        """Return the records of the sample at `row` as bytes, a view of the file; None if skipped.
 
-        Raises:
-            ValueError: checksum mismatch.
-        """
-        entry = self.index[row]
-        if entry["count"] == SKIPPED:
-            return None
-        if self._bytes is None:
-            self._bytes = np.memmap(self.path, np.uint8, "r")
-        first, last = (self._offset + int(x[row]) * self._record for x in (self.starts, self.ends))
-        records: NDArray[Any] = self._bytes[first:last]
-        if zlib.crc32(records.data) != entry["records"]:
-            raise ValueError(
-                f"{self.path}: corrupt: checksum mismatch of bytes {first} to {last} (sample {row} "
-                f"of the block); {AGAIN}"
-            )
-        return records
-
-    def release(self) -> None:
-        """Unmap the file; a later `read` maps it again."""
-        self._bytes = None
+def position_counts(index: NDArray[Any]) -> NDArray[np.int64]:
+    """Return `(n,)` numbers of positions of entries of an index; skipped samples have none."""
+    return np.where(index["count"] == SKIPPED, 0, index["count"]).astype(np.int64)

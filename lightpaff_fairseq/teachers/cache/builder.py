@@ -66,8 +66,12 @@ def finish(path: Path, plan: Plan) -> int:
     folder = plan.folder(path)
     missing = len(folder.missing())
     if missing == 0 and not (path / HEADER).is_file():
-        files = [BlockFile(path / block.file, plan.layout, plan.checksum) for block in plan.blocks]
-        contents = Contents([x.positions for x in files], sum(x.skipped for x in files))
+        positions, skipped = [], 0
+        for block in folder.blocks:  # one index in memory at a time
+            file = BlockFile(path / block.file, plan.layout, plan.checksum)
+            positions.append(file.positions)
+            skipped += file.skipped
+        contents = Contents(positions, skipped)
         write_text(path / HEADER, header_text(plan, contents), "--out")
         folder.remove_temporary_files()
     return missing

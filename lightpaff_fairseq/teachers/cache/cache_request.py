@@ -20,6 +20,7 @@ from .layout import DRAWS, LPROBS, TOP_K, VALUES, Layout
 from .source import Source, batching_of, load_split, place
 
 DEFAULT_K, DEFAULT_TOKENS = 32, 4096
+BLOCK_TOKENS, MOST_FILES = 2**17, 10_000
 TEMPERATURE = Range(TEMPERATURE_WORDS, *TEMPERATURES)
 
 
@@ -60,9 +61,10 @@ class CacheRequest:
         metavar="T",
         expected=TEMPERATURE,
     )
-    block_tokens: int = flag(
-        "tokens per file, at most one of which a stopped run loses (default: %(default)s)",
-        2**17,
+    block_tokens: int | None = flag(
+        "tokens per file, at most one of which a stopped run loses (default: "
+        f"{BLOCK_TOKENS}, or more if that would be over {MOST_FILES:,} files)",
+        None,
         metavar="N",
         expected=at_least(1),
     )
@@ -131,15 +133,16 @@ def make_plan(source: Source, request: CacheRequest, vocab: int) -> Plan:
     if request.sample is not None:
         layout, own_epochs = _draws_layout(request, vocab), own_epochs or request.epochs > 1
         seed = {"seed of the draws": source.seed}
+    epochs = request.epochs if own_epochs else 0
     digests = ":".join(file_digest(Path(path)) for path in request.path.split(":"))
     precision = str(next(source.teacher.model.parameters()).dtype)
     return Plan(
         layout=layout,
         data=data_fingerprint(source.task, source.split, prediction),
         teacher={"SHA-256 of the teacher": digests, "precision": precision, **seed},
-        epochs=request.epochs if own_epochs else 0,
+        epochs=epochs,
         max_positions=utils.resolve_max_positions(source.max_positions),
-        bounds=source.bounds(request.block_tokens),
+        bounds=_bounds(source, request, max(1, epochs)),
     )
 
 
@@ -153,3 +156,22 @@ def _draws_layout(request: CacheRequest, vocab: int) -> Layout:
     if draws > most:
         raise ValueError(f"--sample {draws}: expected at most {most} for {vocab} tokens")
     return Layout(DRAWS, vocab, draws, request.temperature)
+
+
+def _bounds(source: Source, request: CacheRequest, epochs: int) -> list[int]:
+    """Return the bounds of blocks of --block-tokens, of which a folder can take all files.
+
+    Raises:
+        ValueError: there would be more than `MOST_FILES`.
+    """
+    tokens = int(source.tokens.sum()) * epochs
+    # blocks may be half empty: one ends where the next sample is too long for it
+    block_tokens = request.block_tokens or max(BLOCK_TOKENS, -(-2 * tokens // MOST_FILES))
+    bounds = source.bounds(block_tokens)
+    files = (len(bounds) - 1) * epochs
+    if files > MOST_FILES:
+        raise ValueError(
+            f"--block-tokens {block_tokens} with --epochs {epochs}: expected at most "
+            f"{MOST_FILES:,} files in a folder, got {files:,}; raise --block-tokens"
+        )
+    return bounds

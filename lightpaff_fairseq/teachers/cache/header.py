@@ -48,10 +48,14 @@ class Plan:
         """All blocks, epoch by epoch."""
         spans = list(zip(self.bounds, self.bounds[1:], strict=False))
         return [
-            Block(f"epoch{epoch:04d}-{first:010d}.bin", first, end - first, epoch)
+            Block(self.file(epoch, first), first, end - first, epoch)
             for epoch in range(1, max(1, self.epochs) + 1)
             for first, end in spans
         ]
+
+    def file(self, epoch: int, first: int) -> str:
+        """Return the name of the file of a block."""
+        return f"epoch{epoch:04d}-{first:010d}.bin"
 
     @cached_property
     def checksum(self) -> int:

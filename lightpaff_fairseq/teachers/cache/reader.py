@@ -1,25 +1,22 @@
 """Read a finished cache: records by epoch and sample number, verified when they are read."""
 
-import bisect
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...shards import PLAN, Block
-from .block_file import BlockFile
+from ...shards import PLAN
+from .block_file import SKIPPED
 from .header import HEADER, read_plan
 from .layout import Records
+from .sample_files import SampleFiles
 
-MAPPED = 256  # maximum of open files: each takes a file descriptor, often limited to 1,024
 REBUILD = "rebuild it with lightpaff cache-teacher"
 
 
 class CacheReader:
-    """A finished cache, whose blocks are opened when they are first read.
+    """A finished cache, whose blocks are opened and verified when they are first read.
 
     Args:
         folder: the output of `lightpaff cache-teacher`; flag: the flag that names it.
@@ -44,9 +41,7 @@ class CacheReader:
         if missing:
             files = f"{len(missing)} files are missing: {missing[0].file}, ..."
             raise ValueError(f"{self._given}: {files}")
-        self._blocks = {(block.epoch, block.first): block for block in self.plan.blocks}
-        self._open: dict[Block, BlockFile] = {}
-        self._mapped: OrderedDict[Block, BlockFile] = OrderedDict()  # least recently used first
+        self._files = SampleFiles(folder, self.plan)
 
     def _unfinished(self) -> str:
         if not (self.folder / PLAN).is_file():
@@ -79,45 +74,32 @@ class CacheReader:
         Raises:
             ValueError: a sample is corrupt, was skipped, or has another text.
         """
-        epoch = epoch if self.plan.epochs else 1
-        parts = [self._sample(epoch, *x) for x in zip(ids, texts, strict=True)]
-        size = self.plan.layout.dtype.itemsize
-        joined = np.concatenate([np.empty(0, np.uint8), *parts])
-        counts = np.array([len(x) // size for x in parts], dtype=np.int64)
-        return joined.view(self.plan.layout.dtype), counts
-
-    def _sample(self, epoch: int, number: int, text: int) -> NDArray[Any]:
-        bounds = self.plan.bounds
-        if not 0 <= number < bounds[-1]:
+        samples, last = np.asarray(ids, dtype=np.int64), self.plan.bounds[-1]
+        outside = samples[(samples < 0) | (samples >= last)]
+        if len(outside):
             raise ValueError(
-                f"{self._given}: expected sample numbers below {bounds[-1]}, got {number}"
+                f"{self._given}: expected sample numbers below {last}, got {outside[0]}"
             )
-        first = bounds[bisect.bisect_right(bounds, number) - 1]
-        file = self._file(self._blocks[epoch, first])
-        records = file.read(number - first)
-        if records is None:
+        blocks, rows = self._files.place(epoch if self.plan.epochs else 1, samples)
+        parts = [b""] * len(samples)
+        for i in np.argsort(blocks, kind="stable").tolist():  # each file is opened at most once
+            parts[i] = self._sample(int(blocks[i]), int(rows[i]), texts[i])
+        size = self.plan.layout.dtype.itemsize
+        counts = np.array([len(x) // size for x in parts], dtype=np.int64)
+        return np.frombuffer(bytearray().join(parts), self.plan.layout.dtype), counts
+
+    def _sample(self, block: int, row: int, text: int) -> bytes:
+        entry, records = self._files.read(block, row)
+        epoch, number = self._files.sample(block, row)
+        if entry["count"] == SKIPPED:
             raise ValueError(
                 f"{self._given}: sample {number} was too long for the teacher "
                 f"({self.plan.max_positions} positions): leave it out of training too, by "
                 "--max-source-positions, --max-target-positions or --max-positions"
             )
-        if int(file.index["text"][number - first]) != text:
+        if int(entry["text"]) != text:
             raise ValueError(
                 f"{self._given}: sample {number} of epoch {epoch} has changed since the cache was "
                 f"built (the data, their order, the masks or the truncation): {REBUILD}"
             )
         return records
-
-    def _file(self, block: Block) -> BlockFile:
-        if block not in self._open:
-            file = BlockFile(self.folder / block.file, self.plan.layout, self.plan.checksum)
-            if len(file.index) != block.count:
-                raise ValueError(
-                    f"{file.path}: expected {block.count} samples, got {len(file.index)}"
-                )
-            self._open[block] = file
-        self._mapped[block] = self._open[block]
-        self._mapped.move_to_end(block)
-        if len(self._mapped) > MAPPED:
-            self._mapped.popitem(last=False)[1].release()
-        return self._open[block]

@@ -1,10 +1,14 @@
 """The file of a block."""
 
+import zlib
+
 import pytest
 import torch
 
 from lightpaff_fairseq.teachers.cache.block_file import BlockFile, Item, write_block
+from lightpaff_fairseq.teachers.cache.header import Plan
 from lightpaff_fairseq.teachers.cache.layout import TOP_K, Layout
+from lightpaff_fairseq.teachers.cache.sample_files import SampleFiles
 
 
 def test_a_block_gives_back_what_was_written(tmp_path):
@@ -13,16 +17,17 @@ def test_a_block_gives_back_what_was_written(tmp_path):
         Item(layout.encode(torch.randn(n, 20)), text=n) if n is not None else None
         for n in (4, 0, None, 2)
     ]
-    assert write_block(tmp_path / "b.bin", items, plan=7) == 6
-    block = BlockFile(tmp_path / "b.bin", layout, 7)
+    plan = Plan(layout, {}, {}, 0, 9, [0, 4])
+    path = tmp_path / plan.file(1, 0)
+    assert write_block(path, items, plan.checksum) == 6
+    block = BlockFile(path, layout, plan.checksum)
     assert block.positions == 6 and block.skipped == 1
+    files = SampleFiles(tmp_path, plan)
     for row, item in enumerate(items):
-        read = block.read(row)
-        if item is None:
-            assert read is None
-        else:
-            assert read.tobytes() == item.records.tobytes()
-            assert block.index["text"][row] == item.text
-    assert [path.name for path in tmp_path.iterdir()] == ["b.bin"]
-    with pytest.raises(ValueError, match=r"b\.bin: is a block of another cache .* checksum 8, "):
-        BlockFile(tmp_path / "b.bin", layout, 8)
+        entry, records = files.read(0, row)
+        assert records == (item.records.tobytes() if item else b"")
+        assert entry["text"] == (item.text if item else 0)
+        assert entry["records"] == zlib.crc32(records)
+    assert [path.name for path in tmp_path.iterdir()] == [path.name]
+    with pytest.raises(ValueError, match=rf"{path.name}: is a block of another cache .* checksum "):
+        BlockFile(path, layout, plan.checksum + 1)
