@@ -11,7 +11,8 @@ from fairseq.data import Dictionary, data_utils, indexed_dataset
 from numpy.typing import NDArray
 
 from ..problems import as_value_error
-from ..sequence_kd.corpus import Tokens, checksum, mmap_builder
+from ..sequence_kd.corpus import Tokens, checksum
+from ..sequence_kd.mmap_writer import MmapWriter
 
 INPUTS, LABELS, DICTIONARY = ("input0", "input1"), "label", "dict.txt"
 LABEL_SYMBOLS = 2**17  # more than there are: stored in 32 bits
@@ -111,10 +112,10 @@ class LabeledData:
 
     def _write_split(self, folder: Path, rows: list[Tokens], vocabulary: int) -> None:
         prefix = folder / self.split
-        builder = mmap_builder(prefix, vocabulary)
+        writer = MmapWriter(prefix, vocabulary)
         for row in rows:
-            builder.add_item(torch.from_numpy(row))
-        builder.finalize(f"{prefix}.idx")
+            writer.add_item(torch.from_numpy(row))
+        writer.finalize()
         written = data_utils.load_indexed_dataset(str(prefix), None, "mmap")
         stored = [checksum(np.asarray(written[i])) for i in range(len(written))]
         if stored != [checksum(row) for row in rows]:
