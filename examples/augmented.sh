@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# shellcheck disable=SC2034
 # Compare students of a finished BERT recipe with and without augmented data, all with the same updates:
 #   SEEDS="1 2 3" UPDATES=2000 COPIES=10 bash examples/augmented.sh sentence_polarity [SETTING=VALUE...]
 # Rows: from the teacher; with augmented data; the same in two phases, as TinyBERT. See docs/augmentation.md.
