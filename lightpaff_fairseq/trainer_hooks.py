@@ -71,13 +71,11 @@ def check_before_training(
     is a corrupt one, whose message names the newest intact checkpoint;
     weights that do not fit name the parameter and both shapes; a warning points out resuming
     without `--update-epoch-batch-itr` (other batches than the undisturbed run's); a position inside
-    an epoch of another number of processes is an error, and so is a second run that trains into
-    `--save-dir`; and a criterion
+    an epoch of another number of processes is an error; and a criterion
     with a method `before_training` is called, so that a bad teacher stops the run before its first
     update. The log gets the command line, versions and configuration.
     """
     check_launch_config(self.cfg)
-    _lock(self.cfg)
     check_restore_file(self.cfg.checkpoint, filename)
     log_provenance(self.cfg)
     criterion = self.get_criterion()
@@ -98,11 +96,13 @@ def check_before_training(
 def begin_epoch_of_criterion(original: Callable[..., None], self: Any, epoch: int) -> None:
     """Tell a criterion with a method `begin_epoch` which epoch begins, its data loaded.
 
+    Then, all checks passed, a second run that trains into `--save-dir` is refused.
     fairseq tells data sets and tasks only; masks, and with them cached soft targets, differ.
     """
     criterion = self.get_criterion()
     if isinstance(criterion, FollowsEpochs):
         criterion.begin_epoch(epoch, self.cfg.dataset.train_subset)
+    _lock(self.cfg)
     original(self, epoch)
 
 

@@ -103,7 +103,7 @@ def read_block(path: Path, count: int, plan: Plan) -> list[Proposals]:
     again = "delete the file and run the same command again"
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            block = {name: arrays[name].astype(np.int64) for name in arrays.files}
+            block = {name: np.asarray(arrays[name], dtype=np.int64) for name in arrays.files}
         ends = np.cumsum(block["counts"])[:-1]
         rows = zip(
             block["sentences"].tolist(),

@@ -77,7 +77,7 @@ def test_from_a_teacher_to_a_served_student(distilled, capsys):
     assert (out / "served" / "use.py").exists()
     (report,) = read_runs([out])
     for name in ("student", "baseline"):
-        assert report.logs[name].minutes > 0 and "loss" in report.logs[name].curves["valid"]
+        assert report.logs[name].minutes is not None and "loss" in report.logs[name].curves["valid"]
     record = json.loads((out / "served" / "export.json").read_text())
     if task == "translation":  # quality and speed are of the beam that is served
         assert f"| student ctranslate2-int8, beam {record['beam']} " in printed

@@ -83,7 +83,7 @@ def test_all_that_does_not_fit_at_once(teacher, tmp_path, capsys, monkeypatch):
         "(the teacher has 4 layers)",
         "--activation-fn: expected the teacher's relu, got gelu",
         "--encoder-normalize-before: expected the teacher's False, got True",
-        "--layers 'middle': expected first, last, uniform or teacher layers as 1,3,5",
+        "--layers 'middle': expected first, last, uniform, importance or teacher layers as 1,3,5",
     ):
         assert words in line, words
 
