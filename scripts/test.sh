@@ -17,7 +17,7 @@ say "ruff"
 say "mypy"
 "$VENV/bin/mypy"
 say "shellcheck"
-find . -name .venv -prune -o -path ./outputs -prune -o \( -name '*.sh' -o -path ./.ci/run \) \
+find . -name .venv -prune -o -path ./outputs -prune -o -path ./site -prune -o \( -name '*.sh' -o -path ./.ci/run \) \
   -type f -print0 | xargs -0 "$VENV/bin/shellcheck"
 say "mkdocs: a broken link is an error"
 "$VENV/bin/mkdocs" build --strict --quiet
