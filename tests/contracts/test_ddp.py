@@ -6,6 +6,7 @@ the wrapper look for parameters without a gradient, as with many.
 
 import pytest
 import torch
+from fairseq.distributed import utils as distributed_utils
 from fairseq.models import distributed_fairseq_model
 from fairseq.trainer import Trainer
 
@@ -38,6 +39,7 @@ def wrapped(monkeypatch, tmp_path):
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield switch_on
     torch.distributed.destroy_process_group()
+    vars(distributed_utils.get_global_group).pop("_global_group", None)  # fairseq keeps it
 
 
 def compare(folder, wrapped, argv, more=()):
