@@ -12,7 +12,7 @@ With teacher t and student s over the same outcomes:
 An outcome is a token, or the bucket of all tokens that a top-k teacher does not name (`top_k.py`).
 A divergence is one entry of `DIVERGENCES`; contract tests run over all of them. Shape letters:
 n positions, O outcomes. Sources: GKD (arXiv 2306.13649), in the form of TRL's GKD trainer; DistiLLM
-(arXiv 2402.03898) for the skew divergences, whose gradients are exact here.
+(arXiv 2402.03898) for the skew divergences, here with exact gradients.
 """
 
 import math
@@ -115,8 +115,7 @@ def value_and_gradient(
     Args:
         lprobs_s, lprobs_t: `(n, O)`, as for `divergence_of_lprobs`.
     Returns:
-        `(n,)` values in nats, and `(n, O)` derivatives with respect to logits of the student
-        whose softmax is `exp(lprobs_s)`.
+        `(n,)` in nats, and `(n, O)` derivatives for logits whose softmax is `exp(lprobs_s)`.
     """
     entry = divergence.entry
     if entry.closed_form is not None:
@@ -131,10 +130,7 @@ def value_and_gradient(
 
 
 def _nan_of_rows(value: Tensor, *lprobs: Tensor) -> Tensor:
-    """Return NaN for rows of NaN, which `weighted_sum` passes over.
-
-    A row is NaN as a whole: softmax spreads a NaN, a +inf, or a row of nothing but -inf.
-    """
+    """Return NaN for rows that softmax made NaN: of a NaN, a +inf, or nothing but -inf."""
     for row in lprobs:
         value = value.masked_fill(row[..., 0].isnan(), math.nan)
     return value
@@ -172,7 +168,7 @@ def _jsd(lprobs_s: Tensor, lprobs_t: Tensor, beta: float) -> ValueAndGradient:
 def _tvd(lprobs_s: Tensor, lprobs_t: Tensor, _: float) -> ValueAndGradient:
     probs_s = lprobs_s.exp()
     difference = probs_s - lprobs_t.exp()
-    value = 0.5 * torch.linalg.vector_norm(difference, ord=1, dim=-1)
+    value = torch.linalg.vector_norm(difference, ord=1, dim=-1) / 2
     return value, _through_softmax_(probs_s, difference.sign_().mul_(0.5))
 
 
@@ -206,12 +202,14 @@ def _jsd_value(lprobs_s: Tensor, lprobs_t: Tensor, beta: float) -> Tensor:
 
 
 def _mixture(lprobs_s: Tensor, lprobs_t: Tensor, beta: float) -> Tensor:
-    """Return log(beta t + (1 - beta) s)."""
-    return torch.logaddexp(lprobs_t + math.log(beta), lprobs_s + math.log1p(-beta))
+    """Return log(beta t + (1 - beta) s), finite also for tokens that both models exclude."""
+    shares = lprobs_t + math.log(beta), lprobs_s + math.log1p(-beta)
+    return torch.logaddexp(*(x.clamp_min_(torch.finfo(x.dtype).min) for x in shares))
 
 
 def _through_softmax_(probs_s: Tensor, slope: Tensor) -> Tensor:
-    """Turn the derivative for probabilities into that for logits, in place."""
+    """Turn the derivative for probabilities into that for logits, 0 at probability 0, in place."""
+    slope.nan_to_num_(0.0, math.inf, torch.finfo(slope.dtype).min)
     mean = weighted_sum(probs_s, slope).unsqueeze(-1)
     return probs_s.mul_(slope.sub_(mean))
 
@@ -219,9 +217,10 @@ def _through_softmax_(probs_s: Tensor, slope: Tensor) -> Tensor:
 def weighted_sum(weights: Tensor, values: Tensor) -> Tensor:
     """Multiply row by row, a weight of 0 with anything to 0, as 0 log 0 is meant.
 
-    On a CPU several times as fast as torch's batched dot. A NaN counts as 0, too: see
-    `_nan_of_rows`.
+    On a CPU several times as fast as torch's batched dot. A NaN counts as 0: see `_nan_of_rows`.
     """
+    if weights.requires_grad:  # nansum passes NaN to the gradient of the weights
+        values = values.masked_fill(weights == 0, 0.0)
     return (weights * values).nansum(-1)
 
 

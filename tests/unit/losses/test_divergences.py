@@ -127,6 +127,23 @@ def test_float32_stays_finite_where_both_models_are_sure_of_different_tokens(div
         assert loss > 0.1 and all(torch.isfinite(x).all() for x in (loss, *rest))
 
 
+@EVERY
+def test_tokens_that_both_models_exclude_have_no_gradient(divergence):
+    generator = torch.Generator().manual_seed(3)
+    logits_s, logits_t = torch.randn(2, 4, V, generator=generator)
+    less = [x[:, 2:].log_softmax(-1) for x in (logits_s, logits_t)]
+    logits_s[:, :2] = logits_t[:, :2] = -torch.inf
+    lprobs = [x.log_softmax(-1) for x in (logits_s, logits_t)]
+    expected = value_and_gradient(*less, divergence)
+    value, gradient = value_and_gradient(*lprobs, divergence)
+    torch.testing.assert_close(value, expected[0])
+    torch.testing.assert_close(gradient[:, 2:], expected[1])
+    assert not gradient[:, :2].any()
+    leaf = lprobs[0].requires_grad_()
+    divergence_of_lprobs(leaf, lprobs[1], divergence).sum().backward()
+    assert leaf.grad.isfinite().all()
+
+
 def test_jsd_ends_are_the_limits_of_the_two_kls():
     student, teacher, target = heads()
 
