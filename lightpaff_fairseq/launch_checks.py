@@ -32,12 +32,12 @@ def check_launch(original: Callable[..., None], cfg: Any, main: Any, **kwargs: A
     """Join the processes of torchrun and srun; refuse a launch that would not train what it should.
 
     `--distributed-world-size 2` without a GPU spawns no process; processes of mpirun would train
-    independent models into one folder; `--bf16` of the argparse
-    commands means TPU. `fairseq-hydra-train` launches before it imports a plug-in: there the first
-    of these goes unnoticed, `trainer_hooks.check_before_training` catches the others. Files in the
-    place of the folders of DATA and `--save-dir` are refused too, and heads that do not divide the
-    width. An error of this plug-in, then
-    or in any command of fairseq, is one line without a traceback.
+    independent models into one folder; `--bf16` of the argparse commands means TPU. Unless the
+    plug-in is in its search path, `fairseq-hydra-train` launches before it imports it: then the
+    first of these goes unnoticed, and `trainer_hooks.check_before_training` catches the others.
+    Files in the place of the folders of DATA and `--save-dir` are refused too, and heads that do
+    not divide the width. An error of this plug-in, here or in any command of fairseq, is one line
+    without a traceback.
     """
     with one_line_errors():
         if main.__module__ in ("fairseq_cli.train", "__main__"):

@@ -21,7 +21,7 @@ def call_with_one_line_errors(call_main: Any, cfg: Any, main: Any, **kwargs: Any
 
     fairseq prints a traceback below its configuration and the model. Errors of fairseq, and all
     that are no ValueError, keep theirs; `LOGLEVEL=DEBUG` shows every traceback.
-    `fairseq-hydra-train` calls its main function before it imports a plug-in, and is not changed.
+    `fairseq-hydra-train` is not changed, unless the plug-in is in its search path.
     """
     with one_line_errors():
         try:
