@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..checkpoints.reading import read_checkpoint
 from ..models.outputs import encoder_output
+from ..models.untrained_head import has_untrained_head
 from ..sequence_kd.corpus import Tokens, checksum
 from ..shards import Advance, Block
 from ..teachers.cache.source import Batching, check_longest, place
@@ -121,8 +122,8 @@ def load_masked_lm(request: AugmentRequest, data: LabeledData) -> Any:
     """Load a masked language model and compare its dictionary with that of the data.
 
     Raises:
-        ValueError: it is a model of another task, or without a masked-LM head, or of another
-            dictionary.
+        ValueError: it is a model of another task, without a masked-LM head or with one that was
+            never trained, or of another dictionary.
     """
     named = f"--path {request.path}: expected a model of the task {MASKED_LM}"
     section = read_checkpoint(request.path, "--path")["cfg"].task
@@ -139,4 +140,9 @@ def load_masked_lm(request: AugmentRequest, data: LabeledData) -> Any:
     model = load_teacher(str(request.path), task, request.kd_teacher_data, "--path")
     if getattr(getattr(model, "encoder", None), "lm_head", None) is None:
         raise ValueError(f"{named}, got {type(model).__name__} without a masked-LM head")
+    if has_untrained_head(model.state_dict()):
+        raise ValueError(
+            f"{named}, got one whose masked-LM head was never trained: it came from an encoder "
+            "without a head"
+        )
     return place(model, request)

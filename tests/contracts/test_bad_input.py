@@ -160,6 +160,15 @@ def test_teacher_with_another_vocabulary(tmp_path):
         assert expected in message and "source dictionaries differ" in message
 
 
+def test_teacher_whose_masked_lm_head_was_never_trained(tmp_path):
+    (case,) = (case for case in CASES if case.name == "kd_mlm")
+    data = case.data(tmp_path / "ours")
+    teacher = save_teacher(case, tmp_path, data)
+    untrained = toy.with_untrained_head(teacher, tmp_path / "untrained.pt")
+    message = error_of(case, data, tmp_path / "s", "--kd-teacher", untrained)
+    assert "got one whose masked-LM head was never trained" in message
+
+
 def test_dictionaries_of_one_size_but_other_symbols(tmp_path):
     data, teacher_data = SS.data(tmp_path / "ours"), SS.data(tmp_path / "teacher_data")
     for lang in ("sv", "en"):

@@ -125,3 +125,12 @@ def save_model(path: Path, cfg: Any, model: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state, path)
     return path
+
+
+def with_untrained_head(path: Path, copy: Path) -> Path:
+    """A copy of a masked language model whose head is as `lightpaff convert` makes it."""
+    state = checkpoint(path)
+    dense = state["model"]["encoder.lm_head.dense.weight"]
+    state["model"]["encoder.lm_head.dense.weight"] = torch.eye(len(dense))
+    torch.save(state, copy)
+    return copy

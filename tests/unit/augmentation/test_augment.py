@@ -166,6 +166,8 @@ def test_refused_files(world, tmp_path, capsys):
     classifier = save(LU, tmp_path, world.data)
     message = error(world, capsys, out, path=classifier)
     assert "expected a model of the task masked_lm, got one of sentence_prediction" in message
+    untrained = toy.with_untrained_head(world.path, tmp_path / "untrained.pt")
+    assert "masked-LM head was never trained" in error(world, capsys, out, path=untrained)
     other = save(MLM, tmp_path, MLM.data(tmp_path / "mono", words=20))
     assert "dictionaries differ: symbol 24 is '<mask>'" in error(world, capsys, out, path=other)
     data = tmp_path / "data"
