@@ -1,6 +1,8 @@
-"""Ranges of fairseq's own flags that our commands pass on, or interpret themselves."""
+"""fairseq's own flags that our commands pass on, or interpret themselves: ranges, and parsing."""
 
 import math
+import shlex
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -82,6 +84,33 @@ def words_problems(words: Sequence[str]) -> Iterator[str]:
             yield from filter(None, [post_process_problem(flag, text)])
         if flag.startswith("--") and expected is not None and _number(text) not in expected:
             yield f"{flag} {text}: expected {expected.words}"
+
+
+def parse_fairseq(command: str, argv: Sequence[str], flag: str, words: str) -> Any:
+    """Return the configuration of a command of fairseq with a user's flags.
+
+    Args:
+        command: fairseq-train, fairseq-generate or fairseq-eval-lm.
+        argv: other arguments, before the user's.
+        flag: the flag whose value is `words`, for the message.
+        words: the user's flags, quoted as in a shell.
+    Raises:
+        ValueError: fairseq rejects `words`.
+    """
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    parsers = {
+        "fairseq-train": options.get_training_parser,
+        "fairseq-generate": options.get_generation_parser,
+        "fairseq-eval-lm": options.get_eval_lm_parser,
+    }
+    try:
+        args = options.parse_args_and_arch(parsers[command](), [*argv, *shlex.split(words)])
+    except SystemExit as error:
+        raise ValueError(f"{flag}: {command} rejects {words!r} (see above)") from error
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # hydra's, about fairseq
+        return convert_namespace_to_omegaconf(args)
 
 
 def _number(word: str) -> float:

@@ -10,7 +10,7 @@ from fairseq.data import Dictionary, indexed_dataset
 
 from ..checkpoints.strip import stripped_state
 from ..export.loaded_model import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION
-from .fairseq_config import parse_training
+from ..fairseq_flags import parse_fairseq
 from .synthetic_data import SPLIT, write_corpus
 
 LANGUAGES = ("xx", "yy")
@@ -73,7 +73,7 @@ def write_random_model(path: Path, data: Path, task: str, flag: str, words: str)
         ValueError: fairseq-train rejects `words`.
     """
     argv = [str(data), "--task", task, "--optimizer", "adam", *TASK_FLAGS[task].split()]
-    cfg = parse_training(argv, flag, f"--arch {words}")
+    cfg = parse_fairseq("fairseq-train", argv, flag, f"--arch {words}")
     built = tasks.setup_task(cfg.task)
     torch.manual_seed(1)
     model = built.build_model(cfg.model)

@@ -17,9 +17,9 @@ from fairseq.trainer import Trainer
 from torch import nn
 
 from ..checkpoints.strip import stripped_state
+from ..fairseq_flags import parse_fairseq
 from ..teachers.loading import load_teacher
 from ..timing import interleaved_times, median_ratio
-from .fairseq_config import parse_training
 from .step_cache import build_cache
 from .step_models import FAMILIES
 from .step_pruning import MASKED, prune_flags, pruned_ratio, pruning_variants
@@ -101,7 +101,7 @@ class Bench:
         argv = [str(self.folder), "--task", self.family.task, *RUN.split()]
         argv += ["--tokens-per-sample", str(length), "--save-dir", str(self.folder)]
         argv += ["--cpu"] if self.problem.device == "cpu" else []
-        cfg = parse_training(argv, flag, words)
+        cfg = parse_fairseq("fairseq-train", argv, flag, words)
         task = tasks.setup_task(cfg.task)
         torch.manual_seed(cfg.common.seed)
         model = task.build_model(cfg.model)

@@ -14,6 +14,7 @@ from ..evaluation.evaluation_request import (
 )
 from ..evaluation.markdown_table import format_table
 from ..evaluation.perplexity import evaluate_language_models
+from ..evaluation.teacher_comparison import TeacherComparison
 from ..evaluation.translation import evaluate_translation
 from ..flags import add_flags, parse_flags
 
@@ -45,7 +46,10 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every file it reads
     request = parse_flags(args, EvaluationRequest)
     models = check_request(request)
+    comparison = TeacherComparison(request) if request.teacher else None
     result = EVALUATE[request.task](models, request)
+    if comparison:
+        result = comparison.add_to(result, models)
     print("\n".join([format_table(result.rows, result.columns), *result.notes]))
     if request.out:
         write_json(request.out, result.rows, "--out")

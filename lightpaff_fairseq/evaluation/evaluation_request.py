@@ -35,6 +35,12 @@ class EvaluationRequest:
     )
     task: str = flag("task of all checkpoints (default: %(default)s)", TRANSLATION, choices=TASKS)
     subset: str = flag("split (default: %(default)s)", "test", name="--gen-subset", metavar="SPLIT")
+    teacher: Path | None = flag(
+        "fairseq checkpoint to compare every row's distributions with, on the reference text: "
+        "acceptance as a draft of speculative decoding, same argmax, calibration errors, KL",
+        None,
+        metavar="FILE",
+    )
     out: Path | None = flag("also write the rows to this JSON file", None, metavar="FILE")
     references: tuple[Path, ...] = flag(
         "raw text, one line per sentence. translation: one file per reference; "
@@ -128,8 +134,9 @@ def check_request(request: EvaluationRequest) -> list[ModelFile]:
     problems.unless(
         request.data.is_dir(), f"DATA {request.data}: expected a folder of binarized data, got none"
     )
-    for path in request.path:
-        problems.unless(path.is_file(), f"--path {path}: no such file")
+    teacher = [("--teacher", request.teacher)] if request.teacher else []
+    for option, path in [*(("--path", path) for path in request.path), *teacher]:
+        problems.unless(path.is_file(), f"{option} {path}: no such file")
     if request.out:
         problems.extend([file_problem(request.out, "--out", overwrite=True)])
     _check_hypotheses(request, names, problems)

@@ -10,7 +10,10 @@ from .tables import Table
 
 GAIN, KEPT, SEEDS, SPREAD, MINUTES = "gain over ", "kept", "seeds", "over_seeds", "minutes"
 FASTER = "times_faster"
-_OF_THE_TEST = ("sentences", "tokens", "unknown_tokens", "words", "seed")
+_OF_THE_TEST = (
+    *("sentences", "tokens", "unknown_tokens", "words", "seed"),
+    *("teacher", "teacher_ece"),  # of evaluate --teacher
+)
 _NAMES = ("name", "path", "group")
 NOISE = 1.05  # ratio of two speeds from which a note explains it
 

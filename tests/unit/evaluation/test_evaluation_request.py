@@ -22,6 +22,7 @@ from lightpaff_fairseq.evaluation.model_rows import ModelFile
         (["--references", "nowhere"], "--references nowhere"),
         (["--out", "no/r.json"], f"--out no/r.json: the folder {Path.cwd() / 'no'} does not exist"),
         (["--out", "."], "--out .: expected a file name, got a folder"),
+        (["--teacher", "nowhere.pt"], "--teacher nowhere.pt: no such file"),
         (["--path", "nowhere.pt"], "--path nowhere.pt: no such file"),
     ],
 )
