@@ -6,11 +6,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/inputs.sh"
 OUT=${OUT:-$ROOT/outputs/$(basename "$(cd "$(dirname "$0")" && pwd)")}
 PRETRAINING=${PRETRAINING:-$OUT}
 
-# vocabulary FLAG_OR_TEXT...: train SentencePiece, or take that of the folder PRETRAINING or SUBWORDS
+# vocabulary FLAG_OR_TEXT...: train SentencePiece, or take that of the folder PRETRAINING or SUBWORDS, or the tokenizer
+# of ENCODER, a folder of lightpaff convert
 vocabulary() {
   mkdir -p "$OUT/text" "$OUT/logs"
   rm -rf "$OUT/data" "$OUT/mono" # what an interrupted run may have left
   if [[ $PRETRAINING != "$OUT" ]]; then SUBWORDS=$PRETRAINING; fi
+  if [[ -n ${ENCODER:-} ]]; then cp "$ENCODER/dict.txt" "$OUT/spm.dict.txt" && return; fi
   if [[ -n ${SUBWORDS:-} ]]; then cp "$SUBWORDS"/spm.{dict.txt,model} "$OUT"; return; fi
   lightpaff subwords train --force --vocab "$VOCAB" --sample "${SAMPLE:-0}" --out "$OUT/spm" "$@"
 }
@@ -18,7 +20,7 @@ vocabulary() {
 binarize() {
   local destination=$1 prefix=$2 split flags=()
   for split in "${@:3}"; do
-    lightpaff subwords encode --model "$OUT/spm.model" <"$OUT/text/$prefix.$split" >"$OUT/text/$prefix.$split.spm"
+    lightpaff subwords encode --model "${ENCODER:-$OUT/spm.model}" <"$OUT/text/$prefix.$split" >"$OUT/text/$prefix.$split.spm"
     flags+=("--${split}pref" "$OUT/text/$prefix.$split.spm")
   done
   fairseq-preprocess --only-source --srcdict "$OUT/spm.dict.txt" --destdir "$destination" \

@@ -16,6 +16,7 @@ evaluate() {
 pretraining_kd pre-training KD
 finetuning_kd fine-tuning KD
 two_stage two-stage KD
+cut_out from the teacher, no KD
 from_teacher from the teacher
 unlabeled two-stage KD, unlabeled text
 same_updates from the teacher, updates as below

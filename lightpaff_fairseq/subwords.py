@@ -5,10 +5,10 @@ import os
 import random
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from .flags import at_least, flag, range_problems
 from .problems import Problems, as_value_error, reason_of
@@ -73,7 +73,8 @@ class TrainSubwordsRequest:
 class EncodeSubwordsRequest:
     """Flags of `lightpaff subwords encode`."""
 
-    model: Path = flag("SentencePiece model", metavar="FILE")
+    model: Path = flag("SentencePiece model, or folder of lightpaff convert", metavar="PATH")
+    target: bool = flag("encode text of the target language (only Marian's differs)", False)
     text: tuple[Path, ...] = flag(
         "text files, one sentence per line (default: standard input)",
         (),
@@ -173,29 +174,38 @@ def sample(lines: Sequence[str], count: int) -> list[str]:
     return drawn
 
 
-def encode_subwords(request: EncodeSubwordsRequest) -> Iterator[str]:
+def encode_subwords(
+    request: EncodeSubwordsRequest, encode: Callable[[str], str]
+) -> Iterator[str]:
     """Yield the pieces of every line, separated by spaces.
 
+    Args:
+        encode: line -> pieces.
     Raises:
         ValueError: files that cannot be read, or text that is not UTF-8 (with file and line).
     """
-    model = _load(request.model)
     problems = Problems()
     for path in request.text:
         problems.unless(path.is_file(), f"TEXT {path}: no such file")
     problems.raise_if_any()
     lines = read_lines(request.text) if request.text else decoded(sys.stdin.buffer, STANDARD_INPUT)
     for line in lines:
-        yield " ".join(model.encode(line, out_type=str))
+        yield encode(line)
 
 
-def _load(path: Path) -> Any:
+def sentencepiece_encoder(path: Path) -> Callable[[str], str]:
+    """Return the function text -> pieces of a SentencePiece model.
+
+    Raises:
+        ValueError: it is not one.
+    """
     import sentencepiece
 
     if not path.is_file():
         raise ValueError(f"--model {path}: no such file (expected a SentencePiece model)")
     with as_value_error(f"--model {path}: expected a SentencePiece model", RuntimeError):
-        return sentencepiece.SentencePieceProcessor(model_file=str(path))
+        model = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    return lambda line: " ".join(model.encode(line, out_type=str))
 
 
 def read_lines(paths: Iterable[Path]) -> Iterator[str]:

@@ -6,8 +6,9 @@ TRAIN=(--optimizer adam --adam-betas "(0.9, 0.98)" --adam-eps 1e-6 --weight-deca
 PRETRAIN_ARCH=roberta_ FINETUNE_ARCH=roberta_
 PRETRAIN=("$PRETRAINING/mono" --task masked_lm --criterion kd_mlm --sample-break-mode complete
   --skip-invalid-size-inputs-valid-test --tokens-per-sample "$POSITIONS" "${TRAIN[@]}")
+read -ra separator <<<"${SEPARATOR---separator-token 2}"
 FINETUNE=("$OUT/data" --task sentence_prediction --criterion kd_lu
-  --find-unused-parameters --init-token 0 --separator-token 2 --shorten-method truncate "${TRAIN[@]}")
+  --find-unused-parameters --init-token 0 "${separator[@]}" --shorten-method truncate "${TRAIN[@]}")
 if ((CLASSES)); then
   FINETUNE+=(--num-classes "$CLASSES" --best-checkpoint-metric accuracy --maximize-best-checkpoint-metric)
 else

@@ -1,12 +1,14 @@
 """`lightpaff subwords`: train SentencePiece for fairseq, and encode text."""
 
 import argparse
+from collections.abc import Callable
 
 from ..flags import add_flags, parse_flags
 from ..subwords import (
     EncodeSubwordsRequest,
     TrainSubwordsRequest,
     encode_subwords,
+    sentencepiece_encoder,
     train_subwords,
 )
 
@@ -22,7 +24,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_flags(train, TrainSubwordsRequest)
     train.set_defaults(func=run_train)
     encode = kinds.add_parser("encode", help="split text into the pieces of a model")
-    encode.description = "Print the pieces of every line, for fairseq-preprocess."
+    encode.description = (
+        "Print the pieces of every line, for fairseq-preprocess: those of a SentencePiece model, "
+        "or of the tokenizer of a model that lightpaff convert has converted."
+    )
     add_flags(encode, EncodeSubwordsRequest)
     encode.set_defaults(func=run_encode)
 
@@ -51,6 +56,21 @@ def run_encode(args: argparse.Namespace) -> int:
     Raises:
         ValueError: see `encode_subwords`.
     """
-    for line in encode_subwords(parse_flags(args, EncodeSubwordsRequest)):
+    request = parse_flags(args, EncodeSubwordsRequest)
+    for line in encode_subwords(request, _encoder(request)):
         print(line)
     return 0
+
+
+def _encoder(request: EncodeSubwordsRequest) -> Callable[[str], str]:
+    """Return the function text -> pieces.
+
+    Raises:
+        ValueError: there is no model.
+    """
+    if not request.model.is_dir():
+        return sentencepiece_encoder(request.model)
+    from ..huggingface.tokenizers import encoder
+
+    encode = encoder(request.model, "target" if request.target else "source")
+    return lambda line: encode(line.strip())

@@ -124,7 +124,7 @@ def _choose_serving(settings: DistillSettings, teacher: TeacherInfo) -> DistillS
     serve = SERVE[teacher.task] if settings.serve == AUTO else settings.serve
     if serve != NONE:
         name = serve.split(":")[0]
-        info = CheckpointInfo(teacher.path, {}, teacher.family, teacher.task, "--teacher")
+        info = CheckpointInfo(teacher.path, {}, teacher.student_family, teacher.task, "--teacher")
         problem = package_problem(name, "--serve") or model_problem(name, info)
         if problem:
             raise ValueError(f"{problem}, or --serve none")

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..pruning.sizes import Sizes
-from .section_flags import model_flags
-from .shape import Shape, measure, projections
+from .shape import Shape, measure, projections, stock_arch
 from .teacher_info import TeacherInfo, inspect_teacher
 
 
@@ -42,5 +41,4 @@ def same_shape(sizes: Mapping[str, Sizes], teacher: TeacherInfo, flag: str) -> S
             f"{side}_attention_heads": size.heads,
         }
     changed |= projections(teacher, min(size.width for size in sizes.values()))
-    flags = model_flags(teacher.arch, teacher.model, changed)
-    return measure(teacher, teacher.arch, flags, flag)
+    return measure(teacher, *stock_arch(teacher, changed), flag)

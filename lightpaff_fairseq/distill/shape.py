@@ -76,8 +76,7 @@ def choose_shape(settings: DistillSettings, teacher: TeacherInfo) -> Shape:
     width = max(1, units) * step
     more = largest(lambda n: fits(width, n * UNIT), MOST_FFN) if units else 0
     changed = sizes_for(teacher, layers, width, more * UNIT)
-    flags = model_flags(teacher.arch, teacher.model, changed)
-    shape = measure(teacher, teacher.arch, flags, flag)
+    shape = measure(teacher, *stock_arch(teacher, changed), flag)
     _check_reach(flag, target, units, shape)
     return shape
 
@@ -164,6 +163,16 @@ def sizes_for(
             f"{side}_attention_heads": full.heads,
         }
     return changed | projections(teacher, width)
+
+
+def stock_arch(teacher: TeacherInfo, changed: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the student's `--arch` and flags: the teacher's, or `roberta` for a `bert`.
+
+    Args:
+        changed: values that replace those of the teacher's model section.
+    """
+    arch = teacher.arch if teacher.student_family == teacher.family else teacher.student_family
+    return arch, model_flags(arch, teacher.model, changed)
 
 
 def measure(teacher: TeacherInfo, arch: str, flags: list[str], flag: str) -> Shape:

@@ -48,6 +48,11 @@ class TeacherInfo:
     def sides(self) -> tuple[str, ...]:
         return FAMILIES[self.family]
 
+    @property
+    def student_family(self) -> str:
+        """fairseq's name of the student's model: a stock one, which can be served."""
+        return "roberta" if self.family == "bert" else self.family
+
     def sizes(self, side: str) -> Sizes:
         """Return the sizes of its encoder or decoder."""
         return sizes_in(self.model, side)

@@ -159,7 +159,9 @@ def encoder(folder: Path, side: str = "source") -> Callable[[str], str]:
     """
     path = folder / ENCODING
     if not path.is_file():
-        raise ValueError(f"{folder}: expected a folder of lightpaff convert, got no {ENCODING}")
+        raise ValueError(
+            f"--model {folder}: expected a folder of lightpaff convert, got no {ENCODING}"
+        )
     flags = value_as(dict[str, str], read_json(path), str(path))
     prefix = flags.pop("prefix", "")
     if side == "target" and (folder / TARGET_PIECES).is_file():

@@ -119,6 +119,9 @@ def test_models_that_cannot_be_read(text, capsys):
     assert "no.model: no such file" in capsys.readouterr().err
     assert run("encode", "--model", text, text) == 2
     assert "expected a SentencePiece model" in capsys.readouterr().err
+    assert run("encode", "--model", text.parent, text) == 2
+    expected = f"--model {text.parent}: expected a folder of lightpaff convert, got no encoding"
+    assert expected in capsys.readouterr().err
 
 
 def test_empty_text(text, capsys):

@@ -42,14 +42,23 @@ WIDE = {
         ("--task", "sentence_prediction", "--arch", "roberta_tiny", "--num-classes", 3),
         ("--init-token", 0, "--criterion", "sentence_prediction", "--max-positions", 24),
     ),
+    "classifier with segments": (
+        ("--task", "sentence_prediction", "--arch", "bert", "--num-classes", 3, "--init-token", 0),
+        ("--encoder-embed-dim", 64, "--encoder-layers", 2, "--encoder-ffn-embed-dim", 128),
+        ("--encoder-attention-heads", 2, "--max-positions", 24, "--criterion"),
+        ("sentence_prediction",),
+    ),
 }
+
+
+STOCK = {"bert": "roberta"}  # what can be served
 
 
 @pytest.fixture(params=sorted(WIDE))
 def teacher(request, tmp_path):
     kind = request.param
     data = tmp_path / "data"
-    if kind == "classifier":
+    if kind.startswith("classifier"):
         toy.write_labeled(data)
     elif kind == "language model":
         toy.write_monolingual(data)
@@ -76,6 +85,7 @@ def test_the_flags_make_a_student_of_the_target_size_that_computes_the_same_func
     target = teacher.params / 3
     assert target * (1 - TOLERANCE) <= shape.params <= target
     assert params == shape.params
+    assert cfg.model._name == STOCK.get(teacher.arch, teacher.arch)
     for name in FUNCTION:
         expected, value = (getattr(x, name, None) or False for x in (teacher.model, cfg.model))
         assert expected == value, name

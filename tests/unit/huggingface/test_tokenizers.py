@@ -11,6 +11,7 @@ pytest.importorskip("tokenizers")
 
 from conversions import check_refused, copy_of, load_fairseq, order_of
 from hf_folders import ENCODER, MAKERS, NAMES, SPECIAL, TEXT, T, bert, byte_bpe, xlm_r
+from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.huggingface.tokenizers import encoder
 
 pytestmark = pytest.mark.hf
@@ -23,8 +24,13 @@ def of_bert(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", [n for n in MAKERS if n not in ("classifier", "scaled bart")])
-def test_text_encoded_for_fairseq_gives_the_same_ids(family: str, converted: Any) -> None:
+def test_text_encoded_for_fairseq_gives_the_same_ids(family: str, converted: Any, tmp_path, capsys):
     source, out = converted(family)
+    text = tmp_path / "text"
+    text.write_text("".join(f" {line}\n" for line in TEXT), encoding="utf-8")
+    capsys.readouterr()
+    assert main(["subwords", "encode", "--model", str(out), str(text)]) == 0
+    assert capsys.readouterr().out.splitlines() == [encoder(out)(line) for line in TEXT]
     encode, order = encoder(out), order_of(out)
     _, task = load_fairseq(out)
     tokenizer = T.AutoTokenizer.from_pretrained(source)

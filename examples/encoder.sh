@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# shellcheck disable=SC2034
+# Fine-tune an encoder from Hugging Face (a folder) as the teacher of a BERT recipe, and distill it without pre-training:
+#   HF=MiniLM DATA_DIR=... SEEDS="1 2 3" bash examples/encoder.sh sentence_polarity [SETTING=VALUE...]
+# Rows: from random weights, without and with distillation; from the teacher's, without and with. See docs/teachers.md.
+set -euo pipefail
+RECIPE=${1:?the folder of a BERT recipe}
+shift
+export OUT=${OUT:-$PWD/outputs/${RECIPE}_encoder}
+export ENCODER=$OUT/encoder PRETRAINING=$OUT
+SEPARATOR="" # BERT has one between two sentences
+: "${TEACHER_FINETUNE:=--max-update 500 --lr 5e-5 --batch-size 32 --max-tokens 4096}"
+# shellcheck source=/dev/null
+STEPS="" source "$(dirname "${BASH_SOURCE[0]}")/$RECIPE/run.sh"
+converted() {
+  mkdir -p "$OUT/logs"
+  if [[ ! -d $ENCODER ]]; then
+    lightpaff convert --from hf "${HF:?a model of transformers, as a folder}" --to fairseq "$ENCODER" \
+      --num-classes "$((CLASSES ? CLASSES : 1))" >"$OUT/logs/convert.log"
+    cat "$OUT/logs/convert.log"
+  fi
+}
+fine_tuned() { # with the task's and the model's flags that the conversion printed
+  local model
+  read -ra model <<<"$(sed -n 's/^model: --task sentence_prediction --arch //p' "$OUT/logs/convert.log")"
+  stage "${model[*]}" "$TEACHER_FINETUNE"
+  train teacher "${FINETUNE[@]}" "${MODEL[@]}" --kd-lambda 0 --finetune-from-model "$ENCODER/model.pt"
+}
+rows() {
+  for seed in $SEEDS; do
+    START=(--init random)
+    student "no_kd$(suffix)" "seed=$seed" kd_lambda=0
+    student "finetuning_kd$(suffix)" "seed=$seed"
+    START=(--init teacher)
+    student "cut_out$(suffix)" "seed=$seed" kd_lambda=0
+    student "from_teacher$(suffix)" "seed=$seed"
+  done
+}
+lane converted && wait -n
+prepare
+OMP_NUM_THREADS=${TEACHER_THREADS:-2} lane fine_tuned && wait -n
+lane rows && wait -n
+evaluate
