@@ -2,9 +2,9 @@
 # shellcheck disable=SC2034
 # Fine-tune an encoder from Hugging Face (a folder) as the teacher of a BERT recipe, and distill it without pre-training:
 #   HF=MiniLM DATA_DIR=... SEEDS="1 2 3" bash examples/encoder.sh sentence_polarity [SETTING=VALUE...]
-# Rows: from random weights, without and with distillation; from the teacher's, without and with. See docs/teachers.md.
+# Rows: from random weights, without and with distillation; from the teacher's, without and with. See README.md.
 set -euo pipefail
-RECIPE=${1:?the folder of a BERT recipe}
+RECIPE=${1:?the folder of a BERT recipe} HF=${HF:?a model of transformers, as a folder}
 shift
 export OUT=${OUT:-$PWD/outputs/${RECIPE}_encoder}
 export ENCODER=$OUT/encoder PRETRAINING=$OUT
@@ -14,16 +14,13 @@ SEPARATOR="" # BERT has one between two sentences
 STEPS="" source "$(dirname "${BASH_SOURCE[0]}")/$RECIPE/run.sh"
 converted() {
   mkdir -p "$OUT/logs"
-  if [[ ! -d $ENCODER ]]; then
-    lightpaff convert --from hf "${HF:?a model of transformers, as a folder}" --to fairseq "$ENCODER" \
-      --num-classes "$((CLASSES ? CLASSES : 1))" >"$OUT/logs/convert.log"
-    cat "$OUT/logs/convert.log"
-  fi
+  if [[ -d $ENCODER ]]; then return; fi
+  lightpaff convert --from hf "$HF" --to fairseq "$ENCODER" --num-classes "$((CLASSES ? CLASSES : 1))" |
+    tee "$OUT/logs/convert.log"
 }
 fine_tuned() { # with the task's and the model's flags that the conversion printed
-  local model
-  read -ra model <<<"$(sed -n 's/^model: --task sentence_prediction --arch //p' "$OUT/logs/convert.log")"
-  stage "${model[*]}" "$TEACHER_FINETUNE"
+  read -ra BERT <<<"$(sed -n 's/^model: --task sentence_prediction --arch //p' "$OUT/logs/convert.log")"
+  stage "${BERT[*]}" "$TEACHER_FINETUNE"
   train teacher "${FINETUNE[@]}" "${MODEL[@]}" --kd-lambda 0 --finetune-from-model "$ENCODER/model.pt"
 }
 rows() {

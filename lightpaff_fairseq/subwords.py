@@ -174,9 +174,7 @@ def sample(lines: Sequence[str], count: int) -> list[str]:
     return drawn
 
 
-def encode_subwords(
-    request: EncodeSubwordsRequest, encode: Callable[[str], str]
-) -> Iterator[str]:
+def encode_subwords(request: EncodeSubwordsRequest, encode: Callable[[str], str]) -> Iterator[str]:
     """Yield the pieces of every line, separated by spaces.
 
     Args:

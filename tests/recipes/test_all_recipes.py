@@ -230,6 +230,32 @@ def test_augmented_data_are_compared_with_equal_updates(tmp_path):
     assert evaluation(calls).name[-1] == "augmented data, two phases, seed 2"
 
 
+def test_an_encoder_is_fine_tuned_and_distilled(tmp_path):
+    recipe = stubbed(tmp_path, "sick")
+    variables = {"HF": "minilm", "SEEDS": "1 2", "ENCODE": "copy", "LABELS": ""}
+    done = recipe.run("../encoder.sh", ARGUMENT="sick updates=7", **variables)
+    assert done.returncode == 0, done.stderr
+    calls, out = recipe.calls(), recipe.out
+    assert of(calls, "lightpaff", "convert") == [
+        ["--from", "hf", "minilm", "--to", "fairseq", f"{out}/encoder", "--num-classes", "1"]
+    ]
+    texts = of(calls, "fairseq-preprocess")
+    assert {argv[argv.index("--srcdict") + 1] for argv in texts} == {f"{out}/spm.dict.txt"}
+    assert (out / "spm.dict.txt").read_text() == (out / "encoder" / "dict.txt").read_text()
+    (teacher,) = trainings(calls).values()
+    assert teacher.model._name == "bert" and teacher.model.encoder_layers == 6
+    assert teacher.task.separator_token is None and teacher.task.init_token == 0
+    assert teacher.task.regression_target and teacher.checkpoint.finetune_from_model == (
+        f"{out}/encoder/model.pt"
+    )
+    rows = distillations(calls)
+    names = ["no_kd", "finetuning_kd", "cut_out", "from_teacher"]
+    assert list(rows) == [*names, *(f"{name}_seed2" for name in names)]
+    assert [rows[name].init for name in names] == ["random", "random", "teacher", "teacher"]
+    assert [rows[name].kd_lambda == 0 for name in names] == [True, False, True, False]
+    assert evaluation(calls).name[-1] == "from the teacher, seed 2"
+
+
 @pytest.mark.parametrize("name", ["sick", "dialogsum"])
 def test_unlabeled_text_is_distilled_with_lambda_one(name, tmp_path):
     recipe = stubbed(tmp_path, name)

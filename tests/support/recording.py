@@ -55,6 +55,12 @@ elif argv[0] == os.environ.get("FAIL"):
     sys.exit(2)
 elif argv[0] in ("strip", "compact", "init-student"):
     after("--out").touch()
+elif argv[0] == "convert":
+    folder = Path(argv[argv.index("--to") + 2])
+    folder.mkdir(parents=True)
+    (folder / "dict.txt").write_text("the 1\\n[MASK] 1\\n")
+    print("model: --task sentence_prediction --arch bert --encoder-layers 6 --num-classes",
+          after("--num-classes"), "--init-token 0")
 elif argv[0] == "prune-plan":
     print("architecture: --arch", os.environ["SMALL"])
 elif argv[0] == "evaluate":
