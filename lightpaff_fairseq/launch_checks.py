@@ -17,6 +17,7 @@ from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
 from .checkpoints.building import value_of
 from .compat.patching import patch
+from .data_shards import data_shards, split_problems
 from .launched_processes import LAUNCHERS, Launched, join, launched
 from .one_line_errors import call_with_one_line_errors, one_line_errors
 from .problems import Problems
@@ -159,10 +160,12 @@ def _folder_problems(cfg: Any) -> Iterator[str]:
     """Yield a message for a folder of data or checkpoints that is a file, or cannot be."""
     task, folder = cfg.task, Path(str(cfg.checkpoint.save_dir))
     data = None if task is None else getattr(task, "data", None)  # dummy tasks have none
-    for part in data.split(":") if isinstance(data, str) else ():
+    for part in data_shards(data) if isinstance(data, str) else ():
         if not Path(part).is_dir() and "://" not in part:
             got = "a file" if Path(part).exists() else "none"
             yield f"DATA {part}: expected a folder of binarized data, got {got}"
+    if isinstance(data, str):
+        yield from split_problems(data, cfg.dataset.train_subset)
     existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not existing.is_dir():
         got = "a file" if existing.exists() else "a link to a file that is not there, or to itself"

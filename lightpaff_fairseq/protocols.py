@@ -42,6 +42,10 @@ class Task(Protocol):
     """A task of fairseq."""
 
     cfg: Any
+    datasets: dict[str, Any]  # loaded splits
+
+    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False) -> Any:
+        """Load a split, of the folder of DATA that an epoch reads."""
 
     def dataset(self, split: str) -> Any:
         """Return the loaded dataset of a split, a `Dataset`."""

@@ -7,14 +7,15 @@ Each block is a file that is written atomically and never computed twice.
 import json
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .block_progress import BlockProgress
 from .flags import at_least, flag, range_problems
 from .json_files import read_json
-from .progress import Progress
 
 PLAN, VERSION = "plan.json", 1
 TEMPORARY_PLANS = f"{PLAN}.*.tmp"  # of another shard, or of a killed run
@@ -192,12 +193,32 @@ class BlockFolder:
             report(f"{len(blocks) - len(missing)} of {len(blocks)} blocks are finished already")
         return missing
 
+    @contextmanager
+    def only_run(self, shard: Shard) -> Iterator[None]:
+        """Lock a shard of the claimed folder for the `with` block, or until this process ends.
+
+        Raises:
+            ValueError: another process computes this shard.
+        """
+        from .checkpoints.file_lock import LockedError, locked  # as in `claim`
+
+        name = f"shard-{shard.shard_id}-of-{shard.num_shards}.lock"
+        try:
+            with locked(self.path / name):
+                yield
+        except LockedError as error:
+            raise ValueError(
+                f"{self.flag} {self.path}: another run is computing shard {shard.shard_id} of "
+                f"{shard.num_shards} ({error}); wait for it, or share the work by --num-shards and "
+                "--shard-id"
+            ) from error
+
     def fill(
         self,
         blocks: Sequence[Block],
         compute: Callable[[Block, Advance], T],
         write: Callable[[Path, T], Any],
-        progress: "BlockProgress",
+        progress: BlockProgress,
     ) -> None:
         """Compute and write some of the blocks, in order.
 
@@ -223,28 +244,6 @@ class BlockFolder:
     def remove_temporary_files(self) -> None:
         """Remove temporary files of killed runs, once every block is there."""
         ending = Path(self.blocks[0].file).suffix
-        for pattern in (TEMPORARY_PLANS, f"*{ending}.*.tmp"):
+        for pattern in (TEMPORARY_PLANS, f"*{ending}.*.tmp", "shard-*-of-*.lock"):
             for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)  # another shard may have finished as well
-
-
-class BlockProgress:
-    """The progress of `BlockFolder.fill`.
-
-    Args:
-        name: of the command.
-        sizes: of the blocks, in `unit` (a plural).
-    """
-
-    def __init__(self, name: str, sizes: Sequence[int], unit: str) -> None:
-        self.sizes, self.ended = sizes, 0
-        self.line = Progress(name, sum(sizes), unit)
-
-    def advance(self, amount: int) -> None:
-        """Note the finished part of the current block."""
-        self.line.update(sum(self.sizes[: self.ended]) + amount)
-
-    def end_block(self) -> None:
-        """Note that the current block is complete."""
-        self.ended += 1
-        self.advance(0)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from ..checkpoints.output_file import parent_problem
 from ..checkpoints.output_folder import OutputFolder, is_inside
+from ..data_shards import one_folder_problem
 from ..flags import Range, at_least, flag, range_problems
 from ..problems import Problems
-from ..teachers.cache.source import data_problem
 
 REPORT = "augment.json"
 
@@ -94,7 +94,7 @@ class AugmentRequest:
 
     def problems(self) -> Problems:
         """Return a message for every value that cannot be used; the data are read later."""
-        problems = Problems([*range_problems(self), data_problem(self.data)])
+        problems = Problems([*range_problems(self), one_folder_problem(self.data)])
         problems.unless(
             self.path.is_file(), f"--path {self.path}: no such file (expected a fairseq checkpoint)"
         )

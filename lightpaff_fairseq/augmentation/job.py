@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..block_progress import BlockProgress
 from ..checkpoints.output_folder import folder_beside, put_in_place
 from ..disk_errors import name_output
 from ..sequence_kd.corpus import Tokens, checksum
-from ..shards import BlockProgress, Report, Shard
+from ..shards import Report, Shard
 from ..teachers.cache.fingerprint import file_digest
 from .augment_request import REPORT, AugmentRequest
 from .labeled_data import LabeledData
@@ -86,7 +87,8 @@ def propose(job: Job, shard: Shard, report: Report) -> int:
         folder.claim()
         progress = BlockProgress("augment", [block.count for block in blocks], "sentences")
         write = partial(write_block, plan=job.plan.checksum)
-        folder.fill(blocks, proposer.propose, write, progress)
+        with folder.only_run(shard):
+            folder.fill(blocks, proposer.propose, write, progress)
         seconds = time.perf_counter() - progress.line.begin
         count = sum(block.count for block in blocks)
         report(f"proposed words for {count:,} sentences, {count / seconds:,.1f} per second")

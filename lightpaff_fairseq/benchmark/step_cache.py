@@ -47,7 +47,7 @@ def build_cache(trainer: Trainer, topk: int, path: str, folder: Path) -> BuiltCa
     source = Source(trainer.task, SPLIT, distiller.prediction, teacher, Batching(None, samples, 0))
     tokens = int(source.tokens.sum())
     request = CacheRequest(path, folder, topk=topk, split=SPLIT, block_tokens=tokens)
-    plan = make_plan(source, request, source.probe()[0])
+    plan = make_plan(source, request, source.probe()[0], range(1, 2))
     plan.folder(folder).claim()
     build(source, plan, folder, Shard(), lambda _: None)
     finish(folder, plan)

@@ -15,17 +15,18 @@ from omegaconf import open_dict
 from ..checkpoints.strip import PRUNABLE
 from ..criterions.config import DistillationConfig
 from ..criterions.distillation import DistillationMixin
+from ..data_shards import data_problem
 from ..fairseq_flags import fairseq_flag_problems
 from ..flags import TRAINING_PREFIXES, add_flags, parse_flags
 from ..megabytes import MEGABYTE
 from ..problems import Problems
 from ..progress import print_line
 from ..shards import Shard
-from ..teachers.cache.builder import build, check_space, expected_bytes, finish
-from ..teachers.cache.cache_request import CacheRequest, make_plan, make_source
+from ..teachers.cache.builder import build, check_space, finish, missing_bytes
+from ..teachers.cache.cache_request import CacheJob, CacheRequest, make_jobs
 from ..teachers.cache.layout import DRAWS
 from ..teachers.cache.reader import CacheReader
-from ..teachers.cache.source import Source, data_problem, set_up_task
+from ..teachers.cache.source import set_up_task
 from .launched_shard import shard_of_launch
 
 CRITERIONS = {
@@ -65,22 +66,26 @@ def run(args: argparse.Namespace) -> int:
     problems.extend([shard.problem()])
     problems.raise_if_any()
     shard = shard_of_launch(shard)
-    source = _source(fairseq_config(args.fairseq_flags, request.path), request)
-    vocab, share = source.probe()
-    plan = make_plan(source, request, vocab)
-    plan.folder(request.out).claim()
-    positions = int(share * source.tokens.sum()) * max(1, plan.epochs)
-    each = source.bytes_per_position(plan.layout)
-    size = expected_bytes(plan, positions, each)
-    kind = "draws" if plan.layout.content == DRAWS else "tokens"
-    print_line(
-        f"about {positions:,} positions, {plan.layout.k} {kind} per position, {each:.3g} bytes per "
-        f"position: {size / MEGABYTE:,.1f} MB in {len(plan.blocks)} blocks"
-    )
-    check_space(request.out, plan, shard, size)
-    build(source, plan, request.out, shard, print_line)
-    print_state(request.out, finish(request.out, plan))
+    jobs = _jobs(fairseq_config(args.fairseq_flags, request.path), request)
+    for job in jobs:
+        job.plan.folder(job.out).claim()
+        _print_size(job)
+    sizes = {job.out: missing_bytes(job.out, job.plan, shard, job.size) for job in jobs}
+    check_space(sizes)
+    for job in jobs:
+        build(job.source, job.plan, job.out, shard, print_line)
+        print_state(job.out, finish(job.out, job.plan))
     return 0
+
+
+def _print_size(job: CacheJob) -> None:
+    layout = job.plan.layout
+    kind = "draws" if layout.content == DRAWS else "tokens"
+    print_line(
+        f"{job.out}: about {job.positions:,} positions, {layout.k} {kind} per position, "
+        f"{job.per_position:.3g} bytes per position: {job.size / MEGABYTE:,.1f} MB in "
+        f"{len(job.plan.blocks)} blocks"
+    )
 
 
 def fairseq_config(argv: Sequence[str], path: str) -> Any:
@@ -115,13 +120,13 @@ def fairseq_config(argv: Sequence[str], path: str) -> Any:
     return cfg
 
 
-def _source(cfg: Any, request: CacheRequest) -> Source:
+def _jobs(cfg: Any, request: CacheRequest) -> list[CacheJob]:
     problems = Problems(fairseq_flag_problems(cfg, "dataset", "common"))
     problems.extend([data_problem(cfg.task.data)])
     problems.raise_if_any()
-    task = set_up_task(cfg.task)
+    task = set_up_task(cfg.task, request.split)
     prediction = task.build_criterion(cfg.criterion).distiller.prediction
-    return make_source(cfg, task, prediction, request)
+    return make_jobs(cfg, task, prediction, request)
 
 
 def print_state(folder: Path, missing: int) -> None:

@@ -2,8 +2,11 @@
 
 import argparse
 import logging
+from dataclasses import replace
+from pathlib import Path
 
 from ..checkpoints.output_file import write_json
+from ..data_shards import data_shards
 from ..evaluation.classification import evaluate_classification
 from ..evaluation.evaluation_request import (
     LANGUAGE_MODELING,
@@ -45,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     """
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every file it reads
     request = parse_flags(args, EvaluationRequest)
+    first = data_shards(request.data)[0]  # fairseq reads all splits but that of training from it
+    request = replace(request, data=Path(first))
     models = check_request(request)
     comparison = TeacherComparison(request) if request.teacher else None
     result = EVALUATE[request.task](models, request)

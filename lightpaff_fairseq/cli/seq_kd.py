@@ -2,11 +2,10 @@
 
 import argparse
 import logging
-import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..data_shards import data_shards
 from ..flags import add_flags, parse_flags
 from ..progress import print_line
 from ..sequence_kd.assemble import assemble, decode
@@ -46,20 +45,25 @@ def run(args: argparse.Namespace) -> int:
     problems.extend([shard.problem()])
     problems.raise_if_any()
     shard = shard_of_launch(shard)
-    request = replace(request, out=Path(os.path.abspath(request.out)))  # `.` has no name
     cfg = fairseq_config(args.fairseq_flags, request)
     problems = generation_problems(cfg, request)
     problems.extend(backend_problems(cfg, request))
     problems.raise_if_any()
-    check_output(request.out, [Path(cfg.task.data), *request.text_files], request.force)
-    folder = request.hypotheses_folder
-    with input_data(cfg, request, print_line):
-        job = make_job(cfg, request)
-        missing = decode(job, folder, shard, print_line)
-        if missing:
-            print_line(f"{folder}: {missing} blocks of other shards are missing")
-        else:
-            _print_report(request.out, assemble(job, folder))
+    folders = data_shards(cfg.task.data)
+    if request.text:  # which needs the dictionaries alone
+        folders = folders[:1]
+    requests = request.per_shard(":".join(folders))
+    for each in requests:
+        check_output(each.out, [*map(Path, folders), *each.text_files], each.force)
+    places = [each.hypotheses_folder for each in requests]
+    with input_data(cfg, requests[0], print_line):
+        jobs = [make_job(cfg, each, number) for number, each in enumerate(requests, 1)]
+        for job, place in zip(jobs, places, strict=True):
+            missing = decode(job, place, shard, print_line)
+            if missing:
+                print_line(f"{place}: {missing} blocks of other shards are missing")
+            else:
+                _print_report(job.request.out, assemble(job, place))
     return 0
 
 

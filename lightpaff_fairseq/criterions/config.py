@@ -39,7 +39,9 @@ class DistillationConfig(FairseqDataclass):
         "folder of the teacher's dictionaries (default: the data of its training run)", None
     )
     kd_cache: Optional[str] = flag(
-        "output of `lightpaff cache-teacher`, instead of --kd-teacher", None
+        "output of `lightpaff cache-teacher`, instead of --kd-teacher; for DATA of several folders "
+        "one per folder, joined by colons",
+        None,
     )
     kd_tail: TAIL_CHOICES = flag(  # type: ignore[valid-type]
         "the tokens that a --kd-cache of top-k tokens lacks: ghost (their mass, as one outcome), "

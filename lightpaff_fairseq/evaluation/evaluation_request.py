@@ -21,7 +21,11 @@ TASKS = (TRANSLATION, LANGUAGE_MODELING, SENTENCE_PREDICTION)
 class EvaluationRequest:
     """The checkpoints to compare, the split, and the settings."""
 
-    data: Path = flag("binarized data, as for fairseq", name="data", metavar="DATA")
+    data: Path = flag(
+        "binarized data, as for fairseq; of several folders, joined by colons, the first is read",
+        name="data",
+        metavar="DATA",
+    )
     path: list[Path] = flag("fairseq checkpoints", nargs="+", metavar="FILE")
     name: list[str] | None = flag(
         "names of the rows (default: the files' names)", None, nargs="+", metavar="NAME"

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..block_progress import BlockProgress
 from ..checkpoints.output_folder import folder_beside
-from ..shards import BlockProgress, Report, Shard
+from ..shards import Report, Shard
 from .choose import Chooser, similarity
 from .corpus import checksum
 from .data_folder import DataFolder
@@ -39,7 +40,8 @@ def decode(job: Job, path: Path, shard: Shard, report: Report) -> int:
         folder.claim()
         progress = BlockProgress("seq-kd", [block.count for block in blocks], "sentences")
         write = partial(write_block, plan=job.plan.checksum)
-        folder.fill(blocks, decoder.decode, write, progress)
+        with folder.only_run(shard):
+            folder.fill(blocks, decoder.decode, write, progress)
         seconds = time.perf_counter() - progress.line.begin
         count = sum(block.count for block in blocks)
         report(f"decoded {count:,} sentences, {count / seconds:,.1f} per second")

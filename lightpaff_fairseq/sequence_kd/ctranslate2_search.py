@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ..checkpoints.output_folder import folder_beside
+from ..data_shards import data_shards
 from ..export.export_request import ExportRequest
 from ..export.exporter import export
 from ..protocols import Sample
@@ -165,7 +166,7 @@ def load_translator(job: Job) -> Any:
                     Path(request.path),
                     "ctranslate2",
                     out,
-                    data=job.corpus.place.folder,
+                    data=Path(data_shards(job.cfg.task.data)[0]),
                     beam="5",  # nothing is measured: the flags of this command set the beam
                 )
             )

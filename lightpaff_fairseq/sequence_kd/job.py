@@ -1,12 +1,13 @@
 """Load the data, and make the plan of the hypotheses, from the flags."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fairseq.data import Dictionary
 from omegaconf import OmegaConf
 
+from ..data_shards import data_shards
 from ..teachers.cache.fingerprint import file_digest, split_fingerprint, task_flags
 from ..teachers.cache.source import Batching, batching_of, load_split, set_up_task
 from .choose import REFERENCE
@@ -39,20 +40,22 @@ class Job:
     batching: Batching
 
 
-def make_job(cfg: Any, request: SeqKdRequest) -> Job:
+def make_job(cfg: Any, request: SeqKdRequest, shard: int = 1) -> Job:
     """Load the data, and plan the decoding.
 
+    Args:
+        shard: number of the folder of DATA, from 1; dictionaries are those of the first.
     Raises:
         ValueError: the data are not parallel data of one language pair, a flag needs references
             that are missing, or there is no such teacher.
     """
-    task = set_up_task(cfg.task)
-    split = place_of(task, Path(cfg.task.data), request.split)
+    task, folders = set_up_task(cfg.task, request.split), data_shards(cfg.task.data)
+    split = place_of(task, Path(folders[shard - 1]), request.split)
     dictionaries = (task.source_dictionary, task.target_dictionary)
     impl = getattr(cfg.task, "dataset_impl", None)
     corpus = Corpus(split, impl, dictionaries, request.limit)
     _check_flags(cfg, request, task, corpus)
-    load_split(task, request.split)
+    load_split(task, request.split, shard)
     batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
     plan = Plan(
         data=_data(task, corpus, request),
@@ -61,7 +64,8 @@ def make_job(cfg: Any, request: SeqKdRequest) -> Job:
         sentences=len(corpus),
         block_size=request.block_size,
     )
-    of_files = (file_dictionary(task, split, "source"), file_dictionary(task, split, "target"))
+    first = replace(split, folder=Path(folders[0]))
+    of_files = (file_dictionary(task, first, "source"), file_dictionary(task, first, "target"))
     return Job(cfg, request, task, corpus, of_files, plan, batching)
 
 

@@ -1,7 +1,8 @@
 """Flags of `lightpaff seq-kd`, and checks of the flags of fairseq-generate."""
 
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
 from ..checkpoints.output_file import parent_problem
 from ..checkpoints.output_folder import is_inside
+from ..data_shards import data_problem, folder_per_shard
 from ..fairseq_flags import fairseq_flag_problems, post_process_problem
 from ..flags import Range, at_least, flag, range_problems
 from ..problems import Problems
-from ..teachers.cache.source import data_problem
 from .choose import BLEU, CHRF, REFERENCE, SCORE, Choice
 
 FAIRSEQ, CTRANSLATE2 = "fairseq", "ctranslate2"  # --backend
@@ -29,7 +30,10 @@ class SeqKdRequest:
     path: str = flag(
         "fairseq checkpoint of the teacher; several, joined by colons: an ensemble", metavar="FILE"
     )
-    out: Path = flag("the data folder to write", metavar="FOLDER")
+    out: Path = flag(
+        "the data folder to write; for DATA of several folders one per folder, joined by colons",
+        metavar="FOLDER",
+    )
     backend: str = flag(
         "what decodes: fairseq, or CTranslate2, which is faster and compared with fairseq on a "
         "sample first (default: %(default)s)",
@@ -97,7 +101,8 @@ class SeqKdRequest:
         "keep hypotheses that were cut at the length limit (default: drop them)", False
     )
     hypotheses: Path | None = flag(
-        "folder of all decoded hypotheses, for later runs (default: OUT.hypotheses)",
+        "folder of all decoded hypotheses, for later runs; as many as --out (default: "
+        "OUT.hypotheses)",
         None,
         metavar="FOLDER",
     )
@@ -165,6 +170,20 @@ class SeqKdRequest:
         if is_inside(folder, self.out):
             raise ValueError(f"--hypotheses {folder}: expected a folder outside --out")
         return folder
+
+    def per_shard(self, data: str) -> list["SeqKdRequest"]:
+        """Return a request with --out and --hypotheses for every folder of DATA.
+
+        Raises:
+            ValueError: their numbers differ.
+        """
+        folders = folder_per_shard("--out", self.out, data)
+        outs = [Path(os.path.abspath(folder)) for folder in folders]  # `.` has no name
+        stored: list[Path | None] = [None] * len(outs)
+        if self.hypotheses:
+            stored = [*folder_per_shard("--hypotheses", self.hypotheses, data)]
+        pairs = zip(outs, stored, strict=True)
+        return [replace(self, out=out, hypotheses=folder) for out, folder in pairs]
 
     def choice(self, nbest: int) -> Choice:
         """Return the rules for choosing hypotheses; `nbest` is fairseq's flag."""

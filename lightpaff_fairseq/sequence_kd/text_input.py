@@ -11,6 +11,7 @@ from fairseq.data import Dictionary
 
 from ..checkpoints.building import writable
 from ..checkpoints.output_folder import folder_beside
+from ..data_shards import data_shards
 from ..shards import Report
 from ..teachers.cache.source import set_up_task
 from .corpus import copy_other_splits
@@ -47,8 +48,8 @@ def input_data(cfg: Any, request: SeqKdRequest, report: Report) -> Iterator[None
     if not request.text:
         yield
         return
-    task = set_up_task(cfg.task)
-    place = place_of(task, Path(cfg.task.data), SPLIT)
+    task, first = set_up_task(cfg.task, SPLIT), Path(data_shards(cfg.task.data)[0])
+    place = place_of(task, first, SPLIT)
     dictionaries = tuple(file_dictionary(task, place, side) for side in ("source", "target"))
     encode = _encoder(request.sentencepiece_model, dictionaries[0])
     with folder_beside(request.out.with_name(f"{request.out.name}.text")) as folder:

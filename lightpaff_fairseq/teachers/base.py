@@ -1,15 +1,16 @@
 """The interface of teachers, and `build_teacher`, the only place that knows all kinds."""
 
-from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor, nn
 
+from ..data_shards import data_of, folder_per_shard
 from ..losses.dense import LossSettings
 from ..losses.position_selection import Teacher as TeacherOutput
 from ..protocols import Prediction, Sample, Task
 from .cache.tail import CacheUse
 from .cached import CachedTeacher
+from .cached_shards import CachedShards
 from .online import OnlineTeacher, load_models
 
 
@@ -62,4 +63,6 @@ def build_teacher(
     use = CacheUse(
         str(flags.kd_tail), float(flags.kd_temperature), settings.divergence, settings.selection
     )
-    return CachedTeacher(Path(flags.kd_cache), use, prediction, task)
+    folders = folder_per_shard("--kd-cache", flags.kd_cache, data_of(task))
+    caches = [CachedTeacher(folder, use, prediction, task) for folder in folders]
+    return caches[0] if len(caches) == 1 else CachedShards(caches, task)

@@ -134,16 +134,21 @@ class CachedTeacher:
 
     def begin_epoch(self, epoch: int, split: str) -> None:
         """Check that the epoch is in the cache, and on the first call that the data match."""
-        if self._epoch is None:
-            data = data_fingerprint(self._task, split, self._prediction)
-            problems = differences(self.reader.plan.data, data, "in the cache")
-            if problems:
-                raise ValueError(
-                    f"--kd-cache {self.reader.folder}: built with other data or flags: "
-                    f"{'; '.join(problems)}. Train with the same ones, or {REBUILD}"
-                )
+        if self._epoch is None and (problem := self.data_problem(split)):
+            raise ValueError(problem)
         self.reader.check_epoch(epoch)
         self._epoch = epoch
+
+    def data_problem(self, split: str) -> str | None:
+        """Return a message if the loaded split is not the one that the cache was built from."""
+        data = data_fingerprint(self._task, split, self._prediction)
+        problems = differences(self.reader.plan.data, data, "in the cache")
+        if not problems:
+            return None
+        return (
+            f"--kd-cache {self.reader.folder}: built with other data or flags: "
+            f"{'; '.join(problems)}. Train with the same ones, or {REBUILD}"
+        )
 
     def soft_targets(self, student: nn.Module, sample: Sample, positions: Tensor) -> TeacherOutput:
         """Look up the output at `positions` `(B, T)` (bool).

@@ -50,6 +50,7 @@ def test_files_in_the_place_of_folders_are_refused(monkeypatch, tmp_path, refuse
     cfg.checkpoint.save_dir = str(file / "run")
     assert refused(cfg, "error: ").endswith(
         f"error: DATA {file}: expected a folder of binarized data, got a file; "
+        f"DATA {tmp_path}: expected files train.*, got none; "
         f"--save-dir {file / 'run'}: expected a folder, got a file: {file}"
     )
     cfg.task.data, cfg.checkpoint.save_dir = str(tmp_path / "no"), str(tmp_path)

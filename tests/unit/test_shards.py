@@ -1,14 +1,16 @@
 """Claiming a folder by a plan, shards of its blocks, what is missing, and progress."""
 
 import json
+import os
+import signal
 
 import pytest
 
+from lightpaff_fairseq.block_progress import BlockProgress
 from lightpaff_fairseq.shards import (
     PLAN,
     Block,
     BlockFolder,
-    BlockProgress,
     PlanFormat,
     Shard,
     differences,
@@ -124,6 +126,28 @@ def test_missing_blocks_are_computed_in_order_and_kept_when_one_fails(tmp_path):
     assert [(tmp_path / name).read_text() for name in written[:2]] == ["0", "20"]
     assert [x.file for x in place.missing()] == ["b3.bin", "b4.bin"]
     assert progress.line.done == 20 and progress.line.total == 40
+
+
+def test_two_runs_never_compute_one_shard_at_once(tmp_path):
+    """The lock ends with its process, even by a kill."""
+    place = folder(tmp_path)
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        with place.only_run(Shard(2, 1)):
+            os.write(write, b"x")
+            signal.pause()
+    assert os.read(read, 1) == b"x"
+    words = f"--out {tmp_path}: another run is computing shard 1 of 2 .process {child} on"
+    with pytest.raises(ValueError, match=words), place.only_run(Shard(2, 1)):
+        pass
+    with place.only_run(Shard(2, 0)):
+        assert len(list(tmp_path.iterdir())) == 2
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with place.only_run(Shard(2, 1)):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_differences_name_every_entry_and_not_long_values():

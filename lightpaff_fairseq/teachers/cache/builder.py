@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from ...block_progress import BlockProgress
 from ...checkpoints.output_file import replacing, write_text
 from ...megabytes import MEGABYTE
-from ...shards import PLAN, Block, BlockProgress, Report, Shard, plan_differences
+from ...shards import PLAN, Block, Report, Shard, plan_differences
 from .block_file import HEAD, INDEX, BlockFile, Item, write_block
 from .header import HEADER, Contents, Plan, header_text, read_plan
 from .source import Source
@@ -20,21 +21,28 @@ def expected_bytes(plan: Plan, positions: int, per_position: float) -> int:
     return heads + int(positions * per_position)
 
 
-def check_space(path: Path, plan: Plan, shard: Shard, complete: int) -> None:
-    """Refuse a cache that does not fit on the disk.
+def missing_bytes(path: Path, plan: Plan, shard: Shard, complete: int) -> float:
+    """Return how much of a cache of `complete` bytes a shard still has to write."""
+    return complete * len(plan.folder(path).missing(shard)) / len(plan.blocks)
+
+
+def check_space(sizes: dict[Path, float]) -> None:
+    """Refuse caches that do not fit on their disks together.
 
     Args:
-        complete: bytes of the complete cache.
+        sizes: bytes to write, per existing folder.
     Raises:
-        ValueError: the disk has less free space than this shard still needs.
+        ValueError: a disk has less free space.
     """
-    size = complete * len(plan.folder(path).missing(shard)) / len(plan.blocks)
-    free = shutil.disk_usage(path).free
-    if size > free:
-        raise ValueError(
-            f"--out {path}: needs about {size / MEGABYTE:,.0f} MB, but {free / MEGABYTE:,.0f} MB "
-            "are free; lower --topk, or use another disk"
-        )
+    disks = {path: path.stat().st_dev for path in sizes}
+    for disk in dict.fromkeys(disks.values()):
+        paths = [path for path in sizes if disks[path] == disk]
+        size, free = sum(sizes[path] for path in paths), shutil.disk_usage(paths[0]).free
+        if size > free:
+            raise ValueError(
+                f"--out {':'.join(map(str, paths))}: needs about {size / MEGABYTE:,.0f} MB, but "
+                f"{free / MEGABYTE:,.0f} MB are free; lower --topk, or use another disk"
+            )
 
 
 def build(source: Source, plan: Plan, path: Path, shard: Shard, report: Report) -> None:
@@ -44,17 +52,19 @@ def build(source: Source, plan: Plan, path: Path, shard: Shard, report: Report) 
         source: of the outputs; plan: of the cache; path: the claimed folder.
         report: prints how many blocks are there already.
     Raises:
-        ValueError: the folder cannot be written; finished blocks are kept.
+        ValueError: the folder cannot be written, or another process computes the shard; finished
+            blocks are kept.
     """
     folder = plan.folder(path)
-    blocks = folder.missing(shard, report)
-    tokens = [int(source.tokens[b.first : b.first + b.count].sum()) for b in blocks]
 
     def compute(block: Block, _: object) -> list[Item | None]:
         return source.items(block, plan.layout)
 
     write = partial(write_block, plan=plan.checksum)
-    folder.fill(blocks, compute, write, BlockProgress("cache-teacher", tokens, "tokens"))
+    with folder.only_run(shard):
+        blocks = folder.missing(shard, report)
+        tokens = [int(source.tokens[b.first : b.first + b.count].sum()) for b in blocks]
+        folder.fill(blocks, compute, write, BlockProgress("cache-teacher", tokens, "tokens"))
 
 
 def finish(path: Path, plan: Plan) -> int:

@@ -8,11 +8,13 @@ from fairseq import utils
 from fairseq.tasks import FairseqTask
 
 from ...checkpoints.output_file import parent_problem
+from ...data_shards import folder_per_shard
 from ...flags import Range, at_least, flag, range_problems
 from ...losses.dense import TEMPERATURE_WORDS, TEMPERATURES
 from ...problems import Problems
 from ...protocols import Prediction
 from ..online import OnlineTeacher, load_models
+from .builder import expected_bytes
 from .draws import most_draws
 from .fingerprint import data_fingerprint, file_digest
 from .header import Plan
@@ -33,7 +35,10 @@ class CacheRequest:
         "probabilities",
         metavar="FILE",
     )
-    out: Path = flag("folder of the cache", metavar="FOLDER")
+    out: Path = flag(
+        "folder of the cache; for DATA of several folders one per folder, joined by colons",
+        metavar="FOLDER",
+    )
     topk: int | None = flag(
         f"tokens stored per position (default: {DEFAULT_K}; kd_lu: all classes)",
         None,
@@ -50,7 +55,7 @@ class CacheRequest:
     split: str = flag("split of the data (default: %(default)s)", "train", metavar="NAME")
     epochs: int = flag(
         "number of epochs to store, each with its own masks, for kd_mlm and kd_mssm, or with its "
-        "own draws, with --sample (default: 1)",
+        "own draws, with --sample (default: 1); of DATA of several folders, all together",
         1,
         metavar="N",
         expected=at_least(1),
@@ -72,7 +77,7 @@ class CacheRequest:
     def problems(self) -> Problems:
         """Return a message for every value out of range."""
         problems = Problems(range_problems(self))
-        problems.extend([parent_problem(self.out, "--out")])
+        problems.extend(parent_problem(Path(x), "--out") for x in str(self.out).split(":"))
         problems.unless(
             self.sample is None or self.topk is None,
             f"--sample {self.sample}: --topk {self.topk} is set too; set only one of them",
@@ -80,16 +85,66 @@ class CacheRequest:
         return problems
 
 
-def make_source(
+@dataclass(frozen=True)
+class CacheJob:
+    """The cache of one folder of DATA.
+
+    Attributes:
+        out: its folder; source: of the outputs; plan: of the cache.
+        positions, per_position: estimates of the predicted positions and the bytes of each.
+    """
+
+    out: Path
+    source: Source
+    plan: Plan
+    positions: int
+    per_position: float
+
+    @property
+    def size(self) -> int:
+        """Estimate of the cache's bytes."""
+        return expected_bytes(self.plan, self.positions, self.per_position)
+
+
+def make_jobs(
     cfg: Any, task: FairseqTask, prediction: Prediction, request: CacheRequest
-) -> Source:
-    """Load the data and the teacher.
+) -> list[CacheJob]:
+    """Load the teacher, and plan a cache per folder of DATA.
 
     Args:
         cfg: fairseq's configuration.
         task, prediction: of the distillation criterion.
     Raises:
-        ValueError: there is no such split, or a teacher cannot be used.
+        ValueError: there is no such split, or a teacher cannot be used; or a folder is in no epoch.
+    """
+    folders = folder_per_shard("--out", request.out, cfg.task.data)
+    has_own_epochs = prediction.masks_differ_by_epoch or request.epochs > 1
+    if has_own_epochs and request.epochs < len(folders):
+        raise ValueError(
+            f"--epochs {request.epochs}: expected {len(folders)} or more, one per folder of DATA"
+        )
+    teacher = _load_teacher(cfg, task, prediction, request)
+    batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
+    jobs = []
+    for number, out in enumerate(folders, 1):
+        load_split(task, request.split, number)
+        source = Source(task, request.split, prediction, teacher, batching, seed=cfg.common.seed)
+        vocab, share = source.probe()
+        epochs = range(number, request.epochs + 1, len(folders))
+        plan = make_plan(source, request, vocab, epochs)
+        positions = int(share * source.tokens.sum()) * max(1, plan.epochs)
+        each = source.bytes_per_position(plan.layout)
+        jobs.append(CacheJob(out, source, plan, positions, each))
+    return jobs
+
+
+def _load_teacher(
+    cfg: Any, task: FairseqTask, prediction: Prediction, request: CacheRequest
+) -> OnlineTeacher:
+    """Load the teacher, on its device.
+
+    Raises:
+        ValueError: a flag does not fit the criterion, or a teacher cannot be used.
     """
     if request.epochs > 1 and not (prediction.masks_differ_by_epoch or request.sample):
         raise ValueError(
@@ -101,19 +156,19 @@ def make_source(
             f"--sample {request.sample}: expected a criterion whose labels are tokens, got "
             f"{cfg.criterion._name}, of which all classes are stored"
         )
-    load_split(task, request.split)
     data = cfg.criterion.kd_teacher_data
     models = load_models(request.path, data, prediction, task, flag="--path")
     teacher = OnlineTeacher(models, prediction, task)
     for model in teacher.models:
         place(model, cfg.common)
-    batching = batching_of(cfg.dataset, DEFAULT_TOKENS)
-    return Source(task, request.split, prediction, teacher, batching, seed=cfg.common.seed)
+    return teacher
 
 
-def make_plan(source: Source, request: CacheRequest, vocab: int) -> Plan:
+def make_plan(source: Source, request: CacheRequest, vocab: int, epochs: range) -> Plan:
     """Plan the cache of a teacher that predicts `vocab` tokens or classes.
 
+    Args:
+        epochs: those to store, if samples differ by epoch.
     Raises:
         ValueError: --topk or --temperature does not fit the teacher.
     """
@@ -133,16 +188,18 @@ def make_plan(source: Source, request: CacheRequest, vocab: int) -> Plan:
     if request.sample is not None:
         layout, own_epochs = _draws_layout(request, vocab), own_epochs or request.epochs > 1
         seed = {"seed of the draws": source.seed}
-    epochs = request.epochs if own_epochs else 0
+    epochs = epochs if own_epochs else range(1, 1)
     digests = ":".join(file_digest(Path(path)) for path in request.path.split(":"))
     precision = str(next(source.teacher.model.parameters()).dtype)
     return Plan(
         layout=layout,
         data=data_fingerprint(source.task, source.split, prediction),
         teacher={"SHA-256 of the teacher": digests, "precision": precision, **seed},
-        epochs=epochs,
+        epochs=len(epochs),
         max_positions=utils.resolve_max_positions(source.max_positions),
-        bounds=_bounds(source, request, max(1, epochs)),
+        bounds=_bounds(source, request, max(1, len(epochs))),
+        first_epoch=epochs.start,
+        epoch_step=epochs.step,
     )
 
 

@@ -34,6 +34,8 @@ class Plan:
         epochs: number of epochs, each with its own masks; 0: samples are the same in every epoch.
         max_positions: the length limit of samples, in fairseq's form.
         bounds: first sample of every block of an epoch, followed by the number of samples.
+        first_epoch, epoch_step: the stored epochs are `first_epoch` and every `epoch_step`-th from
+            there on: those that train on this folder of a sharded corpus.
     """
 
     layout: Layout
@@ -42,6 +44,14 @@ class Plan:
     epochs: int
     max_positions: Any
     bounds: list[int]
+    first_epoch: int = 1
+    epoch_step: int = 1
+
+    @property
+    def stored_epochs(self) -> range:
+        """The epochs that blocks are named after, 1 if samples are the same in every epoch."""
+        end = self.first_epoch + max(1, self.epochs) * self.epoch_step
+        return range(self.first_epoch, end, self.epoch_step)
 
     @property
     def blocks(self) -> list[Block]:
@@ -49,7 +59,7 @@ class Plan:
         spans = list(zip(self.bounds, self.bounds[1:], strict=False))
         return [
             Block(self.file(epoch, first), first, end - first, epoch)
-            for epoch in range(1, max(1, self.epochs) + 1)
+            for epoch in self.stored_epochs
             for first, end in spans
         ]
 
@@ -76,7 +86,10 @@ class Contents:
 
 
 def _entries(plan: Plan, contents: Contents | None) -> dict[str, Any]:
-    return {**asdict(plan), "contents": contents and asdict(contents)}
+    entries = {**asdict(plan), "contents": contents and asdict(contents)}
+    if plan.epoch_step == 1:  # as in plans of caches that are not sharded
+        del entries["first_epoch"], entries["epoch_step"]
+    return entries
 
 
 def header_text(plan: Plan, contents: Contents) -> str:
@@ -117,6 +130,10 @@ def _problems(plan: Plan, contents: Contents | None) -> Problems:
     blocks = (len(bounds) - 1) * max(1, plan.epochs)
     problems.unless(
         plan.epochs >= 0 and blocks <= MOST_BLOCKS, f"epochs: got {plan.epochs} ({blocks} blocks)"
+    )
+    problems.unless(
+        1 <= plan.first_epoch <= plan.epoch_step <= MOST_BLOCKS,
+        f"first_epoch: got {plan.first_epoch}, epoch_step: {plan.epoch_step}",
     )
     if contents is not None:
         numbers = contents.positions

@@ -55,11 +55,14 @@ class CacheReader:
 
     def check_epoch(self, epoch: int) -> None:
         """Raise ValueError if an epoch is not stored."""
-        if self.plan.epochs and not 1 <= epoch <= self.plan.epochs:
+        stored = self.plan.stored_epochs
+        if self.plan.epochs and epoch not in stored:
+            last = stored[-1] + stored.step - 1  # a later one needs this cache again
+            kept = f"1 to {last}" if stored.step == 1 else ", ".join(map(str, stored))
             raise ValueError(
-                f"{self._given}: epoch {epoch} is not stored, only epochs 1 to "
-                f"{self.plan.epochs}: stop with --max-epoch {self.plan.epochs}, or rebuild it with "
-                f"lightpaff cache-teacher --epochs {epoch} or more"
+                f"{self._given}: epoch {epoch} is not stored, only epochs {kept}: stop with "
+                f"--max-epoch {last}, or rebuild it with lightpaff cache-teacher --epochs {epoch} "
+                "or more"
             )
 
     def read(self, epoch: int, ids: Sequence[int], texts: Sequence[int]) -> tuple[Records, Any]:
@@ -80,7 +83,9 @@ class CacheReader:
             raise ValueError(
                 f"{self._given}: expected sample numbers below {last}, got {outside[0]}"
             )
-        blocks, rows = self._files.place(epoch if self.plan.epochs else 1, samples)
+        if not self.plan.epochs:
+            epoch = self.plan.first_epoch
+        blocks, rows = self._files.place(epoch, samples)
         parts = [b""] * len(samples)
         for i in np.argsort(blocks, kind="stable").tolist():  # each file is opened at most once
             parts[i] = self._sample(int(blocks[i]), int(rows[i]), texts[i])

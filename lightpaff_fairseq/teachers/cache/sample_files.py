@@ -50,12 +50,13 @@ class SampleFiles:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return `(n,)` blocks and `(n,)` rows in them of `(n,)` sample numbers of an epoch."""
         blocks = np.searchsorted(self._bounds, samples, side="right") - 1
-        return blocks + (epoch - 1) * (len(self._bounds) - 1), samples - self._bounds[blocks]
+        number = self._plan.stored_epochs.index(epoch)
+        return blocks + number * (len(self._bounds) - 1), samples - self._bounds[blocks]
 
     def sample(self, block: int, row: int) -> tuple[int, int]:
         """Return the epoch, from 1, and the sample number."""
-        epoch, block = divmod(block, len(self._bounds) - 1)
-        return epoch + 1, int(self._bounds[block]) + row
+        number, block = divmod(block, len(self._bounds) - 1)
+        return self._plan.stored_epochs[number], int(self._bounds[block]) + row
 
     def read(self, block: int, row: int) -> tuple[NDArray[Any], bytes]:
         """Return a sample's entry of the index and its records as bytes, none if it was skipped.
@@ -108,8 +109,9 @@ class SampleFiles:
         return int(self._index_offset[block]) + (end - first) * INDEX.itemsize
 
     def _path(self, block: int) -> Path:
-        epoch, _ = divmod(block, len(self._bounds) - 1)
-        return self._folder / self._plan.file(epoch + 1, self._samples(block)[0])
+        number, _ = divmod(block, len(self._bounds) - 1)
+        epoch = self._plan.stored_epochs[number]
+        return self._folder / self._plan.file(epoch, self._samples(block)[0])
 
     def _bytes(self, block: int, start: int, count: int) -> bytes:
         """Read bytes `start` to `start + count` of a block."""

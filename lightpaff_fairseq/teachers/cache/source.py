@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ...checkpoints.building import writable
 from ...losses.model_output import ModelOutput
 from ...problems import as_value_error
 from ...protocols import Prediction, Sample
@@ -41,34 +41,32 @@ def batching_of(dataset_cfg: Any, tokens: int) -> Batching:
     return Batching(max_tokens, dataset_cfg.batch_size, dataset_cfg.num_workers)
 
 
-def data_problem(data: Any) -> str | None:
-    """Return a message if fairseq's DATA is not one folder, else None."""
-    if ":" in str(data):
-        return f"{data}: expected one folder, got several, whose sample numbers overlap: join them"
-    if not Path(str(data)).is_dir():
-        return f"{data}: no such folder (expected binarized data)"
-    return None
-
-
-def set_up_task(task_cfg: Any) -> Any:
+def set_up_task(task_cfg: Any, split: str) -> Any:
     """Set up fairseq's task over its data.
 
+    Args:
+        split: is read from every folder of DATA, as fairseq does with that of a training.
     Raises:
         ValueError: they are not data of this task.
     """
     name, data = task_cfg._name, getattr(task_cfg, "data", None)
+    if hasattr(task_cfg, "train_subset"):
+        with writable(task_cfg):
+            task_cfg.train_subset = split
     with as_value_error(f"{data}: expected binarized data of --task {name}"):
         return tasks.setup_task(task_cfg)
 
 
-def load_split(task: FairseqTask, split: str) -> None:
+def load_split(task: FairseqTask, split: str, shard: int = 1) -> None:
     """Load a split with all its parts (`train`, `train1`, ...), as `fairseq-train` does.
 
+    Args:
+        shard: number of the folder of DATA, from 1.
     Raises:
         ValueError: it is missing, empty or corrupt.
     """
     try:
-        task.load_dataset(split, combine=True)
+        task.load_dataset(split, epoch=shard, combine=True)
     except (OSError, ValueError, AssertionError) as error:
         raise ValueError(
             f"--split {split}: expected binarized data of the task, got an error: {error}"

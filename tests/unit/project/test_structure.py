@@ -15,7 +15,7 @@ import size  # noqa: E402
 # From the bottom to the top: a package or module imports from rows below its own.
 LAYERS = (
     ("problems", "megabytes", "progress", "timing", "child_process", "json_files", "disk_errors"),
-    ("flags", "launched_processes"),
+    ("flags", "launched_processes", "block_progress", "data_shards"),
     ("fairseq_flags", "subwords", "one_line_errors", "losses", "checkpoints", "compat"),
     ("protocols",),
     ("models", "pruning", "shards"),
