@@ -41,7 +41,7 @@ def batching_of(dataset_cfg: Any, tokens: int) -> Batching:
     return Batching(max_tokens, dataset_cfg.batch_size, dataset_cfg.num_workers)
 
 
-def set_up_task(task_cfg: Any, split: str) -> Any:
+def set_up_task(task_cfg: Any, split: str = "train") -> Any:
     """Set up fairseq's task over its data.
 
     Args:
