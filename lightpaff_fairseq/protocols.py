@@ -7,9 +7,11 @@ from typing import Any, Protocol, TypedDict
 
 from torch import Tensor, nn
 
+from .losses.label_positions import LabelPositions
 from .losses.model_output import ModelOutput
 
 LoggingOutput = dict[str, Any]  # the third result of a criterion
+PREPARED = "prepared_for_distillation"  # key of a `PreparedBatch`
 DUMMY_BATCH = "is_stand_in"  # key of a batch whose loss and gradient fairseq discards
 
 
@@ -77,8 +79,10 @@ class Prediction(Protocol):
     def is_regression(self) -> bool:
         """True if outputs are values of a regression, not logits."""
 
-    def compute_output(self, model: nn.Module, sample: Sample, positions: Tensor) -> ModelOutput:
-        """Run student or teacher; return its output at the N `positions` `(B, T)` (bool)."""
+    def compute_output(
+        self, model: nn.Module, sample: Sample, positions: LabelPositions
+    ) -> ModelOutput:
+        """Run student or teacher; return its output at the N `positions`."""
 
     def label_positions(self, sample: Sample) -> Tensor:
         """Return `(B, T)` bool: the positions that have a label and count in the loss."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from fairseq import checkpoint_utils
+from fairseq.data.iterators import EpochBatchIterator
 from fairseq.distributed import utils as distributed_utils
 from fairseq.trainer import Trainer
 from torch import nn
@@ -16,7 +17,7 @@ from .checkpoints.legacy import rename_criterion
 from .checkpoints.save_dir_lock import lock_save_dir
 from .compat.patching import Change, patch
 from .launch_checks import check_criterion, check_launch, check_launch_config
-from .protocols import DUMMY_BATCH
+from .protocols import DUMMY_BATCH, PREPARED
 from .provenance import log_provenance
 from .resuming import (
     WORLD_SIZE,
@@ -26,6 +27,7 @@ from .resuming import (
     warn_of_other_batches,
     world_size,
 )
+from .teachers.prepared_batch import PreparedBatch, PreparingCollater
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,14 @@ class FollowsEpochs(Protocol):
 
     def begin_epoch(self, epoch: int, split: str) -> None:
         """Take the number of an epoch, from 1, and the name of the training set."""
+
+
+@runtime_checkable
+class PreparesBatches(Protocol):
+    """A criterion that `prepare_batches_in_loader` lets add to the batches of training."""
+
+    def prepare_batches(self, collate: Callable[[Any], Any]) -> PreparingCollater:
+        """Return the function that makes batches in place of fairseq's."""
 
 
 @runtime_checkable
@@ -115,6 +125,32 @@ def validate_as_served(original: Callable[..., Any], self: Any, *args: Any, **kw
         return original(self, *args, **kwargs)
 
 
+@patch(Trainer, "get_train_iterator")
+def prepare_batches_in_loader(
+    original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Let a criterion add to the batches of training what it needs to know, as they are made.
+
+    The loader's workers look soft targets up, count labels and pin memory, while the GPU computes.
+    """
+    batches, criterion = original(self, *args, **kwargs), self.get_criterion()
+    collate: Any = getattr(batches, "collate_fn", None)  # some tasks have iterators of their own
+    is_prepared = collate is None or isinstance(collate, PreparingCollater)  # since an epoch before
+    if isinstance(criterion, PreparesBatches) and not is_prepared:
+        batches.collate_fn = criterion.prepare_batches(collate)
+    return batches
+
+
+@patch(EpochBatchIterator, "_get_iterator_for_epoch")
+def tell_loader_the_epoch(
+    original: Callable[..., Any], self: Any, epoch: int, *args: Any, **kwargs: Any
+) -> Any:
+    """Tell the loader which epoch's batches it makes: fairseq's workers outlive epochs."""
+    if isinstance(self.collate_fn, PreparingCollater):
+        self.collate_fn.begin_epoch(epoch)
+    return original(self, epoch, *args, **kwargs)
+
+
 @patch(Trainer, "_prepare_sample")
 def mark_dummy_batches(
     original: Callable[..., tuple[Any, bool]], self: Any, sample: Any, *args: Any, **kwargs: Any
@@ -122,10 +158,16 @@ def mark_dummy_batches(
     """Mark the batch that a process without batches left repeats, of another epoch or validation.
 
     fairseq multiplies its loss by 0, but the criterion must compute one and cannot tell: what is
-    looked up by sample number and masks is not there.
+    looked up by sample number and masks is not there. To other batches' devices, what was prepared
+    of them follows.
     """
     prepared, is_dummy = original(self, sample, *args, **kwargs)
-    return ({**prepared, DUMMY_BATCH: True} if is_dummy else prepared), is_dummy
+    if is_dummy:
+        return {**prepared, DUMMY_BATCH: True}, is_dummy
+    if isinstance(prepared.get(PREPARED), PreparedBatch):
+        follows = prepared[PREPARED].moved(prepared["target"])
+        prepared = {**prepared, PREPARED: follows}
+    return prepared, is_dummy
 
 
 @patch(checkpoint_utils, "load_checkpoint_to_cpu")
@@ -153,6 +195,8 @@ HOOKS: tuple[Change, ...] = (
     check_before_training,
     begin_epoch_of_criterion,
     validate_as_served,
+    prepare_batches_in_loader,
+    tell_loader_the_epoch,
     mark_dummy_batches,
     check_and_rename,
 )

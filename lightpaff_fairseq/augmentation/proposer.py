@@ -10,6 +10,7 @@ from fairseq.data import data_utils
 from torch import Tensor
 
 from ..checkpoints.reading import read_checkpoint
+from ..losses.label_positions import LabelPositions
 from ..models.outputs import encoder_output
 from ..models.untrained_head import has_untrained_head
 from ..sequence_kd.corpus import Tokens, checksum
@@ -111,7 +112,8 @@ class Proposer:
         originals = tokens[is_masked]
         tokens[is_masked] = dictionary.index("<mask>")
         net_input = {"src_tokens": tokens, "src_lengths": tokens.ne(dictionary.pad()).sum(1)}
-        logits: Tensor = encoder_output(self.model, net_input, is_masked).logits().float()
+        positions = LabelPositions.of(is_masked)
+        logits: Tensor = encoder_output(self.model, net_input, positions).logits().float()
         logits.masked_fill_(~self._allowed, -torch.inf)
         logits.scatter_(1, originals[:, None], -torch.inf)
         best = logits.topk(self.request.candidates).indices.cpu().numpy()

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..losses.label_positions import LabelPositions
 from ..timing import interleaved_times, median_ratio
 from .step_benchmark import PLAIN, TEACHER, Bench
 from .step_sizes import StepProblem
@@ -37,7 +38,7 @@ class CacheReport:
 def variants(bench: Bench) -> dict[str, Callable[[], Any]]:
     """Return the functions to time, by name; each takes one batch."""
     distiller, student = bench.cached.get_criterion().distiller, bench.cached.model
-    positions = distiller.prediction.label_positions(bench.sample)
+    positions = LabelPositions.of(distiller.prediction.label_positions(bench.sample))
     teacher = distiller.teacher
     return {
         PLAIN: partial(bench.update, bench.plain),

@@ -13,10 +13,12 @@ from ..losses.intermediate import INTERMEDIATE_LOSSES
 from ..losses.kernel_choice import KERNELS
 from ..losses.position_selection import Selection, parse_selection
 from ..losses.schedules import TEMPERATURE_SCHEDULES, WeightSchedule, check_weight_schedule
+from ..teachers.base import TEACHER_DTYPES
 from ..teachers.cache.tail import TAILS
 
 TAIL_CHOICES = ChoiceEnum(list(TAILS))
 DIVERGENCE_CHOICES = ChoiceEnum(list(DIVERGENCES))
+TEACHER_DTYPE_CHOICES = ChoiceEnum(list(TEACHER_DTYPES))
 KERNEL_CHOICES = ChoiceEnum(list(KERNELS))
 HIDDEN_LOSS_CHOICES = ChoiceEnum(list(features.HIDDEN))
 ATTENTION_LOSS_CHOICES = ChoiceEnum(list(features.ATTENTION))
@@ -37,6 +39,11 @@ class DistillationConfig(FairseqDataclass):
     )
     kd_teacher_data: Optional[str] = flag(
         "folder of the teacher's dictionaries (default: the data of its training run)", None
+    )
+    kd_teacher_dtype: TEACHER_DTYPE_CHOICES = flag(  # type: ignore[valid-type]
+        "precision of the --kd-teacher's weights and activations: auto (as the student, also with "
+        "--fp16 and --amp), float32, bfloat16 or float16",
+        "auto",
     )
     kd_cache: Optional[str] = flag(
         "output of `lightpaff cache-teacher`, instead of --kd-teacher; for DATA of several folders "

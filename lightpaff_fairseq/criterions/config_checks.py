@@ -169,6 +169,8 @@ def _cache_problems(cfg: DistillationConfig) -> Iterator[str]:
     flag = f"--kd-cache {cfg.kd_cache}:"
     if cfg.kd_teacher is not None:
         yield f"{flag} --kd-teacher {cfg.kd_teacher} is set too; set only one of them"
+    if cfg.kd_teacher_dtype != "auto":
+        yield f"{flag} --kd-teacher-dtype {cfg.kd_teacher_dtype} has no effect without --kd-teacher"
     if cfg.kd_temperature_schedule != "constant":
         yield (
             f"{flag} --kd-temperature-schedule {cfg.kd_temperature_schedule} needs the logits of "

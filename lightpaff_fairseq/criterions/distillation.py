@@ -22,6 +22,7 @@ from ..losses.dense import LossSettings
 from ..models.int8_weights import check_int8_training, int8_weights
 from ..models.outputs import decoder_output
 from ..protocols import LoggingOutput, Prediction, Sample, Task
+from ..teachers.prepared_batch import LooksUp, PreparingCollater, positions_of
 from .config import DistillationConfig, divergence, selection
 from .config_checks import check_config, check_task
 from .distiller import Distiller
@@ -123,6 +124,15 @@ class DistillationMixin(FairseqCriterion):
         if self.distiller.teacher is not None:
             self.distiller.teacher.begin_epoch(epoch, split)
 
+    def prepare_batches(self, collate: Callable[[Any], Any]) -> PreparingCollater:
+        """Return fairseq's function that makes batches, with what this criterion adds to them.
+
+        `trainer_hooks` puts it into the loader of the training set.
+        """
+        teacher = self.distiller.teacher
+        cache = teacher if isinstance(teacher, LooksUp) else None
+        return PreparingCollater(collate, self.distiller.prediction, cache)
+
     def forward(self, model: nn.Module, sample: Sample, reduce: bool = True) -> Losses:
         """Return loss (nats, summed), sample size and logging output."""
         if not self.training:
@@ -147,8 +157,11 @@ class DistillationMixin(FairseqCriterion):
         distiller = self.distiller
         if distiller.teacher is None:
             self.before_training(model, distiller.num_updates)
+        distiller.check_soft_losses(model)  # of batches before, on a GPU
         with distiller.record(model) as activations:
             loss, sample_size, log = self.distill(model, sample)
+        distiller.losses.add(log["kd_loss"], sample)
+        distiller.check_soft_losses(model)
         loss = distiller.cfg.kd_output_weight * loss
         for kind, value in distiller.intermediate_losses(activations, sample).items():
             loss = loss + distiller.weight(kind) * value
@@ -158,8 +171,8 @@ class DistillationMixin(FairseqCriterion):
 
     def distill(self, model: nn.Module, sample: Sample) -> Losses:
         """Return the results of `forward` without intermediate losses, for token predictions."""
-        terms = self.distiller.output_loss(model, sample)
-        positions = self.distiller.prediction.label_positions(sample).sum()
+        at = positions_of(sample, self.distiller.prediction)
+        terms, positions = self.distiller.output_loss(model, sample, at), len(at)
         log: LoggingOutput = {
             "nll_loss": terms.nll_loss,
             "kd_loss": terms.kd_loss,
@@ -169,12 +182,12 @@ class DistillationMixin(FairseqCriterion):
             "sample_size": self.sample_size(sample, positions),
         }
         if self.distiller.settings.selection is not None:
-            log["kd_selected"] = self.distiller.settings.selection.count(int(positions))
+            log["kd_selected"] = self.distiller.settings.selection.count(positions)
         if self.report_accuracy:
             log |= {"n_correct": terms.n_correct, "total": positions}
         return terms.loss, log["sample_size"], log
 
-    def sample_size(self, sample: Sample, positions: Tensor) -> int | Tensor:
+    def sample_size(self, sample: Sample, positions: int) -> int:
         """Return fairseq's divisor of loss and gradient; `positions`: the number of them."""
         return sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
 

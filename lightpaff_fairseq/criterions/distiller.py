@@ -12,6 +12,7 @@ from ..losses.fused import fused_distillation_loss
 from ..losses.fused_triton import case_of
 from ..losses.intermediate import IntermediateLosses
 from ..losses.kernel_choice import describe, triton_problem
+from ..losses.label_positions import LabelPositions
 from ..losses.layers import LayerActivations, PaddingMasks
 from ..losses.model_output import LinearOutput, ModelOutput
 from ..losses.position_selection import DeferredOutput, complete_output
@@ -23,8 +24,10 @@ from ..models.outputs import has_raw_logits, is_separable
 from ..protocols import Prediction, Sample, Task
 from ..teachers.base import Teacher, build_teacher
 from ..teachers.output_checks import output_problem, zero_problem
+from ..teachers.prepared_batch import positions_of
 from .config import DistillationConfig, weight_schedules
 from .layer_matching import match_layers
+from .loss_watch import LossWatch
 
 Activations = dict[str, LayerActivations]  # by module
 logger = logging.getLogger(__name__)
@@ -58,6 +61,7 @@ class Distiller(nn.Module):
         self.teacher: Teacher | None = None
         self.intermediate: IntermediateLosses | None = None
         self.num_updates: Callable[[], int] = lambda: 0  # set before training
+        self.losses = LossWatch()
         self.says_kernel = True
 
     @property
@@ -83,11 +87,12 @@ class Distiller(nn.Module):
                 f"dense distillation loss: {type(student).__name__} has no output layer that can "
                 "be applied chunk by chunk, so all logits are kept"
             )
-        teacher = build_teacher(self.cfg, self.prediction, task, self.settings)
+        compares = len(self.schedules) > 1
+        teacher = build_teacher(self.cfg, self.prediction, task, self.settings, compares)
         teacher.prepare(student)
         if teacher.model is not None:
             self._check_temperature(student=student, teacher=teacher.model)
-            if len(self.schedules) > 1:
+            if compares:
                 intermediate = match_layers(self.cfg, student, teacher.model)
                 self.intermediate = intermediate.to(next(student.parameters()))
         self.teacher = teacher
@@ -111,22 +116,20 @@ class Distiller(nn.Module):
                     "probabilities (adaptive softmax); use cwsm or constant"
                 )
 
-    def soft_targets(self, student: nn.Module, sample: Sample) -> TeacherOutput:
+    def soft_targets(
+        self, student: nn.Module, sample: Sample, positions: LabelPositions
+    ) -> TeacherOutput:
         """Return the teacher's output at the positions that have a label."""
         assert self.teacher is not None
-        positions = self.prediction.label_positions(sample)
         return self.teacher.soft_targets(student, sample, positions)
 
-    def output_loss(self, student: nn.Module, sample: Sample) -> LossTerms:
+    def output_loss(
+        self, student: nn.Module, sample: Sample, positions: LabelPositions
+    ) -> LossTerms:
         """Return task and soft loss, summed over the positions that have a label."""
-        teacher = self.soft_targets(student, sample)
-        positions = self.prediction.label_positions(sample)
+        teacher = self.soft_targets(student, sample, positions)
         output = self.prediction.compute_output(student, sample, positions)
-        target = sample["target"][positions]
-        terms = self._loss_terms(output, teacher, target)
-        if not terms.kd_loss.isfinite():
-            self.check_soft_loss(terms.kd_loss, complete_output(teacher, target))
-        return terms
+        return self._loss_terms(output, teacher, positions.take(sample["target"]))
 
     def _loss_terms(self, output: ModelOutput, teacher: TeacherOutput, target: Tensor) -> LossTerms:
         settings = replace(self.settings, kd_lambda=self.weight("lambda"))
@@ -154,16 +157,20 @@ class Distiller(nn.Module):
                 words = describe(settings.kernel, case_of(output, teacher, settings))
             logger.info(f"distillation loss: {words}")
 
-    def check_soft_loss(self, kd_loss: Tensor, teacher: SoftTargets) -> None:
-        """Check that the teacher is no reason for a soft loss that is not finite.
+    def check_soft_losses(self, student: nn.Module) -> None:
+        """Check that the teacher is no reason for a soft loss that is known and not finite.
 
-        Args:
-            kd_loss: a scalar, the sum over positions; teacher: the output that it was made from.
         Raises:
             ValueError: names the teacher. A student's own overflow is left to fairseq.
         """
-        if kd_loss.isfinite():
-            return
+        for sample in self.losses.not_finite():
+            positions = positions_of(sample, self.prediction)
+            teacher = self.soft_targets(student, sample, positions)
+            if isinstance(teacher, DeferredOutput):
+                teacher = complete_output(teacher, positions.take(sample["target"]))
+            self._check_output(teacher)
+
+    def _check_output(self, teacher: SoftTargets) -> None:
         assert self.teacher is not None
         names, divergence = self.teacher.names, self.settings.divergence
         is_regression = self.prediction.is_regression
@@ -197,6 +204,6 @@ class Distiller(nn.Module):
         source = inputs["src_tokens"].ne(pad)
         target = inputs.get("prev_output_tokens")  # None: encoder-only or decoder-only
         masks = PaddingMasks(source, source if target is None else target.ne(pad))
-        labels = self.prediction.label_positions(sample).sum(1)
+        labels = positions_of(sample, self.prediction).mask.sum(1)
         losses: dict[str, Tensor] = self.intermediate(*recorded, masks, labels)
         return losses

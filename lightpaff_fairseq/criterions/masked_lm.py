@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from fairseq.criterions import register_criterion
 from fairseq.criterions.masked_lm import MaskedLmConfig, MaskedLmLoss
 from fairseq.models import FairseqEncoderModel
-from torch import Tensor
 
 from ..models.outputs import encoder_output
 from ..protocols import Sample
@@ -32,5 +31,5 @@ class KdMaskedLmCriterion(DistillationMixin, MaskedLmLoss):
     masks_differ_by_epoch = True
     run = staticmethod(encoder_output)
 
-    def sample_size(self, sample: Sample, positions: Tensor) -> Tensor:
+    def sample_size(self, sample: Sample, positions: int) -> int:
         return positions  # the masked tokens

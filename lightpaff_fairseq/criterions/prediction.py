@@ -12,13 +12,15 @@ from fairseq.models import (
 from fairseq.models.nat import FairseqNATModel
 from torch import Tensor, nn
 
+from ..losses.label_positions import LabelPositions
 from ..losses.model_output import ModelOutput
 from ..models.outputs import decoder_output, unwrapped
 from ..models.untrained_head import has_untrained_head
 from ..protocols import Sample
 
 KINDS = (FairseqEncoderModel, FairseqLanguageModel, FairseqEncoderDecoderModel)
-Run = Callable[[nn.Module, dict[str, Any], Tensor], ModelOutput]  # model, its inputs, positions
+# model, its inputs, positions
+Run = Callable[[nn.Module, dict[str, Any], LabelPositions], ModelOutput]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ class TokenPrediction:
     output_depends_on_labels: bool = True  # the decoder's input, or chosen by the mask
     is_regression: bool = False
 
-    def compute_output(self, model: nn.Module, sample: Sample, positions: Tensor) -> ModelOutput:
+    def compute_output(
+        self, model: nn.Module, sample: Sample, positions: LabelPositions
+    ) -> ModelOutput:
         return self.run(model, sample["net_input"], positions)
 
     def label_positions(self, sample: Sample) -> Tensor:

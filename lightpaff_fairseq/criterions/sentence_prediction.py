@@ -12,11 +12,13 @@ from fairseq.criterions.sentence_prediction import (
 from torch import Tensor, nn
 
 from ..losses.dense import soft_loss
+from ..losses.label_positions import LabelPositions
 from ..losses.model_output import LogitsOutput, ModelOutput
 from ..losses.position_selection import DeferredOutput
 from ..losses.sampled import SPARSE
 from ..models.outputs import record_output
 from ..protocols import Prediction, Sample
+from ..teachers.prepared_batch import positions_of
 from .config import DistillationConfig
 from .distillation import DistillationMixin, Losses
 
@@ -42,7 +44,9 @@ class SentencePrediction:
     masks_differ_by_epoch: bool = False
     output_depends_on_labels: bool = False
 
-    def compute_output(self, model: nn.Module, sample: Sample, positions: Tensor) -> ModelOutput:
+    def compute_output(
+        self, model: nn.Module, sample: Sample, positions: LabelPositions
+    ) -> ModelOutput:
         inputs = sample["net_input"]
         logits = model(**inputs, features_only=True, classification_head_name=self.head)[0]
         return LogitsOutput(logits)  # (B, V): all sentences count
@@ -88,12 +92,12 @@ class KdSentencePredictionCriterion(DistillationMixin, SentencePredictionCriteri
     def distill(self, model: nn.Module, sample: Sample) -> Losses:
         """Run the stock forward, and compute the soft loss from its logits."""
         distiller = self.distiller
-        teacher = distiller.soft_targets(model, sample)
+        positions = positions_of(sample, distiller.prediction)
+        teacher = distiller.soft_targets(model, sample, positions)
         assert not isinstance(teacher, (*SPARSE, DeferredOutput))  # all classes are kept
         with record_output(model) as outputs:
             task_loss, sample_size, log = super(DistillationMixin, self).forward(model, sample)
         kd_loss = self._soft_loss(outputs[0][0], teacher.logits())
-        distiller.check_soft_loss(kd_loss, teacher)
         weight = distiller.weight("lambda")
         log.update(label_loss=task_loss.data, kd_loss=kd_loss.data, kd_positions=sample_size)
         return (1 - weight) * task_loss + weight * kd_loss, sample_size, log

@@ -38,7 +38,7 @@ def rounded_to_int8(weight: Tensor) -> Tensor:
     """
     values = at_least_float32(weight.detach())
     largest = values.abs().amax(1, keepdim=True).clamp_min(SMALLEST_ROW)
-    scale = largest.new_tensor(LARGEST) / largest  # `LARGEST / largest` is less exact
+    scale = largest.new_full((), LARGEST) / largest  # `LARGEST / largest` is less exact
     return (values * scale).round_().div_(scale).to(weight.dtype)
 
 

@@ -16,6 +16,7 @@ from fairseq.models.roberta.model import RobertaEncoder, RobertaLMHead
 from fairseq.models.transformer import TransformerDecoderBase
 from torch import Tensor, nn
 
+from ..losses.label_positions import LabelPositions
 from ..losses.model_output import LinearOutput, LogitsOutput, ModelOutput
 
 
@@ -26,26 +27,28 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-def decoder_output(model: nn.Module, net_input: dict[str, Any], positions: Tensor) -> ModelOutput:
+def decoder_output(
+    model: nn.Module, net_input: dict[str, Any], positions: LabelPositions
+) -> ModelOutput:
     """Run an encoder-decoder or a decoder-only model; return its prediction at some positions.
 
     Args:
         model: a fairseq model, possibly wrapped for data-parallel training; it is called once,
             through its wrapper.
         net_input: keyword arguments of the model.
-        positions: `(B, T)` bool, N of them true.
+        positions: N of `(B, T)`.
     Returns:
         a `LinearOutput` if `separable_head` returns a layer, else a `LogitsOutput`.
     """
     head = separable_head(model)
     if head is not None:
         features = model(**net_input, features_only=True)[0]
-        return _linear(features[positions], head.weight, head.bias)
+        return _linear(positions.take(features), head.weight, head.bias)
     net_output = model(**net_input)
     if has_raw_logits(model):
-        return LogitsOutput(net_output[0][positions])
+        return LogitsOutput(positions.take(net_output[0]))
     normalize: Any = unwrapped(model).get_normalized_probs
-    return LogitsOutput(normalize(net_output, log_probs=True)[positions])
+    return LogitsOutput(positions.take(normalize(net_output, log_probs=True)))
 
 
 def has_raw_logits(model: nn.Module) -> bool:
@@ -76,7 +79,9 @@ def _linear(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> LinearOutput
     return LinearOutput(hidden, weight, bias)
 
 
-def encoder_output(model: nn.Module, net_input: dict[str, Any], positions: Tensor) -> ModelOutput:
+def encoder_output(
+    model: nn.Module, net_input: dict[str, Any], positions: LabelPositions
+) -> ModelOutput:
     """Run an encoder with a masked-LM head; predict at some positions, and only there.
 
     Args: see `decoder_output`.
@@ -86,9 +91,9 @@ def encoder_output(model: nn.Module, net_input: dict[str, Any], positions: Tenso
     """
     head = _lm_head(model)
     if head is None:
-        return LogitsOutput(model(**net_input, masked_tokens=positions)[0])
-    features = model(**net_input, features_only=True)[0][positions]
-    hidden = head.layer_norm(head.activation_fn(head.dense(features)))
+        return LogitsOutput(model(**net_input, masked_tokens=positions.mask)[0])
+    features = model(**net_input, features_only=True)[0]
+    hidden = head.layer_norm(head.activation_fn(head.dense(positions.take(features))))
     return _linear(hidden, head.weight, head.bias)
 
 

@@ -39,11 +39,14 @@ class Importance:
     def needs_gradients(self) -> bool:
         return self.kind != "magnitude"
 
-    def observe(self, sensitivity: Units, kept: Mapping[str, Tensor]) -> None:
+    def observe(self, sensitivity: Units, kept: Mapping[str, Tensor], is_valid: Tensor) -> None:
         """Update the average with the importance I of every unit at one update.
 
         Units that are not kept have none, nor has a group that is missing (a layer that was
         skipped, a head that is not used).
+
+        Args:
+            is_valid: bool scalar on the device of the rest; false: nothing is observed.
         """
         for group, mask in kept.items():
             values = sensitivity.get(group, torch.zeros_like(mask, dtype=torch.float32))
@@ -55,8 +58,13 @@ class Importance:
             new_mean = mean.lerp(observed, 1 - self.decay)
             deviation = (observed - new_mean).abs()
             new_spread = spread.lerp(deviation, 1 - self.uncertainty_decay)
-            self.mean[group] = torch.where(mask, new_mean, mean)
-            self.spread[group] = torch.where(mask, new_spread, spread)
+            self.mean[group] = torch.where(mask & is_valid, new_mean, mean)
+            self.spread[group] = torch.where(mask & is_valid, new_spread, spread)
+
+    def has_observed(self) -> bool:
+        """Return whether any unit has had an importance so far; waits for a GPU."""
+        largest = [mean.amax() for mean in self.mean.values()]
+        return bool(largest) and bool(torch.stack(largest).amax() > 0)
 
     def scores(self, magnitudes: Units) -> Units:
         """Return the score of every unit.

@@ -56,10 +56,11 @@ def _masters(optimizer: Any) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         yield p, master.data, master.grad
 
 
-def sensitivity(weights: Mapping[str, Weight]) -> dict[str, Tensor]:
+def sensitivity(weights: Mapping[str, Weight]) -> tuple[dict[str, Tensor], Tensor]:
     """Return |weight * gradient| in float32 of every parameter that has a gradient.
 
-    If one of the gradients is not finite, none is returned.
+    Returns:
+        the products, and whether all are finite, a bool scalar on their device.
     """
     products = {
         name: (weight.value.float() * weight.grad.float()).abs_()
@@ -67,6 +68,6 @@ def sensitivity(weights: Mapping[str, Weight]) -> dict[str, Tensor]:
         if weight.grad is not None
     }
     if not products:
-        return {}
+        return {}, torch.zeros((), dtype=torch.bool)
     largest = torch.stack([value.max() for value in products.values()])
-    return products if bool(torch.isfinite(largest).all()) else {}
+    return products, torch.isfinite(largest).all()

@@ -76,28 +76,29 @@ class Pruner:
                 self.masks.apply(weights)
 
     def _observe(self, weights: Mapping[str, Weight]) -> None:
-        values, kept = sensitivity(weights), self.masks.kept
+        values, is_finite = sensitivity(weights)
         if values:
-            self.importance.observe(unit_sums(values, self.plan.groups.axes, kept), kept)
+            sums = unit_sums(values, self.plan.groups.axes, self.masks.active)
+            self.importance.observe(sums, self.masks.kept, is_finite)
 
     def _choose(self, weights: Mapping[str, Weight], update: int) -> None:
         kept, magnitudes = self.masks.kept, {}
         if not self.importance.needs_gradients:
             values = self.masks.full_magnitudes(weights)
-            magnitudes = unit_sums(values, self.plan.groups.axes, kept)
-        scores = self.importance.scores(magnitudes)
-        if set(scores) != set(kept):  # no finite gradient has been observed yet
+            magnitudes = unit_sums(values, self.plan.groups.axes, self.masks.active)
+        elif not self.importance.has_observed():  # no finite gradient yet
             return
+        scores = self.importance.scores(magnitudes)
         remaining = self.schedule.remaining(update)
         chosen = select_units(scores, self.plan.layout, remaining, relative=True)
-        returned = sum(int((chosen[g] & ~kept[g]).sum()) for g in kept)
         self.importance.change_kept(kept, chosen)
         self.masks.change(chosen, weights)
         if update >= self.schedule.end:
             self.masks.pruned_values.clear()  # nothing returns from now on
             self.is_finished = True
             logger.info(f"pruned to the target at update {update}: {self.summary()}")
-        else:
+        elif logger.isEnabledFor(logging.DEBUG):
+            returned = sum(int((chosen[g] & ~kept[g]).sum()) for g in kept)
             logger.debug(f"pruned at update {update}: {self.summary()}; {returned} returned")
 
     def _check_shapes(self, weights: Mapping[str, Weight]) -> None:

@@ -18,6 +18,7 @@ def unit_sums(values: Mapping[str, Tensor], axes: Axes, kept: Mapping[str, Tenso
     Args:
         values: by parameter name, tied ones once; `axes`: their groups.
         kept: bool, `(members,)` per group; along the other axis of a matrix only kept units count.
+            Groups that are missing are complete.
     Returns:
         sums of the dtype of `values`.
     """
@@ -35,7 +36,7 @@ def unit_sums(values: Mapping[str, Tensor], axes: Axes, kept: Mapping[str, Tenso
 
 
 def _sum(value: Tensor, axis: int, kept: Tensor | None) -> Tensor:
-    if kept is not None and not bool(kept.all()):
+    if kept is not None:
         value = value * along(kept.to(value.dtype), axis, value.dim())
     return value.sum(axis)
 

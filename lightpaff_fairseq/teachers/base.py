@@ -2,16 +2,18 @@
 
 from typing import Protocol
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
 from ..data_shards import data_of, folder_per_shard
 from ..losses.dense import LossSettings
+from ..losses.label_positions import LabelPositions
 from ..losses.position_selection import Teacher as TeacherOutput
 from ..protocols import Prediction, Sample, Task
 from .cache.tail import CacheUse
 from .cached import CachedTeacher
 from .cached_shards import CachedShards
-from .online import OnlineTeacher, load_models
+from .online import OnlineTeacher, TeacherPrecision, load_models
 
 
 class Teacher(Protocol):
@@ -35,8 +37,10 @@ class Teacher(Protocol):
             ValueError: there are no soft targets for this epoch or these data.
         """
 
-    def soft_targets(self, student: nn.Module, sample: Sample, positions: Tensor) -> TeacherOutput:
-        """Return the output at the N `positions` `(B, T)` (bool), on the student's device."""
+    def soft_targets(
+        self, student: nn.Module, sample: Sample, positions: LabelPositions
+    ) -> TeacherOutput:
+        """Return the output at the N `positions`, on the student's device."""
 
 
 class TeacherFlags(Protocol):
@@ -47,19 +51,31 @@ class TeacherFlags(Protocol):
     kd_cache: str | None
     kd_tail: str
     kd_temperature: float
+    kd_teacher_dtype: str
+
+
+TEACHER_DTYPES = ("auto", "float32", "bfloat16", "float16")  # auto: as the student
 
 
 def build_teacher(
-    flags: TeacherFlags, prediction: Prediction, task: Task, settings: LossSettings
+    flags: TeacherFlags,
+    prediction: Prediction,
+    task: Task,
+    settings: LossSettings,
+    keeps_activations: bool = False,
 ) -> Teacher:
     """Open the cache of `--kd-cache`, or load the model or models of `--kd-teacher`.
 
+    Args:
+        keeps_activations: true if losses compare hidden states or attentions.
     Raises:
         ValueError: there is no teacher, or it cannot be used.
     """
     if flags.kd_cache is None:
         models = load_models(flags.kd_teacher, flags.kd_teacher_data, prediction, task)
-        return OnlineTeacher(models, prediction, task)
+        name = str(flags.kd_teacher_dtype)
+        dtype = None if name == TEACHER_DTYPES[0] else getattr(torch, name)
+        return OnlineTeacher(models, prediction, task, TeacherPrecision(dtype, keeps_activations))
     use = CacheUse(
         str(flags.kd_tail), float(flags.kd_temperature), settings.divergence, settings.selection
     )

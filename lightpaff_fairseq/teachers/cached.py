@@ -2,7 +2,7 @@
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..losses.label_positions import LabelPositions
 from ..losses.model_output import LogitsOutput
 from ..losses.position_selection import DeferredOutput
 from ..losses.position_selection import Teacher as TeacherOutput
@@ -19,30 +20,24 @@ from ..protocols import DUMMY_BATCH, Prediction, Sample, Task
 from ..shards import differences
 from .cache.draws import decode_samples
 from .cache.fingerprint import data_fingerprint, text_checksums
-from .cache.layout import DRAWS, LPROBS, TOP_K, VALUES, Records
+from .cache.layout import DRAWS, LPROBS, TOP_K, VALUES
 from .cache.reader import REBUILD, CacheReader
 from .cache.tail import TAILS, CacheUse, with_tail
+from .prepared_batch import Lookup, prepared_of
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """Samples: numbers, checksums of their texts, and numbers of predicted positions."""
-
-    ids: list[int]
-    texts: list[int]
-    counts: list[int]
-
-    def some(self, chosen: Tensor) -> tuple["_Batch", Tensor]:
-        """Return the samples with chosen positions `(K,)`, and these positions' numbers in them."""
-        chosen, counts = chosen.cpu(), torch.tensor(self.counts)
-        rows = torch.arange(len(counts)).repeat_interleave(counts)[chosen]
-        is_kept = torch.zeros_like(counts, dtype=torch.bool).index_fill_(0, rows, True)
-        kept = is_kept.nonzero().squeeze(-1)
-        numbers = is_kept.repeat_interleave(counts).cumsum(0) - 1
-        parts = ([x[i] for i in kept.tolist()] for x in (self.ids, self.texts, self.counts))
-        return _Batch(*parts), numbers[chosen]
+def _some(batch: Lookup, chosen: Tensor) -> tuple[Lookup, Tensor]:
+    """Return the samples with chosen positions `(K,)`, and these positions' numbers in them."""
+    chosen, counts = chosen.cpu(), torch.tensor(batch.counts)
+    rows = torch.arange(len(counts)).repeat_interleave(counts)[chosen]
+    is_kept = torch.zeros_like(counts, dtype=torch.bool).index_fill_(0, rows, True)
+    kept = is_kept.nonzero().squeeze(-1)
+    numbers = is_kept.repeat_interleave(counts).cumsum(0) - 1
+    parts = ([x[i] for i in kept.tolist()] for x in (batch.ids, batch.texts, batch.counts))
+    ids, texts, sizes = parts
+    return Lookup(ids, texts, sizes, batch.epoch), numbers[chosen]
 
 
 class CachedTeacher:
@@ -150,8 +145,10 @@ class CachedTeacher:
             f"{'; '.join(problems)}. Train with the same ones, or {REBUILD}"
         )
 
-    def soft_targets(self, student: nn.Module, sample: Sample, positions: Tensor) -> TeacherOutput:
-        """Look up the output at `positions` `(B, T)` (bool).
+    def soft_targets(
+        self, student: nn.Module, sample: Sample, positions: LabelPositions
+    ) -> TeacherOutput:
+        """Look up the output at N positions, unless the loader's workers have done so.
 
         A dummy batch, whose loss does not count, gets arbitrary values. With a selection,
         records are read when the loss has chosen positions: those of the samples with any.
@@ -161,49 +158,61 @@ class CachedTeacher:
         """
         device = next(student.parameters()).device
         if DUMMY_BATCH in sample:
-            return self._dummy(int(positions.sum()), device)
+            return self._dummy(len(positions), device)
         if self._epoch is None:
             self.begin_epoch(1, "train")
-        labels = positions if self._prediction.output_depends_on_labels else None
-        texts = text_checksums(sample, self._prediction.padding_idx, labels)
-        batch = _Batch(sample["id"].tolist(), texts, positions.sum(1).tolist())
-        if self.use.selection is not None:
-            vocab = self.reader.plan.layout.vocab
-            return DeferredOutput(vocab, lambda chosen: self._read(*batch.some(chosen), device))
-        return self._read(batch, None, device)
+        epoch, prepared = self._epoch or 1, prepared_of(sample)
+        found = None if prepared is None else prepared.lookup
+        if found is None or found.epoch != epoch:
+            found = self.look_up(sample, positions, epoch)
+        if found.problem is not None:
+            raise ValueError(found.problem)
+        if found.tensors is not None:
+            return self._output(tuple(x.to(device, non_blocking=True) for x in found.tensors))
+        vocab, batch = self.reader.plan.layout.vocab, found
+        return DeferredOutput(vocab, lambda chosen: self._read_some(batch, chosen, device))
 
-    def _read(self, batch: "_Batch", chosen: Tensor | None, device: torch.device) -> SoftTargets:
-        """Read a batch; `chosen`: numbers of its positions, None for all."""
-        records, counts = self.reader.read(self._epoch or 1, batch.ids, batch.texts)
-        if self.reader.plan.layout.content == DRAWS:
-            return self._draws(records, counts, batch, chosen, device)
+    def look_up(self, sample: Sample, positions: LabelPositions, epoch: int) -> Lookup:
+        """Return the records of a batch, see `Lookup`; runs in the loader's workers, too."""
+        labels = positions.mask if self._prediction.output_depends_on_labels else None
+        texts = text_checksums(sample, self._prediction.padding_idx, labels)
+        counts = positions.mask.sum(1).tolist()
+        batch = Lookup(sample["id"].tolist(), texts, counts, epoch)
+        if self.use.selection is not None:
+            return batch
+        try:
+            return replace(batch, tensors=self._read(batch, None))
+        except ValueError as error:
+            return replace(batch, problem=str(error))
+
+    def _read_some(self, batch: Lookup, chosen: Tensor, device: torch.device) -> SoftTargets:
+        tensors = self._read(*_some(batch, chosen))
+        return self._output(tuple(x.to(device) for x in tensors))
+
+    def _read(self, batch: Lookup, chosen: Tensor | None) -> tuple[Tensor, ...]:
+        """Read and decode a batch; `chosen`: numbers of its positions, None for all."""
+        records, counts = self.reader.read(batch.epoch, batch.ids, batch.texts)
+        layout = self.reader.plan.layout
+        if layout.content == DRAWS:
+            ids, shares, counts = decode_samples(records, counts, layout.vocab, layout.k)
+            self._check_counts(counts, batch)
+            return (ids, shares) if chosen is None else (ids[chosen], shares[chosen])
         self._check_counts(counts, batch)
         if chosen is not None:
             records = records[chosen.numpy()]
-        layout = self.reader.plan.layout
-        if layout.content != TOP_K:
-            values = layout.values(records).to(device)
-            at = layout.temperature if layout.content == LPROBS else 1.0  # the loss divides by it
-            return LogitsOutput(values * at if at != 1 else values)
-        ids, lprobs = (x.to(device) for x in layout.decode(records))
-        return with_tail(ids, lprobs, layout, self.use)
+        return layout.decode(records) if layout.content == TOP_K else (layout.values(records),)
 
-    def _draws(
-        self,
-        entries: Records,
-        lengths: NDArray[np.int64],
-        batch: "_Batch",
-        chosen: Tensor | None,
-        device: torch.device,
-    ) -> SampledOutput:
-        """Decode `(E,)` entries, of so many (`lengths`) per sample."""
+    def _output(self, tensors: tuple[Tensor, ...]) -> SoftTargets:
+        """Return what the loss takes of the tensors that `_read` returns."""
         layout = self.reader.plan.layout
-        ids, shares, counts = decode_samples(entries, lengths, layout.vocab, layout.k)
-        self._check_counts(counts, batch)
-        output = SampledOutput(ids.to(device), shares.to(device), layout.vocab)
-        return output if chosen is None else output.at(chosen.to(device))
+        if layout.content == DRAWS:
+            return SampledOutput(tensors[0], tensors[1], layout.vocab)
+        if layout.content == TOP_K:
+            return with_tail(tensors[0], tensors[1], layout, self.use)
+        at = layout.temperature if layout.content == LPROBS else 1.0  # the loss divides by it
+        return LogitsOutput(tensors[0] * at if at != 1 else tensors[0])
 
-    def _check_counts(self, counts: NDArray[np.int64], batch: "_Batch") -> None:
+    def _check_counts(self, counts: NDArray[np.int64], batch: Lookup) -> None:
         if not np.array_equal(counts, batch.counts):
             row = int(np.flatnonzero(counts != batch.counts)[0])
             raise ValueError(

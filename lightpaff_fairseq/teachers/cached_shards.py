@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from ..data_shards import data_of, data_shards
+from ..losses.label_positions import LabelPositions
 from ..losses.position_selection import Teacher as TeacherOutput
 from ..problems import Problems, reason_of
 from ..protocols import Sample, Task
 from ..shards import differences
 from .cached import CachedTeacher
+from .prepared_batch import Lookup
 
 
 class CachedShards:
@@ -56,7 +58,13 @@ class CachedShards:
         self._caches[number].begin_epoch(epoch, split)
         self._current = self._caches[number]
 
-    def soft_targets(self, student: nn.Module, sample: Sample, positions: Tensor) -> TeacherOutput:
+    def look_up(self, sample: Sample, positions: LabelPositions, epoch: int) -> Lookup:
+        """Look up a batch in the cache of an epoch; runs in the loader's workers, too."""
+        return self._caches[(epoch - 1) % len(self._caches)].look_up(sample, positions, epoch)
+
+    def soft_targets(
+        self, student: nn.Module, sample: Sample, positions: LabelPositions
+    ) -> TeacherOutput:
         """Look up the output in the cache of this epoch; see `CachedTeacher`."""
         if self._current is None:
             self.begin_epoch(1, "train")

@@ -8,11 +8,28 @@ import torch
 from torch import Tensor, nn
 
 from ..losses.ensemble import EnsembleOutput
+from ..losses.label_positions import LabelPositions
 from ..losses.model_output import LogitsOutput, ModelOutput
 from ..protocols import Prediction, Sample, Task
 from .loading import TEACHER, check_lengths, load_teacher
 
 logger = logging.getLogger(__name__)
+
+
+class TeacherPrecision(NamedTuple):
+    """How teachers run.
+
+    Attributes:
+        dtype: of weights and activations, without autocast; None: those of the student.
+        keeps_activations: true if a loss differentiates through hidden states of theirs, which
+            `torch.inference_mode` would forbid.
+    """
+
+    dtype: torch.dtype | None = None
+    keeps_activations: bool = False
+
+
+LIKE_STUDENT = TeacherPrecision()
 
 
 class TeacherModel(NamedTuple):
@@ -66,12 +83,18 @@ class OnlineTeacher:
     Args:
         teachers: at least one, in eval mode.
         prediction: of the criterion; task: of the student.
+        precision: how they run.
     """
 
     def __init__(
-        self, teachers: Sequence[TeacherModel], prediction: Prediction, task: Task
+        self,
+        teachers: Sequence[TeacherModel],
+        prediction: Prediction,
+        task: Task,
+        precision: TeacherPrecision = LIKE_STUDENT,
     ) -> None:
         self._teachers, self._prediction, self._task = teachers, prediction, task
+        self._precision = precision
         self.models = tuple(teacher.model for teacher in teachers)
 
     @property
@@ -95,21 +118,28 @@ class OnlineTeacher:
         """Do nothing: online teachers need no preparation."""
 
     @torch.no_grad()
-    def soft_targets(self, student: nn.Module, sample: Sample, positions: Tensor) -> ModelOutput:
-        """Return the output for the student's input at `positions` `(B, T)` (bool).
+    def soft_targets(
+        self, student: nn.Module, sample: Sample, positions: LabelPositions
+    ) -> ModelOutput:
+        """Return the output for the student's input at N positions.
 
         Several teachers give the mean of their probabilities, or of the values of a regression.
         """
         weight = next(student.parameters())
-        outputs = [self._output(model, weight, sample, positions) for model in self.models]
+        with torch.inference_mode(not self._precision.keeps_activations):
+            outputs = [self._output(model, weight, sample, positions) for model in self.models]
         if self._prediction.is_regression:
             return LogitsOutput(torch.stack([x.logits() for x in outputs]).mean(0))
         return outputs[0] if len(outputs) == 1 else EnsembleOutput(tuple(outputs))
 
     def _output(
-        self, model: nn.Module, like: Tensor, sample: Sample, positions: Tensor
+        self, model: nn.Module, like: Tensor, sample: Sample, positions: LabelPositions
     ) -> ModelOutput:
-        weight = next(model.parameters())
-        if weight.device != like.device or weight.dtype != like.dtype:
-            model.to(device=like.device, dtype=like.dtype)
-        return self._prediction.compute_output(model, sample, positions)
+        weight, own = next(model.parameters()), self._precision.dtype
+        dtype = own or like.dtype
+        if weight.device != like.device or weight.dtype != dtype:
+            with torch.inference_mode(False):  # the weights are used outside of it, too
+                model.to(device=like.device, dtype=dtype)
+        kind = like.device.type
+        with torch.autocast(kind, enabled=own is None and torch.is_autocast_enabled(kind)):
+            return self._prediction.compute_output(model, sample, positions)

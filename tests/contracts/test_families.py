@@ -8,6 +8,7 @@ from fairseq import tasks
 
 import toy
 from cases import CASES
+from lightpaff_fairseq.losses.label_positions import LabelPositions
 from lightpaff_fairseq.losses.model_output import LinearOutput, LogitsOutput
 from lightpaff_fairseq.models.outputs import decoder_output
 from setting import Setting, assert_same, naive_loss
@@ -71,7 +72,7 @@ def test_adaptive_softmax_takes_the_dense_path_with_the_right_loss(who, tmp_path
     nll = -lprobs_s.gather(-1, sample["target"].unsqueeze(-1)).squeeze(-1)[real].sum()
     kl = (lprobs_t.exp() * (lprobs_t - lprobs_s)).sum(-1)[real].sum()
     assert loss.item() == pytest.approx((0.5 * nll + 0.5 * kl).item(), rel=1e-5)
-    read = decoder_output(model, sample["net_input"], real)
+    read = decoder_output(model, sample["net_input"], LabelPositions.of(real))
     assert isinstance(read, LinearOutput if who == "teacher" else LogitsOutput)
 
 

@@ -100,9 +100,9 @@ def batch(task: Any, indices: range | list[int], split: str = "train") -> dict[s
     return dataset.collater([dataset[i] for i in indices])
 
 
-def train(*argv: Any) -> None:
+def train(*argv: Any, workers: int = 0) -> None:
     """Runs fairseq-train in this process."""
-    quiet = ("--log-format", "none", "--no-progress-bar", "--cpu", "--num-workers", 0)
+    quiet = ("--log-format", "none", "--no-progress-bar", "--cpu", "--num-workers", workers)
     fairseq_cli.train.main(parse(*argv, *quiet))
 
 

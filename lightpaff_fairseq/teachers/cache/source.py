@@ -9,10 +9,11 @@ import torch
 from fairseq import tasks, utils
 from fairseq.tasks import FairseqTask
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from ...checkpoints.building import writable
+from ...losses.label_positions import LabelPositions
 from ...losses.model_output import ModelOutput
 from ...problems import as_value_error
 from ...protocols import Prediction, Sample
@@ -213,9 +214,9 @@ class Source:
         for sample in batches(self.dataset, ordered, self.batching):
             yield to_device_of(self.teacher.model, sample)
 
-    def _output(self, sample: Sample) -> tuple[Tensor, ModelOutput]:
-        """Return the predicted positions `(B, T)` and the teacher's output there."""
-        positions = self.prediction.label_positions(sample)
+    def _output(self, sample: Sample) -> tuple[LabelPositions, ModelOutput]:
+        """Return the predicted positions and the teacher's output there."""
+        positions = LabelPositions.of(self.prediction.label_positions(sample))
         return positions, self.teacher.soft_targets(self.teacher.model, sample, positions)
 
     @torch.no_grad()
@@ -224,9 +225,9 @@ class Source:
     ) -> Iterator[tuple[int, Item]]:
         """Yield sample numbers and their items."""
         positions, output = self._output(sample)
-        labels = positions if self.prediction.output_depends_on_labels else None
+        labels = positions.mask if self.prediction.output_depends_on_labels else None
         texts = text_checksums(sample, self.prediction.padding_idx, labels)
-        ids, counts = sample["id"].tolist(), positions.sum(1).tolist()
+        ids, counts = sample["id"].tolist(), positions.mask.sum(1).tolist()
         if layout.content == DRAWS:
             numbers = uniform_numbers(self.seed, epoch, ids, counts, layout.k)
             records, counts = draw_from(output, numbers, counts, layout)

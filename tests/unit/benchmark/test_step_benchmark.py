@@ -18,6 +18,7 @@ from lightpaff_fairseq.benchmark.step_pruning import pruned_ratio
 from lightpaff_fairseq.benchmark.step_sizes import StepProblem
 from lightpaff_fairseq.benchmark.synthetic_data import write_corpus
 from lightpaff_fairseq.cli.main import main
+from lightpaff_fairseq.losses.label_positions import LabelPositions
 
 STUDENT = {
     "mass": "--arch mass_tiny",
@@ -111,7 +112,7 @@ def test_what_is_timed_of_a_cache(family, tmp_path):
     soft = timed["read"]()
     assert soft.ids.shape == (positions, 5)
     exact = bench.kd.criterion.distiller.teacher.soft_targets(
-        bench.kd.model, bench.sample, bench.positions
+        bench.kd.model, bench.sample, LabelPositions.of(bench.positions)
     ).logits()
     lprobs = exact.log_softmax(-1).gather(-1, soft.ids)
     torch.testing.assert_close(soft.lprobs[:, :-1], lprobs, rtol=0, atol=1e-3)

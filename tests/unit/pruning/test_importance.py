@@ -7,6 +7,8 @@ from lightpaff_fairseq.pruning.importance import Importance
 from lightpaff_fairseq.pruning.selection import unit_sums
 from unit_groups import AXES, everything, naive_sums, tensors
 
+VALID = torch.tensor(True)
+
 
 @pytest.mark.parametrize("kind", ["sensitivity", "platon"])
 def test_scores_equal_a_naive_reference_whatever_scales_the_gradients(kind):
@@ -19,7 +21,7 @@ def test_scores_equal_a_naive_reference_whatever_scales_the_gradients(kind):
         weights, grads = tensors(10 + step), tensors(50 + step)
         products = {n: (w * grads[n]).abs() for n, w in weights.items()}
         scaled = {n: x * factor for n, x in products.items()}
-        importance.observe(unit_sums(scaled, AXES, everything()), everything())
+        importance.observe(unit_sums(scaled, AXES, everything()), everything(), VALID)
         for group, values in naive_sums(products, everything()).items():
             sensed = values / values.mean()
             mean[group] = 0.85 * mean[group] + 0.15 * sensed
@@ -33,7 +35,7 @@ def test_scores_equal_a_naive_reference_whatever_scales_the_gradients(kind):
 def test_a_group_without_any_gradient_has_no_scores_but_zero(kind):
     importance = Importance(kind)
     for values in ({"ffn": torch.arange(6.0)}, {"ffn": torch.zeros(6), "hidden": torch.zeros(4)}):
-        importance.observe(values, everything())
+        importance.observe(values, everything(), VALID)
         importance.change_kept(everything(), everything())
     scores = importance.scores({})
     assert torch.equal(scores["hidden"], torch.zeros(4))
@@ -46,12 +48,12 @@ def test_pruned_units_keep_their_score_and_the_others_stay_comparable_with_it():
     importance, kept = Importance("sensitivity"), everything()
     steady = torch.tensor([1.0, 2.0, 3.0, 4.0])
     for _ in range(40):
-        importance.observe({"hidden": steady}, kept)
+        importance.observe({"hidden": steady}, kept, VALID)
     before = importance.mean["hidden"].clone()
     fewer = {**kept, "hidden": torch.tensor([False, True, True, True])}
     importance.change_kept(kept, fewer)
     for _ in range(40):
-        importance.observe({"hidden": steady * fewer["hidden"] / 100}, fewer)
+        importance.observe({"hidden": steady * fewer["hidden"] / 100}, fewer, VALID)
     torch.testing.assert_close(importance.mean["hidden"], before, rtol=1e-2, atol=0)
     assert importance.mean["hidden"][0] == before[0]
     importance.change_kept(fewer, kept)

@@ -77,7 +77,8 @@ def test_scores_that_are_not_finite_are_not_observed_and_the_end_waits_for_some(
     for p in built.model.parameters():
         p.grad = torch.full_like(p, float("nan"))
     pruner.step(None, 16, do_nothing)
-    assert not pruner.importance.mean and not pruner.masks.active and not pruner.is_finished
+    assert not pruner.importance.has_observed()
+    assert not pruner.masks.active and not pruner.is_finished
     for p in built.model.parameters():
         p.grad = torch.randn_like(p)
     pruner.step(None, 17, do_nothing)
