@@ -18,6 +18,7 @@ from ..checkpoints.building import build, heads_in, load_weights, value_of
 from ..checkpoints.dictionaries import check_trained_with, set_up_in
 from ..checkpoints.reading import read_checkpoint
 from ..fairseq_flags import parse_fairseq
+from ..losses.label_positions import LabelPositions
 from ..losses.model_output import LogitsOutput, ModelOutput
 from ..models.outputs import decoder_output
 from ..problems import as_value_error
@@ -129,7 +130,7 @@ class TeacherComparison:
                 f"--generate-flags --context-window {cfg.eval_lm.context_window}: expected 0 with "
                 "--teacher"
             )
-        return set_up_task(cfg.task)
+        return set_up_task(cfg.task, request.subset)
 
     def _build(self, state: Any, named: str) -> nn.Module:
         """Return the model of a checkpoint, on a GPU if there is one."""
@@ -182,8 +183,8 @@ class TeacherComparison:
         """Return the labels `(N,)` and a model's output there."""
         target, inputs = sample["target"], sample["net_input"]
         if self._is_tokens:
-            positions = target.ne(self.task.target_dictionary.pad())
-            return target[positions], decoder_output(model, inputs, positions)
+            positions = LabelPositions.of(target.ne(self.task.target_dictionary.pad()))
+            return positions.take(target), decoder_output(model, inputs, positions)
         head = self.task.cfg.classification_head_name
         logits = model(**inputs, features_only=True, classification_head_name=head)[0]
         return target.view(-1), LogitsOutput(logits)
