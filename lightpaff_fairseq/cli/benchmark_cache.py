@@ -2,13 +2,28 @@
 
 import argparse
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from ..benchmark.benchmark_run import Run, describe
 from ..benchmark.benchmark_tables import cache_table
 from ..benchmark.cache_benchmark import benchmark_cache
+from ..benchmark.large_cache import LargeCacheFlags, benchmark_large_cache
+from ..benchmark.step_models import FAMILIES
 from ..benchmark.step_sizes import StepProblem, UpdateProblem
-from ..flags import add_flags, parse_flags
+from ..flags import add_flags, flag, parse_flags, range_problems
+from ..problems import Problems
+
+
+@dataclass(frozen=True)
+class TimedUpdate(UpdateProblem):
+    """The update that a cache is timed with; none with --positions."""
+
+    family: str = flag(
+        "kind of model (needed without --positions)",
+        "",
+        choices=tuple(FAMILIES),
+        may_be_empty=True,
+    )
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "against the teacher's forward pass alone, and reading it against a plain update; print "
         "the bytes per position."
     )
-    add_flags(parser, UpdateProblem)
+    add_flags(parser, LargeCacheFlags)
+    add_flags(parser, TimedUpdate)
     add_flags(parser, Run)
     parser.set_defaults(func=run)
 
@@ -30,8 +46,18 @@ def run(args: argparse.Namespace) -> int:
         ValueError: a flag's value cannot be used.
     """
     settings = parse_flags(args, Run)
-    update = parse_flags(args, UpdateProblem)
+    update = parse_flags(args, TimedUpdate)
+    large = parse_flags(args, LargeCacheFlags)
+    problems = Problems(range_problems(large))
+    expected = f"one of {', '.join(FAMILIES)}, or --positions"
+    problems.unless(bool(update.family or large.positions), f"--family: expected {expected}")
+    problems.raise_if_any()
     settings.start()
+    if large.positions is not None:
+        figures = benchmark_large_cache(int(large.positions))
+        print(figures.table())
+        settings.write(asdict(figures))
+        return 0
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
     problem = StepProblem(**asdict(update.with_models()))
     result = benchmark_cache(problem, settings.repeats)
