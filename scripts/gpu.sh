@@ -29,7 +29,8 @@ benchmark() { # NAME KIND FLAG...: numbers to OUT/NAME.json, too
 }
 
 step doctor lightpaff_fairseq.cli.main doctor
-step tests pytest tests/contracts/test_precision.py tests/unit/losses/test_fused.py
+step tests pytest tests/contracts/test_host_waits.py tests/contracts/test_precision.py \
+  tests/unit/losses/test_fused.py
 for dtype in float32 bfloat16 float16; do
   benchmark "loss_$dtype" loss --dtype "$dtype" --tokens 8192 --chunk-tokens 1024 --peers "${peers[@]}"
 done
