@@ -21,6 +21,7 @@ COMMANDS = {
     "hydra-config": "turn a command of fairseq-train into a file for fairseq-hydra-train",
     "init-student": "initialize a student from its teacher's weights",
     "prune-plan": "show the sizes that a model would have after pruning",
+    "trim-vocab": "cut the tokens that a task never sees out of a model",
     "compact": "turn a pruned checkpoint into a small stock model",
     "strip": "write a small checkpoint that stock fairseq loads",
     "evaluate": "compare checkpoints: quality, parameters, file size, speed",

@@ -94,6 +94,15 @@ def augmented(folder: Path, inputs: Inputs) -> Path:
     return folder / "out"
 
 
+def trimmed(folder: Path, inputs: Inputs) -> Path:
+    run(
+        "trim-vocab --path {pair} --data {pair.parent}/data --keep 12 --out {out}",
+        inputs,
+        folder / "out",
+    )
+    return folder / "out"
+
+
 def converted(folder: Path, inputs: Inputs) -> Path:
     run("convert --from hf {roberta} --to fairseq {out}", inputs, folder / "out")
     return folder / "out"
@@ -137,6 +146,7 @@ MAKERS: dict[str, Maker] = {
     "shards": shards,
     "distilled": distilled,
     "augmented": augmented,
+    "trimmed": trimmed,
     "converted": converted,
     "results": results,
     "benchmark": benchmark,

@@ -65,6 +65,14 @@ COMMANDS = {
     ),
     "strip": Command("strip --path {pair} --out {out} --force"),
     "compact": Command("compact --path {masked} --out {out} --force"),
+    "trim-vocab": Command(
+        "trim-vocab --path {pair} --data {pair.parent}/data --keep 12 --out {out} --force",
+        "trim.json",
+    ),
+    "trim-vocab, data": Command(
+        "trim-vocab --like {trimmed} --rebinarize {pair.parent}/data --out {out} --force",
+        "rebinarized.json",
+    ),
     "init-student": Command(f"init-student --teacher {{pair}} --out {{out}} --force {STUDENT}"),
     "convert, from hf": Command(f"{CONVERT} hf {{roberta}} --to fairseq {{out}}", "encoding.json"),
     "convert, from mass": Command(

@@ -27,7 +27,7 @@ LAYERS = (
     ("doctor", "evaluation", "flags_reference", "huggingface"),
     ("export", "report"),
     ("benchmark", "sequence_kd", "training"),
-    ("augmentation", "distill"),
+    ("augmentation", "distill", "trimming"),
     ("cli",),
 )
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}

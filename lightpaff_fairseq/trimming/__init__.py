@@ -1,0 +1,1 @@
+"""Cut the vocabulary of a model: its tables, dictionaries, tokenizer and data."""
