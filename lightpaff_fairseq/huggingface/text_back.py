@@ -24,6 +24,7 @@ COMPARED = (
     "translation_from_pretrained_bart", "translation_multi_simple_epoch",
 )  # fmt: skip
 LANGUAGES = ("langs", "lang_dict", "lang_pairs")  # flags of multilingual tasks
+MASK = "<mask>"
 UNKNOWN = "nobodyknowsthisword"
 LIMITS = ("max_position_embeddings", "n_positions")
 MOST_WORDS = 4  # small models take few tokens
@@ -98,6 +99,6 @@ def _flags(task: Any) -> Any:
 def _sentence(*dictionaries: Dictionary) -> str:
     """Return words that all dictionaries have, or none."""
     first = dictionaries[0].symbols[dictionaries[0].nspecial :]
-    shared = [x for x in first if x.strip() and all(x in d for d in dictionaries)]
+    shared = [x for x in first if x.strip() and x != MASK and all(x in d for d in dictionaries)]
     Problems([None if shared else "the dictionaries share no word"]).raise_if_any()
     return " ".join([*shared[: MOST_WORDS - 1], UNKNOWN])
