@@ -60,7 +60,7 @@ PAIRS = (
     *(
         Pair(title, f"examples/{folder}/README.md", quality, "no KD", best)
         for title, folder, quality, best in (
-            ("WikiText-2", "wikitext2", "ppl/token", "fine-tuning KD"),
+            ("WikiText-2", "wikitext2", "ppl/token", "two-stage KD"),
             ("Subjectivity", "subjectivity", "accuracy", "two-stage KD"),
             ("Sentence polarity", "sentence_polarity", "accuracy", "two-stage KD"),
             ("SICK entailment", "sick", "accuracy", "two-stage KD"),

@@ -10,6 +10,6 @@ if [[ ${SCALE:-small} == paper ]]; then # eight GPUs
   : "${TEACHER_FINETUNE:=--max-update 5000 --lr 5e-5 --batch-size 4 --fp16}"
 fi
 : "${TEACHER:=mini}" "${POSITIONS:=128}"
-: "${TEACHER_PRETRAIN:=--max-update 200 --lr 1e-3 --max-tokens 2048}"
-: "${TEACHER_FINETUNE:=--max-update 900 --lr 1e-3 --max-tokens 2048}"
+: "${TEACHER_PRETRAIN:=--max-update 1000 --lr 1e-3 --max-tokens 2048}"
+: "${TEACHER_FINETUNE:=--max-update 3000 --lr 1e-3 --max-tokens 2048}"
 recipe gpt2 "$@"
