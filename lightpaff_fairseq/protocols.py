@@ -13,6 +13,7 @@ from .losses.model_output import ModelOutput
 LoggingOutput = dict[str, Any]  # the third result of a criterion
 PREPARED = "prepared_for_distillation"  # key of a `PreparedBatch`
 DUMMY_BATCH = "is_stand_in"  # key of a batch whose loss and gradient fairseq discards
+ON_POLICY = "is_on_policy"  # key of a batch whose targets the student has generated
 
 
 class Sample(TypedDict):

@@ -28,6 +28,11 @@ from .resuming import (
     world_size,
 )
 from .teachers.prepared_batch import PreparedBatch, PreparingCollater
+from .training_state import (
+    gather_state_of_criterion,
+    restore_state_of_criterion,
+    save_state_of_criterion,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +104,7 @@ def check_before_training(
     if not (reset_optimizer or self.cfg.checkpoint.reset_dataloader):
         check_position(self.cfg, extra_state, filename)
         warn_of_other_batches(self.cfg, extra_state)
+        restore_state_of_criterion(criterion, extra_state)
     return extra_state
 
 
@@ -193,6 +199,8 @@ HOOKS: tuple[Change, ...] = (
     check_launch,
     check_criterion,
     check_before_training,
+    gather_state_of_criterion,
+    save_state_of_criterion,
     begin_epoch_of_criterion,
     validate_as_served,
     prepare_batches_in_loader,

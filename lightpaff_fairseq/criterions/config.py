@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.dataclass import ChoiceEnum
 
 from ..flags import Range, at_least, flag
 from ..losses import features, layer_map
@@ -15,6 +15,7 @@ from ..losses.position_selection import Selection, parse_selection
 from ..losses.schedules import TEMPERATURE_SCHEDULES, WeightSchedule, check_weight_schedule
 from ..teachers.base import TEACHER_DTYPES
 from ..teachers.cache.tail import TAILS
+from .on_policy_config import OnPolicyConfig
 
 TAIL_CHOICES = ChoiceEnum(list(TAILS))
 DIVERGENCE_CHOICES = ChoiceEnum(list(DIVERGENCES))
@@ -29,7 +30,7 @@ WEIGHT_BITS = Range("8, or 0 (off)", 8, 8, also=0)
 
 
 @dataclass
-class DistillationConfig(FairseqDataclass):
+class DistillationConfig(OnPolicyConfig):
     """The --kd-* flags, and --quantize-weights."""
 
     kd_teacher: Optional[str] = flag(

@@ -19,6 +19,7 @@ from .config import (
     selection,
     split_names,
 )
+from .on_policy_config import on_policy_problems
 
 logger = logging.getLogger(__name__)
 
@@ -39,17 +40,23 @@ def check_config(cfg: DistillationConfig) -> None:
     problems = Problems(_value_problems(cfg))
     problems.extend([*_combination_problems(cfg), *_ensemble_problems(cfg), *_cache_problems(cfg)])
     problems.extend([*_selection_problems(cfg), *_kernel_problems(cfg)])
+    problems.extend([*on_policy_problems(cfg), *_teacher_of_outputs_problems(cfg)])
     problems.raise_if_any()
     if cfg.kd_sides is not None:
         logger.warning("--kd-sides is now called --kd-modules")
 
 
-def check_task(cfg: DistillationConfig, task: Any, labels_are_tokens: bool) -> None:
+def check_task(
+    cfg: DistillationConfig, task: Any, labels_are_tokens: bool, can_generate: bool
+) -> None:
     """Check that a task fits a criterion.
 
+    Args:
+        labels_are_tokens: false: the criterion needs classes; can_generate: its student predicts
+            one token after another.
     Raises:
-        ValueError: the task has tokens and the criterion needs classes, or the reverse; or the task
-            prunes the model while the criterion quantizes it.
+        ValueError: the task has tokens and the criterion needs classes, or the reverse; the task
+            prunes the model while the criterion quantizes it; or the student cannot generate.
     """
     task_cfg, name = getattr(task, "cfg", None), type(task).__name__
     has_classes = hasattr(task_cfg, "num_classes")  # of sentence_prediction
@@ -63,6 +70,11 @@ def check_task(cfg: DistillationConfig, task: Any, labels_are_tokens: bool) -> N
         labels_are_tokens or cfg.kd_select is None,
         f"--kd-select {cfg.kd_select}: expected a criterion whose labels are tokens, got "
         f"{cfg._name}",
+    )
+    problems.unless(
+        can_generate or not cfg.kd_on_policy,
+        f"--kd-on-policy {cfg.kd_on_policy}: expected --criterion kd_ss, kd_lm or kd_clm, whose "
+        f"student can generate, got {cfg._name}",
     )
     problems.raise_if_any()
 
@@ -160,6 +172,24 @@ def _selection_problems(cfg: DistillationConfig) -> Iterator[str]:
             f"--kd-select {cfg.kd_select}: expected --kd-temperature-schedule constant, got "
             f"{cfg.kd_temperature_schedule}"
         )
+
+
+def _teacher_of_outputs_problems(cfg: DistillationConfig) -> Iterator[str]:
+    """Check flags that do not fit outputs of the student, which no cache has, without labels."""
+    if not cfg.kd_on_policy:
+        return
+    flag = f"--kd-on-policy {cfg.kd_on_policy}:"
+    if cfg.kd_cache is not None:
+        yield f"{flag} expected --kd-teacher, got --kd-cache {cfg.kd_cache}"
+    elif cfg.kd_teacher is None:
+        yield f"{flag} expected --kd-teacher, got none"
+    if cfg.kd_lambda == 0:
+        yield f"{flag} expected --kd-lambda above 0, got 0"
+    if any(part.startswith("lambda:") for part in split_names(cfg.kd_schedule)):
+        yield f"{flag} expected --kd-schedule without lambda, got {cfg.kd_schedule}"
+    name = (cfg.kd_select or "").partition(":")[0]
+    if name in ("cross_entropy", "confident_wrong"):
+        yield f"{flag} expected a --kd-select without labels, got {cfg.kd_select}"
 
 
 def _cache_problems(cfg: DistillationConfig) -> Iterator[str]:

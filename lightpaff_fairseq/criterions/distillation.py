@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from ..losses.dense import LossSettings
 from ..models.int8_weights import check_int8_training, int8_weights
 from ..models.outputs import decoder_output
-from ..protocols import LoggingOutput, Prediction, Sample, Task
+from ..protocols import ON_POLICY, LoggingOutput, Prediction, Sample, Task
 from ..teachers.prepared_batch import LooksUp, PreparingCollater, positions_of
 from .config import DistillationConfig, divergence, selection
 from .config_checks import check_config, check_task
 from .distiller import Distiller
-from .metrics import log_metrics
+from .metrics import log_metrics, on_policy_log
+from .on_policy import OnPolicy
 from .prediction import TokenPrediction
 
 FORMER_PREFIX, PREFIX = "knowledge.", "distiller.intermediate."  # of version 0.1; now
@@ -69,7 +70,8 @@ class DistillationMixin(FairseqCriterion):
             ValueError: a value is out of range, or the task does not fit.
         """
         check_config(cfg)
-        check_task(cfg, task, cls.labels_are_tokens)
+        can_generate = cls.labels_are_tokens and not cls.masks_differ_by_epoch
+        check_task(cfg, task, cls.labels_are_tokens, can_generate)
         criterion: DistillationMixin = super().build_criterion(cfg, task)
         settings = LossSettings(
             cfg.kd_lambda,
@@ -158,9 +160,13 @@ class DistillationMixin(FairseqCriterion):
         if distiller.teacher is None:
             self.before_training(model, distiller.num_updates)
         distiller.check_soft_losses(model)  # of batches before, on a GPU
+        if distiller.on_policy is not None:
+            sample = distiller.on_policy.batch(sample)
         with distiller.record(model) as activations:
             loss, sample_size, log = self.distill(model, sample)
         distiller.losses.add(log["kd_loss"], sample)
+        if ON_POLICY in sample:
+            log = on_policy_log(log)
         distiller.check_soft_losses(model)
         loss = distiller.cfg.kd_output_weight * loss
         for kind, value in distiller.intermediate_losses(activations, sample).items():
@@ -190,6 +196,11 @@ class DistillationMixin(FairseqCriterion):
     def sample_size(self, sample: Sample, positions: int) -> int:
         """Return fairseq's divisor of loss and gradient; `positions`: the number of them."""
         return sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
+
+    @property
+    def kept_state(self) -> OnPolicy | None:
+        """What checkpoints keep besides weights (see `training_state`); None: nothing."""
+        return self.distiller.on_policy
 
     def load_state_dict(self, state_dict: dict[str, Tensor] | None, strict: bool = True) -> Any:
         """Load the projections of a resumed run.

@@ -21,13 +21,14 @@ from ..losses.sampled import SPARSE, SampledOutput, SoftTargets
 from ..losses.schedules import TemperatureSchedule
 from ..models.activations import ActivationRecorder
 from ..models.outputs import has_raw_logits, is_separable
-from ..protocols import Prediction, Sample, Task
+from ..protocols import ON_POLICY, Prediction, Sample, Task
 from ..teachers.base import Teacher, build_teacher
 from ..teachers.output_checks import output_problem, zero_problem
 from ..teachers.prepared_batch import positions_of
 from .config import DistillationConfig, weight_schedules
 from .layer_matching import match_layers
 from .loss_watch import LossWatch
+from .on_policy import OnPolicy
 
 Activations = dict[str, LayerActivations]  # by module
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Distiller(nn.Module):
         )
         self.teacher: Teacher | None = None
         self.intermediate: IntermediateLosses | None = None
+        self.on_policy: OnPolicy | None = None
         self.num_updates: Callable[[], int] = lambda: 0  # set before training
         self.losses = LossWatch()
         self.says_kernel = True
@@ -95,6 +97,8 @@ class Distiller(nn.Module):
             if compares:
                 intermediate = match_layers(self.cfg, student, teacher.model)
                 self.intermediate = intermediate.to(next(student.parameters()))
+        if self.cfg.kd_on_policy:
+            self.on_policy = OnPolicy(self.cfg, student, task, self.num_updates)
         self.teacher = teacher
 
     def _check_kernel(self, student: nn.Module) -> None:
@@ -129,10 +133,13 @@ class Distiller(nn.Module):
         """Return task and soft loss, summed over the positions that have a label."""
         teacher = self.soft_targets(student, sample, positions)
         output = self.prediction.compute_output(student, sample, positions)
-        return self._loss_terms(output, teacher, positions.take(sample["target"]))
+        weight = 1.0 if ON_POLICY in sample else self.weight("lambda")
+        settings = replace(self.settings, kd_lambda=weight)
+        return self._loss_terms(output, teacher, positions.take(sample["target"]), settings)
 
-    def _loss_terms(self, output: ModelOutput, teacher: TeacherOutput, target: Tensor) -> LossTerms:
-        settings = replace(self.settings, kd_lambda=self.weight("lambda"))
+    def _loss_terms(
+        self, output: ModelOutput, teacher: TeacherOutput, target: Tensor, settings: LossSettings
+    ) -> LossTerms:
         if isinstance(output, LinearOutput) and self.temperature.name == "constant":
             self._log_kernel(output, teacher, settings)
             return fused_distillation_loss(output, teacher, target, settings)

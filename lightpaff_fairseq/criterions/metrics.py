@@ -9,6 +9,8 @@ from fairseq.logging import metrics
 
 from ..losses.intermediate import INTERMEDIATE_LOSSES
 
+ON_POLICY_LOSS = "kd_on_policy_loss"
+
 
 def log_metrics(
     criterion: Any, stock: Callable[[list[dict[str, Any]]], None], logs: list[dict[str, Any]]
@@ -25,6 +27,9 @@ def log_metrics(
         return sum(log.get(name, 0) for log in logs)
 
     positions = total("kd_positions")
+    if logs and ON_POLICY_LOSS in logs[0]:
+        _log_on_policy(total)
+        return
     if positions == 0 or not criterion.stock_ppl_is_of_loss:
         stock(logs)
     if positions == 0:
@@ -40,3 +45,21 @@ def log_metrics(
     for kind in INTERMEDIATE_LOSSES:
         if f"kd_{kind}" in logs[0]:
             metrics.log_scalar(f"kd_{kind}", total(f"kd_{kind}") / positions, positions, round=4)
+
+
+def on_policy_log(log: dict[str, Any]) -> dict[str, Any]:
+    """Return the logging output of a batch whose labels are the student's own, without them."""
+    of_labels = ("kd_loss", "nll_loss", "n_correct", "total")
+    return {**{k: v for k, v in log.items() if k not in of_labels}, ON_POLICY_LOSS: log["kd_loss"]}
+
+
+def _log_on_policy(total: Callable[[str], Any]) -> None:
+    """Log an update on outputs of the student, which has no task loss.
+
+    Args:
+        total: returns the sum of a key over batches and processes.
+    """
+    size, count = total("sample_size"), total("kd_selected") or total("kd_positions")
+    metrics.log_scalar("loss", total("loss") / (size or 1) / math.log(2), size, round=3)
+    loss = total(ON_POLICY_LOSS) / (count or 1) / math.log(2)
+    metrics.log_scalar(ON_POLICY_LOSS, loss, count, round=3)

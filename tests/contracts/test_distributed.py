@@ -34,6 +34,8 @@ def last_update(folder):
 
 # tied head, with projections; untied head; no teacher (test_two_machines: a head with layers)
 USES = {"kd_ss": ("--kd-hidden-weight", 1), "kd_lm": (), "kd_ss cached": ()}
+USES["kd_ss on-policy"] = ("--kd-on-policy", 0.7, "--kd-on-policy-interval", 2)
+USES["kd_ss on-policy"] += ("--kd-on-policy-args", '{"beam": 2, "max_len_b": 4}')
 
 
 @pytest.mark.parametrize("use", USES)
@@ -63,7 +65,12 @@ def test_two_processes_equal_one(use, tmp_path):
     for part in ("model", "criterion"):
         for key, value in (one[part] or {}).items():
             torch.testing.assert_close(two[part][key], value, rtol=1e-4, atol=1e-6)
-    assert bool(one["criterion"]) == bool(USES[use])
+    assert bool(one["criterion"]) == (use == "kd_ss")
+    if use.endswith("on-policy"):  # every process has its part
+        (state,), states = (x["extra_state"]["criterion_training_state"] for x in (one, two))
+        targets = [x["target"].tolist() for each in states for x in each["batches"]]
+        assert targets == [x["target"].tolist() for x in state["batches"]] and len(targets) == 2
+        assert targets[0] != targets[1]
     start = toy.build(*case.argv(data, *RUN))[1].state_dict()
     assert any((one["model"][key] - value).abs().max() > 1e-3 for key, value in start.items())
 

@@ -10,6 +10,7 @@ from lightpaff_fairseq.models.int8_weights import matrices_of, rounded_to_int8
 
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 OPTIMIZER = ("--lr", 0.01, "--max-tokens", 60, "--update-epoch-batch-itr", True, "--seed", 3)
+NEVER = ("--kd-on-policy", 1e-9)  # a share that chooses no update
 DROPOUT = ("--dropout", 0.3)  # resuming has to restore the random state, too
 
 
@@ -41,6 +42,26 @@ def test_resuming_inside_an_epoch_gives_the_bit_equal_next_update(prepared, case
     assert straight["optimizer_history"][-1]["num_updates"] == 7
     for name, value in straight["model"].items():
         assert torch.equal(value, resumed["model"][name]), name
+
+
+@pytest.mark.parametrize("name", ["kd_ss", "kd_lm"])
+def test_on_policy_runs_resume_exactly_and_other_updates_are_plain(prepared, name, tmp_path):
+    """Resumed where outputs of an earlier update are used again; two batches per update."""
+    case, common = next(c for c in CASES if c.name == name), ("--update-freq", 2)
+    args = ("--kd-on-policy-args", '{"sampling": true, "max_len_a": 0, "max_len_b": 6}')
+    flags = (*common, "--kd-on-policy", 0.7, "--kd-on-policy-interval", 9, *args)
+    straight = train(case, prepared, tmp_path / "a", "--max-update", 5, *flags)
+    first = train(case, prepared, tmp_path / "b", "--max-update", 3, *flags)
+    (state,) = first["extra_state"]["criterion_training_state"]
+    assert state["generated_at"] == 0 and len(state["batches"]) == 2
+    resumed = train(case, prepared, tmp_path / "b", "--max-update", 5, *flags)
+    never = train(case, prepared, tmp_path / "c", "--max-update", 3, *common, *NEVER)
+    plain = train(case, prepared, tmp_path / "d", "--max-update", 3, *common)
+    assert "criterion_training_state" not in never["extra_state"]
+    for one, other in ((straight, resumed), (never, plain)):
+        for name, value in one["model"].items():
+            assert torch.equal(value, other["model"][name]), name
+    assert any(not torch.equal(value, plain["model"][n]) for n, value in first["model"].items())
 
 
 def test_projections_are_trained_saved_and_resumed_but_not_the_students(prepared, tmp_path):

@@ -21,7 +21,7 @@ LAYERS = (
     ("models", "pruning", "shards"),
     ("teachers", "tasks"),
     ("criterions",),
-    ("provenance", "launch_checks", "resuming"),
+    ("provenance", "launch_checks", "resuming", "training_state"),
     ("trainer_hooks",),
     ("registration",),
     ("doctor", "evaluation", "flags_reference", "huggingface"),
