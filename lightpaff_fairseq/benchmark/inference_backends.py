@@ -127,6 +127,8 @@ def plan_variants(
 ) -> tuple[LoadedModel, list[Variant]]:
     """Load a model and plan its variants; write nothing.
 
+    The backends are those of the student; a teacher is timed on the ones that support it.
+
     Args:
         role: teacher or student; `path`: its checkpoint.
         folder: parent of the exported models' folders.
@@ -136,6 +138,9 @@ def plan_variants(
         ValueError: see `choose_backends` and `export`.
     """
     info = inspect_checkpoint(path, f"--{role}")
+    if role == "teacher" and choice:
+        fitting = [name for name in choice if _fits(BACKENDS[name], info, settings["device"])]
+        choice = fitting or [FAIRSEQ]
     names = choose_backends(choice, info, settings["device"])
     student = load_model(info, settings["data"])
     settings = {**settings, "search": limited(settings["search"], student)}

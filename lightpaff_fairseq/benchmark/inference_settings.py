@@ -43,7 +43,8 @@ class InferenceSettings(DeviceFlags):
         "beam size of translation (default: %(default)s)", 5, metavar="N", expected=at_least(1)
     )
     backends: tuple[str, ...] = flag(
-        "libraries to compare with fairseq (default: all that support the models)",
+        "libraries to compare with fairseq, which support the student; the teacher is timed with "
+        "those of them that support it (default: all that support the models)",
         (),
         nargs="+",
         choices=tuple(BACKENDS),

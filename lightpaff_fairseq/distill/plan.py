@@ -26,9 +26,9 @@ from .layout import Inputs, Pretraining, knowledge_online, lay_out
 from .probe import Speed, Timings, seconds_per_update, untrained_speeds
 from .same_shape import same_shape, shape_of_file
 from .schedule import TRANSLATION, choose_rates, pretraining_rates
-from .section_flags import model_flags, quoted
+from .section_flags import quoted
 from .settings import AUTO, NONE, RANDOM, TEACHER, DistillSettings
-from .shape import Shape, choose_shape
+from .shape import Shape, choose_shape, stock_arch
 from .steps import Lanes, Step
 from .teacher_info import PRETRAINING, TeacherInfo, criterion_of, inspect_teacher
 
@@ -173,10 +173,10 @@ def _time(inputs: Inputs) -> Timings:
         seconds = seconds_per_update(
             commands.train(first.stage, first.shape, first.rates, kd, "probe")
         )
-    serve, flags = settings.serve, model_flags(teacher.arch, teacher.model, {})
+    serve, (arch, flags) = settings.serve, stock_arch(teacher, {})
     speed = untrained_speeds(
         teacher.task,
-        (quoted((teacher.arch, *flags)), quoted(inputs.shape.flags[1:])),
+        (quoted((arch, *flags)), quoted(inputs.shape.flags[1:])),
         teacher.vocabulary,
         commands.data.amount.mean_length,
         None if serve == NONE or serve.startswith("hf") else serve.replace(":", "-"),

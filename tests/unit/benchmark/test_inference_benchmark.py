@@ -100,6 +100,18 @@ def test_half_precision_answers_as_float32_does(task, tmp_path, monkeypatch):
         torch.testing.assert_close(halved, whole, atol=0.02, rtol=0.02)
 
 
+@pytest.mark.slow
+def test_a_teacher_that_cannot_be_exported_is_timed_in_fairseq(tmp_path):
+    _, name, sides = RANDOM["sentence_prediction"]
+    path = tmp_path / "result.json"
+    student = arch(name, sides)
+    argv = ["--random", "--task", "sentence_prediction", "--vocab", 40, "--length", 6, *TINY]
+    argv += ["--teacher-arch", student.replace(name, "bert", 1), "--student-arch", student]
+    assert run(*argv, "--json", path, "--backends", "onnx") == 0
+    names = {row["name"] for row in json.loads(path.read_text())["rows"]}
+    assert names == {"teacher fairseq", "student fairseq", "student onnx"}
+
+
 FLAGS = ("--task", "translation", "--max-source-positions", 40, "--max-target-positions", 40)
 
 
