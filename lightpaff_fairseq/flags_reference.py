@@ -72,8 +72,11 @@ def _criterions() -> str:
         summary = _summary(kind).rstrip(".")
         rows.append([f"`{name}`", summary, f"`{stock_criterion(name)}`", " ".join(flags) or "none"])
     columns = ["--criterion", "what is distilled", "extends", "flags of the stock criterion"]
-    table = _table(columns, rows)
-    return f"## Criterions\n\n{table}\n## Flags of distillation\n\n{kd_flags_table(configs)}"
+    sections = [f"## Criterions\n\n{_table(columns, rows)}"]
+    embedding = {"kd_embed": configs.pop("kd_embed")}
+    sections.append(f"## Flags of distillation\n\n{kd_flags_table(configs)}")
+    sections.append(f"## Flags of `--criterion kd_embed`\n\n{kd_flags_table(embedding)}")
+    return "\n".join(sections)
 
 
 def kd_flags_table(configs: dict[str, Any]) -> str:

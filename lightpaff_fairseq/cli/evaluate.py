@@ -8,8 +8,10 @@ from pathlib import Path
 from ..checkpoints.output_file import write_json
 from ..data_shards import data_shards
 from ..evaluation.classification import evaluate_classification
+from ..evaluation.embedding import evaluate_embedding
 from ..evaluation.evaluation_request import (
     LANGUAGE_MODELING,
+    SENTENCE_EMBEDDING,
     SENTENCE_PREDICTION,
     TRANSLATION,
     EvaluationRequest,
@@ -25,6 +27,7 @@ EVALUATE = {
     TRANSLATION: evaluate_translation,
     LANGUAGE_MODELING: evaluate_language_models,
     SENTENCE_PREDICTION: evaluate_classification,
+    SENTENCE_EMBEDDING: evaluate_embedding,
 }
 
 
@@ -34,7 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Print one table of quality, size and speed. translation: BLEU, chrF or ROUGE of "
         "fairseq-generate. language_modeling: perplexity per token and per word, by "
         "fairseq-eval-lm. sentence_prediction: accuracy, F1 and MCC, or Pearson and Spearman "
-        "correlation. Ratios are relative to the first checkpoint (the teacher)."
+        "correlation. sentence_embedding: Spearman and Pearson correlation of the cosines of pairs "
+        "with their labels. Ratios are relative to the first checkpoint (the teacher)."
     )
     add_flags(parser, EvaluationRequest)
     parser.set_defaults(func=run)
@@ -51,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     first = data_shards(request.data)[0]  # fairseq reads all splits but that of training from it
     request = replace(request, data=Path(first))
     models = check_request(request)
-    comparison = TeacherComparison(request) if request.teacher else None
+    has_distributions = request.task != SENTENCE_EMBEDDING
+    comparison = TeacherComparison(request) if request.teacher and has_distributions else None
     result = EVALUATE[request.task](models, request)
     if comparison:
         result = comparison.add_to(result, models)

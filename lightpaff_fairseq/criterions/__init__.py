@@ -1,5 +1,11 @@
-"""The criterions of LightPAFF's two stages; importing this registers them with fairseq."""
+"""The criterions of the plug-in; importing this registers them with fairseq."""
 
 import fairseq  # noqa: F401  # registers the plug-in first, whichever module is imported
 
-from . import language_modeling, masked_lm, sentence_prediction, seq2seq  # noqa: F401
+from . import (  # noqa: F401
+    embedding,
+    language_modeling,
+    masked_lm,
+    sentence_prediction,
+    seq2seq,
+)

@@ -10,12 +10,10 @@ summed over the vocabulary and over positions (fairseq divides once, by `sample_
 KL(teacher || student) unless --kd-divergence says otherwise.
 """
 
-import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
-from fairseq.criterions import FairseqCriterion
 from torch import Tensor, nn
 
 from ..losses.dense import LossSettings
@@ -29,13 +27,12 @@ from .distiller import Distiller
 from .metrics import log_metrics, on_policy_log
 from .on_policy import OnPolicy
 from .prediction import TokenPrediction
+from .projections import ResumesProjections
 
-FORMER_PREFIX, PREFIX = "knowledge.", "distiller.intermediate."  # of version 0.1; now
 Losses = tuple[Tensor, int | Tensor, LoggingOutput]  # what fairseq takes of a criterion
-logger = logging.getLogger(__name__)
 
 
-class DistillationMixin(FairseqCriterion):
+class DistillationMixin(ResumesProjections):
     """Distillation for the stock criterion that follows it in a class's bases.
 
     It defines no `__init__`, since fairseq takes a criterion's arguments from the signature, which
@@ -60,7 +57,6 @@ class DistillationMixin(FairseqCriterion):
     run = staticmethod(decoder_output)
 
     distiller: Distiller
-    starts_afresh: bool = False
 
     @classmethod
     def build_criterion(cls, cfg: DistillationConfig, task: Task) -> "DistillationMixin":
@@ -201,33 +197,6 @@ class DistillationMixin(FairseqCriterion):
     def kept_state(self) -> OnPolicy | None:
         """What checkpoints keep besides weights (see `training_state`); None: nothing."""
         return self.distiller.on_policy
-
-    def load_state_dict(self, state_dict: dict[str, Tensor] | None, strict: bool = True) -> Any:
-        """Load the projections of a resumed run.
-
-        With `--finetune-from-model`, fairseq passes the state of the previous stage, which may have
-        none or other projections: then those of this run keep their initialization.
-
-        Raises:
-            ValueError: the resumed run had other intermediate losses, or another teacher.
-        """
-        state = {
-            PREFIX + name.removeprefix(FORMER_PREFIX) if name.startswith(FORMER_PREFIX) else name: x
-            for name, x in (state_dict or {}).items()
-        }
-        stored, expected = (
-            {name: tuple(x.shape) for name, x in tensors.items()}
-            for tensors in (state, self.state_dict())
-        )
-        if stored == expected:
-            return super().load_state_dict(state, strict)
-        if self.starts_afresh:
-            logger.info("no projections for these losses in the checkpoint: they are initialized")
-            return None
-        raise ValueError(
-            "resuming with other --kd-... losses or another teacher: expected projections "
-            f"{expected}, got {stored}; use the same flags, or --reset-optimizer"
-        )
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[LoggingOutput]) -> None:

@@ -14,7 +14,10 @@ from ..trainer_hooks import HOOKS
 
 PACKAGE = Path(__file__).parents[1]
 REGISTERED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "criterion": (CRITERION_REGISTRY, ("kd_mlm", "kd_clm", "kd_mssm", "kd_lu", "kd_lm", "kd_ss")),
+    "criterion": (
+        CRITERION_REGISTRY,
+        ("kd_mlm", "kd_clm", "kd_mssm", "kd_lu", "kd_lm", "kd_ss", "kd_embed"),
+    ),
     "task": (TASK_REGISTRY, ("masked_seq2seq",)),
     "model": (MODEL_REGISTRY, ("mass",)),
 }

@@ -8,13 +8,14 @@ from pathlib import Path
 from ..checkpoints.output_file import file_problem, parent_problem
 from ..fairseq_flags import post_process_problem, words_problems
 from ..flags import at_least, flag, range_problems
+from ..models.sentence_embeddings import POOLINGS
 from ..problems import Problems, prefix_errors
 from .model_rows import ModelFile
 from .text_scores import METRICS, missing_package
 
 TRANSLATION, LANGUAGE_MODELING = "translation", "language_modeling"
-SENTENCE_PREDICTION = "sentence_prediction"
-TASKS = (TRANSLATION, LANGUAGE_MODELING, SENTENCE_PREDICTION)
+SENTENCE_PREDICTION, SENTENCE_EMBEDDING = "sentence_prediction", "sentence_embedding"
+TASKS = (TRANSLATION, LANGUAGE_MODELING, SENTENCE_PREDICTION, SENTENCE_EMBEDDING)
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,12 @@ class EvaluationRequest:
         nargs="+",
         metavar="NAME",
     )
-    task: str = flag("task of all checkpoints (default: %(default)s)", TRANSLATION, choices=TASKS)
+    task: str = flag("what to evaluate (default: %(default)s)", TRANSLATION, choices=TASKS)
     subset: str = flag("split (default: %(default)s)", "test", name="--gen-subset", metavar="SPLIT")
     teacher: Path | None = flag(
         "fairseq checkpoint to compare every row's distributions with, on the reference text: "
-        "acceptance as a draft of speculative decoding, same argmax, calibration errors, KL",
+        "acceptance as a draft of speculative decoding, same argmax, calibration errors, KL; "
+        "sentence_embedding: its cosines",
         None,
         metavar="FILE",
     )
@@ -54,7 +56,7 @@ class EvaluationRequest:
         metavar="FILE",
     )
     max_tokens: int = flag(
-        "tokens per batch, except for sentence_prediction (default: %(default)s)",
+        "tokens per batch of translation and language_modeling (default: %(default)s)",
         4000,
         metavar="N",
         expected=at_least(1),
@@ -97,6 +99,12 @@ class EvaluationRequest:
         "translation: also write the translations into this folder, NAME.txt per row",
         None,
         metavar="DIR",
+    )
+    pooling: str = flag(
+        "sentence_embedding: the mean of all tokens' outputs, or the first token's (default: "
+        "%(default)s)",
+        POOLINGS[0],
+        choices=POOLINGS,
     )
     tokens_per_sample: int = flag(
         "language_modeling: maximum tokens per block, as in training (default: %(default)s)",
