@@ -78,7 +78,16 @@ for order in sys.argv[1:]:
     lines = run(code, *ORDERS).splitlines()
     assert len(lines) == 2 * len(ORDERS)
     registered, is_repaired = lines[:2]
-    for name in ("kd_mlm", "kd_clm", "kd_mssm", "kd_lu", "kd_lm", "kd_ss", "masked_seq2seq"):
+    for name in (
+        "kd_mlm",
+        "kd_clm",
+        "kd_mssm",
+        "kd_lu",
+        "kd_lm",
+        "kd_ss",
+        "kd_embed",
+        "masked_seq2seq",
+    ):
         assert f"'{name}'" in registered
     assert "'mass'" in registered and "'prunable_translation'" in registered
     assert is_repaired == "True"
