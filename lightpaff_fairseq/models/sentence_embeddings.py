@@ -63,7 +63,8 @@ def split_sentences(tokens: Tensor, dictionary: Any) -> tuple[Tensor, list[int]]
 
 def _split(row: Sequence[int], bos: int, eos: int) -> list[list[int]]:
     """Return the sentences of one sample without padding, each with `bos`; at least one."""
-    sentences, current = [], [bos]
+    sentences: list[list[int]] = []
+    current = [bos]
     for token in row[row[0] == bos :]:
         current.append(token)
         if token == eos:
