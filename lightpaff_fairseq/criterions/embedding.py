@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..flags import Range, flag, range_problems
 from ..losses.embeddings import OrthonormalProjection, cosine_distance, similarity_divergence
+from ..losses.label_positions import LabelPositions
 from ..losses.model_output import LogitsOutput, ModelOutput
 from ..models.outputs import unwrapped
 from ..models.sentence_embeddings import POOLINGS, embed, embedding_width, split_sentences
@@ -73,7 +74,9 @@ class EmbeddingPrediction:
     output_depends_on_labels: bool = False
     is_regression: bool = True
 
-    def compute_output(self, model: nn.Module, sample: Sample, positions: Tensor) -> ModelOutput:
+    def compute_output(
+        self, model: nn.Module, sample: Sample, positions: LabelPositions
+    ) -> ModelOutput:
         tokens = sample["net_input"]["src_tokens"]
         return LogitsOutput(embed(model, tokens, self.padding_idx, self.pooling))
 
@@ -144,7 +147,7 @@ class KdEmbeddingCriterion(ResumesProjections, SentencePredictionCriterion):
         assert self.teacher is not None
         tokens, _ = split_sentences(sample["net_input"]["src_tokens"], self.task.source_dictionary)
         single: Any = {"net_input": {"src_tokens": tokens}}
-        positions = self.prediction.label_positions(single)
+        positions = LabelPositions.of(self.prediction.label_positions(single))
         output = self.teacher.soft_targets(model, single, positions)
         assert isinstance(output, LogitsOutput)
         losses = self._losses(
