@@ -28,6 +28,7 @@ COMMANDS = {
     "convert": "convert models between fairseq and Hugging Face, and import released MASS models",
     "export": "export a checkpoint to CTranslate2, ONNX Runtime or transformers",
     "cache-teacher": "store a teacher's outputs for training without the teacher",
+    "vocabulary-map": "prepare a teacher with another vocabulary for training",
     "merge-caches": "join the shards of a teacher cache",
     "augment": "write copies of training sentences with other words",
     "seq-kd": "write training data whose targets are a teacher's translations",

@@ -46,6 +46,11 @@ class DistillationConfig(OnPolicyConfig):
         "--fp16 and --amp), float32, bfloat16 or float16",
         "auto",
     )
+    kd_vocabulary_map: Optional[str] = flag(
+        "file of `lightpaff vocabulary-map`, for a --kd-teacher with another vocabulary (kd_ss, "
+        "kd_lm, kd_clm): it reads the text of the batch; default: one vocabulary for both",
+        None,
+    )
     kd_cache: Optional[str] = flag(
         "output of `lightpaff cache-teacher`, instead of --kd-teacher; for DATA of several folders "
         "one per folder, joined by colons",

@@ -20,6 +20,7 @@ from .config import (
     split_names,
 )
 from .on_policy_config import on_policy_problems
+from .vocabulary_checks import mapped_task_problem, vocabulary_problems
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def check_config(cfg: DistillationConfig) -> None:
     problems.extend([*_combination_problems(cfg), *_ensemble_problems(cfg), *_cache_problems(cfg)])
     problems.extend([*_selection_problems(cfg), *_kernel_problems(cfg)])
     problems.extend([*on_policy_problems(cfg), *_teacher_of_outputs_problems(cfg)])
+    problems.extend(vocabulary_problems(cfg))
     problems.raise_if_any()
     if cfg.kd_sides is not None:
         logger.warning("--kd-sides is now called --kd-modules")
@@ -76,6 +78,7 @@ def check_task(
         f"--kd-on-policy {cfg.kd_on_policy}: expected --criterion kd_ss, kd_lm or kd_clm, whose "
         f"student can generate, got {cfg._name}",
     )
+    problems.extend([mapped_task_problem(cfg, task)])
     problems.raise_if_any()
 
 

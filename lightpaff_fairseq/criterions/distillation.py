@@ -185,6 +185,8 @@ class DistillationMixin(ResumesProjections):
         }
         if self.distiller.settings.selection is not None:
             log["kd_selected"] = self.distiller.settings.selection.count(positions)
+        if terms.aligned is not None:
+            log["kd_aligned"] = terms.aligned
         if self.report_accuracy:
             log |= {"n_correct": terms.n_correct, "total": positions}
         return terms.loss, log["sample_size"], log

@@ -14,6 +14,7 @@ from ..losses.intermediate import IntermediateLosses
 from ..losses.kernel_choice import describe, triton_problem
 from ..losses.label_positions import LabelPositions
 from ..losses.layers import LayerActivations, PaddingMasks
+from ..losses.mapped import MappedOutput, mapped_distillation_loss
 from ..losses.model_output import LinearOutput, ModelOutput
 from ..losses.position_selection import DeferredOutput, complete_output
 from ..losses.position_selection import Teacher as TeacherOutput
@@ -122,7 +123,7 @@ class Distiller(nn.Module):
 
     def soft_targets(
         self, student: nn.Module, sample: Sample, positions: LabelPositions
-    ) -> TeacherOutput:
+    ) -> TeacherOutput | MappedOutput:
         """Return the teacher's output at the positions that have a label."""
         assert self.teacher is not None
         return self.teacher.soft_targets(student, sample, positions)
@@ -138,8 +139,14 @@ class Distiller(nn.Module):
         return self._loss_terms(output, teacher, positions.take(sample["target"]), settings)
 
     def _loss_terms(
-        self, output: ModelOutput, teacher: TeacherOutput, target: Tensor, settings: LossSettings
+        self,
+        output: ModelOutput,
+        teacher: TeacherOutput | MappedOutput,
+        target: Tensor,
+        settings: LossSettings,
     ) -> LossTerms:
+        if isinstance(teacher, MappedOutput):
+            return mapped_distillation_loss(output.logits(), teacher, target, settings)
         if isinstance(output, LinearOutput) and self.temperature.name == "constant":
             self._log_kernel(output, teacher, settings)
             return fused_distillation_loss(output, teacher, target, settings)
@@ -173,7 +180,9 @@ class Distiller(nn.Module):
         for sample in self.losses.not_finite():
             positions = positions_of(sample, self.prediction)
             teacher = self.soft_targets(student, sample, positions)
-            if isinstance(teacher, DeferredOutput):
+            if isinstance(teacher, MappedOutput):
+                teacher = teacher.output
+            elif isinstance(teacher, DeferredOutput):
                 teacher = complete_output(teacher, positions.take(sample["target"]))
             self._check_output(teacher)
 

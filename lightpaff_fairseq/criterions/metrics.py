@@ -39,9 +39,11 @@ def log_metrics(
         metrics.log_scalar("loss", total("loss") / size / math.log(2), size, round=3)
         metrics.log_derived("ppl", lambda m: utils.get_perplexity(m["nll_loss"].avg))
     for name in criterion.extra_metrics:
-        count = total("kd_selected") if name == "kd_loss" else 0
+        count = total("kd_selected") + total("kd_aligned") if name == "kd_loss" else 0
         count = count or positions
         metrics.log_scalar(name, total(name) / count / math.log(2), count, round=3)
+    if "kd_aligned" in logs[0]:
+        metrics.log_scalar("kd_aligned", total("kd_aligned") / positions, positions, round=3)
     for kind in INTERMEDIATE_LOSSES:
         if f"kd_{kind}" in logs[0]:
             metrics.log_scalar(f"kd_{kind}", total(f"kd_{kind}") / positions, positions, round=4)

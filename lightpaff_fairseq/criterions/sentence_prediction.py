@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..losses.dense import soft_loss
 from ..losses.label_positions import LabelPositions
+from ..losses.mapped import MappedOutput
 from ..losses.model_output import LogitsOutput, ModelOutput
 from ..losses.position_selection import DeferredOutput
 from ..losses.sampled import SPARSE
@@ -94,7 +95,8 @@ class KdSentencePredictionCriterion(DistillationMixin, SentencePredictionCriteri
         distiller = self.distiller
         positions = positions_of(sample, distiller.prediction)
         teacher = distiller.soft_targets(model, sample, positions)
-        assert not isinstance(teacher, (*SPARSE, DeferredOutput))  # all classes are kept
+        # all classes are kept
+        assert not isinstance(teacher, (*SPARSE, DeferredOutput, MappedOutput))
         with record_output(model) as outputs:
             task_loss, sample_size, log = super(DistillationMixin, self).forward(model, sample)
         kd_loss = self._soft_loss(outputs[0][0], teacher.logits())

@@ -65,12 +65,14 @@ class LossTerms(NamedTuple):
         kd_loss: the soft loss before its weight lambda, a scalar.
         n_correct: number of labels that are the student's most probable token, an integer scalar;
             0 from the fused loss if `LossSettings.accuracy` is off.
+        aligned: number of positions with a soft loss, for a teacher of another vocabulary.
     """
 
     loss: Tensor
     nll_loss: Tensor
     kd_loss: Tensor
     n_correct: Tensor
+    aligned: int | None = None
 
 
 def at_least_float32(x: Tensor) -> Tensor:

@@ -8,11 +8,13 @@ from torch import nn
 from ..data_shards import data_of, folder_per_shard
 from ..losses.dense import LossSettings
 from ..losses.label_positions import LabelPositions
+from ..losses.mapped import MappedOutput
 from ..losses.position_selection import Teacher as TeacherOutput
 from ..protocols import Prediction, Sample, Task
 from .cache.tail import CacheUse
 from .cached import CachedTeacher
 from .cached_shards import CachedShards
+from .mapped import MappedTeacher
 from .online import OnlineTeacher, TeacherPrecision, load_models
 
 
@@ -39,7 +41,7 @@ class Teacher(Protocol):
 
     def soft_targets(
         self, student: nn.Module, sample: Sample, positions: LabelPositions
-    ) -> TeacherOutput:
+    ) -> TeacherOutput | MappedOutput:
         """Return the output at the N `positions`, on the student's device."""
 
 
@@ -49,6 +51,7 @@ class TeacherFlags(Protocol):
     kd_teacher: str | None
     kd_teacher_data: str | None
     kd_cache: str | None
+    kd_vocabulary_map: str | None
     kd_tail: str
     kd_temperature: float
     kd_teacher_dtype: str
@@ -72,10 +75,13 @@ def build_teacher(
         ValueError: there is no teacher, or it cannot be used.
     """
     if flags.kd_cache is None:
-        models = load_models(flags.kd_teacher, flags.kd_teacher_data, prediction, task)
         name = str(flags.kd_teacher_dtype)
         dtype = None if name == TEACHER_DTYPES[0] else getattr(torch, name)
-        return OnlineTeacher(models, prediction, task, TeacherPrecision(dtype, keeps_activations))
+        precision = TeacherPrecision(dtype, keeps_activations)
+        if flags.kd_vocabulary_map is not None:
+            return MappedTeacher(flags, prediction, task, settings.divergence, precision)
+        models = load_models(flags.kd_teacher, flags.kd_teacher_data, prediction, task)
+        return OnlineTeacher(models, prediction, task, precision)
     use = CacheUse(
         str(flags.kd_tail), float(flags.kd_temperature), settings.divergence, settings.selection
     )

@@ -17,6 +17,7 @@ from lightpaff_fairseq.huggingface.tokenizers import pieces_problem
 from lightpaff_fairseq.report.results import read_runs
 from lightpaff_fairseq.teachers.cache.block_file import BlockFile
 from lightpaff_fairseq.teachers.cache.reader import CacheReader
+from lightpaff_fairseq.teachers.vocabulary_map import read_vocabulary_map
 from written import STUDENT
 
 AGAIN = f"{SEQ_KD} --hypotheses {{distilled}}.hypotheses"
@@ -137,6 +138,9 @@ FILES = {
     "cache, header": File("{cache}/cache.json", records),
     "cache, block": File("{cache}/*.bin", records, tries=100),
     "cache, block in training": File("{cache}/*.bin", loss_from_cache, tries=8),
+    "vocabulary map": File(
+        "{vocabulary_map}", lambda inputs: read_vocabulary_map(inputs["vocabulary_map"])
+    ),
     "hypotheses, plan": File("{distilled}.hypotheses/plan.json", AGAIN, tries=12),
     "hypotheses": File("{distilled}.hypotheses/*.npz", AGAIN, tries=12),
     "proposals": File(

@@ -28,6 +28,10 @@ AUGMENT = (
     "augment {classes.parent}/data --path {masked_lm} --candidates 3 --copies 2 --block-size 16 "
     "--cpu --out {out}"
 )
+VOCABULARY_MAP = (
+    "vocabulary-map --teacher-data {subwords} --teacher-model {subwords}/own.model "
+    "--data {subwords} --model {subwords}/own.model --out {out}"
+)
 LOSS = "--tokens 10 --vocab 23 --student-dim 4 --teacher-dim 8 --topk 3 --repeats 1"
 
 
@@ -119,6 +123,18 @@ def text(folder: Path, inputs: Inputs) -> Path:
     return folder / "text"
 
 
+def subwords(folder: Path, inputs: Inputs) -> Path:
+    """Train a SentencePiece model, `own.model`, with its `dict.txt`."""
+    run("subwords train {text} --vocab 35 --out {out}", inputs, folder / "own")
+    (folder / "own.dict.txt").rename(folder / "dict.txt")
+    return folder
+
+
+def vocabulary_map(folder: Path, inputs: Inputs) -> Path:
+    run(VOCABULARY_MAP, inputs, folder / "map.json")
+    return folder / "map.json"
+
+
 def results(folder: Path, inputs: Inputs) -> Path:
     """Two rows of `lightpaff evaluate`, and the log of a training."""
     report_files.write_log(folder / "student.log", report_files.training(True))
@@ -133,6 +149,8 @@ def run(command: str, inputs: Inputs, out: Path) -> None:
 
 MAKERS: dict[str, Maker] = {
     "text": text,
+    "subwords": subwords,
+    "vocabulary_map": vocabulary_map,
     "pair": exported("sinusoidal"),
     "language_model": exported("language_modeling"),
     "classes": exported("classes"),

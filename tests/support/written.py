@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from inputs import AUGMENT, CACHE, SEQ_KD
+from inputs import AUGMENT, CACHE, SEQ_KD, VOCABULARY_MAP
 
 OUT = "out"
 
@@ -89,6 +89,7 @@ COMMANDS = {
     "export, hf": Command(f"{EXPORT} {{language_model}} --to hf", "export.json"),
     "cache-teacher": Command(CACHE, filled=(OUT,)),
     "merge-caches": Command("merge-caches {shards}/0 {shards}/1 --out {out}", filled=(OUT,)),
+    "vocabulary-map": Command(f"{VOCABULARY_MAP} --force"),
     "seq-kd": Command(f"{SEQ_KD} --force", "seq_kd.json", filled=(f"{OUT}.hypotheses",)),
     "augment": Command(f"{AUGMENT} --force", "augment.json", filled=(f"{OUT}.proposals",)),
     "evaluate": Command(f"evaluate {CLASSES} --repeats 1 --out {{out}}", measures=True),

@@ -28,6 +28,8 @@ def commands(data, path):
     yield ("export", "--path", path, "--to", "onnx"), "--out"
     yield ("cache-teacher", data, "--task", "translation", "--path", path, *CPU), "--out"
     yield ("merge-caches", data), "--out"
+    files = ("--teacher-model", path, "--model", path)
+    yield ("vocabulary-map", "--teacher-data", data, "--data", data, *files), "--out"
     yield ("seq-kd", data, "--path", path, *CPU), "--out"
     yield ("seq-kd", data, "--path", path, *CPU, "--out", data.parent / "o"), "--hypotheses"
     yield ("augment", data, "--path", path), "--out"
@@ -53,6 +55,6 @@ def test_no_command_writes_there(name, translation, tmp_path, capsys):
         if words[0] != "merge-caches":  # its input is refused before
             assert f"{out}: cannot be written to: " in line, line
         count += 1
-    assert count == 16
+    assert count == 17
     assert [x.name for x in tmp_path.iterdir()] == ([name] if name == "loop" else [])
     assert not (data.parent / "o").exists() and not list(data.parent.glob("*.hypotheses"))

@@ -1,0 +1,264 @@
+"""A teacher with another vocabulary: `lightpaff vocabulary-map` and `--kd-vocabulary-map`."""
+
+import copy
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import sentencepiece
+import torch
+from fairseq.data import Dictionary
+from fairseq.logging import metrics
+
+import toy
+from cases import CASES
+from datasets import texts
+from lightpaff_fairseq.cli.main import main
+from lightpaff_fairseq.criterions.config_checks import check_task
+from lightpaff_fairseq.criterions.seq2seq import KdSeq2SeqCriterion
+from lightpaff_fairseq.losses.divergences import Divergence
+from lightpaff_fairseq.losses.mapped import mapped_divergence
+from lightpaff_fairseq.teachers.text_alignment import TextAlignment
+from lightpaff_fairseq.teachers.vocabulary_map import read_vocabulary_map
+from setting import Setting, assert_same
+
+SIZES = {"student": 120, "teacher": 190}
+LANGS = ("--source-lang", "sv", "--target-lang", "en")
+LINES = 24
+
+
+class World:
+    """Text, and both models' subwords, binarized data and checkpoints."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.lines = []
+        (folder / "text").write_text("\n".join(texts(400)[0] + texts(400)[1]), encoding="utf-8")
+        self.models, self.built = {}, {}
+        for side, size in SIZES.items():
+            out = folder / side
+            argv = ("train", "--vocab", size, "--out", out, folder / "text")
+            assert main(["subwords", *map(str, argv)]) == 0
+            self.models[side] = sentencepiece.SentencePieceProcessor(model_file=f"{out}.model")
+        rows = zip(*texts(2 * LINES), strict=True)
+        short = [row for row in rows if max(map(len, map(self.models["student"].encode, row))) < 31]
+        self.lines = [list(side) for side in zip(*short[:LINES], strict=True)]
+
+    def encoded(self, side, lines):
+        dictionary = Dictionary.load(f"{self.folder / side}.dict.txt")
+        rows = [self.models[side].encode(line, out_type=str) for line in lines]
+        return [[*map(dictionary.index, row), dictionary.eos()] for row in rows]
+
+    def write(self, side, name):
+        """Binarize the lines; returns what `Case.write` has to be."""
+
+        def write(data, words):
+            dictionary = Dictionary.load(f"{self.folder / side}.dict.txt")
+            data.mkdir(parents=True)
+            if name == "kd_lm":
+                dictionary.save(str(data / "dict.txt"))
+                toy.write_split(data / "train", self.encoded(side, self.lines[1]))
+                return data
+            for lang, lines in zip(("sv", "en"), self.lines, strict=True):
+                dictionary.save(str(data / f"dict.{lang}.txt"))
+                toy.write_split(data / f"train.sv-en.{lang}", self.encoded(side, lines))
+            return data
+
+        return write
+
+    def setting(self, side, name):
+        if (side, name) not in self.built:
+            case = next(case for case in CASES if case.name == name)
+            case = replace(case, write=self.write(side, name))
+            self.built[side, name] = Setting(case, self.folder / f"{side}_{name}")
+        return self.built[side, name]
+
+    def map(self, name, teacher="teacher", student="student", out=None):
+        """Run the command; return its exit code and its file."""
+        out = out or self.folder / f"{teacher}_{student}_{name}.json"
+        argv = [
+            *("--teacher-data", self.setting(teacher, name).data),
+            *("--teacher-model", f"{self.folder / teacher}.model"),
+            *("--data", self.setting(student, name).data),
+            *("--model", f"{self.folder / student}.model"),
+            *("--out", out, "--force", *(LANGS if name == "kd_ss" else ())),
+        ]
+        return main(["vocabulary-map", *map(str, argv)]), out
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.mark.parametrize("name", ["kd_ss", "kd_lm"])
+def test_equal_vocabularies_are_the_plain_loss(world, name):
+    code, path = world.map(name, "student")
+    assert code == 0
+    setting = world.setting("student", name)
+    sample = toy.batch(setting.task, range(LINES))
+    flags = {"kd_lambda": 0.7, "kd_temperature": 2.0}
+    plain = setting.run(setting.criterion(**flags), sample)
+    mapped = setting.run(setting.criterion(**flags, kd_vocabulary_map=str(path)), sample)
+    assert mapped[2]["kd_aligned"] == mapped[2]["kd_positions"]
+    assert_same(mapped, plain, 1e-6)
+
+
+def surface(pieces):
+    return "".join(pieces).replace("▁", " ")
+
+
+@pytest.mark.parametrize("name", ["kd_ss", "kd_lm"])
+def test_loss_is_that_of_sentences_one_by_one(world, name):
+    """A batch with padding against each sentence alone, tokenized from the text for both models."""
+    code, path = world.map(name)
+    assert code == 0
+    setting, other = world.setting("student", name), world.setting("teacher", name)
+    flags = {"kd_lambda": 1.0, "kd_teacher": str(other.path), "kd_vocabulary_map": str(path)}
+    sample = toy.batch(setting.task, range(LINES))
+    _, _, log = setting.run(setting.criterion(**flags), sample)
+    vocabularies, total, aligned = read_vocabulary_map(path), 0.0, 0
+    student, teacher = copy.deepcopy(setting.student), other.teacher
+    for source, target in zip(*world.lines, strict=True):
+        cut, lprobs = [], []
+        for side, model in (("student", student), ("teacher", teacher)):
+            pieces = world.models[side].encode(target, out_type=str)
+            cut.append([surface(pieces[:k]) for k in range(len(pieces) + 1)])
+            previous = torch.tensor([[2, *world.encoded(side, [target])[0][:-1]]])
+            inputs = torch.tensor(world.encoded(side, [source]))
+            argv = (inputs, None, previous) if name == "kd_ss" else (previous,)
+            with torch.no_grad():
+                lprobs.append(model.eval()(*argv)[0][0].double().log_softmax(-1))
+        for i, prefix in enumerate(cut[0]):
+            if prefix in cut[1]:
+                rows = lprobs[0][i : i + 1], lprobs[1][cut[1].index(prefix)][None]
+                pairs = vocabularies.pairs()
+                total += mapped_divergence(*rows, pairs, Divergence("forward_kl")).item()
+                aligned += 1
+    assert log["kd_aligned"] == aligned
+    assert 0.3 < aligned / log["kd_positions"] < 1
+    assert log["kd_loss"].item() == pytest.approx(total, rel=1e-5)
+
+
+def test_positions_within_lines_are_aligned_by_their_text(world):
+    """Several lines in a row, which starts within a word, with an unknown token in the second."""
+    code, path = world.map("kd_lm")
+    assert code == 0
+    alignment = TextAlignment(read_vocabulary_map(path))
+    own, other = (side["target"] for side in (alignment.student, alignment.teacher))
+    lines = world.encoded("student", ["the weather was nice", "we went home", "it rained"])
+    lines[1][3] = own.unk()
+    flat = [token for line in lines for token in line][1:]
+    tokens, pairs = alignment.target(flat)
+    assert tokens[0] == other.eos() and tokens.count(other.eos()) == 3
+    ends = [k for k, token in enumerate(flat) if token == own.eos()]
+    first = next(k for k, token in enumerate(flat) if own[token].startswith("▁"))
+    seen = {i for i, _ in pairs}
+    assert min(seen) >= first and {ends[0], ends[1]} <= seen
+    inside = len(lines[0]) - 1 + 3  # the unknown token's position: its prefix is known
+    assert not seen & set(range(inside, ends[1]))
+    for i, j in pairs:
+        line_s = [own[x] for x in flat[first : i + 1]]
+        line_t = [other[x] for x in tokens[1 : j + 1]]
+        last_s, last_t = (surface(x).split("</s>")[-1] for x in (line_s, line_t))
+        assert last_s == last_t
+        assert line_s.count("</s>") == line_t.count("</s>")
+
+
+def test_share_of_aligned_positions_is_shown():
+    logs = [
+        {"kd_positions": n, "kd_aligned": m, "kd_loss": loss, "nll_loss": 1.0, "sample_size": n}
+        | {"ntokens": n, "loss": 1.0}
+        for n, m, loss in ((30, 10, 4.0), (50, 30, 8.0))
+    ]
+    with metrics.aggregate(new_root=True) as shown:
+        KdSeq2SeqCriterion.reduce_metrics(logs)
+    shown = shown.get_smoothed_values()
+    assert shown["kd_aligned"] == pytest.approx(0.5)
+    assert shown["kd_loss"] == pytest.approx(12 / 40 / math.log(2), abs=1e-3)
+
+
+FLAGS = {
+    "kd_cache": "c",
+    "kd_teacher": "a.pt:b.pt",
+    "kd_select": "random:0.5",
+    "kd_on_policy": 0.5,
+    "kd_hidden_weight": 1.0,
+    "kd_temperature_schedule": "cwsm",
+    "kd_kernel": "triton",
+}
+
+
+def test_flags_that_do_not_fit_are_named_together(world):
+    setting = world.setting("student", "kd_ss")
+    with pytest.raises(ValueError) as error:
+        setting.criterion(kd_vocabulary_map="m", **FLAGS)
+    for words in (
+        "m: expected one --kd-teacher, got a.pt:b.pt",
+        "m: expected no --kd-cache",
+        "m: expected no --kd-select, got random:0.5",
+        "m: expected no --kd-on-policy, got 0.5",
+        "m: expected no --kd-hidden-weight",
+        "m: expected --kd-temperature-schedule constant, got cwsm",
+        "m: expected no --kd-kernel triton",
+    ):
+        assert f"--kd-vocabulary-map {words}" in str(error.value)
+
+
+def test_masked_and_multilingual_tasks_are_refused(settings, world):
+    masked = settings(next(case for case in CASES if case.name == "kd_mlm"))
+    with pytest.raises(ValueError, match="m: expected --criterion kd_ss or kd_lm or kd_clm, got"):
+        masked.criterion(kd_vocabulary_map="m")
+    setting = world.setting("student", "kd_ss")
+    criterion = setting.criterion(kd_vocabulary_map="m")
+    cfg = criterion.distiller.cfg
+    task = SimpleNamespace(cfg=SimpleNamespace(_name="translation_multi_simple_epoch"))
+    with pytest.raises(ValueError, match="expected --task translation, got translation_multi"):
+        check_task(cfg, task, True, True)
+
+
+def test_maps_of_other_models_are_refused(world):
+    setting, other = world.setting("student", "kd_ss"), world.setting("teacher", "kd_ss")
+
+    def refused(path, words, **flags):
+        criterion = setting.criterion(kd_vocabulary_map=str(path), **flags)
+        with pytest.raises(ValueError, match=words):
+            criterion.before_training(setting.student, lambda: 0)
+
+    _, path = world.map("kd_ss")
+    refused(path, "expected the source dictionary that --kd-teacher")  # its own teacher
+    _, swapped = world.map("kd_ss", "student", "teacher")
+    refused(swapped, "made for another student: source dictionaries differ: symbol")
+    _, of_lm = world.map("kd_lm")
+    refused(of_lm, "of a language model, but the training has")
+    with pytest.raises(ValueError, match="reverse KL punishes without limit the student's 70"):
+        other.criterion(kd_vocabulary_map=str(swapped), kd_divergence="reverse_kl").before_training(
+            other.student, lambda: 0
+        )
+    damaged = world.folder / "damaged.json"
+    damaged.write_text(path.read_text().replace("▁the", "▁teh", 1))
+    refused(damaged, "corrupt: its checksum differs")
+    damaged.write_text("{}")
+    refused(damaged, "expected a file of lightpaff vocabulary-map, got another one")
+    refused(world.folder / "none", "no such file")
+
+
+def test_command_lists_what_is_missing(world, capsys):
+    data = world.setting("student", "kd_lm").data
+    argv = ("--teacher-data", data, "--teacher-model", "none.model", "--data", data)
+    more = ("--model", world.folder / "text", "--out", world.folder, "--source-lang", "sv")
+    assert main(["vocabulary-map", *map(str, (*argv, *more))]) == 2
+    message = capsys.readouterr().err
+    for words in (
+        "--source-lang, --target-lang: expected both or none",
+        "--out",
+        "--teacher-model none.model: no such file (expected a SentencePiece model)",
+    ):
+        assert words in message
+    argv = ("--teacher-data", data, "--teacher-model", world.folder / "text", "--data", data)
+    more = ("--model", f"{world.folder / 'teacher'}.model", "--out", world.folder / "x")
+    assert main(["vocabulary-map", *map(str, (*argv, *more))]) == 2
+    message = capsys.readouterr().err
+    assert "--teacher-model" in message and "expected a SentencePiece model" in message
+    assert not (world.folder / "x").exists()
