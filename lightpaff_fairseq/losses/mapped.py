@@ -6,7 +6,9 @@ outcome; within it, ULD compares probabilities by rank:
     T^2 * (D(teacher, student over pairs and rest) + sum_r |t_r - s_r|)
 
 t_r, s_r: the r-th largest probabilities of tokens without a counterpart, 0 where a model has fewer.
-With equal vocabularies nothing is left over, and it is the loss of `dense.py`. Shape letters: N
+A student that has no such tokens cannot say what the teacher says by its own: then the teacher's
+probabilities of the pairs are scaled to a sum of 1, and compared alone. With equal vocabularies
+it is the loss of `dense.py`. Shape letters: N
 positions, M of them aligned, P pairs of tokens, V student's vocabulary, U teacher's. Source:
 Universal Logit Distillation (arXiv 2402.12030) for the ranks; GOLD (TRL) for the two together.
 """
@@ -90,9 +92,9 @@ def mapped_divergence(
     """
     shared_s, shared_t = lprobs_s[:, pairs.student], lprobs_t[:, pairs.teacher]
     rest_s, rest_t = lprobs_s[:, pairs.student_rest], lprobs_t[:, pairs.teacher_rest]
+    if not rest_s.size(1):
+        return divergence_of_lprobs(shared_s, shared_t.log_softmax(-1), divergence)
     longest = max(rest_s.size(1), rest_t.size(1))
-    if not longest:
-        return divergence_of_lprobs(shared_s, shared_t, divergence)
     joined_s, joined_t = (
         torch.cat([shared, _together(rest)], 1)
         for shared, rest in ((shared_s, rest_s), (shared_t, rest_t))

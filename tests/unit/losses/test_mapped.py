@@ -37,8 +37,11 @@ def naive(student, teacher, rows, pairs, temperature):
         t = (teacher[place] / temperature).softmax(-1).tolist()
         rest_s = sorted((s[i] for i in pairs.student_rest.tolist()), reverse=True)
         rest_t = sorted((t[i] for i in pairs.teacher_rest.tolist()), reverse=True)
+        scale = 1 if rest_s else sum(t[i] for i in pairs.teacher.tolist())
         for i, j in zip(pairs.teacher.tolist(), pairs.student.tolist(), strict=True):
-            total += t[i] * math.log(t[i] / s[j])
+            total += t[i] / scale * math.log(t[i] / scale / s[j])
+        if not rest_s:
+            continue
         total += sum(rest_t) * math.log(sum(rest_t) / sum(rest_s))
         longest = max(len(rest_s), len(rest_t))
         rest_s += [0.0] * (longest - len(rest_s))
@@ -47,8 +50,13 @@ def naive(student, teacher, rows, pairs, temperature):
     return total * temperature**2
 
 
-def test_value_and_gradient_are_those_of_the_definition():
-    pairs, rows = pairs_of([(0, 0), (8, 3), (2, 5)]), [4, 1, 2]
+@pytest.mark.parametrize(
+    "shared",
+    [[(0, 0), (8, 3), (2, 5)], [(8 - i, i) for i in range(STUDENT)]],
+    ids=["both have more", "the teacher has more"],
+)
+def test_value_and_gradient_are_those_of_the_definition(shared):
+    pairs, rows = pairs_of(shared), [4, 1, 2]
     student, teacher = logits(STUDENT, 1), logits(TEACHER, 2)[:3]
     target = torch.tensor([0, 1, 2, 3, 4, 5])
 
@@ -95,3 +103,15 @@ def test_without_an_aligned_position_the_soft_loss_is_zero():
     terms = mapped_distillation_loss(student, nothing, torch.arange(POSITIONS), LossSettings(1.0))
     terms.loss.backward()
     assert terms.kd_loss.item() == 0 == terms.aligned and not student.grad.any()
+
+
+@pytest.mark.parametrize("name", [x for x, y in DIVERGENCES.items() if y.finite_at_zero])
+def test_a_student_with_more_tokens_has_a_moderate_loss(name):
+    """The teacher gives the student's own tokens probability 0."""
+    pairs = pairs_of([(i, i) for i in range(STUDENT - 2)], teacher=STUDENT - 2)
+    student = logits(STUDENT, 1).requires_grad_()
+    output = MappedOutput(LogitsOutput(logits(STUDENT - 2, 2)), torch.arange(POSITIONS), pairs)
+    settings = LossSettings(1.0, divergence=Divergence(name))
+    terms = mapped_distillation_loss(student, output, torch.arange(POSITIONS), settings)
+    terms.loss.backward()
+    assert 0 < terms.kd_loss.item() < 5 * POSITIONS and student.grad.isfinite().all()
