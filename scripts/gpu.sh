@@ -1,51 +1,71 @@
 #!/usr/bin/env bash
-# What can only be checked and measured on a machine with a GPU, into OUT (gpu_results): the doctor's
-# report, the tests of precision, and the benchmarks of the loss (through torch.compile and beside
-# other libraries', too), of an update, and of serving in half precision.
-#   PYTHON=/some/environment/bin/python bash scripts/gpu.sh
-# Takes an environment in which `pip install -e .[dev]` was done with a CUDA build of PyTorch; the
-# extras bench and ctranslate2 add the peers and a server. A step that fails does not stop the others.
+# What only a machine with a GPU can check and measure, the most valuable first, in ten minutes:
+#   PYTHON=/some/environment/bin/python OUT=gpu_results bash scripts/gpu.sh
+# OUT, a new folder, gets NAME.log of every step, NAME.json of every benchmark, steps.txt (seconds, exit codes) and
+# results.tar.gz with all of these. A step that fails or runs out of time does not stop the others.
+#   bash scripts/gpu.sh --dry-run
+# runs the same steps on the CPU with toy sizes, in about three minutes on an idle core, to find typos before a GPU
+# costs money. Left out, since they need CUDA or minutes: torch.compile, half precision of inference, tests on a GPU.
+# The tests run its doctor and benchmarks alone, with FAMILIES=mass STEP_DTYPES=float16, and check the other commands.
+# PYTHON has the packages of `pip install -e .[dev]` with a CUDA build of PyTorch; the extras bench and ctranslate2 add
+# peers and a server. The distillation runs in fp16: --bf16 of fairseq-train means a TPU. The benchmark of updates sets
+# bf16 in fairseq's configuration, as fairseq-hydra-train does.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-PYTHON=${PYTHON:-.venv/bin/python}
-OUT=${OUT:-gpu_results}
-"$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || {
-  echo "[gpu] error: $PYTHON: PyTorch finds no GPU" >&2
-  exit 1
-}
+PYTHON=$(command -v "${PYTHON:-.venv/bin/python}") && PYTHON=$(realpath -s "$PYTHON")
+OUT=$(realpath -m "${OUT:-gpu_results/$(date +%Y%m%d_%H%M%S)}")
+RECIPE=$PWD/examples/tatoeba_sv_en
+export PYTHON OUT PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} OMP_NUM_THREADS=${OMP_NUM_THREADS:-4}
+fail() { echo "[gpu] error: $1" >&2 && exit 2; }
+if (($# > 1)) || [[ ${1:---dry-run} != --dry-run ]]; then fail "$*: expected --dry-run or nothing"; fi
+if [[ -n $(ls -A "$OUT" 2>/dev/null) ]]; then fail "OUT=$OUT: expected a new folder, got one with files"; fi
 has() { "$PYTHON" -c "import $1" 2>/dev/null; }
-peers=(fused-compiled) backends=(fairseq-half)
-if has liger_kernel.chunked_loss; then peers+=(liger liger-compiled); fi
-if has ctranslate2; then backends+=(ctranslate2-float16 ctranslate2-int8); fi
-mkdir -p "$OUT"
-failed=()
+source scripts/gpu_sizes.sh "$@"
+failed=() budget=0
+mkdir -p "$OUT/bin"
+# the commands of the recipe, also where the packages are only on PYTHONPATH
+for entry in python: lightpaff:"-m lightpaff_fairseq.cli.main" fairseq-{train,preprocess,generate}:; do
+  name=${entry%%:*} words=${entry#*:}
+  if [[ $name == fairseq-* ]]; then words="-m fairseq_cli.${name#*-}"; fi
+  printf '#!/bin/sh\nexec "%s" %s "$@"\n' "$PYTHON" "$words" >"$OUT/bin/$name"
+  chmod +x "$OUT/bin/$name"
+done
+export BIN=$OUT/bin PATH=$OUT/bin:$PATH
 
-step() { # NAME ARGUMENT...: of python -m, output to OUT/NAME.txt
-  echo "[gpu] $1"
-  "$PYTHON" -m "${@:2}" 2>&1 | tee "$OUT/$1.txt" || failed+=("$1")
+step() { # SECONDS NAME COMMAND...: the seconds that earlier steps did not need are added
+  local limit name=$2 start=$SECONDS code=0
+  budget=$((budget + $1 * SLOWER)) limit=$((budget > SECONDS ? budget - SECONDS : 1))
+  echo "[gpu] $name, at most $limit s"
+  timeout --kill-after 5 "$limit" "${@:3}" >"$OUT/$name.log" 2>&1 </dev/null || code=$?
+  cat "$OUT/$name.log"
+  echo "$name: $((SECONDS - start)) s, exit code $code" >>"$OUT/steps.txt"
+  if ((code == 124 || code == 137)); then failed+=("$name (time limit)"); elif ((code)); then failed+=("$name"); fi
+  (cd "$OUT" && tar -czf results.tar.gz --ignore-failed-read steps.txt ./*.log ./*.json 2>/dev/null) || true
 }
-benchmark() { # NAME KIND FLAG...: numbers to OUT/NAME.json, too
-  step "$1" lightpaff_fairseq.cli.main benchmark "${@:2}" --device cuda --json "$OUT/$1.json"
+benchmark() { # SECONDS NAME KIND FLAG...
+  step "$1" "$2" lightpaff benchmark "${@:3}" --device "$DEVICE" --json "$OUT/$2.json"
 }
 
-step doctor lightpaff_fairseq.cli.main doctor
-step tests pytest tests/contracts/test_host_waits.py tests/contracts/test_precision.py \
-  tests/unit/losses/test_fused.py
-for dtype in float32 bfloat16 float16; do
-  benchmark "loss_$dtype" loss --dtype "$dtype" --tokens 8192 --chunk-tokens 1024 --peers "${peers[@]}"
+step 20 doctor lightpaff doctor
+step 70 tests python -m pytest -q -m gpu tests/contracts/test_host_waits.py tests/contracts/test_precision.py
+step 30 kernel python -m pytest -q tests/unit/losses/test_triton_kernel.py -k equals "${KERNEL[@]}"
+for dtype in "${LOSS_DTYPES[@]}"; do
+  benchmark 35 "loss_$dtype" loss --dtype "$dtype" "${LOSS[@]}"
 done
-for chunk in 256 512 2048 8192; do
-  benchmark "loss_chunk_$chunk" loss --dtype bfloat16 --tokens 8192 --chunk-tokens "$chunk"
+for dtype in "${STEP_DTYPES[@]}"; do
+  for family in "${FAMILIES[@]}"; do
+    benchmark 25 "step_${family}_$dtype" step --family "$family" --dtype "$dtype" \
+      --student "--arch ${STUDENTS[$family]}" --teacher "--arch ${TEACHERS[$family]}" "${STEP[@]}"
+  done
 done
-for family in mass bert gpt2; do
-  benchmark "step_$family" step --family "$family" --sentences 64 --length 128 --vocab 32000
-done
-benchmark inference inference --random --teacher-arch transformer_mass_teacher \
-  --student-arch transformer_mass_student --sentences 256 --latency-sentences 8 --batch 64 --memory \
-  --backends "${backends[@]}"
+benchmark 45 inference inference --random --backends "${BACKENDS[@]}" "${INFERENCE[@]}"
+step 30 data env OUT="$OUT/tatoeba" SUBWORDS=shipped bash "$RECIPE/prepare.sh"
+step 140 distill lightpaff distill --config "$RECIPE/config.yaml" --teacher "$RECIPE/teacher/teacher.pt" \
+  --data "$OUT/tatoeba/data" --out "$OUT/distilled" "${DISTILL[@]}"
 
+cat "$OUT/steps.txt"
 echo "[gpu] results in $OUT"
 if ((${#failed[@]})); then
-  echo "[gpu] error: failed, see their .txt: ${failed[*]}" >&2
+  printf '[gpu] error: failed, see %s/NAME.log: %s\n' "$OUT" "$(IFS=,; echo "${failed[*]}")" >&2
   exit 1
 fi

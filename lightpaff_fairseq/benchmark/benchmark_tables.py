@@ -47,12 +47,13 @@ def step_table(report: dict[str, Any], result: StepReport) -> str:
         "choosing": "the same, an update that also scores and chooses units",
     }
     names = {name: text for name, text in names.items() if name in result.seconds}
-    lines = [f"{_update(report)}, {result.positions} predicted positions"]
+    lines = [f"{_update(report)}, {report['dtype']}, {result.positions} predicted positions"]
     lines += [
         f"{role} {report[role]}: {count:,} parameters" for role, count in result.parameters.items()
     ]
     lines += [
-        f"{name:8} {result.seconds[name]:8.3f} s {_megabytes(report['extra_mb'].get(name))} {text}"
+        f"{name:8} {result.seconds[name]:8.3f} s {result.tokens_per_second[name]:11,.0f} tokens/s "
+        f"{_megabytes(report['extra_mb'].get(name))} {text}"
         for name, text in names.items()
     ]
     lines += [

@@ -40,6 +40,7 @@ BACKENDS = {
     "ctranslate2": Backend("ctranslate2"),
     "ctranslate2-float16": Backend("ctranslate2", "float16", devices=("cuda",)),
     "ctranslate2-int8": Backend("ctranslate2", "int8"),
+    "ctranslate2-int8_float16": Backend("ctranslate2", "int8_float16", devices=("cuda",)),
     "onnx": Backend("onnx", devices=("cpu",)),
     "onnx-int8": Backend("onnx", "int8", devices=("cpu",)),
 }

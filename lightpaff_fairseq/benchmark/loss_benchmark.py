@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..losses.dense import dense_distillation_loss
 from ..losses.fused import fused_distillation_loss
+from ..losses.kernel_choice import triton_problem
 from ..losses.position_selection import Selection
 from ..losses.sampled import DIVERGENCES_OF_DRAWS, SampledOutput
 from ..losses.top_k import TopKOutput
@@ -25,7 +26,7 @@ from .loss_sizes import Inputs, LossProblem, make_inputs
 from .peak_memory import peak_extra_bytes
 
 FLOOR, SAMPLED = "floor", "sampled"
-COMPILED = "fused-compiled"
+COMPILED, WITH_TRITON, CACHED_TORCH = "fused-compiled", "fused-triton", "cached-torch"
 COMPILING = (COMPILED, "liger-compiled")
 SMALL = 8  # sizes of the warm-up run before memory is measured
 
@@ -57,6 +58,11 @@ def dense(inputs: Inputs) -> list[Tensor]:
 def fused_compiled(inputs: Inputs) -> list[Tensor]:
     """Compute `fused` with torch.compile."""
     return fused(replace(inputs, settings=replace(inputs.settings, compiled=True)))
+
+
+def with_kernel(inputs: Inputs, kernel: str) -> Inputs:
+    """Return the inputs for a loss with this --kd-kernel."""
+    return replace(inputs, settings=replace(inputs.settings, kernel=kernel))
 
 
 def from_records(inputs: Inputs, decode: Callable[[], TopKOutput | SampledOutput]) -> list[Tensor]:
@@ -115,9 +121,12 @@ VARIANTS: dict[str, Callable[[Inputs], Callable[[], Any]]] = {
     SAMPLED: lambda inputs: partial(from_records, inputs, inputs.sampled()),
     "dense": lambda inputs: partial(dense, inputs),
     COMPILED: lambda inputs: partial(fused_compiled, inputs),
+    "fused-torch": lambda inputs: partial(fused, with_kernel(inputs, "torch")),
+    WITH_TRITON: lambda inputs: partial(fused, with_kernel(inputs, "triton")),
+    CACHED_TORCH: lambda x: partial(from_records, with_kernel(x, "torch"), x.cached()),
     **{name: peer.make for name, peer in PEERS.items()},
 }
-OPTIONAL = (COMPILED, *PEERS)
+OPTIONAL = (COMPILED, "fused-torch", WITH_TRITON, CACHED_TORCH, *PEERS)
 OWN = tuple(name for name in VARIANTS if name not in OPTIONAL)
 
 
@@ -166,8 +175,17 @@ def check_agreement(inputs: Inputs, peers: Sequence[str] = ()) -> dict[str, floa
     return differences
 
 
+def check(problem: LossProblem, peers: Sequence[str]) -> None:
+    """Raise ValueError if a size or a peer cannot be used; lists all problems."""
+    problems = problem.problems()
+    if WITH_TRITON in peers:
+        reason = triton_problem(torch.device(problem.device), getattr(torch, problem.dtype))
+        problems.unless(reason is None, f"--peers {WITH_TRITON}: {reason}")
+    problems.raise_if_any()
+
+
 def benchmark_loss(
-    problem: LossProblem, repeats: int, peers: Sequence[str] = ()
+    problem: LossProblem, repeats: int, peers: Sequence[str] = (), memory: bool = True
 ) -> tuple[list[Row], dict[str, float]]:
     """Time all variants in one run, interleaved.
 
@@ -175,23 +193,25 @@ def benchmark_loss(
         problem: sizes, dtype and device.
         repeats: rounds of timing, >= 1.
         peers: names of `OPTIONAL` to add.
+        memory: measure peak memory, too.
     Returns:
         one row per variant, and the differences of `check_agreement`.
     Raises:
-        ValueError: see `LossProblem.problems`, `check_agreement` and `check_peers`.
+        ValueError: see `check`, `check_agreement` and `check_peers`.
     """
-    problem.problems().raise_if_any()
+    check(problem, peers)
     inputs = make_inputs(problem)
     check_peers([name for name in peers if name in PEERS], inputs.settings.divergence)
     serves_draws = inputs.settings.divergence.kind in DIVERGENCES_OF_DRAWS
     names = [name for name in (*OWN, *peers) if serves_draws or name != SAMPLED]
-    extra = {name: peak_extra_bytes(memory_run, problem, name, problem.device) for name in names}
-    agreement = check_agreement(inputs, peers)
+    measured = names if memory else ()
+    extra = {n: peak_extra_bytes(memory_run, problem, n, problem.device) for n in measured}
+    agreement = check_agreement(inputs, [name for name in peers if name != CACHED_TORCH])
     runs = {name: VARIANTS[name](inputs) for name in names}
     times = interleaved_times(runs, repeats, clock=problem.clock)
     rows = []
     for name, seconds in times.items():
-        size, ratio = extra[name], median_ratio(seconds, times[FLOOR])
+        size, ratio = extra.get(name), median_ratio(seconds, times[FLOOR])
         megabytes = None if size is None else size / MEGABYTE
         rows.append(Row(name, statistics.median(seconds), ratio, megabytes, seconds))
     return rows, agreement

@@ -72,12 +72,16 @@ def check_plot(path: Path, overs: Sequence[Over]) -> None:
 
 
 def benchmark_curves(
-    base: LossProblem, overs: Sequence[Over], repeats: int, peers: Sequence[str] = ()
+    base: LossProblem,
+    overs: Sequence[Over],
+    repeats: int,
+    peers: Sequence[str] = (),
+    memory: bool = True,
 ) -> Curves:
     """Run `benchmark_loss` at every value of every size."""
     return {
         over.axis: {
-            value: benchmark_loss(over.problem(base, value), repeats, peers)[0]
+            value: benchmark_loss(over.problem(base, value), repeats, peers, memory)[0]
             for value in over.values
         }
         for over in overs

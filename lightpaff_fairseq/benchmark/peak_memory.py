@@ -45,7 +45,11 @@ def peak_extra_bytes(make: Factory, settings: Any, name: str, device: str) -> in
 
 def _peak_on_gpu(make: Factory, settings: Any, name: str) -> int:
     make(settings, name, True)()
-    run = make(settings, name, False)
+    return gpu_peak(make(settings, name, False))
+
+
+def gpu_peak(run: Callable[[], Any]) -> int:
+    """Return the peak bytes of PyTorch on the GPU in a computation, above those before it."""
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()

@@ -14,12 +14,15 @@ import torch
 from fairseq import tasks, utils
 from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
+from omegaconf import open_dict
 from torch import nn
 
 from ..checkpoints.strip import stripped_state
 from ..fairseq_flags import parse_fairseq
+from ..megabytes import MEGABYTE
 from ..teachers.loading import load_teacher
 from ..timing import interleaved_times, median_ratio
+from .peak_memory import gpu_peak
 from .step_cache import build_cache
 from .step_models import FAMILIES
 from .step_pruning import MASKED, prune_flags, pruned_ratio, pruning_variants
@@ -46,6 +49,8 @@ class StepReport:
             an interval of ten; None without --prune.
         parameters: of `student` and `teacher`.
         positions: predicted positions of the batch.
+        tokens_per_second: tokens of the batch / seconds, by variant.
+        extra_mb: peak of a first update on a GPU, see `step_memory`; empty if not measured.
     """
 
     seconds: dict[str, float]
@@ -57,6 +62,8 @@ class StepReport:
     pruned_to_kd: float | None
     parameters: dict[str, int]
     positions: int
+    tokens_per_second: dict[str, float]
+    extra_mb: dict[str, float | None]
 
 
 class Bench:
@@ -83,7 +90,8 @@ class Bench:
         self.more = self._kd_trainer("--more", f"{kd} {problem.more}") if problem.more else None
         flags = prune_flags(family.task, problem.prune)
         self.pruned = self._kd_trainer("--prune", f"{kd} {flags}") if problem.prune else None
-        self.teacher: nn.Module = load_teacher(str(path), self.plain.task).to(teacher.device)
+        place = {"device": teacher.device, "dtype": getattr(torch, problem.dtype)}
+        self.teacher: nn.Module = load_teacher(str(path), self.plain.task).to(**place)
         self.sample = self._batch(self.plain.task)
 
     def _kd_trainer(self, flag: str, words: str) -> Trainer:
@@ -102,6 +110,7 @@ class Bench:
         argv += ["--tokens-per-sample", str(length), "--save-dir", str(self.folder)]
         argv += ["--cpu"] if self.problem.device == "cpu" else []
         cfg = parse_fairseq("fairseq-train", argv, flag, words)
+        set_precision(cfg, self.problem.dtype)
         task = tasks.setup_task(cfg.task)
         torch.manual_seed(cfg.common.seed)
         model = task.build_model(cfg.model)
@@ -150,6 +159,11 @@ class Bench:
         logits: torch.Tensor = self.teacher(**sample["net_input"], **extra)[0]
         return logits
 
+    def gpu_memory(self) -> dict[str, float | None]:
+        """Return the MB of `step_memory`, on a GPU, where no fresh processes are needed."""
+        self.teacher_logits()  # allocates the workspace of matrix products
+        return {name: gpu_peak(run) / MEGABYTE for name, run in self.variants().items()}
+
     def variants(self) -> dict[str, Callable[[], Any]]:
         """Return the functions to time, by name."""
         variants: dict[str, Callable[[], Any]] = {
@@ -165,12 +179,22 @@ class Bench:
         return variants
 
 
-def benchmark_step(problem: StepProblem, repeats: int) -> StepReport:
+def set_precision(cfg: Any, dtype: str) -> None:
+    """Set the precision of a training: --bf16 on the command line means a TPU, here it does not."""
+    with open_dict(cfg.common):
+        cfg.common.bf16 = dtype == "bfloat16"
+        cfg.common.fp16 = dtype == "float16"
+        # fairseq flattens the gradients of fp16 on CUDA only
+        cfg.common.fp16_no_flatten_grads = cfg.common.cpu
+
+
+def benchmark_step(problem: StepProblem, repeats: int, gpu_memory: bool = False) -> StepReport:
     """Time all variants in one run, interleaved.
 
     Args:
         problem: batch and models.
         repeats: rounds of timing, >= 1.
+        gpu_memory: also measure the peak memory of a first update; on CUDA only.
     Raises:
         ValueError: bad flags, see `StepProblem.problems`; model flags that fairseq rejects, or
             samples that are too long for a model.
@@ -178,11 +202,14 @@ def benchmark_step(problem: StepProblem, repeats: int) -> StepReport:
     problem.problems().raise_if_any()
     with TemporaryDirectory() as folder:
         bench = Bench(problem, Path(folder))
+        extra = bench.gpu_memory() if gpu_memory else {}
         times = interleaved_times(bench.variants(), repeats, clock=problem.clock)
     parts = [a + b for a, b in zip(times[PLAIN], times[TEACHER], strict=True)]
     models = {"student": bench.plain.model, "teacher": bench.teacher}
+    seconds = {name: statistics.median(each) for name, each in times.items()}
+    tokens = problem.sentences * problem.length
     return StepReport(
-        seconds={name: statistics.median(seconds) for name, seconds in times.items()},
+        seconds=seconds,
         all_seconds=times,
         kd_to_parts=median_ratio(times[KD], parts),
         teacher_to_plain=median_ratio(times[TEACHER], times[PLAIN]),
@@ -191,4 +218,6 @@ def benchmark_step(problem: StepProblem, repeats: int) -> StepReport:
         pruned_to_kd=pruned_ratio(times, KD) if MASKED in times else None,
         parameters={k: sum(p.numel() for p in m.parameters()) for k, m in models.items()},
         positions=int(bench.positions.sum()),
+        tokens_per_second={name: tokens / each for name, each in seconds.items()},
+        extra_mb=extra,
     )

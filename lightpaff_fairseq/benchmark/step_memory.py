@@ -1,4 +1,4 @@
-"""Measure the peak memory of the updates of `step_benchmark`."""
+"""Measure the peak memory of the updates of `step_benchmark` on a CPU."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -17,7 +17,7 @@ def step_memory(problem: StepProblem, names: Iterable[str]) -> dict[str, float |
 
     Gradients and Adam's state, the same for every variant, are included. None if unknown.
     """
-    peaks = {n: peak_extra_bytes(first_run, problem, n, problem.device) for n in names}
+    peaks = {n: peak_extra_bytes(first_run, problem, n, "cpu") for n in names}
     return {name: None if peak is None else peak / MEGABYTE for name, peak in peaks.items()}
 
 

@@ -9,6 +9,7 @@ from .benchmark_run import TimedDeviceFlags
 from .step_models import FAMILIES
 
 SMALLEST_VOCAB = 16
+DTYPES = ("float32", "float16", "bfloat16")
 MODEL_FLAGS = "model flags of fairseq-train in quotes, as '--arch ...' (default: "
 
 
@@ -64,8 +65,14 @@ class UpdateProblem(TimedDeviceFlags):
 
 @dataclass(frozen=True, kw_only=True)
 class StepProblem(UpdateProblem):
-    """One update, and flags of further variants."""
+    """One update, its precision, and flags of further variants."""
 
+    dtype: str = flag(
+        "precision of the training and the teacher, as fairseq's fp16 and bf16 (default: "
+        "%(default)s)",
+        DTYPES[0],
+        choices=DTYPES,
+    )
     more: str = flag(
         "--kd-... flags, in quotes, of one more variant to compare with kd (default: none)",
         "",

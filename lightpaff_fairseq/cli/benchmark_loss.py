@@ -27,11 +27,14 @@ class LossRun(Run):
     """Flags of the benchmark, for one or several sizes."""
 
     peers: tuple[str, ...] = flag(
-        "also time other libraries' losses (extra bench), and the fused loss with torch.compile "
-        "(default: none)",
+        "also time other libraries' losses (extra bench), and the fused loss with torch.compile, "
+        "--kd-kernel torch or --kd-kernel triton (default: none)",
         (),
         nargs="+",
         choices=OPTIONAL,
+    )
+    no_memory: bool = flag(
+        "do not measure peak memory, which takes a fresh process per variant on a CPU", False
     )
     over: list[list[str]] | None = flag(
         f"vary one size ({', '.join(AXES)}), as vocab 8000 32000; may be repeated for other sizes",
@@ -75,7 +78,9 @@ def run(args: argparse.Namespace) -> int:
         check_plot(settings.plot, overs)
     if overs:
         return _run_curves(problem, overs, settings)
-    rows, agreement = benchmark_loss(problem, settings.repeats, settings.peers)
+    rows, agreement = benchmark_loss(
+        problem, settings.repeats, settings.peers, not settings.no_memory
+    )
     results = {"minus_dense": agreement, "rows": [asdict(row) for row in rows]}
     report = {**describe(problem), **results}
     print(loss_table(report, rows))
@@ -84,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_curves(problem: LossProblem, overs: list[Over], settings: LossRun) -> int:
-    curves = benchmark_curves(problem, overs, settings.repeats, settings.peers)
+    memory = not settings.no_memory
+    curves = benchmark_curves(problem, overs, settings.repeats, settings.peers, memory)
     report = describe(problem)
     title = problem_line(report)
     print(f"{title}\n{curves_table(curves)}\nmedians of {settings.repeats} rounds")

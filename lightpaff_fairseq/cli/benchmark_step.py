@@ -17,7 +17,8 @@ class StepRun(Run):
     """Flags of the benchmark."""
 
     memory: bool = flag(
-        "also measure the peak memory of a first update, in a fresh process per variant", False
+        "also measure the peak memory of a first update, in a fresh process per variant on a CPU",
+        False,
     )
 
 
@@ -45,8 +46,10 @@ def run(args: argparse.Namespace) -> int:
     problem = parse_flags(args, StepProblem).with_models()
     settings.start()
     logging.getLogger().setLevel(logging.WARNING)  # fairseq reports every model it builds
-    result = benchmark_step(problem, settings.repeats)
-    extra = step_memory(problem, result.seconds) if settings.memory else {}
+    on_gpu = settings.memory and problem.device == "cuda"
+    result = benchmark_step(problem, settings.repeats, gpu_memory=on_gpu)
+    in_processes = settings.memory and not on_gpu
+    extra = step_memory(problem, result.seconds) if in_processes else result.extra_mb
     report = {**describe(problem), **asdict(result), "extra_mb": extra}
     print(step_table(report, result))
     settings.write(report)

@@ -87,7 +87,7 @@ class HeadGradients:
         elif hidden.dtype == torch.float16:
             hidden = hidden.float()
         if self.hidden is not None:
-            self.hidden[rows] = grad_logits @ self._head
+            self.hidden[rows] = (grad_logits @ self._head).to(self.hidden.dtype)
         if self.weight is not None:
             self._add_weight(self.weight, grad_logits.t(), hidden)
         return None

@@ -45,6 +45,20 @@ def test_fused_and_dense_are_compared(dtype):
     assert set(loss_benchmark.check_agreement(inputs)) == names
 
 
+def test_kernels_are_timed_beside_each_other_without_memory(tmp_path, capsys):
+    path = tmp_path / "loss.json"
+    peers = ["--peers", "fused-torch", "cached-torch"]
+    argv = command(json=path, dtype="bfloat16", repeats=1)  # selected: half precision, too
+    assert main([*argv, "--no-memory", *peers]) == 0
+    report = json.loads(path.read_text())
+    names = [row["name"] for row in report["rows"]]
+    assert names == [*loss_benchmark.OWN, "fused-torch", "cached-torch"]
+    assert all(row["extra_mb"] is None for row in report["rows"])
+    assert "fused-torch loss" in report["minus_dense"]
+    assert main([*command(dtype="float64"), "--peers", "fused-triton"]) == 2
+    assert "--peers fused-triton: expected " in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_compiled_loss_is_the_fused_one():
     inputs = loss_benchmark.make_inputs(replace(PROBLEM, tokens=11, chunk_tokens=4))
