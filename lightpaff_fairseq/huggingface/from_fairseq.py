@@ -26,6 +26,7 @@ from .families.family import Family
 from .families.registry import CLASSIFIER, FAMILIES
 from .hf_config import Derived, derive
 from .hf_folder import transformers_package
+from .sentence_transformers import set_width
 from .tables import name_problems, shape_problems, to_hf_state
 from .text_back import check_text_back, language_problem
 from .tokenizers import write_hf_tokenizer
@@ -88,6 +89,7 @@ def write(path: Path, data: Path | None, folder: Path) -> list[str]:
         folder.mkdir(exist_ok=True)
         model.to(_dtype(source, state)).save_pretrained(folder)
     _write_tokenizers(source, family, folder)
+    set_width(folder, int(getattr(model.config, "hidden_size", 0)))
     with prefix_errors(f"--from fairseq {path}"):
         notes = check_text_back(source, model.float(), folder)
     record = {"format": 1, "order": source.order}

@@ -1,5 +1,6 @@
 """Read what a sentence-transformers folder puts around its encoder."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,16 @@ def modules_note(folder: Path) -> list[str]:
         f"sentence-transformers puts {', then '.join(words)} behind the encoder: fairseq's "
         "model is the encoder alone"
     ]
+
+
+def set_width(folder: Path, width: int) -> None:
+    """Write the width of another encoder than the one that came into the poolings of a folder."""
+    for module in _modules(folder)[1:]:
+        path = folder / str(module.get("path")) / "config.json"
+        if _kind(module) == "Pooling" and path.is_file():
+            config = value_as(dict[str, Any], read_json(path), str(path))
+            config["word_embedding_dimension"] = width
+            path.write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 def _modules(folder: Path) -> list[dict[str, Any]]:
