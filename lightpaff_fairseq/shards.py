@@ -174,7 +174,7 @@ class BlockFolder:
         Raises:
             ValueError: the folder cannot be created; see also `check`.
         """
-        from .checkpoints.output_file import write_text  # imports fairseq, which needs this module
+        from .output_file import write_text  # imports fairseq, which needs this module
 
         self.check()
         try:

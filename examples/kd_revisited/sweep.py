@@ -18,8 +18,8 @@ from typing import Any
 
 import lightpaff_fairseq
 from grid import Point, Values, key, named, points, with_shapes
-from lightpaff_fairseq.checkpoints.output_file import write_text
 from lightpaff_fairseq.cli.main import main as lightpaff
+from lightpaff_fairseq.output_file import write_text
 from lightpaff_fairseq.pruning.init_student import StudentRequest, init_student
 from lightpaff_fairseq.pruning.one_shot import Sample
 from lightpaff_fairseq.teachers.cache.header import HEADER

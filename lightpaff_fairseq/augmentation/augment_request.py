@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checkpoints.output_file import parent_problem
 from ..checkpoints.output_folder import OutputFolder, is_inside
 from ..data_shards import one_folder_problem
 from ..flags import Range, at_least, flag, range_problems
+from ..output_file import parent_problem
 from ..problems import Problems
 
 REPORT = "augment.json"

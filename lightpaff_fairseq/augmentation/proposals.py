@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checkpoints.output_file import replacing
+from ..output_file import replacing
 from ..sequence_kd.hypotheses import CORRUPT
 from ..shards import Block, BlockFolder, PlanFormat
 

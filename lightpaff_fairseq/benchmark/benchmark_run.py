@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ..checkpoints.output_file import file_problem, write_json
 from ..flags import Range, at_least, flag, range_problems
+from ..output_file import file_problem, write_json
 from ..problems import Problems
 from ..timing import CLOCKS
 

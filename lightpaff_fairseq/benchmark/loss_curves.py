@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.output_file import file_problem, replacing
 from ..disk_errors import name_output
+from ..output_file import file_problem, replacing
 from ..problems import Problems
 from .loss_benchmark import Row, benchmark_loss
 from .loss_sizes import LossProblem

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..disk_errors import name_output
-from .output_file import beside, name_problem, parent_problem
+from ..output_file import beside, name_problem, parent_problem
 
 
 @dataclass(frozen=True)

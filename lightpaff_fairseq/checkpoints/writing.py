@@ -9,8 +9,8 @@ import torch
 from omegaconf import OmegaConf
 
 from ..disk_errors import name_output
+from ..output_file import file_problem, replacing
 from .building import build, heads_in
-from .output_file import file_problem, replacing
 from .reading import first_line
 from .state_dict import check_equal_tensors
 

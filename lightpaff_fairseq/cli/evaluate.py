@@ -5,7 +5,6 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from ..checkpoints.output_file import write_json
 from ..data_shards import data_shards
 from ..evaluation.classification import evaluate_classification
 from ..evaluation.embedding import evaluate_embedding
@@ -22,6 +21,7 @@ from ..evaluation.perplexity import evaluate_language_models
 from ..evaluation.teacher_comparison import TeacherComparison
 from ..evaluation.translation import evaluate_translation
 from ..flags import add_flags, parse_flags
+from ..output_file import write_json
 
 EVALUATE = {
     TRANSLATION: evaluate_translation,

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checkpoints.output_file import file_problem, write_text
 from ..flags import add_flags, flag, parse_flags
+from ..output_file import file_problem, write_text
 from ..problems import Problems
 from ..report.figures import kl_sparsity
 from ..report.log import TRAINING, Log

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from fairseq.data import Dictionary
 
-from ..checkpoints.output_file import file_problem
 from ..flags import add_flags, flag, parse_flags
 from ..huggingface.tokenizers import pieces_problem
+from ..output_file import file_problem
 from ..problems import Problems, as_value_error
 from ..teachers.vocabulary_map import Vocabulary, VocabularyMap
 

@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.output_file import write_json, write_text
+from ..output_file import write_json, write_text
 from ..shards import differences
 from ..teachers.cache.fingerprint import file_digest
 from ..training.hydra_config import hydra_config

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from ..checkpoints.output_file import write_json
 from ..child_process import run_child, signals_as_exits
+from ..output_file import write_json
 from ..progress import duration
 from ..training.training_progress import TrainingProgress
 from .plan import Plan

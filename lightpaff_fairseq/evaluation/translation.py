@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checkpoints.output_file import write_text
+from ..output_file import write_text
 from ..progress import Progress
 from .evaluation_request import EvaluationRequest
 from .fairseq_command import read_lines, run_fairseq

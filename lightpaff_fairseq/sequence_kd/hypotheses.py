@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoints.output_file import replacing
+from ..output_file import replacing
 from ..shards import Block, BlockFolder, PlanFormat
 from .corpus import Tokens
 

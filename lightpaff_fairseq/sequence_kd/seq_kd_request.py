@@ -9,11 +9,11 @@ from typing import Any
 from fairseq import options
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-from ..checkpoints.output_file import parent_problem
 from ..checkpoints.output_folder import is_inside
 from ..data_shards import data_problem, folder_per_shard
 from ..fairseq_flags import fairseq_flag_problems, post_process_problem
 from ..flags import Range, at_least, flag, range_problems
+from ..output_file import parent_problem
 from ..problems import Problems
 from .choose import BLEU, CHRF, REFERENCE, SCORE, Choice
 

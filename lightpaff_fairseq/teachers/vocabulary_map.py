@@ -16,9 +16,9 @@ import torch
 from fairseq.data import Dictionary
 
 from ..checkpoints.dictionaries import first_difference
-from ..checkpoints.output_file import write_json
 from ..json_files import read_json
 from ..losses.mapped import TokenPairs
+from ..output_file import write_json
 from ..problems import Problems
 
 FLAG = "--kd-vocabulary-map"

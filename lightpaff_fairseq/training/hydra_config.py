@@ -16,8 +16,8 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.registry import REGISTRIES
 from omegaconf import OmegaConf
 
-from ..checkpoints.output_file import file_problem, write_text
 from ..flags import flag
+from ..output_file import file_problem, write_text
 from ..problems import Problems
 from .training_run import COMMAND, PLUGIN
 

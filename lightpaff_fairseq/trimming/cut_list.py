@@ -11,8 +11,8 @@ from fairseq.data import Dictionary
 from numpy.typing import NDArray
 
 from ..checkpoints.dictionaries import first_difference
-from ..checkpoints.output_file import write_json
 from ..json_files import object_as, read_json, value_as
+from ..output_file import write_json
 from ..problems import as_value_error, prefix_errors
 from .trim_request import RECORD
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..checkpoints.output_file import write_json
 from ..checkpoints.output_folder import new_folder
 from ..huggingface.conversion import ENCODING
+from ..output_file import write_json
 from ..sequence_kd.mmap_writer import MmapWriter
 from .cut_list import SHARED, TARGET, UNK, CutList, KeptTokens, read_cut_list
 from .data_files import LABELS, DataFile, data_files

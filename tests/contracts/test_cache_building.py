@@ -10,7 +10,7 @@ import torch
 import toy
 from caching import build_cache, cached, run, use_error
 from cases import CASES
-from lightpaff_fairseq.checkpoints import output_file
+from lightpaff_fairseq import output_file
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.teachers.cache import builder
 

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ...checkpoints.output_file import replacing
+from ...output_file import replacing
 from .layout import Layout, Records
 
 MAGIC, OLD_MAGIC = b"LPTBLOCK", b"LPTCACHE"

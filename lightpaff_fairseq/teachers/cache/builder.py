@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from ...block_progress import BlockProgress
-from ...checkpoints.output_file import replacing, write_text
 from ...megabytes import MEGABYTE
+from ...output_file import replacing, write_text
 from ...shards import PLAN, Block, Report, Shard, plan_differences
 from .block_file import HEAD, INDEX, BlockFile, Item, write_block
 from .header import HEADER, Contents, Plan, header_text, read_plan

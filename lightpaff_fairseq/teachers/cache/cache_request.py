@@ -7,10 +7,10 @@ from typing import Any
 from fairseq import utils
 from fairseq.tasks import FairseqTask
 
-from ...checkpoints.output_file import parent_problem
 from ...data_shards import folder_per_shard
 from ...flags import Range, at_least, flag, range_problems
 from ...losses.dense import TEMPERATURE_WORDS, TEMPERATURES
+from ...output_file import parent_problem
 from ...problems import Problems
 from ...protocols import Prediction
 from ..online import OnlineTeacher, load_models

@@ -14,8 +14,17 @@ import size  # noqa: E402
 
 # From the bottom to the top: a package or module imports from rows below its own.
 LAYERS = (
-    ("problems", "megabytes", "progress", "timing", "child_process", "json_files", "disk_errors"),
-    ("flags", "launched_processes", "block_progress", "data_shards"),
+    (
+        "problems",
+        "megabytes",
+        "progress",
+        "timing",
+        "child_process",
+        "json_files",
+        "disk_errors",
+        "output_file",
+    ),
+    ("output_file", "flags", "launched_processes", "block_progress", "data_shards"),
     ("fairseq_flags", "subwords", "one_line_errors", "losses", "checkpoints", "compat"),
     ("protocols",),
     ("models", "pruning", "shards"),

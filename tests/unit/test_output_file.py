@@ -5,13 +5,13 @@ import os
 
 import pytest
 
-from lightpaff_fairseq.checkpoints.output_file import (
+from lightpaff_fairseq.checkpoints.output_folder import OutputFolder, new_folder
+from lightpaff_fairseq.output_file import (
     file_problem,
     replacing,
     write_json,
     write_text,
 )
-from lightpaff_fairseq.checkpoints.output_folder import OutputFolder, new_folder
 
 
 class Interrupted(BaseException):
