@@ -1,20 +1,18 @@
 # shellcheck shell=bash disable=SC2154
-# Binarize text, for every family. All data of a recipe share one dictionary, OUT/spm.dict.txt, which
-# contains <mask>, so that weights carry over from pre-training to fine-tuning.
+# Binarize text, for every family. All data of a recipe share one dictionary with <mask>, OUT/spm.dict.txt,
+# so that weights carry over from pre-training to fine-tuning.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/inputs.sh"
-OUT=${OUT:-$ROOT/outputs/$(basename "$(cd "$(dirname "$0")" && pwd)")}
-PRETRAINING=${PRETRAINING:-$OUT}
+OUT=${OUT:-$ROOT/outputs/$(basename "$(cd "$(dirname "$0")" && pwd)")} PRETRAINING=${PRETRAINING:-$OUT}
 
-# vocabulary FLAG_OR_TEXT...: train SentencePiece, or take that of the folder PRETRAINING or SUBWORDS, or the tokenizer
-# of ENCODER, a folder of lightpaff convert
+# vocabulary FLAG_OR_TEXT...: train SentencePiece, or take that of the folder PRETRAINING, SUBWORDS or ENCODER (converted)
 vocabulary() {
   mkdir -p "$OUT/text" "$OUT/logs"
   rm -rf "$OUT/data" "$OUT/mono" # what an interrupted run may have left
   if [[ $PRETRAINING != "$OUT" ]]; then SUBWORDS=$PRETRAINING; fi
-  if [[ -n ${ENCODER:-} ]]; then cp "$ENCODER/dict.txt" "$OUT/spm.dict.txt" && return; fi
-  if [[ -n ${SUBWORDS:-} ]]; then cp "$SUBWORDS"/spm.{dict.txt,model} "$OUT"; return; fi
-  lightpaff subwords train --force --vocab "$VOCAB" --sample "${SAMPLE:-0}" --out "$OUT/spm" "$@"
+  if [[ -n ${ENCODER:-} ]]; then cp "$ENCODER/dict.txt" "$OUT/spm.dict.txt"
+  elif [[ -n ${SUBWORDS:-} ]]; then cp "$SUBWORDS"/spm.{dict.txt,model} "$OUT"
+  else lightpaff subwords train --force --vocab "$VOCAB" --sample "${SAMPLE:-0}" --out "$OUT/spm" "$@"; fi
 }
 # binarize DESTINATION PREFIX SPLIT...: OUT/text/PREFIX.SPLIT -> DESTINATION/SPLIT.{bin,idx}
 binarize() {

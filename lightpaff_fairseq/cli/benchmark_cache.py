@@ -48,9 +48,11 @@ def run(args: argparse.Namespace) -> int:
     settings = parse_flags(args, Run)
     update = parse_flags(args, TimedUpdate)
     large = parse_flags(args, LargeCacheFlags)
-    problems = Problems(range_problems(large))
+    problems = Problems([*range_problems(large), *range_problems(settings)])
     expected = f"one of {', '.join(FAMILIES)}, or --positions"
     problems.unless(bool(update.family or large.positions), f"--family: expected {expected}")
+    if large.positions is None:
+        problems.extend(update.problems())
     problems.raise_if_any()
     settings.start()
     if large.positions is not None:

@@ -193,7 +193,7 @@ def test_criterions(case, capsys, tally):
     tally.add("tried", count=tried)
     assert tried > 250
     numbers = [f for f, values in odd_fields(DistillationConfig) if values is NUMBERS]
-    assert len(numbers) == 15 and all("expected" in f.metadata for f in numbers)
+    assert len(numbers) == 18 and all("expected" in f.metadata for f in numbers)
 
 
 def test_label_smoothing_and_prefixes_of_stock_criterions(capsys):
