@@ -174,8 +174,6 @@ class BlockFolder:
         Raises:
             ValueError: the folder cannot be created; see also `check`.
         """
-        from .output_file import write_text  # imports fairseq, which needs this module
-
         self.check()
         try:
             self.path.mkdir(exist_ok=True)
