@@ -19,6 +19,8 @@ NEEDED = (
     "launch_checks",
     "resuming",
     "one_line_errors",
+    "data_shards",
+    "training_state",
 )  # modules that import fairseq, outside of a package
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from .block_progress import BlockProgress
 from .flags import at_least, flag, range_problems
 from .json_files import read_json
+from .output_file import write_text
 
 PLAN, VERSION = "plan.json", 1
 TEMPORARY_PLANS = f"{PLAN}.*.tmp"  # of another shard, or of a killed run
