@@ -20,8 +20,9 @@ from lightpaff_fairseq.checkpoints.integrity import corruption
 from written import COMMANDS, STUDENT
 
 KIND = "kills"
-# names that a process gives to what it has not finished, or has replaced
-TEMPORARY = re.compile(r"\.(tmp|old)(/|$)")
+# names that a process gives to what it has not finished, or has replaced, and to locks, which end
+# with it
+TEMPORARY = re.compile(r"\.(tmp|old|lock)(/|$)")
 
 
 def entries(state):

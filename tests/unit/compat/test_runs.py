@@ -31,6 +31,7 @@ def save(folder, epoch):
         get_num_updates=lambda: 10 * epoch,
         checkpoint_suffix="",
         task=None,
+        get_criterion=lambda: None,
         save_checkpoint=lambda path, extra: write(state, path),
     )
     position = SimpleNamespace(epoch=epoch, end_of_epoch=lambda: True, state_dict=dict)
