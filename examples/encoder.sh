@@ -14,8 +14,8 @@ SEPARATOR="" # BERT has one between two sentences
 STEPS="" source "$(dirname "${BASH_SOURCE[0]}")/$RECIPE/run.sh"
 converted() {
   mkdir -p "$OUT/logs"
-  if [[ -d $ENCODER ]]; then return; fi
-  lightpaff convert --from hf "$HF" --to fairseq "$ENCODER" --num-classes "$((CLASSES ? CLASSES : 1))" |
+  if grep -qs '^text, as files' "$OUT/logs/convert.log"; then return; fi # its last line
+  lightpaff convert --force --from hf "$HF" --to fairseq "$ENCODER" --num-classes "$((CLASSES ? CLASSES : 1))" |
     tee "$OUT/logs/convert.log"
 }
 fine_tuned() { # with the task's and the model's flags that the conversion printed

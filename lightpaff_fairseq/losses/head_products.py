@@ -42,7 +42,7 @@ def product_in_float32(a: Tensor, b: Tensor) -> Tensor:
 def _widens(device: torch.device) -> bool:
     """Return whether a product of float16 can be float32: on CUDA, since PyTorch 2.8."""
     ones = torch.ones((16, 16), dtype=torch.float16, device=device)
-    try:
+    try:  # the three errors of PyTorch versions and devices without this argument or this kernel
         torch.mm(ones, ones, out_dtype=torch.float32)
     except (NotImplementedError, RuntimeError, TypeError):
         return False

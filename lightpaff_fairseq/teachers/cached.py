@@ -162,14 +162,14 @@ class CachedTeacher:
         if self._epoch is None:
             self.begin_epoch(1, "train")
         epoch, prepared = self._epoch or 1, prepared_of(sample)
-        found = None if prepared is None else prepared.lookup
-        if found is None or found.epoch != epoch:
-            found = self.look_up(sample, positions, epoch)
-        if found.problem is not None:
-            raise ValueError(found.problem)
-        if found.tensors is not None:
-            return self._output(tuple(x.to(device, non_blocking=True) for x in found.tensors))
-        vocab, batch = self.reader.plan.layout.vocab, found
+        lookup = None if prepared is None else prepared.lookup
+        if lookup is None or lookup.epoch != epoch:
+            lookup = self.look_up(sample, positions, epoch)
+        if lookup.problem is not None:
+            raise ValueError(lookup.problem)
+        if lookup.tensors is not None:
+            return self._output(tuple(x.to(device, non_blocking=True) for x in lookup.tensors))
+        vocab, batch = self.reader.plan.layout.vocab, lookup
         return DeferredOutput(vocab, lambda chosen: self._read_some(batch, chosen, device))
 
     def look_up(self, sample: Sample, positions: LabelPositions, epoch: int) -> Lookup:

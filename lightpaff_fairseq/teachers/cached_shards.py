@@ -31,10 +31,10 @@ class CachedShards:
         first, problems = caches[0], Problems()
         for cache in caches[1:]:
             plans = [x.reader.plan for x in (first, cache)]
-            ours, theirs = ({**vars(plan.layout), **plan.teacher} for plan in plans)
+            expected, content = ({**vars(plan.layout), **plan.teacher} for plan in plans)
             problems.extend(
                 f"{cache.names[0]}: {text}"
-                for text in differences(ours, theirs, f"in {first.reader.folder}")
+                for text in differences(expected, content, f"in {first.reader.folder}")
             )
         problems.raise_if_any()
 

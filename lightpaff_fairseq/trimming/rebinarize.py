@@ -81,14 +81,14 @@ def rebinarize(request: TrimRequest) -> Rewritten:
     assert request.like is not None and request.rebinarize is not None
     source, kept = request.rebinarize, read_cut_list(request.like)
     place = request.like if (request.like / ENCODING).is_file() else None
-    files, found = subword_files(place), data_files(source, "--rebinarize")
-    sides = [kept.side_of(file.dictionary, "--rebinarize") for file in found]
+    tokenizers, files = subword_files(place), data_files(source, "--rebinarize")
+    sides = [kept.side_of(file.dictionary, "--rebinarize") for file in files]
     total = Rewritten()
     with new_folder(request.out) as folder:
-        _copy_others(source, found, kept, folder)
-        for file, side in zip(found, sides, strict=True):
+        _copy_others(source, files, kept, folder)
+        for file, side in zip(files, sides, strict=True):
             language = TARGET if _is_target(file, side) else "source"
-            rewriter = Rewriter(kept.sides[side], files[language])
+            rewriter = Rewriter(kept.sides[side], tokenizers[language])
             _rewrite_file(file, rewriter, folder / file.prefix.relative_to(source), total)
         write_json(folder / DATA_RECORD, {"format": 1, **asdict(total)}, "--out")
     return total

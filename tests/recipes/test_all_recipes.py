@@ -237,7 +237,17 @@ def test_an_encoder_is_fine_tuned_and_distilled(tmp_path):
     assert done.returncode == 0, done.stderr
     calls, out = recipe.calls(), recipe.out
     assert of(calls, "lightpaff", "convert") == [
-        ["--from", "hf", "minilm", "--to", "fairseq", f"{out}/encoder", "--num-classes", "1"]
+        [
+            "--force",
+            "--from",
+            "hf",
+            "minilm",
+            "--to",
+            "fairseq",
+            f"{out}/encoder",
+            "--num-classes",
+            "1",
+        ]
     ]
     texts = of(calls, "fairseq-preprocess")
     assert {argv[argv.index("--srcdict") + 1] for argv in texts} == {f"{out}/spm.dict.txt"}

@@ -22,7 +22,7 @@ def expected_bytes(plan: Plan, positions: int, per_position: float) -> int:
 
 
 def missing_bytes(path: Path, plan: Plan, shard: Shard, complete: int) -> float:
-    """Return how much of a cache of `complete` bytes a shard still has to write."""
+    """Return the bytes that a shard still has to write, of a cache of `complete` bytes."""
     return complete * len(plan.folder(path).missing(shard)) / len(plan.blocks)
 
 
