@@ -6,11 +6,13 @@ outcome; within it, ULD compares probabilities by rank:
     T^2 * (D(teacher, student over pairs and rest) + sum_r |t_r - s_r|)
 
 t_r, s_r: the r-th largest probabilities of tokens without a counterpart, 0 where a model has fewer.
-A student that has no such tokens cannot say what the teacher says by its own: then the teacher's
+A student without such tokens cannot say what the teacher says by its own: then the teacher's
 probabilities of the pairs are scaled to a sum of 1, and compared alone. With equal vocabularies
-it is the loss of `dense.py`. Shape letters: N
-positions, M of them aligned, P pairs of tokens, V student's vocabulary, U teacher's. Source:
-Universal Logit Distillation (arXiv 2402.12030) for the ranks; GOLD (TRL) for the two together.
+it is the loss of `dense.py`.
+
+Shape letters: N positions, M of them aligned, P pairs of tokens, V student's vocabulary, U
+teacher's. Source: Universal Logit Distillation (arXiv 2402.12030) for the ranks; GOLD (TRL) for
+the two together.
 """
 
 from dataclasses import dataclass

@@ -242,7 +242,7 @@ BAD = [
     ("", "expected --keep or --coverage (or --like), got none"),
     ("--keep 4", "--keep 4: expected 5 (5 special tokens, and 0 that spell all words) to 31"),
     ("--keep 32", "--keep 32: expected 5 (5 special"),
-    ("--coverage 1.5", "--coverage 1.5: expected a share"),
+    ("--coverage 1.5", "--coverage 1.5: expected a share above 0, up to 1\n"),
     ("--keep 8 --langs xx", "--langs: expected languages of the model (one with --langs), got xx"),
     ("--keep 8 --split dev", "expected the split dev, got none"),
     ("--keep 8 --like {folder}", "--keep: expected without --like"),
