@@ -50,7 +50,7 @@ class Range:
         """Return why `flag` does not take this number, in words that start with it; or None."""
         if value in self:
             return None
-        is_named = f"{self.high:g}" in self.words.replace(",", "").split()
+        is_named = f"up to {self.high:g}" in self.words
         is_limit = self.low < self.high < value < math.inf and not is_named
         limit = f", up to {self.high:g}" if is_limit else ""
         return f"{flag} {value}: expected {self.words}{limit}"

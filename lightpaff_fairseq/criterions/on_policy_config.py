@@ -29,7 +29,7 @@ class OnPolicyConfig(FairseqDataclass):
         "kd_ss, kd_lm, kd_clm: share of the updates whose targets are outputs that the student has "
         "generated, with the soft loss alone; 0 = off",
         0.0,
-        expected=Range("a share from 0 (off) to 1", 0, 1),
+        expected=Range("a share from 0 (off) up to 1", 0, 1),
     )
     kd_on_policy_interval: int = flag(
         "updates after which the student generates new outputs; until then, the updates of "
