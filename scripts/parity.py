@@ -2,7 +2,7 @@
 
     python scripts/parity.py            # a Markdown table; about a minute
 
-The models are tiny and random, with noise on every weight; sentences are random too. "back" is
+The models are tiny and random, with noise on every weight; a text goes in on both sides. "back" is
 what differs after the way to fairseq and back: tensors, bit by bit.
 """
 
@@ -50,10 +50,11 @@ def main() -> None:
             source, out = make(Path(root) / "hf"), Path(root) / "out"
             segment = 0 if name in FOLDED else None
             request = Conversion(("hf", source), ("fairseq", out), segment, LANGUAGES.get(name))
-            difference = convert(request).difference
+            compared = convert(request).compared
+            assert compared is not None
             architecture = json.loads((source / "config.json").read_text())["architectures"][0]
             back = way_back(source, out, Path(root) / "back")
-            print(f"| {name} | `{architecture}` | {difference:.1e} | {back} |", flush=True)
+            print(f"| {name} | `{architecture}` | {compared.difference:.1e} | {back} |", flush=True)
 
 
 if __name__ == "__main__":

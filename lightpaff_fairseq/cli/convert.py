@@ -37,11 +37,9 @@ def run(args: argparse.Namespace) -> int:
     converter = importlib.import_module(f"...huggingface.{name}", __name__)
     logging.getLogger().setLevel(logging.WARNING)  # importing fairseq sets DEBUG
     converted: Converted = converter.convert(request)
-    compared = ""
-    if converted.difference is not None:
-        unit = "logits" if converted.flags else "log-probabilities"
-        compared = f", {unit} differ by {converted.difference:.1e}"
-    print(f"{request.path} -> {converted.path}{compared}")
+    print(f"{request.path} -> {converted.path}")
+    if converted.compared is not None:
+        print(f"compared: {converted.compared}")
     for note in converted.notes:
         print(f"note: {note}")
     if converted.flags:

@@ -180,7 +180,7 @@ def _load(request: ExportRequest) -> LoadedModel:
     problems = Problems([model_problem(request.to, info)])
     problems.unless(
         request.to != "hf" or not request.subset,
-        f"--gen-subset {request.subset}: --to hf compares on random tokens; leave it out",
+        f"--gen-subset {request.subset}: --to hf compares on texts of its own; leave it out",
     )
     problems.unless(
         not request.quantization or info.task in SCORED_TASKS,

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..checkpoints.output_folder import new_folder
 from ..evaluation.fairseq_command import read_lines
+from ..huggingface.hf_parity import Comparison
 from ..problems import Problems
 from .companion_files import LONGEST, write_companions
 from .engines import Engine, Search, fairseq_engine, limited
@@ -201,11 +202,10 @@ def _check_drop(request: ExportRequest, before: Quality, after: Quality, more: s
 
 
 def _write_huggingface(student: LoadedModel, folder: Path) -> ExportReport:
-    """Write a Hugging Face folder; its parity check has samples of its own."""
+    """Write a Hugging Face folder; the inputs of its parity check are texts of its own."""
     module: Any = FORMATS["hf"].load()
     path, data = student.info.path, student.data
     module.write(path, data, folder)
-    largest = float(module.largest_difference(path, data, folder))
-    inputs = "samples of its own"
-    check_difference(student.info.named, largest, inputs)
-    return ExportReport(Parity(0, inputs, largest, None))
+    compared: Comparison = module.compare_back(path, data, folder)
+    check_difference(student.info.named, compared.difference, compared.inputs)
+    return ExportReport(Parity(0, compared.inputs, compared.difference, None))

@@ -1,6 +1,6 @@
 """The format `hf`: functions of the package `huggingface`."""
 
 from ..huggingface.from_fairseq import write
-from ..huggingface.hf_parity import largest_difference
+from ..huggingface.text_back import compare_back
 
-__all__ = ["largest_difference", "write"]
+__all__ = ["compare_back", "write"]

@@ -4,9 +4,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..flags import at_least, flag, range_problems
 from ..problems import Problems
+
+if TYPE_CHECKING:
+    from .hf_parity import Comparison
 
 MODEL, ORIGIN = "model.pt", "huggingface"  # of a fairseq folder; ORIGIN is what came with the model
 ENCODING, RECORD = "encoding.json", "lightpaff.json"
@@ -125,15 +129,15 @@ class Converted:
 
     Attributes:
         path: the file or folder.
-        difference: the largest difference of a logit or, to Hugging Face, log-probability; None
-            for MASS, as there is no model to compare with.
+        compared: both models on the same texts; None for MASS, as there is no model to compare
+            with.
         notes: what the user should know.
         flags: those of fairseq-train that describe the model; empty to Hugging Face.
         encoding: the flags that turn text into the model's tokens.
     """
 
     path: Path
-    difference: float | None
+    compared: "Comparison | None"
     notes: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     encoding: str = ""

@@ -208,6 +208,13 @@ def write(out: Path, flags: Sequence[str], tensors: dict[str, Tensor], folder: P
     write_checkpoint(state, folder / MODEL, lambda written: verify_loads(state, task, written))
 
 
+def build_model(cfg: Any, task: Any, tensors: dict[str, Tensor]) -> Any:
+    """Return a model with its weights, in float32; cfg: the section of the model."""
+    model = build(cfg, task, heads_in(tensors), "fairseq").float()
+    model.load_state_dict(dict(tensors), strict=True, model_cfg=cfg)
+    return model
+
+
 def load(folder: Path) -> tuple[Any, dict[str, Tensor]]:
     """Return configuration and weights that `write` wrote."""
     state = torch.load(folder / MODEL, map_location="cpu", weights_only=True)

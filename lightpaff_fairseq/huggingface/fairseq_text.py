@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ LANGUAGE_MODELING, SENTENCE_PREDICTION = "language_modeling", "sentence_predicti
 
 @dataclass(frozen=True)
 class Reading:
-    """The ids that a model is given for a text, in Hugging Face's numbering.
+    """The ids that a model is given for a text.
 
     Attributes:
         source: of the encoder, or of a model without decoder.
@@ -65,8 +65,13 @@ class FairseqText:
         """Return the Hugging Face ids of fairseq's."""
         return [self.order[i] if i < len(self.order) else i for i in ids]
 
+    def in_hf(self, reading: Reading) -> Reading:
+        """Return what fairseq's task reads with Hugging Face's ids."""
+        source, decoder = self.hf_ids(reading.source), self.hf_ids(reading.decoder)
+        return replace(reading, source=source, decoder=decoder)
+
     def read(self, text: str, second: str | None = None) -> Reading:
-        """Binarize a text as fairseq-preprocess does, and load it with the task.
+        """Binarize a text as fairseq-preprocess does, and load it with the task; fairseq's ids.
 
         Args:
             second: the other sentence of a pair, for `sentence_prediction`.
@@ -100,7 +105,7 @@ class FairseqText:
         decoder = [] if previous is None else previous[0].tolist()
         has_segments = second is not None and value_of(self.cfg.model, "token_types")
         segments = token_types(source[None])[0].tolist() if has_segments else []
-        return Reading(self.hf_ids(source.tolist()), self.hf_ids(decoder), segments)
+        return Reading(source.tolist(), decoder, segments)
 
 
 def _files(data: Path, task: str, pair: tuple[str, str]) -> dict[Path, str]:

@@ -17,7 +17,7 @@ from ..checkpoints.strip import to_primitive
 from ..models.untrained_head import PREFIX as LM_HEAD
 from ..models.untrained_head import has_untrained_head
 from ..problems import Problems, prefix_errors
-from . import fairseq_checkpoint, hf_parity
+from . import fairseq_checkpoint
 from .conversion import MARKS, RECORD, Conversion, Converted
 from .fairseq_checkpoint import FairseqModel
 from .families.bart import FSMT
@@ -28,10 +28,11 @@ from .hf_config import Derived, derive
 from .hf_folder import transformers_package
 from .sentence_transformers import set_width
 from .tables import name_problems, shape_problems, to_hf_state
-from .text_back import check_text_back, language_problem
+from .text_back import compare_back, language_problem
 from .tokenizers import write_hf_tokenizer
 from .vocabulary import with_classes
 
+NO_MLM_HEAD = "a classifier has no masked-LM head in Hugging Face's class: it is left out"
 HEADS = "classification_heads."
 ZERO = r".*\.token_type_embeddings\.weight|final_logits_bias"
 NO_WEIGHT = r".*\.version|.*\._float_tensor"
@@ -61,13 +62,13 @@ def convert(request: Conversion) -> Converted:
     OutputFolder(request.out, "--to hf", MARKS, read).check(request.force)
     with new_folder(request.out, "--to hf") as folder, prefix_errors(request.named):
         notes = write(request.path, request.data, folder)
-        difference = hf_parity.largest_difference(request.path, request.data, folder)
-        hf_parity.check_difference(difference, "a log-probability")
-    return Converted(request.out, difference, notes)
+        compared = compare_back(request.path, request.data, folder)
+        compared.check()
+    return Converted(request.out, compared, [*compared.notes, *notes])
 
 
 def write(path: Path, data: Path | None, folder: Path) -> list[str]:
-    """Write a checkpoint as model and tokenizer that `transformers` loads.
+    """Write a checkpoint as model and tokenizer that `transformers` loads; see `compare_back`.
 
     Args:
         data: the folder of the dictionaries; None: the checkpoint's, or where it was trained.
@@ -90,13 +91,9 @@ def write(path: Path, data: Path | None, folder: Path) -> list[str]:
         model.to(_dtype(source, state)).save_pretrained(folder)
     _write_tokenizers(source, family, folder)
     set_width(folder, int(getattr(model.config, "hidden_size", 0)))
-    with prefix_errors(f"--from fairseq {path}"):
-        notes = check_text_back(source, model.float(), folder)
     record = {"format": 1, "order": source.order}
     (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
-    if heads_in(source.tensors):
-        notes.append("a classifier has no masked-LM head in Hugging Face's class: it is left out")
-    return notes
+    return [NO_MLM_HEAD] if heads_in(source.tensors) else []
 
 
 def _choose(source: FairseqModel) -> Derived:
@@ -212,6 +209,17 @@ def _dtype(source: FairseqModel, state: Mapping[str, Tensor]) -> torch.dtype:
     return original if exact else next(iter(state.values())).dtype
 
 
+def _pair_template(source: FairseqModel, family: Family) -> str | None:
+    """Return how a pair of sentences is read; None: no tokenizer of this kind can do it."""
+    cfg = source.cfg.task
+    separator, start = value_of(cfg, "separator_token"), value_of(cfg, "init_token")
+    if value_of(cfg, "_name") != "sentence_prediction" or start != 0 or separator not in (None, 2):
+        return None
+    second = 1 if family is BERT else 0  # segment
+    middle = "" if separator is None else f"</s>:{second} "
+    return f"<s>:0 $A:0 </s>:0 {middle}$B:{second} </s>:{second}"
+
+
 def _write_tokenizers(source: FairseqModel, family: Family, folder: Path) -> None:
     if source.origin is not None:
         for path in sorted(source.origin.iterdir()):
@@ -221,6 +229,6 @@ def _write_tokenizers(source: FairseqModel, family: Family, folder: Path) -> Non
                 shutil.copyfile(path, folder / path.name)
         return
     dictionary = source.task.source_dictionary
-    write_hf_tokenizer(dictionary, family.model_type, folder)
+    write_hf_tokenizer(dictionary, family.model_type, folder, _pair_template(source, family))
     if dictionary.symbols != source.target.symbols:
         write_hf_tokenizer(source.target, family.model_type, folder / "target")

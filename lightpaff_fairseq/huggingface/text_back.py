@@ -5,18 +5,22 @@ dictionary's tokens, separated by spaces, so that text is made of them.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fairseq.data import Dictionary
 
 from ..checkpoints.building import value_of
+from ..json_files import read_json
 from ..problems import Problems
+from . import fairseq_checkpoint
 from .conversion import ENCODING
 from .fairseq_checkpoint import FairseqModel
-from .fairseq_text import FairseqText
-from .hf_folder import load_tokenizer
-from .text_parity import SIDES, TEXTS, compare_texts
+from .fairseq_text import SENTENCE_PREDICTION, FairseqText
+from .hf_folder import load_tokenizer, transformers_package
+from .hf_parity import Comparison, compare_logits
+from .text_parity import SIDES, TEXTS, Readings, compare_pair, compare_texts
 from .tokenizers import encoder
 
 COMPARED = (
@@ -43,19 +47,31 @@ def language_problem(source: FairseqModel) -> str | None:
     )
 
 
-def check_text_back(source: FairseqModel, model: Any, folder: Path) -> list[str]:
-    """Refuse a Hugging Face folder whose tokenizer reads a text otherwise than fairseq's task.
+def compare_back(path: Path, data: Path | None, folder: Path) -> Comparison:
+    """Compare a checkpoint with the Hugging Face folder that was made of it, starting from text.
 
     Args:
-        source: the checkpoint; model: of Hugging Face, on the CPU; folder: with its tokenizer.
-    Returns:
-        what the user should know.
+        path, data: as for `from_fairseq.write`; folder: what it wrote.
     Raises:
-        ValueError: names the text and both readings.
+        ValueError: the tokenizer reads a text otherwise than fairseq's task: names the text and
+            both readings.
     """
+    source = fairseq_checkpoint.read(path, data)
+    own = fairseq_checkpoint.build_model(source.cfg.model, source.task, source.tensors)
+    config = read_json(folder / "config.json")
+    hf_class = getattr(transformers_package(), config["architectures"][0])
+    hf_model = hf_class.from_pretrained(folder, local_files_only=True).eval().float()
+    readings = _read_on_both_sides(source, hf_model, folder)
+    compared = compare_logits((own, hf_model), source.order, readings.pairs)
+    return replace(compared, notes=readings.notes)
+
+
+def _read_on_both_sides(source: FairseqModel, model: Any, folder: Path) -> Readings:
+    """Give texts to both sides; none, with a note, where that is not possible."""
     task = str(value_of(source.cfg.task, "_name"))
     if task not in COMPARED:
-        return [f"whether the tokenizer reads text as --task {task} does was not compared"]
+        note = f"whether the tokenizer reads text as --task {task} does was not compared"
+        return Readings(notes=[note])
     tokenizer, pair = load_tokenizer(folder), _pair(source.task)
     if hasattr(type(tokenizer), "src_lang") and all(pair):
         tokenizer.src_lang, tokenizer.tgt_lang = pair
@@ -65,12 +81,19 @@ def check_text_back(source: FairseqModel, model: Any, folder: Path) -> list[str]
     if own and source.origin is not None:
         texts, encoders = (*TEXTS, "a"), {x: encoder(source.origin.parent, x) for x in SIDES}
     elif source.origin is not None:
-        return [f"the text was not compared: there is no {ENCODING} beside {source.origin}"]
+        note = f"the text was not compared: there is no {ENCODING} beside {source.origin}"
+        return Readings(notes=[note])
     texts = _fitting(texts, tokenizer, source.task, model)
     dictionaries = {"source": source.task.source_dictionary, "target": source.target}
     fairseq_text = FairseqText(source.cfg, source.data, dictionaries, encoders, source.order, pair)
     of_target = load_tokenizer(folder / "target") if (folder / "target").is_dir() else None
-    return compare_texts(fairseq_text, model, tokenizer, texts, of_target)
+    readings = compare_texts(fairseq_text, model, tokenizer, texts, of_target)
+    if task == SENTENCE_PREDICTION:
+        try:
+            compare_pair(fairseq_text, tokenizer, readings)
+        except ValueError as error:  # single sentences may be all that the model was trained on
+            readings.notes.append(f"do not give the model pairs of sentences: {error}")
+    return readings
 
 
 def _fitting(texts: Sequence[str], tokenizer: Any, task: Any, model: Any) -> list[str]:

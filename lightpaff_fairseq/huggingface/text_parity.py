@@ -1,10 +1,12 @@
 """Compare what both systems make of a text: fairseq's task on one side, the tokenizer on the other.
 
-The comparison of logits feeds both models the same ids, so it cannot see what stands around a text:
-languages, `<s>`, `</s>`, what the decoder starts with. Here a text goes in on both sides.
+Languages, `<s>`, `</s>` and what the decoder starts with stand around a text, so both models
+computing the same for the same ids is not enough. Here a text goes in on both sides, and what each
+side reads goes on to `hf_parity`, which compares the logits.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +34,28 @@ LEGACY = (
 )
 
 
-def check_text(
+@dataclass(frozen=True)
+class Readings:
+    """What both sides read of some texts.
+
+    Attributes:
+        pairs: per text, fairseq's reading in its own ids and transformers' in its own.
+        notes: what the user should know.
+    """
+
+    pairs: list[tuple[Reading, Reading]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_on_both_sides(
     folder: Path, model: Any, tokenizer: Any, order: Sequence[int], pair: tuple[str, str]
-) -> list[str]:
-    """Refuse a converted folder whose task reads a text otherwise than the tokenizer.
+) -> Readings:
+    """Give texts to both sides; refuse a folder whose task reads one otherwise than the tokenizer.
 
     Args:
         folder: what `to_fairseq` wrote.
         model, tokenizer: of Hugging Face; the tokenizer's languages are set.
         order, pair: see `FairseqText`.
-    Returns:
-        what the user should know.
     Raises:
         ValueError: names the text and both readings.
     """
@@ -50,26 +63,32 @@ def check_text(
     cfg, _ = fairseq_checkpoint.load(folder)
     dictionaries = dict.fromkeys(SIDES, Dictionary.load(str(folder / "dict.txt")))
     fairseq_text = FairseqText(cfg, folder, dictionaries, encoders, order, pair)
-    notes = compare_texts(fairseq_text, model, tokenizer, TEXTS)
+    readings = compare_texts(fairseq_text, model, tokenizer, TEXTS)
     if fairseq_text.task == SENTENCE_PREDICTION:
-        notes += compare_pair(fairseq_text, tokenizer)
-    return notes
+        compare_pair(fairseq_text, tokenizer, readings)
+    return readings
 
 
-def compare_pair(fairseq_text: FairseqText, tokenizer: Any) -> list[str]:
-    """Compare what both sides read of a sentence pair; see `check_text`."""
+def compare_pair(fairseq_text: FairseqText, tokenizer: Any, readings: Readings) -> None:
+    """Compare what both sides read of a sentence pair, and add it to the readings.
+
+    Raises:
+        ValueError: names both readings.
+    """
     if not separators(tokenizer):
-        return [NO_PAIRS]
+        readings.notes.append(NO_PAIRS)
+        return
     fairseq, hf = fairseq_text.read(*PAIR), tokenizer(*PAIR)
     segments = list(hf.token_type_ids) if fairseq.segments else []
-    readings = fairseq, Reading(list(hf.input_ids), segments=segments)
-    _compare(" + ".join(PAIR), f"--task {fairseq_text.task}", readings, tokenizer)
+    reading = Reading(list(hf.input_ids), segments=segments)
+    text = " + ".join(PAIR)
+    _compare(text, f"--task {fairseq_text.task}", (fairseq_text.in_hf(fairseq), reading), tokenizer)
     if fairseq.segments != segments:
         raise ValueError(
-            f"tokenizer: expected of {' + '.join(PAIR)!r} the segments that fairseq's model has, "
+            f"tokenizer: expected of {text!r} the segments that fairseq's model has, "
             f"{fairseq.segments}, got {segments}"
         )
-    return []
+    readings.pairs.append((fairseq, reading))
 
 
 def compare_texts(
@@ -78,24 +97,26 @@ def compare_texts(
     tokenizer: Any,
     texts: Sequence[str],
     of_target: Any = None,
-) -> list[str]:
-    """Compare what both sides read of some texts; see `check_text`.
+) -> Readings:
+    """Compare what both sides read of some texts; see `read_on_both_sides`.
 
     Args:
         of_target: tokenizer of the target's dictionary, if it is another one.
     """
-    notes: list[str] = []
+    readings = Readings()
     for text in texts:
-        fairseq = fairseq_text.read(text)
+        own = fairseq_text.read(text)
+        fairseq = fairseq_text.in_hf(own)
         hf = hf_reading(model, tokenizer, text, of_target)
         if fairseq_text.task == LANGUAGE_MODELING and hf.source[:1] != [fairseq_text.eos]:
             hf.source.insert(0, fairseq_text.eos)
-            notes = [START_OF_TEXT.format(tokenizer.eos_token)]
+            readings.notes[:] = [START_OF_TEXT.format(tokenizer.eos_token)]
         if fairseq.decoder and fairseq_text.eos != model.config.decoder_start_token_id:
             _fold_start(fairseq.decoder, fairseq_text.eos, model.config)
         _compare(text, f"--task {fairseq_text.task}", (fairseq, hf), tokenizer)
         _check_start(hf, model, tokenizer)
-    return notes
+        readings.pairs.append((own, hf))
+    return readings
 
 
 def hf_reading(model: Any, tokenizer: Any, text: str, of_target: Any = None) -> Reading:

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 
 from ..checkpoints.output_folder import OutputFolder, new_folder
 from ..models.untrained_head import PREFIX as HEAD_PREFIX
@@ -148,9 +149,8 @@ def _write(
         notes.append(NO_HEAD)
     fairseq_checkpoint.write(request.out, flags, tensors, folder)
     order = source.vocabulary.order
-    difference = hf_parity.largest_logit_difference(folder, model, order, request.segment)
-    hf_parity.check_difference(difference, "a logit")
-    notes += text_parity.check_text(folder, model, source.tokenizer, order, request.languages)
+    compared = _compare(request, source, model, folder)
+    notes += compared.notes
     hf_folder.copy_side_files(source.folder, folder / ORIGIN)
     record = {
         "format": 1,
@@ -162,7 +162,27 @@ def _write(
         "encoding": encoding,
     }
     (folder / ORIGIN / RECORD).write_text(json.dumps(record), encoding="utf-8")
-    return Converted(request.out / MODEL, difference, notes, flags, encoding)
+    return Converted(request.out / MODEL, compared, notes, flags, encoding)
+
+
+def _compare(
+    request: Conversion, source: _Source, model: Any, folder: Path
+) -> hf_parity.Comparison:
+    """Compare what both sides read of the same texts, and the logits that they compute of it.
+
+    Raises:
+        ValueError: they differ.
+    """
+    order = source.vocabulary.order
+    readings = text_parity.read_on_both_sides(
+        folder, model, source.tokenizer, order, request.languages
+    )
+    cfg, tensors = fairseq_checkpoint.load(folder)
+    task = fairseq_checkpoint.setup_task(cfg, folder)
+    own = fairseq_checkpoint.build_model(OmegaConf.create(cfg.model), task, tensors)
+    compared = hf_parity.compare_logits((own, model), order, readings.pairs, request.segment)
+    compared.check()
+    return replace(compared, notes=readings.notes)
 
 
 def _write_encoding(request: Conversion, source: _Source, folder: Path, prefix: str) -> str:

@@ -175,11 +175,16 @@ def encoder(folder: Path, side: str = "source") -> Callable[[str], str]:
     return lambda text: f"{prefix} {bpe.encode(text)}".lstrip(" ")
 
 
-def write_hf_tokenizer(dictionary: Dictionary, model_type: str, folder: Path) -> None:
+def write_hf_tokenizer(
+    dictionary: Dictionary, model_type: str, folder: Path, pair: str | None = None
+) -> None:
     """Write a transformers tokenizer that reads tokens separated by spaces, as fairseq does.
 
     It has the dictionary's numbers and adds what fairseq's tasks add. It does not split words: as
     for fairseq, the text is encoded into tokens before.
+
+    Args:
+        pair: template of two sentences; None: the model reads none.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
@@ -187,7 +192,9 @@ def write_hf_tokenizer(dictionary: Dictionary, model_type: str, folder: Path) ->
     backend: Any = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     backend.post_processor = processors.TemplateProcessing(
-        single=ENDS.get(model_type, "$A </s>"), special_tokens=[("<s>", 0), ("</s>", 2)]
+        single=ENDS.get(model_type, "$A </s>"),
+        pair=pair or "$A $B",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
     )
     special = ROLES | ({"mask_token": "<mask>"} if "<mask>" in vocabulary else {})
     tokenizer = transformers_package().PreTrainedTokenizerFast(tokenizer_object=backend, **special)

@@ -117,7 +117,7 @@ def test_data_in_the_folder_that_is_replaced(run, student, tmp_path):
 def test_a_split_that_is_not_compared_on(student, tmp_path, capsys):
     argv = ("--path", student[0], "--data", student[1], "--to", "hf", "--gen-subset", "valid")
     assert main([*map(str, ("export", *argv, "--out", tmp_path / "out"))]) == 2
-    assert "--gen-subset valid: --to hf compares on random tokens" in capsys.readouterr().err
+    assert "--gen-subset valid: --to hf compares on texts of its own" in capsys.readouterr().err
 
 
 def test_a_model_that_is_not_compacted(run, student, tmp_path):

@@ -159,5 +159,5 @@ def test_what_a_bare_encoder_may_not_be(tmp_path: Path, capsys: Any) -> None:
 def test_the_real_minilm(tmp_path: Path) -> None:
     source = Path(str(REAL.submodule_search_locations[0])) / "model"  # type: ignore[union-attr]
     converted = convert(Conversion(("hf", source), ("fairseq", tmp_path / "out")))
-    assert converted.difference is not None and converted.difference <= TOLERANCE
+    assert converted.compared is not None and converted.compared.difference <= TOLERANCE
     assert hidden_difference(source, tmp_path / "out", pair=True) <= TOLERANCE

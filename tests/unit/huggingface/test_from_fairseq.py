@@ -22,7 +22,8 @@ from conversions import (
     to_hf,
 )
 from hf_folders import MAKERS, REVERSIBLE, TEXT, T, marian
-from lightpaff_fairseq.huggingface import from_fairseq, hf_parity
+from lightpaff_fairseq.huggingface import from_fairseq
+from lightpaff_fairseq.huggingface.text_back import compare_back
 
 pytestmark = pytest.mark.hf
 
@@ -108,7 +109,7 @@ def test_a_model_of_fewer_positions_says_so(family, tmp_path):
 
     path, data = changed(tmp_path, family, cut)
     to_hf(path, tmp_path / "back", "--data", data)
-    assert hf_parity.largest_difference(path, data, tmp_path / "back") <= 1e-4
+    assert compare_back(path, data, tmp_path / "back").difference <= 1e-4
     config = read_json(tmp_path, "back", "config.json")
     key = "n_positions" if family == "gpt2" else "max_position_embeddings"
     assert config[key] == (22 if family == "roberta" else 20)  # RoBERTa's count begins with <pad>
@@ -141,7 +142,7 @@ def test_students_compute_the_same_in_their_class(name, tmp_path):
     out = to_hf(path, tmp_path / "hf")
     architecture = read_json(out, "config.json")["architectures"][0]
     assert architecture.startswith(STUDENTS[name][1])
-    assert hf_parity.largest_difference(path, data, out) <= 1e-4
+    assert compare_back(path, data, out).difference <= 1e-4
     ids = T.AutoTokenizer.from_pretrained(out)("w3 w0 unheard").input_ids
     assert [i for i in ids if i not in (0, 2)] == [7, 4, 3]
 
@@ -154,7 +155,7 @@ def test_a_classifier_takes_its_head_along(tmp_path):
     path = tmp_path / "student.pt"
     model = save_student(data, path, *flags)
     out = to_hf(path, tmp_path / "hf")
-    assert hf_parity.largest_difference(path, data, out) <= 1e-5
+    assert compare_back(path, data, out).difference <= 1e-5
     hf_model = T.RobertaForSequenceClassification.from_pretrained(out).eval()
     tokens = torch.tensor([[0, 5, 9, 2]])
     with torch.no_grad():
@@ -183,6 +184,6 @@ def test_a_student_of_another_shape_keeps_its_teachers_tokenizer(family, flags, 
     path = tmp_path / "student.pt"
     save_student(out, path, *flags)
     to_hf(path, tmp_path / "student", "--data", out)
-    assert hf_parity.largest_difference(path, out, tmp_path / "student") <= 1e-4
+    assert compare_back(path, out, tmp_path / "student").difference <= 1e-4
     loaded = [T.AutoTokenizer.from_pretrained(x) for x in (source, tmp_path / "student")]
     assert loaded[0](TEXT).input_ids == loaded[1](TEXT).input_ids

@@ -9,8 +9,10 @@ pytest.importorskip("tokenizers")
 
 import toy
 from conversions import LM, SMALL, TRANSLATION, refusal, save_student
+from hf_folders import T
 from lightpaff_fairseq.huggingface import from_fairseq, tokenizers
 from lightpaff_fairseq.huggingface.conversion import Conversion
+from lightpaff_fairseq.huggingface.text_parity import NO_PAIRS
 
 pytestmark = [pytest.mark.hf, pytest.mark.slow]
 
@@ -56,6 +58,20 @@ def test_a_tokenizer_that_adds_something_else_is_refused(name, tmp_path, capsys,
     error = refusal(capsys, "--from", "fairseq", path, "--to", "hf", tmp_path / "wrong")
     assert "tokenizer: expected of 'w0 w1 w2 nobodyknowsthisword' as text what fairseq's" in error
     assert "w0 w1 w2 <unk>" in error and not (tmp_path / "wrong").exists()
+
+
+@pytest.mark.parametrize("separator", [None, 2, 5])
+def test_pairs_are_read_with_the_separator_of_the_training(separator, tmp_path):
+    data = toy.write_labeled(tmp_path / "data")
+    flags = ["--arch", "roberta_tiny", *SMALL[:8], *CLASSES, "--init-token", 0]
+    flags += [] if separator is None else ["--separator-token", separator]
+    save_student(data, tmp_path / "student.pt", *flags, noise=0.05)
+    done = from_fairseq.convert(back(tmp_path / "student.pt", tmp_path / "hf"))
+    ids = T.AutoTokenizer.from_pretrained(tmp_path / "hf")("w0", "w1").input_ids
+    assert (NO_PAIRS in done.notes) == (separator == 5)
+    middle = [] if separator is None else [separator]
+    assert separator == 5 or ids == [0, 4, 2, *middle, 5, 2]
+    assert done.compared.inputs == ("1 text" if separator == 5 else "2 texts")
 
 
 def test_a_task_that_adds_nothing_is_refused(tmp_path, capsys):

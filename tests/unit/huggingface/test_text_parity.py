@@ -14,7 +14,7 @@ pytest.importorskip("tokenizers")
 
 from conversions import check_refused, copy_of, edit_config, load_hf, order_of, read_json
 from hf_folders import LANGUAGES, MAKERS, TEXT, T
-from lightpaff_fairseq.huggingface import text_parity, to_fairseq
+from lightpaff_fairseq.huggingface import hf_parity, text_parity, to_fairseq
 from lightpaff_fairseq.huggingface.conversion import Conversion
 from lightpaff_fairseq.huggingface.families.registry import FAMILIES
 from lightpaff_fairseq.huggingface.tokenizers import encoder
@@ -128,6 +128,30 @@ def test_the_decoder_starts_with_what_generate_starts_with(
     assert output[0, : len(expected)].tolist() == expected
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["nllb", "bert pairs"])
+def test_logits_are_those_of_what_stands_around_a_text(name: str, converted: Any) -> None:
+    """A changed language, or second segment, of one model shows: both are read with the text."""
+    source, out = converted(name)
+    hf_model, order, tokenizer = load_hf(source), order_of(out), tokenizer_of(source, name)
+    pair = LANGUAGES.get(name, ("source", "target"))
+    readings = text_parity.read_on_both_sides(out, hf_model, tokenizer, order.tolist(), pair)
+    texts = [*((text,) for text in text_parity.TEXTS), text_parity.PAIR][: len(readings.pairs)]
+    assert [hf.source for _, hf in readings.pairs] == [tokenizer(*x).input_ids for x in texts]
+    assert [order[own.source].tolist() for own, _ in readings.pairs] == [
+        hf.source for _, hf in readings.pairs
+    ]
+    model = load(out, name)[0]
+    same = hf_parity.compare_logits((model, hf_model), order.tolist(), readings.pairs)
+    assert same.difference <= 1e-5 and same.inputs == f"{2 + (name != 'nllb')} texts"
+    if name == "nllb":
+        hf_model.model.shared.weight[tokenizer.convert_tokens_to_ids(pair[0]), 0] += 5
+    else:
+        hf_model.bert.embeddings.token_type_embeddings.weight[1, 0] += 5
+    with pytest.raises(ValueError, match="the converted model differs: expected a logit"):
+        hf_parity.compare_logits((model, hf_model), order.tolist(), readings.pairs).check()
+
+
 def test_mbart_50_is_not_taken_for_mbart(converted: Any) -> None:
     """Its language is in front: the task of mBART puts it behind the text."""
     cfg, flags = (
@@ -201,6 +225,6 @@ def test_the_command_prints_its_lines_alone(converted: Any, tmp_path: Path) -> N
     command = [sys.executable, "-m", "lightpaff_fairseq.cli.main", "convert", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert [line.split(" ")[0] for line in done.stdout.splitlines()[1:]] == [
-        *("note:", "model:", "text,")
+        *("compared:", "note:", "model:", "text,")
     ]
     assert not [line for line in done.stderr.splitlines() if line.startswith(("INFO", "DEBUG"))]

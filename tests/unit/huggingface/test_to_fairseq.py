@@ -24,6 +24,7 @@ from conversions import (
 from hf_folders import MAKERS, T, bart, bert, gpt2, roberta
 from lightpaff_fairseq.huggingface import from_fairseq, hf_parity
 from lightpaff_fairseq.huggingface.conversion import Conversion
+from lightpaff_fairseq.huggingface.text_back import compare_back
 from lightpaff_fairseq.huggingface.to_fairseq import convert
 
 pytestmark = pytest.mark.hf
@@ -164,9 +165,8 @@ def test_an_existing_folder_stays_unless_forced(source, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_failed_comparison_leaves_nothing(source, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(
-        "lightpaff_fairseq.huggingface.hf_parity.largest_logit_difference", lambda *_: 0.5
-    )
+    outputs = torch.zeros(3, 4), torch.full((3, 4), 0.5)
+    monkeypatch.setattr(hf_parity, "logits_of_both", lambda *_: outputs)
     check_refused(capsys, source, "differs", "0.5", out=tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
@@ -190,7 +190,7 @@ def test_a_converted_model_teaches_and_is_fine_tuned(family, tmp_path, capsys):
     toy.train(out, *shown, "--finetune-from-model", out / "model.pt", *flags, *run)
     path = saved / "checkpoint_last.pt"
     to_hf(path, tmp_path / "back", "--data", out)
-    assert hf_parity.largest_difference(path, out, tmp_path / "back") <= 1e-4
+    assert compare_back(path, out, tmp_path / "back").difference <= 1e-4
     tuned, before = (T.AutoModel.from_pretrained(tmp_path / x) for x in ("back", "hf"))
     assert type(tuned) is type(before)
     assert T.AutoTokenizer.from_pretrained(tmp_path / "back")("the cat").input_ids
