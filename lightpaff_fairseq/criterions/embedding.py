@@ -14,12 +14,13 @@ from fairseq.logging import metrics
 from fairseq.models.roberta import RobertaModel
 from torch import Tensor, nn
 
+from ..embedding_poolings import POOLINGS
 from ..flags import Range, flag, range_problems
 from ..losses.embeddings import OrthonormalProjection, cosine_distance, similarity_divergence
 from ..losses.label_positions import LabelPositions
 from ..losses.model_output import LogitsOutput, ModelOutput
 from ..models.outputs import unwrapped
-from ..models.sentence_embeddings import POOLINGS, embed, embedding_width, split_sentences
+from ..models.sentence_embeddings import embed, embedding_width, split_sentences
 from ..problems import Problems
 from ..protocols import LoggingOutput, Sample
 from ..teachers.online import OnlineTeacher, load_models

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..embedding_poolings import POOLINGS
 from ..fairseq_flags import post_process_problem, words_problems
 from ..flags import at_least, flag, range_problems
-from ..models.sentence_embeddings import POOLINGS
 from ..output_file import file_problem, parent_problem
 from ..problems import Problems, prefix_errors
 from .model_rows import ModelFile

@@ -10,13 +10,20 @@ from typing import Any
 from fairseq import utils
 
 from .export_formats import FORMATS
-from .export_request import RECORD, ExportReport, ExportRequest
-from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLATION, LoadedModel
+from .export_request import RECORD, ExportReport, ExportRequest, codec_of
+from .loaded_model import (
+    CLASSIFICATION,
+    EMBEDDING,
+    LANGUAGE_MODELING,
+    MASKED_LM,
+    TRANSLATION,
+    LoadedModel,
+)
+from .text_codec import PACKAGES, TextCodec
 from .use_script import Use, script
 
 README, SCRIPT = "README.md", "use.py"
 LONGEST = 256  # maximum tokens of a translation by the script
-PIECES = "sentencepiece.model"
 SYMBOLS, CLASSES = "symbols.json", "classes.json"
 
 
@@ -31,13 +38,15 @@ def write_companions(
     if request.to == "onnx" and student.has_classes:
         labels, count = student.task.label_dictionary, student.task.cfg.num_classes
         _write_json(folder / CLASSES, labels.symbols[labels.nspecial :][:count])
-    if request.sentencepiece_model:
-        shutil.copyfile(request.sentencepiece_model, folder / PIECES)
+    codec = codec_of(request, student)
+    for name, path in codec.files.items():
+        shutil.copyfile(path, folder / name)
     record = _record(request, student, report)
     _write_json(folder / RECORD, record)
     if request.to != "hf":
-        (folder / SCRIPT).write_text(_script(request, student, report.beam), encoding="utf-8")
-        (folder / README).write_text(_readme(request, student, record), encoding="utf-8")
+        (folder / SCRIPT).write_text(_script(student, codec, report.beam), encoding="utf-8")
+        readme = _readme(request, student, codec, record)
+        (folder / README).write_text(readme, encoding="utf-8")
 
 
 def _record(request: ExportRequest, student: LoadedModel, report: ExportReport) -> dict[str, Any]:
@@ -69,6 +78,8 @@ def _record(request: ExportRequest, student: LoadedModel, report: ExportReport) 
         record["shortlist"] = asdict(report.shortlist)
     if info.task == TRANSLATION:
         record |= {"source_lang": task.cfg.source_lang, "target_lang": task.cfg.target_lang}
+    if info.task == EMBEDDING:
+        record["pooling"] = info.pooling
     if info.task == CLASSIFICATION:
         record |= {"init_token": task.cfg.init_token, "separator_token": task.cfg.separator_token}
     return record
@@ -85,10 +96,11 @@ def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _readme(request: ExportRequest, student: LoadedModel, record: dict[str, Any]) -> str:
+def _readme(
+    request: ExportRequest, student: LoadedModel, codec: TextCodec, record: dict[str, Any]
+) -> str:
     packages = [name for name in FORMATS[request.to].packages if name != "onnx"]
-    if request.sentencepiece_model:
-        packages.append("sentencepiece")
+    packages += PACKAGES[codec.kind]
     lines = [
         f"# A fairseq {student.info.family} model, exported to {request.to}",
         "",
@@ -113,12 +125,12 @@ _LONG_LINES = {
 }
 
 
-def _script(request: ExportRequest, student: LoadedModel, beam: int) -> str:
+def _script(student: LoadedModel, codec: TextCodec, beam: int) -> str:
     task, model, info = student.task, student.model, student.info
     dictionary, start = task.source_dictionary, None
     if info.task == CLASSIFICATION:
         start = task.cfg.init_token
-    elif info.task == MASKED_LM:
+    elif info.task in (MASKED_LM, EMBEDDING):
         start = dictionary.bos()
     elif info.task == LANGUAGE_MODELING:
         start = dictionary[dictionary.bos() if task.args.add_bos_token else dictionary.eos()]
@@ -128,9 +140,8 @@ def _script(request: ExportRequest, student: LoadedModel, beam: int) -> str:
     output = 0
     if info.task == TRANSLATION:
         output = min(LONGEST, model.max_decoder_positions() - 1)
-    pieces = bool(request.sentencepiece_model)
     lengths = (longest - added, output)
-    return script(Use(info.task, pieces, start, student.has_classes, *lengths, beam))
+    return script(Use(info.task, codec, start, student.has_classes, *lengths, beam))
 
 
 def _comparisons(record: dict[str, Any]) -> list[str]:

@@ -2,7 +2,8 @@
 
 For every sample of a batch, in order, an engine returns
 translation: a `Hypothesis`; language_modeling: the log-probabilities of the target, `(T,)`;
-otherwise: the output of the head, `(K,)` (classes) or `(T, V)` (masked_lm, padding included).
+otherwise: the output of the head, `(K,)` (classes) or `(T, V)` (masked_lm, padding included), or
+the embedding, `(C,)`.
 """
 
 from collections.abc import Sequence
@@ -18,8 +19,10 @@ from fairseq.models import BaseFairseqModel as FairseqModel
 from fairseq.sequence_generator import SequenceGenerator
 from fairseq.tasks import FairseqTask
 from torch import Tensor
+from torch.nn import functional
 
-from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION, LoadedModel
+from ..models.sentence_embeddings import embed
+from .loaded_model import CLASSIFICATION, EMBEDDING, LANGUAGE_MODELING, TRANSLATION, LoadedModel
 from .sample_batches import Sample
 
 Floats = npt.NDArray[np.float32]
@@ -148,7 +151,7 @@ class FairseqLanguageModel:
 
 
 class FairseqEncoder:
-    """Outputs of a BERT: of its classification head, or of masked_lm."""
+    """Outputs of a BERT: of its classification head, of masked_lm, or embeddings."""
 
     def __init__(self, student: LoadedModel, model: FairseqModel) -> None:
         self.model, self.student = model, student
@@ -163,7 +166,13 @@ class FairseqEncoder:
 
 
 def encoder_output(model: FairseqModel, student: LoadedModel, tokens: Tensor) -> Tensor:
-    """Return a BERT's outputs for ids `(B, T)`: `(B, K)` of its head, or `(B, T, V)`."""
+    """Return a BERT's outputs for ids `(B, T)`: `(B, K)` of its head, or `(B, T, V)`.
+
+    Of a model for embeddings, `(B, C)` with norm 1.
+    """
+    if student.info.pooling and student.info.task == EMBEDDING:
+        pad = student.task.source_dictionary.pad()
+        return functional.normalize(embed(model, tokens, pad, student.info.pooling), dim=-1)
     head = {}
     if student.info.task == CLASSIFICATION:
         name = student.task.cfg.classification_head_name
@@ -173,12 +182,14 @@ def encoder_output(model: FairseqModel, student: LoadedModel, tokens: Tensor) ->
 
 
 def normalized(outputs: Sequence[Floats], sample: Sample, student: LoadedModel) -> list[Floats]:
-    """Return log-probabilities without padding, or the outputs of a regression.
+    """Return log-probabilities without padding, or the outputs of a regression or embedding.
 
     Args:
         outputs: B of `(K,)` or `(T, V)`.
     """
     values = torch.from_numpy(np.stack(outputs))
+    if student.info.task == EMBEDDING:
+        return list(values.numpy())
     if student.info.task == CLASSIFICATION:
         return list((values.log_softmax(-1) if student.has_classes else values).numpy())
     kept = sample["net_input"]["src_tokens"].ne(student.task.source_dictionary.pad())

@@ -5,7 +5,14 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
-from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLATION, CheckpointInfo
+from .loaded_model import (
+    CLASSIFICATION,
+    EMBEDDING,
+    LANGUAGE_MODELING,
+    MASKED_LM,
+    TRANSLATION,
+    CheckpointInfo,
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ FORMATS = {
         module="to_onnx",
         packages=("onnx", "onnxruntime"),
         extra="onnx",
-        models=(("roberta", CLASSIFICATION), ("roberta", MASKED_LM)),
+        models=(("roberta", CLASSIFICATION), ("roberta", MASKED_LM), ("roberta", EMBEDDING)),
         quantizations=("int8",),
     ),
     "hf": ExportFormat(

@@ -5,16 +5,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checkpoints.output_folder import OutputFolder
+from ..embedding_poolings import POOLINGS
 from ..fairseq_flags import post_process_problem
 from ..flags import Range, at_least, flag, range_problems
+from ..huggingface.conversion import ENCODING
 from ..huggingface.tokenizers import pieces_problem
 from ..problems import Problems
 from .export_formats import FORMATS, model_problem, package_problem, quantization_problem
 from .export_parity import Parity
 from .export_quality import SCORED_TASKS, Quality
-from .loaded_model import TRANSLATION, LoadedModel, data_folder, inspect_checkpoint, load_model
+from .loaded_model import (
+    TRANSLATION,
+    LoadedModel,
+    as_embedding,
+    data_folder,
+    inspect_checkpoint,
+    load_model,
+)
 from .search_choice import AUTO, REFERENCE, SearchRow, beam_problem
 from .shortlist_report import ShortlistReport
+from .text_codec import TextCodec, folder_codec, pieces_codec
 from .word_alignment import aligner_problem
 
 RECORD = "export.json"  # in every exported folder
@@ -83,6 +93,18 @@ class ExportRequest:
         None,
         metavar="FILE",
     )
+    tokenizer: Path | None = flag(
+        "folder of lightpaff convert or trim-vocab with the tokenizer of the text, for onnx and hf "
+        "(default: that of the checkpoint or of --data, if it is one; otherwise text is tokens)",
+        None,
+        metavar="DIR",
+    )
+    pooling: str | None = flag(
+        "export sentence embeddings of a roberta, the mean of all tokens' outputs or the first "
+        "token's, normalized, instead of its head (default: that of --criterion kd_embed)",
+        None,
+        choices=POOLINGS,
+    )
     shortlist: Path | None = flag(
         "translate faster with a lexical shortlist, built from the training pairs of this folder: "
         "--data, or what seq-kd wrote (ctranslate2 only; default: none)",
@@ -130,7 +152,7 @@ def load_checked(request: ExportRequest) -> LoadedModel:
         ValueError: lists all problems with flags and files, or with the checkpoint.
     """
     pieces = request.sentencepiece_model
-    inputs = (request.path, request.data, pieces, request.shortlist)
+    inputs = (request.path, request.data, pieces, request.tokenizer, request.shortlist)
     read = [path for path in inputs if path is not None]
     problems = Problems(
         [
@@ -141,6 +163,7 @@ def load_checked(request: ExportRequest) -> LoadedModel:
             OutputFolder(request.out, "--out", (RECORD,), read).problem(request.force),
             *range_problems(request),
             *_shortlist_problems(request),
+            *_tokenizer_problems(request),
         ]
     )
     for path in request.references:
@@ -157,6 +180,28 @@ def load_checked(request: ExportRequest) -> LoadedModel:
         problem = pieces_problem(pieces, student.task.source_dictionary.symbols)
         Problems([problem]).raise_if_any(f"--sentencepiece-model {pieces}: ")
     return student
+
+
+def _tokenizer_problems(request: ExportRequest) -> Iterator[str]:
+    """Yield a message for every problem with the flag of a tokenizer."""
+    folder = request.tokenizer
+    if folder is None:
+        return
+    if not (folder / ENCODING).is_file():
+        yield f"--tokenizer {folder}: expected a folder of lightpaff convert, got no {ENCODING}"
+    if request.to == "ctranslate2":
+        yield f"--tokenizer {folder}: expected --to onnx or hf, got --to ctranslate2"
+    if request.sentencepiece_model is not None:
+        yield "--tokenizer, --sentencepiece-model: expected one of them, got both"
+
+
+def codec_of(request: ExportRequest, student: LoadedModel) -> TextCodec:
+    """Return the tokenizer of the exported folder's use.py."""
+    if request.sentencepiece_model is not None:
+        return pieces_codec(request.sentencepiece_model)
+    places = [request.tokenizer] if request.tokenizer else [request.path.parent, student.data]
+    folders = [x for x in places if request.to == "onnx" and (x / ENCODING).is_file()]
+    return folder_codec(folders[0]) if folders else TextCodec()
 
 
 def _shortlist_problems(request: ExportRequest) -> Iterator[str]:
@@ -176,7 +221,7 @@ def _shortlist_problems(request: ExportRequest) -> Iterator[str]:
 
 
 def _load(request: ExportRequest) -> LoadedModel:
-    info = inspect_checkpoint(request.path)
+    info = as_embedding(inspect_checkpoint(request.path), request.pooling)
     problems = Problems([model_problem(request.to, info)])
     problems.unless(
         request.to != "hf" or not request.subset,

@@ -13,7 +13,7 @@ from .engines import Engine, Search, fairseq_engine, limited
 from .export_formats import FORMATS
 from .export_parity import SEARCH, Parity, check_difference, compare
 from .export_quality import Labels, Quality
-from .export_request import ExportReport, ExportRequest, load_checked
+from .export_request import ExportReport, ExportRequest, codec_of, load_checked
 from .loaded_model import TRANSLATION, LoadedModel
 from .sample_batches import NoSplitError, Sample, random_samples, split_samples
 from .script_parity import check_script
@@ -35,7 +35,7 @@ def export(request: ExportRequest) -> ExportReport:
     shortlist = build(request, student)
     with new_folder(request.out) as folder:
         if request.to == "hf":
-            report = _write_huggingface(student, folder)
+            report = _write_huggingface(request, student, folder)
         else:
             report = _write_and_compare(request, student, folder, shortlist)
         write_companions(request, student, folder, report)
@@ -51,7 +51,7 @@ def _check_script(
     search = Search(report.beam, longest=LONGEST, shortlist=True)
     _, engine = _engines(request, student, folder, search)
     samples, _ = _parity_samples(request, student)
-    check_script(student, folder, request.sentencepiece_model, engine, samples)
+    check_script(student, folder, codec_of(request, student), engine, samples)
 
 
 def _write_and_compare(
@@ -201,11 +201,11 @@ def _check_drop(request: ExportRequest, before: Quality, after: Quality, more: s
         )
 
 
-def _write_huggingface(student: LoadedModel, folder: Path) -> ExportReport:
+def _write_huggingface(request: ExportRequest, student: LoadedModel, folder: Path) -> ExportReport:
     """Write a Hugging Face folder; the inputs of its parity check are texts of its own."""
     module: Any = FORMATS["hf"].load()
     path, data = student.info.path, student.data
-    module.write(path, data, folder)
-    compared: Comparison = module.compare_back(path, data, folder)
+    module.write(path, data, folder, student.info.pooling, request.tokenizer)
+    compared: Comparison = module.compare_back(path, data, folder, request.tokenizer)
     check_difference(student.info.named, compared.difference, compared.inputs)
     return ExportReport(Parity(0, compared.inputs, compared.difference, None))

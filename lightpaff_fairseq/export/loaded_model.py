@@ -1,18 +1,21 @@
 """A checkpoint to export or to benchmark: its model and its task."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fairseq import checkpoint_utils, models
+from fairseq.tasks.sentence_prediction import SentencePredictionTask
 
 from ..checkpoints.dictionaries import check_trained_with
 from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.strip import stripped_state
+from ..models.sentence_embeddings import trained_pooling
 from ..problems import reason_of
 
 TRANSLATION, LANGUAGE_MODELING = "translation", "language_modeling"
 CLASSIFICATION, MASKED_LM = "sentence_prediction", "masked_lm"
+EMBEDDING = "sentence_embedding"  # of an encoder of one of these two, see `as_embedding`
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class CheckpointInfo:
         state: the checkpoint as `lightpaff strip` would write it.
         family: fairseq's name of the model, as `transformer`; `task`: of the task.
         flag: the flag that names the file.
+        pooling: that its embeddings were trained for by `kd_embed`, or are exported with.
     """
 
     path: Path
@@ -30,6 +34,7 @@ class CheckpointInfo:
     family: str
     task: str
     flag: str = "--path"
+    pooling: str | None = None
 
     @property
     def named(self) -> str:
@@ -52,7 +57,7 @@ class LoadedModel:
             cfg = self.task.cfg
             names = (f"dict.{cfg.source_lang}.txt", f"dict.{cfg.target_lang}.txt")
             return {name: self.data / name for name in names}
-        if self.info.task == CLASSIFICATION:
+        if isinstance(self.task, SentencePredictionTask):
             files = {"dict.txt": self.data / "input0" / "dict.txt"}
             labels = {"dict.label.txt": self.data / "label" / "dict.txt"}
             return files | labels if self.has_classes else files
@@ -70,11 +75,24 @@ def inspect_checkpoint(path: Path, flag: str = "--path") -> CheckpointInfo:
     Raises:
         ValueError: it is missing, cannot be used, or is a pruned model that is not compacted yet.
     """
-    state = stripped_state(read_checkpoint(path, flag))
+    whole = read_checkpoint(path, flag)
+    pooling = trained_pooling(whole["cfg"])
+    state = stripped_state(whole)
     name = state["cfg"]["model"]["_name"]
     family = str(models.ARCH_MODEL_NAME_REGISTRY.get(name, name))
     task = state["cfg"]["task"]
-    return CheckpointInfo(path, state, family, str(task.get("_name") or task.get("task")), flag)
+    name = str(task.get("_name") or task.get("task"))
+    return CheckpointInfo(path, state, family, name, flag, pooling)
+
+
+def as_embedding(info: CheckpointInfo, pooling: str | None) -> CheckpointInfo:
+    """Return an encoder whose output is the embedding of a sentence, pooled and normalized.
+
+    Args:
+        pooling: one of `POOLINGS`; None: that of `kd_embed`; trained otherwise, nothing changes.
+    """
+    pooling = pooling or info.pooling
+    return info if pooling is None else replace(info, task=EMBEDDING, pooling=pooling)
 
 
 def data_folder(info: CheckpointInfo, data: Path | None) -> Path:

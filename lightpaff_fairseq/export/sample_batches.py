@@ -9,7 +9,8 @@ from fairseq import utils
 from fairseq.data.data_utils import collate_tokens
 from torch import Tensor
 
-from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION, LoadedModel
+from ..models.sentence_embeddings import split_sentences
+from .loaded_model import CLASSIFICATION, EMBEDDING, LANGUAGE_MODELING, TRANSLATION, LoadedModel
 
 BATCH = 8  # sentences
 LONGEST = 12  # maximum tokens of a random sentence
@@ -52,7 +53,20 @@ def split_samples(
         )
     order = sorted(chosen.tolist(), key=dataset.num_tokens)
     starts = range(0, len(order), batch)
-    return [dataset.collater([dataset[i] for i in order[s : s + batch]]) for s in starts]
+    samples = [dataset.collater([dataset[i] for i in order[s : s + batch]]) for s in starts]
+    if student.info.task == EMBEDDING:
+        return [_single_sentences(student, sample) for sample in samples]
+    return samples
+
+
+def _single_sentences(student: LoadedModel, sample: Sample) -> Sample:
+    """Return the sentences of pairs, or of blocks of masked_lm, as samples of their own."""
+    dictionary, tokens = student.task.source_dictionary, sample["net_input"]["src_tokens"]
+    target = sample.get("target")
+    if target is not None and target.shape == tokens.shape:  # take the masks off
+        tokens = torch.where(target == dictionary.pad(), tokens, target)
+    tokens, _ = split_sentences(tokens, dictionary)
+    return {"id": torch.arange(len(tokens)), "net_input": {"src_tokens": tokens}}
 
 
 def random_samples(student: LoadedModel, count: int) -> list[Sample]:

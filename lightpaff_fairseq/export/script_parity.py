@@ -11,14 +11,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from fairseq.data.data_utils import collate_tokens
-from fairseq.data.encoders.sentencepiece_bpe import SentencepieceBPE, SentencepieceConfig
 from torch import Tensor
 
 from .engines import Engine
-from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLATION, LoadedModel
+from .export_parity import TOLERANCE
+from .loaded_model import (
+    CLASSIFICATION,
+    EMBEDDING,
+    LANGUAGE_MODELING,
+    MASKED_LM,
+    TRANSLATION,
+    LoadedModel,
+)
 from .sample_batches import Sample
+from .text_codec import TextCodec
 
 ANSWERS = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
 INPUTS = """import json, runpy, sys
@@ -29,30 +38,30 @@ for line in sys.stdin:
 LONGEST = 20  # tokens of a compared text: a block of a language model may fill all positions
 ROUNDING = 0.01  # of printed numbers
 SCRIPT = "use.py"
+Answer = str | float | list[float]
 
 
 def check_script(
-    student: LoadedModel, folder: Path, pieces: Path | None, engine: Engine, samples: list[Sample]
+    student: LoadedModel, folder: Path, codec: TextCodec, engine: Engine, samples: list[Sample]
 ) -> None:
     """Compare the script's answers with those of the engine for fairseq's ids.
 
     Args:
-        pieces: the SentencePiece model, or None.
+        codec: makes the text of tokens, and the tokens of text.
         engine: runs the exported model, with the script's search.
         samples: batches of fairseq's data set: the text, and what the task puts around it.
     Raises:
         ValueError: the script fails, or gives another answer.
     """
-    bpe = SentencepieceBPE(SentencepieceConfig(sentencepiece_model=str(pieces))) if pieces else None
     rows = [row for sample in samples for row in sample["net_input"]["src_tokens"]]
     if student.info.task == MASKED_LM:  # fairseq may mask the first token, which is no word
         first = torch.tensor([student.task.source_dictionary.bos()])
         rows = [torch.cat([first, row[1:]]) for row in rows]
-    texts = [_text(row, student, bpe) for row in rows]
-    sample = _sample(student, rows, [bpe.encode(text) if bpe else text for text in texts])
+    texts = [_text(row, student, codec) for row in rows]
+    sample = _sample(student, rows, [codec.encode(text) for text in texts])
     lengths = sample["net_input"]["src_tokens"].ne(student.task.source_dictionary.pad()).sum(-1)
     outputs = zip(engine.run(sample), lengths.tolist(), strict=True)
-    answers = [_answer(student, output, length, bpe) for output, length in outputs]
+    answers = [_answer(student, output, length, codec) for output, length in outputs]
     expected = dict(zip(sample["id"].tolist(), answers, strict=True))  # translation sorts them
     path = folder / SCRIPT
     for i, (text, line) in enumerate(zip(texts, _run(ANSWERS, path, texts), strict=True)):
@@ -82,12 +91,12 @@ def _ids(student: LoadedModel, row: Sequence[int | str]) -> list[int]:
     return ids[:-1] if is_translation else ids
 
 
-def _text(row: Tensor, student: LoadedModel, bpe: Any) -> str:
+def _text(row: Tensor, student: LoadedModel, codec: TextCodec) -> str:
     """Return the text of a row of fairseq's ids."""
     dictionary = student.task.source_dictionary
     special = (dictionary.bos(), dictionary.pad(), dictionary.eos())
     tokens = [dictionary[i] for i in row.tolist() if i not in special][:LONGEST]
-    return bpe.sp.decode(tokens) if bpe else " ".join(tokens)
+    return " ".join(codec.decode(tokens).split("\n"))
 
 
 def _sample(student: LoadedModel, rows: Sequence[Tensor], texts: Sequence[str]) -> Sample:
@@ -105,11 +114,11 @@ def _sample(student: LoadedModel, rows: Sequence[Tensor], texts: Sequence[str]) 
     return {"id": torch.arange(len(tokens)), "net_input": net_input}
 
 
-def _answer(student: LoadedModel, output: Any, length: int, bpe: Any) -> str | float:
+def _answer(student: LoadedModel, output: Any, length: int, codec: TextCodec) -> Answer:
     """Return what the script should print for an output of the engine, of an input's length."""
     if student.info.task == TRANSLATION:
         tokens = list(output.tokens)
-        return str(bpe.sp.decode(tokens)) if bpe else " ".join(tokens)
+        return codec.decode(tokens)
     if student.info.task == LANGUAGE_MODELING:
         return float(output.sum())
     if student.has_classes:
@@ -117,6 +126,8 @@ def _answer(student: LoadedModel, output: Any, length: int, bpe: Any) -> str | f
         return str(labels[labels.nspecial + int(output.argmax())])
     if student.info.task == CLASSIFICATION:
         return float(output[0])
+    if student.info.task == EMBEDDING:
+        return [float(x) for x in output]
     return " ".join(student.task.source_dictionary[i] for i in output.argmax(-1)[:length])
 
 
@@ -135,8 +146,11 @@ def _run(program: str, path: Path, texts: Sequence[str]) -> list[str]:
     return lines
 
 
-def _is_same(line: str, answer: str | float) -> bool:
+def _is_same(line: str, answer: Answer) -> bool:
     """Compare a printed line with an answer."""
     if isinstance(answer, str):
         return line == answer
+    if isinstance(answer, list):
+        values = [float(x) for x in line.split(" ")]
+        return len(values) == len(answer) and bool(np.allclose(values, answer, 0, TOLERANCE))
     return abs(float(line.split("\t")[0]) - answer) <= ROUNDING * max(1, abs(answer))

@@ -132,6 +132,7 @@ def answer(session, texts, numbers, flags):
     return [answers[i] for i in range(len(texts))]
 """
 RESULT = {
+    "embedding": '[" ".join(f"{x:.7f}" for x in row) for row in output]',
     "classes": "[classes[i] for i in output.argmax(-1)]",
     "number": "[str(x) for x in output[:, 0]]",
     "symbols": """[

@@ -1,5 +1,7 @@
 """The text of use.py around the model: what is read, cut and printed."""
 
+from .text_codec import BYTES, SENTENCEPIECE, WORDPIECE, WORDS
+
 START = '''"""Print the model's answer for every line of standard input; see README.md."""
 
 IMPORTS
@@ -8,22 +10,34 @@ folder = os.path.dirname(os.path.abspath(__file__))
 '''
 
 SPLIT = {
-    True: """pieces = sentencepiece.SentencePieceProcessor(f"{folder}/sentencepiece.model")
+    SENTENCEPIECE: """pieces = sentencepiece.SentencePieceProcessor(FILES)
 
 
 def split(line):
     return pieces.encode(line.strip(), out_type=str)
 """,
-    False: """
+    WORDPIECE: """tokenizer = tokenizers.BertWordPieceTokenizer(FILES, lowercase=LOWER)
+
+
+def split(line):
+    return tokenizer.encode(line.strip(), add_special_tokens=False).tokens
+""",
+    BYTES: """tokenizer = tokenizers.ByteLevelBPETokenizer(FILES)
+
+
+def split(line):
+    return [str(i) for i in tokenizer.encode(line.rstrip("\\r\\n")).ids]
+""",
+    WORDS: """
 
 def split(line):
     return line.split()  # tokenized like the training data
 """,
 }
-JOIN = {True: "pieces.decode", False: '" ".join'}
+JOIN = {SENTENCEPIECE: "pieces.decode", WORDS: '" ".join'}
 STARTS_WORD = {
-    True: 'text[i].startswith("\\u2581")',
-    False: 'not text[i - 1].endswith("@@")',
+    SENTENCEPIECE: 'text[i].startswith("\\u2581")',
+    WORDS: 'not text[i - 1].endswith("@@")',
 }
 
 PARTS = """

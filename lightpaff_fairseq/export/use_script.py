@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, MASKED_LM, TRANSLATION
+from .loaded_model import CLASSIFICATION, EMBEDDING, LANGUAGE_MODELING, MASKED_LM, TRANSLATION
+from .text_codec import PACKAGES, SENTENCEPIECE, WORDS, TextCodec
 from .use_answers import (
     CLASSES,
     CONTINUE,
@@ -27,7 +28,7 @@ class Use:
 
     Attributes:
         task: fairseq's task, one of those in `FORMATS`.
-        pieces: true if the folder has sentencepiece.model.
+        codec: the tokenizer in the folder.
         start: the id (sentence_prediction, masked_lm) or token (language_modeling) before every
             sentence, or None.
         classes: true if the folder has classes.json.
@@ -37,7 +38,7 @@ class Use:
     """
 
     task: str
-    pieces: bool
+    codec: TextCodec
     start: int | str | None
     classes: bool
     longest: int
@@ -58,14 +59,21 @@ def script(use: Use) -> str:
         body = body.replace("START", str(use.start))
     else:
         modules, body = ["numpy as np", "onnxruntime"], ONNX_FLAGS + _encoder(use) + LEAVE_OUT
-    body = body.replace("JOIN", JOIN[use.pieces]).replace("STARTS_WORD", STARTS_WORD[use.pieces])
+    kind = SENTENCEPIECE if use.codec.kind == SENTENCEPIECE else WORDS
+    body = body.replace("JOIN", JOIN[kind]).replace("STARTS_WORD", STARTS_WORD[kind])
     standard = ["argparse", "itertools", "json", "os", "sys"]
     if "json." not in body:
         standard.remove("json")
-    modules += ["sentencepiece"] if use.pieces else []
+    modules += PACKAGES[use.codec.kind]
     head = "\n\n".join("\n".join(f"import {x}" for x in names) for names in (standard, modules))
     start = START.replace("IMPORTS", head) + _constants(use)
-    return f"{start}{SPLIT[use.pieces]}{body}{MAIN}"
+    split = SPLIT[use.codec.kind].replace("FILES", ", ".join(_paths(use.codec)))
+    return f"{start}{split.replace('LOWER', str(not use.codec.cased))}{body}{MAIN}"
+
+
+def _paths(codec: TextCodec) -> list[str]:
+    """Return the expressions of the tokenizer's files in the script."""
+    return [f'f"{{folder}}/{name}"' for name in codec.files]
 
 
 def _constants(use: Use) -> str:
@@ -85,7 +93,7 @@ def _constants(use: Use) -> str:
 def _encoder(use: Use) -> str:
     """Return the functions of a BERT's script."""
     head = "classes" if use.classes else "number"
-    kind = {MASKED_LM: "symbols", CLASSIFICATION: head}[use.task]
+    kind = {MASKED_LM: "symbols", CLASSIFICATION: head, EMBEDDING: "embedding"}[use.task]
     start = "" if use.start is None else f"{use.start}, "
     body = ENCODE.replace("START", start).replace("RESULT", RESULT[kind])
     return (CLASSES if use.classes else "") + body

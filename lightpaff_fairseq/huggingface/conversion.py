@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..embedding_poolings import POOLINGS
 from ..flags import at_least, flag, range_problems
 from ..problems import Problems
 
@@ -19,7 +20,8 @@ MARKS = (ENCODING, RECORD)  # one of them is in every folder that is written
 TARGETS = {"hf": "fairseq", "mass": "fairseq", "fairseq": "hf"}  # --from -> --to
 MASS_ONLY = dict.fromkeys(("dict", "heads"), ("mass",))
 HF_ONLY = dict.fromkeys(("segment", "num_classes"), ("hf",))
-ONLY_FROM = {**HF_ONLY, "langs": ("hf", "mass"), **MASS_ONLY, "data": ("fairseq",)}
+FAIRSEQ_ONLY = dict.fromkeys(("data", "tokenizer", "pooling"), ("fairseq",))
+ONLY_FROM = {**HF_ONLY, "langs": ("hf", "mass"), **MASS_ONLY, **FAIRSEQ_ONLY}
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,18 @@ class Conversion:
         "fairseq: folder of its dictionaries (default: the checkpoint's, or where it was trained)",
         None,
         metavar="DIR",
+    )
+    tokenizer: Path | None = flag(
+        "fairseq: folder of lightpaff convert with the model's tokenizer (default: the "
+        "checkpoint's folder or --data, if it has one; otherwise the model reads tokens)",
+        None,
+        metavar="DIR",
+    )
+    pooling: str | None = flag(
+        "fairseq: write a sentence-transformers folder whose embeddings are the mean of all "
+        "tokens' outputs or the first token's, normalized (default: that of --criterion kd_embed)",
+        None,
+        choices=POOLINGS,
     )
     force: bool = flag("replace the output (default: refuse)", default=False)
 

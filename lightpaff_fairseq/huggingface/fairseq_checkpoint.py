@@ -73,16 +73,22 @@ class FairseqModel:
         return list(range(len(self.target))) if self.record is None else self.record.order
 
     @property
+    def positions(self) -> int:
+        """Return the maximum number of tokens of an encoder; 0: the model has none."""
+        return int(value_of(self.cfg.model, "max_positions") or 0)
+
+    @property
     def target(self) -> Dictionary:
         """Return the dictionary of what the model predicts."""
         return self.task.target_dictionary or self.task.source_dictionary
 
 
-def read(path: Path, data: Path | None) -> FairseqModel:
+def read(path: Path, data: Path | None, tokenizer: Path | None = None) -> FairseqModel:
     """Read a checkpoint with its dictionaries.
 
     Args:
         data: the folder of the dictionaries; None: the checkpoint's, or where it was trained.
+        tokenizer: a folder that `to_fairseq` wrote; None: the checkpoint's or `data`, if it is one.
     Raises:
         ValueError: the file or the record is corrupt, there are no dictionaries, or they are not
             those that it was trained with, or the weights not those of the model it describes.
@@ -93,8 +99,13 @@ def read(path: Path, data: Path | None) -> FairseqModel:
     folder = data or beside or Path(str(value_of(cfg.task, "data")).split(":")[0])
     with as_value_error(f"--data {folder}: expected the dictionaries of {path}, got none"):
         task = setup_task(cfg, folder)
-    origins = (path.parent / ORIGIN, folder / ORIGIN)
+    origins = [x / ORIGIN for x in ([path.parent, folder] if tokenizer is None else [tokenizer])]
     origin = next((place for place in origins if (place / RECORD).is_file()), None)
+    if tokenizer is not None and origin is None:
+        raise ValueError(
+            f"--tokenizer {tokenizer}: expected a folder of lightpaff convert, got no "
+            f"{ORIGIN}/{RECORD}"
+        )
     record = None if origin is None else _read_record(origin / RECORD)
     model = FairseqModel(cfg, dict(state["model"]), task, folder, origin, record)
     _check_sizes(model, path, folder)

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..checkpoints.building import heads_in, value_of
 from ..checkpoints.output_folder import OutputFolder, new_folder
 from ..checkpoints.strip import to_primitive
+from ..models.sentence_embeddings import trained_pooling
 from ..models.untrained_head import PREFIX as LM_HEAD
 from ..models.untrained_head import has_untrained_head
 from ..problems import Problems, prefix_errors
@@ -21,12 +22,13 @@ from . import fairseq_checkpoint
 from .conversion import MARKS, RECORD, Conversion, Converted
 from .fairseq_checkpoint import FairseqModel
 from .families.bart import FSMT
-from .families.bert import BARE, BERT, FOLDED, HEAD, ROBERTA, SEGMENTS, first_position
+from .families.bert import BARE, BERT, ENCODER, FOLDED, HEAD, ROBERTA, SEGMENTS, first_position
 from .families.family import Family
 from .families.registry import CLASSIFIER, FAMILIES
 from .hf_config import Derived, derive
 from .hf_folder import transformers_package
-from .sentence_transformers import set_width
+from .sentence_pairs import pair_template
+from .sentence_transformers import fit_modules, write_modules
 from .tables import name_problems, shape_problems, to_hf_state
 from .text_back import compare_back, language_problem
 from .tokenizers import write_hf_tokenizer
@@ -58,21 +60,29 @@ def convert(request: Conversion) -> Converted:
     Raises:
         ValueError: bad input, see `write`; nothing was written then.
     """
-    read = [request.path, *([] if request.data is None else [request.data])]
+    read = [x for x in (request.path, request.data, request.tokenizer) if x is not None]
     OutputFolder(request.out, "--to hf", MARKS, read).check(request.force)
     with new_folder(request.out, "--to hf") as folder, prefix_errors(request.named):
-        notes = write(request.path, request.data, folder)
-        compared = compare_back(request.path, request.data, folder)
+        notes = write(request.path, request.data, folder, request.pooling, request.tokenizer)
+        compared = compare_back(request.path, request.data, folder, request.tokenizer)
         compared.check()
     return Converted(request.out, compared, [*compared.notes, *notes])
 
 
-def write(path: Path, data: Path | None, folder: Path) -> list[str]:
+def write(
+    path: Path,
+    data: Path | None,
+    folder: Path,
+    pooling: str | None = None,
+    tokenizer: Path | None = None,
+) -> list[str]:
     """Write a checkpoint as model and tokenizer that `transformers` loads; see `compare_back`.
 
     Args:
         data: the folder of the dictionaries; None: the checkpoint's, or where it was trained.
         folder: where to; created if need be.
+        pooling: of a sentence-transformers folder; None: that of `kd_embed`, if it was trained so.
+        tokenizer: a folder that `to_fairseq` wrote; None: the checkpoint's or `data`.
     Returns:
         what the user should know.
     Raises:
@@ -80,20 +90,31 @@ def write(path: Path, data: Path | None, folder: Path) -> list[str]:
             `fairseq_checkpoint.read`.
     """
     with prefix_errors(f"--from fairseq {path}"):
-        source = fairseq_checkpoint.read(path, data)
-        Problems([language_problem(source)]).raise_if_any()
+        source = fairseq_checkpoint.read(path, data, tokenizer)
+        pooling = pooling or trained_pooling(source.cfg)
+        Problems([language_problem(source), _pooling_problem(source, pooling)]).raise_if_any()
         family, config = _choose(source)
-        model = _build(source, family, config)
+        model = _build(source, family, config, has_head=pooling is None)
         state = _hf_state(source, family, model)
         model.load_state_dict(state, strict=False)
         model.tie_weights()
         folder.mkdir(exist_ok=True)
         model.to(_dtype(source, state)).save_pretrained(folder)
     _write_tokenizers(source, family, folder)
-    set_width(folder, int(getattr(model.config, "hidden_size", 0)))
+    sizes = int(getattr(model.config, "hidden_size", 0)), source.positions
+    if pooling is None:
+        fit_modules(folder, *sizes)
+    else:
+        write_modules(folder, pooling, *sizes)
     record = {"format": 1, "order": source.order}
     (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
-    return [NO_MLM_HEAD] if heads_in(source.tensors) else []
+    return [NO_MLM_HEAD] if heads_in(source.tensors) and pooling is None else []
+
+
+def _pooling_problem(source: FairseqModel, pooling: str | None) -> str | None:
+    if pooling is None or any(name.startswith(ENCODER) for name in source.tensors):
+        return None
+    return f"--pooling {pooling}: expected a roberta or a bert, got {source.cfg.model._name}"
 
 
 def _choose(source: FairseqModel) -> Derived:
@@ -145,10 +166,12 @@ def _original(source: FairseqModel, model: str, section: Mapping[str, Any]) -> D
     return family, config
 
 
-def _build(source: FairseqModel, family: Family, config: dict[str, Any]) -> Any:
+def _build(source: FairseqModel, family: Family, config: dict[str, Any], has_head: bool) -> Any:
     """Build the transformers model, with random weights."""
     name = family.classes[0]
-    if heads_in(source.tensors):
+    if not has_head:
+        name = family.classes[-1]
+    elif heads_in(source.tensors):
         name = next((x for x in family.classes if x.endswith(CLASSIFIER)), name)
     elif has_untrained_head(source.tensors):
         name = next((x for x in family.classes if x.endswith(BARE)), name)
@@ -160,11 +183,14 @@ def _build(source: FairseqModel, family: Family, config: dict[str, Any]) -> Any:
     return model_class(model_class.config_class(**config), **pooler).eval()
 
 
-def _one_head(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a classifier's tensors under the stock head's name.
+def _one_head(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return a classifier's tensors under the stock head's name; of a class without head, none.
 
     A masked-LM head is left out where there is a classifier's, and where it was never trained.
     """
+    if name.endswith(BARE):
+        heads = (HEADS, LM_HEAD)
+        return {name: tensor for name, tensor in tensors.items() if not name.startswith(heads)}
     if not heads_in(tensors) and not has_untrained_head(tensors):
         return tensors
     return {
@@ -179,8 +205,8 @@ def _hf_state(source: FairseqModel, family: Family, model: Any) -> dict[str, Ten
 
     Those that fairseq has no counterpart for are zeros.
     """
-    tensors = _one_head(source.tensors)
     name, tied = type(model).__name__, model.config.tie_word_embeddings
+    tensors = _one_head(source.tensors, name)
     config = {**model.config.to_dict(), "tie_word_embeddings": tied}
     config[FOLDED] = None if SEGMENTS in tensors else 0
     sizes = {"encoder": len(source.task.source_dictionary), "decoder": len(source.target)}
@@ -209,17 +235,6 @@ def _dtype(source: FairseqModel, state: Mapping[str, Tensor]) -> torch.dtype:
     return original if exact else next(iter(state.values())).dtype
 
 
-def _pair_template(source: FairseqModel, family: Family) -> str | None:
-    """Return how a pair of sentences is read; None: no tokenizer of this kind can do it."""
-    cfg = source.cfg.task
-    separator, start = value_of(cfg, "separator_token"), value_of(cfg, "init_token")
-    if value_of(cfg, "_name") != "sentence_prediction" or start != 0 or separator not in (None, 2):
-        return None
-    second = 1 if family is BERT else 0  # segment
-    middle = "" if separator is None else f"</s>:{second} "
-    return f"<s>:0 $A:0 </s>:0 {middle}$B:{second} </s>:{second}"
-
-
 def _write_tokenizers(source: FairseqModel, family: Family, folder: Path) -> None:
     if source.origin is not None:
         for path in sorted(source.origin.iterdir()):
@@ -229,6 +244,7 @@ def _write_tokenizers(source: FairseqModel, family: Family, folder: Path) -> Non
                 shutil.copyfile(path, folder / path.name)
         return
     dictionary = source.task.source_dictionary
-    write_hf_tokenizer(dictionary, family.model_type, folder, _pair_template(source, family))
+    pair = pair_template(source.cfg.task, second_segment=1 if family is BERT else 0)
+    write_hf_tokenizer(dictionary, family.model_type, folder, pair)
     if dictionary.symbols != source.target.symbols:
         write_hf_tokenizer(source.target, family.model_type, folder / "target")

@@ -25,20 +25,21 @@ class Comparison:
     """The result of a comparison.
 
     Attributes:
-        difference: the largest absolute difference of a logit or, of an encoder without a head, of
-            a hidden state.
+        difference: the largest absolute difference of an output; outputs: `logits` or, of an
+            encoder without a head, `hidden states`.
         inputs: what both models read, as `3 texts`, or `random tokens`.
         notes: what the user should know.
     """
 
     difference: float
     inputs: str
+    outputs: str = "logits"
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         """Return the comparison in words."""
         ids = "" if self.inputs == RANDOM else ", the same ids on both sides"
-        return f"{self.inputs}{ids}; logits differ by at most {self.difference:.1e}"
+        return f"{self.inputs}{ids}; {self.outputs} differ by at most {self.difference:.1e}"
 
     def check(self) -> None:
         """Raise ValueError if a converted model disagrees with its source.
@@ -48,7 +49,7 @@ class Comparison:
         """
         if not self.difference <= TOLERANCE:
             raise ValueError(
-                "the converted model differs: expected a logit to differ by at most "
+                f"the converted model differs: expected {self.outputs} to differ by at most "
                 f"{TOLERANCE} on {self.inputs}, got {self.difference:.2g}; nothing was written"
             )
 
@@ -71,7 +72,8 @@ def compare_logits(
     fairseq, hf = logits_of_both(
         models, torch.tensor(order), pairs or _random_pairs(models[0], order), segment
     )
-    return Comparison(float((fairseq - hf).abs().max()), inputs)
+    outputs = "hidden states" if is_bare(models[1]) else "logits"
+    return Comparison(float((fairseq - hf).abs().max()), inputs, outputs)
 
 
 def sample_batch(symbols: int, longest: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -127,7 +129,7 @@ def logits_of_both(
     tokens = _padded([reading.source for reading in readings], PAD)
     head = next(iter(getattr(model, "classification_heads", {})), None)
     name: dict[str, Any] = {} if head is None else {"classification_head_name": head}
-    name |= {"features_only": True} if is_bare(hf_model) else {}
+    name = {"features_only": True} if is_bare(hf_model) else name
     real = tokens != PAD
     if hasattr(model, "encoder") and hasattr(model, "decoder"):
         previous = _padded([reading.decoder for reading in readings], PAD)
@@ -136,10 +138,10 @@ def logits_of_both(
     else:
         fairseq = model(tokens, **name)[0].float()
     hf = _hf_logits(hf_model, hf_readings, int(order[PAD]), segment)
-    if head is not None:
-        return fairseq, hf
     if is_bare(hf_model):
         return fairseq[real], hf[real]
+    if head is not None:
+        return fairseq, hf
     known = order < hf.shape[-1]
     return fairseq[..., known][real], hf[..., order[known]][real]
 

@@ -1,13 +1,43 @@
-"""Read what a sentence-transformers folder puts around its encoder."""
+"""Read and write what a sentence-transformers folder puts around its encoder."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from ..json_files import read_json, value_as
 
-MODULES = "modules.json"
+MODULES, SETTINGS, LENGTH = "modules.json", "sentence_bert_config.json", "max_seq_length"
 POOLING = "pooling_mode_"
+KINDS = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+MODES = {"mean": "mean_tokens", "first": "cls_token"}  # ours -> sentence-transformers'
+OTHER_MODES = ("max_tokens", "mean_sqrt_len_tokens")
+
+
+def write_modules(folder: Path, pooling: str, width: int, positions: int) -> None:
+    """Write the files that make a Hugging Face folder one of sentence-transformers.
+
+    Its embeddings are the encoder's outputs, pooled and normalized. Folders of other modules, which
+    the model came with, are removed.
+
+    Args:
+        pooling: one of `POOLINGS`.
+        width: of an embedding; positions: maximum tokens of a text.
+    """
+    for module in _modules(folder)[1:]:
+        shutil.rmtree(folder / str(module.get("path")), ignore_errors=True)
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate(KINDS.items())
+    ]
+    modes = dict.fromkeys((*MODES.values(), *OTHER_MODES), False) | {MODES[pooling]: True}
+    config = {"word_embedding_dimension": width}
+    config |= {f"{POOLING}{mode}": on for mode, on in modes.items()}
+    for path in KINDS:
+        (folder / path).mkdir(exist_ok=True)
+    _write(folder / MODULES, modules)
+    _write(folder / "1_Pooling" / "config.json", config)
+    _write(folder / SETTINGS, {LENGTH: positions, "do_lower_case": False})
 
 
 def encoder_folder(folder: Path) -> Path:
@@ -45,14 +75,23 @@ def modules_note(folder: Path) -> list[str]:
     ]
 
 
-def set_width(folder: Path, width: int) -> None:
-    """Write the width of another encoder than the one that came into the poolings of a folder."""
-    for module in _modules(folder)[1:]:
+def fit_modules(folder: Path, width: int, positions: int) -> None:
+    """Fit the modules that a model came with to another encoder: its width and its positions."""
+    modules = _modules(folder)
+    for module in modules[1:]:
         path = folder / str(module.get("path")) / "config.json"
         if _kind(module) == "Pooling" and path.is_file():
             config = value_as(dict[str, Any], read_json(path), str(path))
-            config["word_embedding_dimension"] = width
-            path.write_text(json.dumps(config, indent=2), encoding="utf-8")
+            _write(path, {**config, "word_embedding_dimension": width})
+    path = folder / SETTINGS
+    if modules and path.is_file():
+        settings = value_as(dict[str, Any], read_json(path), SETTINGS)
+        longest = min(int(settings.get(LENGTH) or positions), positions)
+        _write(path, {**settings, LENGTH: longest})
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def _modules(folder: Path) -> list[dict[str, Any]]:

@@ -47,16 +47,18 @@ def language_problem(source: FairseqModel) -> str | None:
     )
 
 
-def compare_back(path: Path, data: Path | None, folder: Path) -> Comparison:
+def compare_back(
+    path: Path, data: Path | None, folder: Path, tokenizer: Path | None = None
+) -> Comparison:
     """Compare a checkpoint with the Hugging Face folder that was made of it, starting from text.
 
     Args:
-        path, data: as for `from_fairseq.write`; folder: what it wrote.
+        path, data, tokenizer: as for `from_fairseq.write`; folder: what it wrote.
     Raises:
         ValueError: the tokenizer reads a text otherwise than fairseq's task: names the text and
             both readings.
     """
-    source = fairseq_checkpoint.read(path, data)
+    source = fairseq_checkpoint.read(path, data, tokenizer)
     own = fairseq_checkpoint.build_model(source.cfg.model, source.task, source.tensors)
     config = read_json(folder / "config.json")
     hf_class = getattr(transformers_package(), config["architectures"][0])

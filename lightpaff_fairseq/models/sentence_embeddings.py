@@ -10,9 +10,14 @@ import torch
 from fairseq.data import data_utils
 from torch import Tensor, nn
 
+from ..checkpoints.building import value_of
 from .outputs import unwrapped
 
-POOLINGS = ("mean", "first")  # of all tokens, <s> and </s> included; of <s>
+
+def trained_pooling(cfg: Any) -> str | None:
+    """Return the pooling that a checkpoint was trained for by `kd_embed`; None: by another one."""
+    criterion = value_of(cfg, "criterion")
+    return str(criterion.kd_pooling) if value_of(criterion, "_name") == "kd_embed" else None
 
 
 def pool(features: Tensor, mask: Tensor, pooling: str) -> Tensor:

@@ -95,6 +95,13 @@ CASES = {
         toy.write_labeled,
         (*CLASSES, "--num-classes", 1, "--regression-target"),
     ),
+    "embedding": Case(
+        "onnx",
+        ("roberta", "sentence_embedding"),
+        toy.write_labeled,
+        ("--task", "sentence_prediction", "--criterion", "kd_embed", "--kd-teacher", "t.pt")
+        + (*CLASSES[6:], "--num-classes", 1, "--regression-target"),
+    ),
     "masked_lm": Case(
         "onnx",
         ("roberta", "masked_lm"),
@@ -155,6 +162,9 @@ def export(case, path, out, *flags):
 def outputs(case, model, text):
     """One text by the model in float64, alone and unpadded: scores of classes or symbols."""
     tokens = torch.tensor([[0, *text, 2]])
+    if case.pair[1] == "sentence_embedding":
+        states = model(tokens, features_only=True)[0][0]
+        return states.mean(0) / states.mean(0).norm()
     if case.pair[1] == "sentence_prediction":
         head = "sentence_classification_head"
         return model(tokens, features_only=True, classification_head_name=head)[0][0]
@@ -175,6 +185,8 @@ def expected(case, model, text):
             lprobs = model(torch.tensor([[2, *text[:-1]]]))[0][0].log_softmax(-1)
         return sum(lprobs[i, symbol].item() for i, symbol in enumerate(text))
     scores = outputs(case, model, text)
+    if kind == "sentence_embedding":
+        return scores.tolist()
     if kind == "masked_lm":
         return " ".join(model.encoder.dictionary[i] for i in scores.argmax(-1))
     return str(scores.argmax().item()) if len(scores) > 1 else scores.item()

@@ -148,7 +148,7 @@ def test_logits_are_those_of_what_stands_around_a_text(name: str, converted: Any
         hf_model.model.shared.weight[tokenizer.convert_tokens_to_ids(pair[0]), 0] += 5
     else:
         hf_model.bert.embeddings.token_type_embeddings.weight[1, 0] += 5
-    with pytest.raises(ValueError, match="the converted model differs: expected a logit"):
+    with pytest.raises(ValueError, match="the converted model differs: expected logits"):
         hf_parity.compare_logits((model, hf_model), order.tolist(), readings.pairs).check()
 
 

@@ -23,6 +23,7 @@ LAYERS = (
         "json_files",
         "disk_errors",
         "output_file",
+        "embedding_poolings",
     ),
     ("output_file", "flags", "launched_processes", "block_progress", "data_shards"),
     ("fairseq_flags", "subwords", "one_line_errors", "losses", "checkpoints", "compat"),
