@@ -1,6 +1,5 @@
 """Refuse launches that train nothing, or something else, and exit with success."""
 
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -33,12 +32,11 @@ def check_launch(original: Callable[..., None], cfg: Any, main: Any, **kwargs: A
     """Join the processes of torchrun and srun; refuse a launch that would not train what it should.
 
     `--distributed-world-size 2` without a GPU spawns no process; processes of mpirun would train
-    independent models into one folder; `--bf16` of the argparse commands means TPU. Unless the
-    plug-in is in its search path, `fairseq-hydra-train` launches before it imports it: then the
-    first of these goes unnoticed, and `trainer_hooks.check_before_training` catches the others.
-    Files in the place of the folders of DATA and `--save-dir` are refused too, and heads that do
-    not divide the width. An error of this plug-in, here or in any command of fairseq, is one line
-    without a traceback.
+    independent models into one folder. Unless the plug-in is in its search path,
+    `fairseq-hydra-train` launches before it imports it: then the first goes unnoticed, and
+    `trainer_hooks.check_before_training` catches the second. Files in the place of the folders of
+    DATA and `--save-dir` are refused too, and heads that do not divide the width. An error of this
+    plug-in, here or in any command of fairseq, is one line without a traceback.
     """
     with one_line_errors():
         if main.__module__ in ("fairseq_cli.train", "__main__"):
@@ -92,11 +90,6 @@ def _launch_problem(cfg: Any) -> str | None:
                 f"{_words(given)}: expected {_words(CPU_FLAGS)} without a GPU, for "
                 f"{world_size} processes"
             )
-    if cfg.common.tpu and cfg.common.bf16 and not _has_tpu():
-        return (
-            "--bf16: this command means bfloat16 on a TPU, and there is none; use "
-            "fairseq-hydra-train common.bf16=true"
-        )
     return None
 
 
@@ -188,7 +181,3 @@ def _heads_problems(model: Any) -> Iterator[str]:
                 f"--{side}-attention-heads {heads}: expected a divisor of "
                 f"--{side}-embed-dim {width}"
             )
-
-
-def _has_tpu() -> bool:
-    return importlib.util.find_spec("torch_xla") is not None

@@ -6,7 +6,8 @@ import platform
 import shlex
 import sys
 from argparse import Namespace
-from importlib import metadata
+from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,16 @@ def provenance(cfg: Any) -> dict[str, Any]:
 
 
 def version(name: str) -> str | None:
-    """Return the version of an installed distribution; None where there is none."""
+    """Return the version of an installed distribution; None where there is none.
+
+    A fairseq that was copied into a folder of `PYTHONPATH` has no metadata: its module is asked.
+    """
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return None
+        if name != "fairseq-fixed" or find_spec("fairseq") is None:
+            return None
+    return str(import_module("fairseq").__version__)
 
 
 def configuration(cfg: Any) -> dict[str, Any]:

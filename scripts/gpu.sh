@@ -8,8 +8,7 @@
 # costs money. Left out, since they need CUDA or minutes: torch.compile, half precision of inference, tests on a GPU.
 # The tests run its doctor and benchmarks alone, with FAMILIES=mass STEP_DTYPES=float16, and check the other commands.
 # PYTHON has the packages of `pip install -e .[dev]` with a CUDA build of PyTorch; the extras bench and ctranslate2 add
-# peers and a server. The distillation runs in fp16: --bf16 of fairseq-train means a TPU. The benchmark of updates sets
-# bf16 in fairseq's configuration, as fairseq-hydra-train does.
+# peers and a server. The distillation runs in bf16.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=$(command -v "${PYTHON:-.venv/bin/python}") && PYTHON=$(realpath -s "$PYTHON")

@@ -21,7 +21,7 @@ if [[ ${1:-} == --dry-run ]]; then
   for split in train valid test; do
     gzip -dc "$RECIPE/data/$split.tsv.gz" | awk 'NR <= 8' | gzip >"$TSV/$split.tsv.gz"
   done
-  DISTILL=(--updates 2 --decoder-layers 1 --train-flags '--fp16 --fp16-no-flatten-grads' --serve none --cache no)
+  DISTILL=(--updates 2 --decoder-layers 1 --train-flags=--bf16 --serve none --cache no)
 else
   "$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' ||
     fail "$PYTHON: PyTorch finds no GPU; bash scripts/gpu.sh --dry-run needs none"
@@ -37,7 +37,7 @@ else
   if has ctranslate2; then BACKENDS+=(ctranslate2-float16 ctranslate2-int8_float16); fi
   INFERENCE=(--teacher-arch transformer_mass_teacher --student-arch transformer_mass_student --sentences 128
     --latency-sentences 4 --batch 64 --repeats 2)
-  DISTILL=(--updates 1800 --decoder-layers 3 --train-flags=--fp16 --serve none --cache no)
+  DISTILL=(--updates 1800 --decoder-layers 3 --train-flags=--bf16 --serve none --cache no)
 fi
 read -ra FAMILIES <<<"${FAMILIES:-mass bert gpt2}"
 read -ra STEP_DTYPES <<<"${STEP_DTYPES:-bfloat16 float16}"

@@ -14,7 +14,6 @@ import torch
 from fairseq import tasks, utils
 from fairseq.tasks import FairseqTask
 from fairseq.trainer import Trainer
-from omegaconf import open_dict
 from torch import nn
 
 from ..checkpoints.strip import stripped_state
@@ -34,6 +33,8 @@ RUN = (
     "--sample-break-mode eos --optimizer adam --lr 1e-4 --lr-scheduler fixed --clip-norm 1 "
     "--max-tokens 1000000 --seed 1"
 )
+PRECISION = {"float32": (), "bfloat16": ("--bf16",), "float16": ("--fp16",)}
+CPU = ("--cpu", "--fp16-no-flatten-grads")  # fairseq flattens them on CUDA only
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,9 @@ class Bench:
         length = self.problem.length + 1  # BERT's samples start with one more token
         argv = [str(self.folder), "--task", self.family.task, *RUN.split()]
         argv += ["--tokens-per-sample", str(length), "--save-dir", str(self.folder)]
-        argv += ["--cpu"] if self.problem.device == "cpu" else []
+        argv += PRECISION[self.problem.dtype]
+        argv += CPU if self.problem.device == "cpu" else ()
         cfg = parse_fairseq("fairseq-train", argv, flag, words)
-        set_precision(cfg, self.problem.dtype)
         task = tasks.setup_task(cfg.task)
         torch.manual_seed(cfg.common.seed)
         model = task.build_model(cfg.model)
@@ -177,15 +178,6 @@ class Bench:
         if self.pruned:
             variants |= pruning_variants(self.pruned, self.update)
         return variants
-
-
-def set_precision(cfg: Any, dtype: str) -> None:
-    """Set the precision of a training: --bf16 on the command line means a TPU, here it does not."""
-    with open_dict(cfg.common):
-        cfg.common.bf16 = dtype == "bfloat16"
-        cfg.common.fp16 = dtype == "float16"
-        # fairseq flattens the gradients of fp16 on CUDA only
-        cfg.common.fp16_no_flatten_grads = cfg.common.cpu
 
 
 def benchmark_step(problem: StepProblem, repeats: int, gpu_memory: bool = False) -> StepReport:

@@ -10,6 +10,7 @@ from .checkpoints import (
 from .datasets import close_opened_data, close_opened_index
 from .masking import forget_items_of_last_epoch
 from .patching import Change
+from .precision import allow_bf16_without_tpu
 from .runs import copy_in_one_step, end_finished_run, forget_last_run
 from .translation_tasks import join_parts_of_split, keep_arguments_of_mbart
 from .warning_filters import filter_known_warnings
@@ -27,6 +28,7 @@ REPAIRS: tuple[Change, ...] = (
     accept_swish,
     keep_arguments_of_mbart,
     join_parts_of_split,
+    allow_bf16_without_tpu,
     copy_in_one_step,
     end_finished_run,
     forget_last_run,

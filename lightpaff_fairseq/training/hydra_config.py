@@ -107,8 +107,6 @@ def _parse(words: Sequence[str]) -> Namespace:
     given = known.parse_known_args(words)[0].user_dir
     added = [] if given else ["--user-dir", str(PLUGIN)]
     args: Namespace = options.parse_args_and_arch(options.get_training_parser(), [*words, *added])
-    if args.bf16 and "--tpu" not in words:  # under hydra it means bfloat16 on any device
-        args.tpu = False
     return args
 
 

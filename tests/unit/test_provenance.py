@@ -3,11 +3,13 @@
 import json
 import logging
 import math
+from importlib import metadata
 
+import fairseq
 import pytest
 
 import toy
-from lightpaff_fairseq.provenance import LOGGER, configuration, log_provenance, provenance
+from lightpaff_fairseq.provenance import LOGGER, configuration, log_provenance, provenance, version
 
 
 def test_command_and_versions(monkeypatch, tmp_path):
@@ -15,6 +17,15 @@ def test_command_and_versions(monkeypatch, tmp_path):
     recorded = provenance(toy.parse(tmp_path, "--arch", "transformer"))
     assert recorded["command"] == "fairseq-train data --adam-betas '(0.9, 0.98)'"
     assert {"Python", "torch", "fairseq-fixed"} <= set(recorded["versions"])
+
+
+def test_a_fairseq_without_metadata_has_its_version(monkeypatch):
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert version("fairseq-fixed") == fairseq.__version__
+    assert version("fastBPE") is None
 
 
 @pytest.mark.slow

@@ -116,7 +116,10 @@ def test_importing_the_package_applied_every_change_and_a_second_time_changes_no
 def test_what_is_active_wraps_what_fairseq_has(patched):
     function = current(patched)
     if patched.state == ACTIVE:
-        assert function.__wrapped__ is patched.original
+        wrapped = [function]
+        while hasattr(wrapped[-1], "__wrapped__"):  # two patches may replace one function
+            wrapped.append(wrapped[-1].__wrapped__)
+        assert any(each is patched.original for each in wrapped[1:])
         assert function.__module__.startswith("fairseq")
         assert not importers_of(patched.original, "fairseq"), "it is called past the patch"
     else:

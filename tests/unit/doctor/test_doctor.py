@@ -10,6 +10,7 @@ from lightpaff_fairseq import __version__
 from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.compat import REPAIRS
 from lightpaff_fairseq.doctor import devices, packages, plugin
+from lightpaff_fairseq.provenance import version
 from lightpaff_fairseq.trainer_hooks import HOOKS
 
 
@@ -19,7 +20,7 @@ def test_a_healthy_installation(capsys, monkeypatch, tmp_path):
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"lightpaff_fairseq {__version__} in ")
-    assert f"torch            {torch.__version__}" in printed
+    assert f"torch            {version('torch')}" in printed
     assert "device cpu" in printed and "float32 ok" in printed and "bfloat16 ok" in printed
     assert "fused distillation loss in chunks (lightpaff_fairseq): active" in printed
     batches = "repair keep_last_batch: fairseq.data.data_utils.batch_by_size (fairseq #5036, #5351)"
