@@ -206,15 +206,17 @@ def sentencepiece_encoder(path: Path) -> Callable[[str], str]:
     return lambda line: " ".join(model.encode(line, out_type=str))
 
 
-def read_lines(paths: Iterable[Path]) -> Iterator[str]:
+def read_lines(paths: Iterable[Path], flag: str = "TEXT") -> Iterator[str]:
     """Yield the lines of text files, without their ends.
 
+    Args:
+        flag: that names them, for the error.
     Raises:
         ValueError: a line is not UTF-8.
     """
     for path in paths:
         with path.open("rb") as file:
-            yield from decoded(file, f"TEXT {path}")
+            yield from decoded(file, f"{flag} {path}")
 
 
 def decoded(file: BinaryIO, name: str) -> Iterator[str]:

@@ -36,7 +36,7 @@ CRITERIONS = {
     "sentence_prediction": "kd_lu",
     "translation": "kd_ss",
 }
-KEPT = ("kd_teacher_data",)  # of the --kd-* flags of a pasted command
+KEPT = ("kd_teacher_data", "kd_vocabulary_map")  # of the --kd-* flags of a pasted command
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,11 @@ from ..flags import add_flags, flag, parse_flags
 from ..huggingface.tokenizers import pieces_problem
 from ..output_file import file_problem
 from ..problems import Problems, as_value_error
-from ..teachers.vocabulary_map import Vocabulary, VocabularyMap
+from ..subwords import read_lines
+from ..teachers.counterparts import find_counterparts
+from ..teachers.text_alignment import TextAlignment
+from ..teachers.vocabulary_map import VocabularyMap
+from ..teachers.vocabulary_sides import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,14 @@ class VocabularyMapRequest:
     data: Path = flag("folder of the student's dictionaries: the training data", metavar="DIR")
     model: Path = flag("SentencePiece model of the student's text", metavar="FILE")
     out: Path = flag("file to write", metavar="FILE")
+    text: tuple[Path, ...] = flag(
+        "text of the target language, one sentence per line, as the training data: shares the "
+        "probability of each token of the teacher among the student's tokens that continue the "
+        "same text (default: all goes to the nearest token)",
+        (),
+        nargs="+",
+        metavar="FILE",
+    )
     source_lang: str | None = flag("source language (default: of a language model, none)", None)
     target_lang: str | None = flag("target language (default: of a language model, none)", None)
     force: bool = flag("overwrite --out (default: refuse)", False)
@@ -56,6 +68,8 @@ class VocabularyMapRequest:
             )
             for path in self.dictionary_files(data):
                 problems.unless(path.is_file(), f"{flag_of_data} {data}: no {path.name} in it")
+        for path in self.text:
+            problems.unless(path.is_file(), f"--text {path}: no such file")
         problems.raise_if_any()
 
 
@@ -63,8 +77,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the sub-command to its parser."""
     parser.description = (
         "Write the file that --kd-vocabulary-map takes: the dictionaries and the SentencePiece "
-        "models of a teacher and of a student that reads the same text in other tokens. For "
-        "translation, name both languages; without them, the dictionaries are dict.txt."
+        "models of a teacher and of a student that reads the same text in other tokens, and which "
+        "tokens of the student stand for each of the teacher's: the same one, or the nearest that "
+        "begins like it; with --text, those that the text has. For translation, name both "
+        "languages; without them, the dictionaries are dict.txt."
     )
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     add_flags(parser, VocabularyMapRequest)
@@ -79,12 +95,20 @@ def run(args: argparse.Namespace) -> int:
     """
     request = parse_flags(args, VocabularyMapRequest)
     request.check()
-    vocabularies = VocabularyMap(*_vocabularies(request))
-    pairs = vocabularies.pairs()
+    teacher, student = _vocabularies(request)
+    lines = read_lines(request.text, "--text")
+    entries, seen = find_counterparts(TextAlignment(teacher, student), lines)
+    if request.text and not seen:
+        raise ValueError(f"--text {' '.join(map(str, request.text))}: expected text, got none")
+    vocabularies = VocabularyMap(teacher, student, tuple(entries))
     vocabularies.write(request.out, "--out")
+    shared, tokens = len({*teacher.target} & {*student.target}), vocabularies.token_map()
     print(
-        f"{len(pairs.teacher):,} tokens of both vocabularies, {len(pairs.teacher_rest):,} only of "
-        f"the teacher, {len(pairs.student_rest):,} only of the student: {request.out}"
+        f"{request.out}: {len(teacher.target):,} tokens of the teacher, {shared:,} of them the "
+        f"student's, too; {seen:,} mapped by the text, "
+        f"{len(tokens.teacher_rest):,} without a counterpart\n"
+        f"{len(student.target):,} tokens of the student, {len(tokens.student_rest):,} of them "
+        "never a counterpart"
     )
     return 0
 

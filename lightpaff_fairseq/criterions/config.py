@@ -47,8 +47,9 @@ class DistillationConfig(OnPolicyConfig):
         "auto",
     )
     kd_vocabulary_map: Optional[str] = flag(
-        "file of `lightpaff vocabulary-map`, for a --kd-teacher with another vocabulary (kd_ss, "
-        "kd_lm, kd_clm): it reads the text of the batch; default: one vocabulary for both",
+        "file of `lightpaff vocabulary-map`, for a teacher with another vocabulary (kd_ss, kd_lm, "
+        "kd_clm), which reads the text of the batch, and for its --kd-cache; default: one "
+        "vocabulary for both",
         None,
     )
     kd_cache: Optional[str] = flag(

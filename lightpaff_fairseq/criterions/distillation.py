@@ -128,8 +128,8 @@ class DistillationMixin(ResumesProjections):
         `trainer_hooks` puts it into the loader of the training set.
         """
         teacher = self.distiller.teacher
-        cache = teacher if isinstance(teacher, LooksUp) else None
-        return PreparingCollater(collate, self.distiller.prediction, cache)
+        looks_up = teacher if isinstance(teacher, LooksUp) else None
+        return PreparingCollater(collate, self.distiller.prediction, looks_up)
 
     def forward(self, model: nn.Module, sample: Sample, reduce: bool = True) -> Losses:
         """Return loss (nats, summed), sample size and logging output."""

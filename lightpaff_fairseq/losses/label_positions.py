@@ -14,7 +14,8 @@ class LabelPositions:
     """N of the B * T positions.
 
     Attributes:
-        mask: `(B, T)` bool; numbers: `(N,)` int64, b * T + t of those that are true, ascending.
+        mask: `(B, T)` bool; numbers: `(N,)` int64, b * T + t of those that are true, ascending
+            unless the batch is a teacher's own (`teachers/aligned_batch.py`).
     """
 
     mask: Tensor
@@ -28,6 +29,11 @@ class LabelPositions:
     def __len__(self) -> int:
         """Return N."""
         return len(self.numbers)
+
+    def counts(self, rows: Tensor) -> list[int]:
+        """Return the number of positions per sample, of those with numbers `(M,)` among the N."""
+        batch, length = self.mask.shape
+        return (self.numbers[rows] // length).bincount(minlength=batch).tolist()
 
     def take(self, values: Tensor) -> Tensor:
         """Return `(N, ...)` of `(B, T, ...)`, without waiting for a GPU."""

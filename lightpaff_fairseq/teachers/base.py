@@ -14,7 +14,8 @@ from ..protocols import Prediction, Sample, Task
 from .cache.tail import CacheUse
 from .cached import CachedTeacher
 from .cached_shards import CachedShards
-from .mapped import MappedTeacher
+from .mapped import MappedTeacher, check_divergence
+from .mapped_cache import MappedCachedTeacher
 from .online import OnlineTeacher, TeacherPrecision, load_models
 
 
@@ -79,12 +80,19 @@ def build_teacher(
         dtype = None if name == TEACHER_DTYPES[0] else getattr(torch, name)
         precision = TeacherPrecision(dtype, keeps_activations)
         if flags.kd_vocabulary_map is not None:
-            return MappedTeacher(flags, prediction, task, settings.divergence, precision)
+            mapped = MappedTeacher(flags, prediction, task, precision)
+            check_divergence(mapped.tokens, settings.divergence, mapped.named)
+            return mapped
         models = load_models(flags.kd_teacher, flags.kd_teacher_data, prediction, task)
         return OnlineTeacher(models, prediction, task, precision)
     use = CacheUse(
         str(flags.kd_tail), float(flags.kd_temperature), settings.divergence, settings.selection
     )
     folders = folder_per_shard("--kd-cache", flags.kd_cache, data_of(task))
-    caches = [CachedTeacher(folder, use, prediction, task) for folder in folders]
+    caches: list[CachedTeacher]
+    if flags.kd_vocabulary_map is None:
+        caches = [CachedTeacher(folder, use, prediction, task) for folder in folders]
+    else:
+        parts = (use, prediction, task, flags)
+        caches = [MappedCachedTeacher(folder, *parts) for folder in folders]
     return caches[0] if len(caches) == 1 else CachedShards(caches, task)

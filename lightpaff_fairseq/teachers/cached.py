@@ -4,6 +4,7 @@ import logging
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..losses.label_positions import LabelPositions
+from ..losses.mapped import MappedOutput
 from ..losses.model_output import LogitsOutput
 from ..losses.position_selection import DeferredOutput
 from ..losses.position_selection import Teacher as TeacherOutput
@@ -26,18 +28,6 @@ from .cache.tail import TAILS, CacheUse, with_tail
 from .prepared_batch import Lookup, prepared_of
 
 logger = logging.getLogger(__name__)
-
-
-def _some(batch: Lookup, chosen: Tensor) -> tuple[Lookup, Tensor]:
-    """Return the samples with chosen positions `(K,)`, and these positions' numbers in them."""
-    chosen, counts = chosen.cpu(), torch.tensor(batch.counts)
-    rows = torch.arange(len(counts)).repeat_interleave(counts)[chosen]
-    is_kept = torch.zeros_like(counts, dtype=torch.bool).index_fill_(0, rows, True)
-    kept = is_kept.nonzero().squeeze(-1)
-    numbers = is_kept.repeat_interleave(counts).cumsum(0) - 1
-    parts = ([x[i] for i in kept.tolist()] for x in (batch.ids, batch.texts, batch.counts))
-    ids, texts, sizes = parts
-    return Lookup(ids, texts, sizes, batch.epoch), numbers[chosen]
 
 
 class CachedTeacher:
@@ -136,8 +126,7 @@ class CachedTeacher:
 
     def data_problem(self, split: str) -> str | None:
         """Return a message if the loaded split is not the one that the cache was built from."""
-        data = data_fingerprint(self._task, split, self._prediction)
-        problems = differences(self.reader.plan.data, data, "in the cache")
+        problems = differences(self.reader.plan.data, self._fingerprint(split), "in the cache")
         if not problems:
             return None
         return (
@@ -145,9 +134,13 @@ class CachedTeacher:
             f"{'; '.join(problems)}. Train with the same ones, or {REBUILD}"
         )
 
+    def _fingerprint(self, split: str) -> dict[str, Any]:
+        """Return that of a loaded split."""
+        return data_fingerprint(self._task, split, self._prediction)
+
     def soft_targets(
         self, student: nn.Module, sample: Sample, positions: LabelPositions
-    ) -> TeacherOutput:
+    ) -> TeacherOutput | MappedOutput:
         """Look up the output at N positions, unless the loader's workers have done so.
 
         A dummy batch, whose loss does not count, gets arbitrary values. With a selection,
@@ -158,12 +151,12 @@ class CachedTeacher:
         """
         device = next(student.parameters()).device
         if DUMMY_BATCH in sample:
-            return self._dummy(len(positions), device)
+            return self._output(self._dummy(len(positions), device))
         if self._epoch is None:
             self.begin_epoch(1, "train")
         epoch, prepared = self._epoch or 1, prepared_of(sample)
         lookup = None if prepared is None else prepared.lookup
-        if lookup is None or lookup.epoch != epoch:
+        if not isinstance(lookup, Lookup) or lookup.epoch != epoch:
             lookup = self.look_up(sample, positions, epoch)
         if lookup.problem is not None:
             raise ValueError(lookup.problem)
@@ -174,20 +167,32 @@ class CachedTeacher:
 
     def look_up(self, sample: Sample, positions: LabelPositions, epoch: int) -> Lookup:
         """Return the records of a batch, see `Lookup`; runs in the loader's workers, too."""
+        return self._look_up(sample, positions, epoch, None)
+
+    def _look_up(
+        self, sample: Sample, positions: LabelPositions, epoch: int, rows: Tensor | None
+    ) -> Lookup:
+        """Look up a batch.
+
+        Args:
+            rows: `(M,)` numbers of the N positions that have records, the last of the tensors that
+                are returned; None: all have, and no more tensors are returned.
+        """
         labels = positions.mask if self._prediction.output_depends_on_labels else None
         texts = text_checksums(sample, self._prediction.padding_idx, labels)
-        counts = positions.mask.sum(1).tolist()
+        counts = positions.mask.sum(1).tolist() if rows is None else positions.counts(rows)
         batch = Lookup(sample["id"].tolist(), texts, counts, epoch)
         if self.use.selection is not None:
             return batch
         try:
-            return replace(batch, tensors=self._read(batch, None))
+            tensors = self._read(batch, None)
         except ValueError as error:
             return replace(batch, problem=str(error))
+        return replace(batch, tensors=tensors if rows is None else (*tensors, rows.cpu()))
 
     def _read_some(self, batch: Lookup, chosen: Tensor, device: torch.device) -> SoftTargets:
-        tensors = self._read(*_some(batch, chosen))
-        return self._output(tuple(x.to(device) for x in tensors))
+        tensors = self._read(*batch.some(chosen))
+        return self._stored(tuple(x.to(device) for x in tensors))
 
     def _read(self, batch: Lookup, chosen: Tensor | None) -> tuple[Tensor, ...]:
         """Read and decode a batch; `chosen`: numbers of its positions, None for all."""
@@ -202,8 +207,12 @@ class CachedTeacher:
             records = records[chosen.numpy()]
         return layout.decode(records) if layout.content == TOP_K else (layout.values(records),)
 
-    def _output(self, tensors: tuple[Tensor, ...]) -> SoftTargets:
-        """Return what the loss takes of the tensors that `_read` returns."""
+    def _output(self, tensors: tuple[Tensor, ...]) -> SoftTargets | MappedOutput:
+        """Return what the loss takes of the tensors that `_look_up` returns."""
+        return self._stored(tensors)
+
+    def _stored(self, tensors: tuple[Tensor, ...]) -> SoftTargets:
+        """Return the outputs that are stored, of the tensors that `_read` returns."""
         layout = self.reader.plan.layout
         if layout.content == DRAWS:
             return SampledOutput(tensors[0], tensors[1], layout.vocab)
@@ -220,13 +229,13 @@ class CachedTeacher:
                 f"predicted positions here, {counts[row]} in the cache: {REBUILD}"
             )
 
-    def _dummy(self, count: int, device: torch.device) -> SoftTargets:
+    def _dummy(self, count: int, device: torch.device) -> tuple[Tensor, ...]:
+        """Return arbitrary tensors of so many positions."""
         layout = self.reader.plan.layout
         if layout.content == DRAWS:
             ids = torch.zeros(count, 1, dtype=torch.int64, device=device)
-            return SampledOutput(ids, torch.ones(count, 1, device=device), layout.vocab)
+            return ids, torch.ones(count, 1, device=device)
         if layout.content != TOP_K:
-            return LogitsOutput(torch.zeros(count, layout.vocab, device=device))
+            return (torch.zeros(count, layout.vocab, device=device),)
         ids = torch.arange(layout.k, device=device).expand(count, -1)
-        lprobs = torch.full((count, layout.k + 1), -math.log(layout.k + 1), device=device)
-        return with_tail(ids, lprobs, layout, self.use)
+        return ids, torch.full((count, layout.k + 1), -math.log(layout.k + 1), device=device)

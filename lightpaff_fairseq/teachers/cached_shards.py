@@ -6,6 +6,7 @@ from torch import nn
 
 from ..data_shards import data_of, data_shards
 from ..losses.label_positions import LabelPositions
+from ..losses.mapped import MappedOutput
 from ..losses.position_selection import Teacher as TeacherOutput
 from ..problems import Problems, reason_of
 from ..protocols import Sample, Task
@@ -64,7 +65,7 @@ class CachedShards:
 
     def soft_targets(
         self, student: nn.Module, sample: Sample, positions: LabelPositions
-    ) -> TeacherOutput:
+    ) -> TeacherOutput | MappedOutput:
         """Look up the output in the cache of this epoch; see `CachedTeacher`."""
         if self._current is None:
             self.begin_epoch(1, "train")

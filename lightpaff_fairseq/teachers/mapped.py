@@ -3,46 +3,34 @@
 import copy
 import logging
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from fairseq.data.data_utils import collate_tokens
 from torch import Tensor, nn
 
 from ..checkpoints.dictionaries import check_trained_with
 from ..checkpoints.reading import read_checkpoint
 from ..losses.divergences import Divergence
 from ..losses.label_positions import LabelPositions
-from ..losses.mapped import MappedOutput
+from ..losses.mapped import MappedOutput, TokenMap
+from ..losses.model_output import ModelOutput
 from ..protocols import Prediction, Sample, Task
+from .aligned_batch import AlignedBatch, BatchAligner
 from .loading import TEACHER
-from .online import OnlineTeacher, TeacherPrecision, load_models
-from .text_alignment import TextAlignment
+from .online import LIKE_STUDENT, OnlineTeacher, TeacherPrecision, load_models
+from .prepared_batch import prepared_of
 from .vocabulary_map import FLAG, VocabularyMap, read_vocabulary_map
 
+MAP, LIMITS = "vocabulary map", "longest texts of the teacher"  # entries of a cache's plan
 logger = logging.getLogger(__name__)
-
-
-class BatchRow(NamedTuple):
-    """A row of the teacher's batch.
-
-    Attributes:
-        number: of the row in the student's batch; tokens, pairs: as in `AlignedRow`.
-    """
-
-    number: int
-    tokens: list[int]
-    pairs: list[tuple[int, int]]
-
-    def shortened(self, limit: int) -> "BatchRow":
-        """Return the first `limit` tokens, at least 1; at limit 0 without pairs."""
-        pairs = [(i, j) for i, j in self.pairs if j < limit]
-        return BatchRow(self.number, self.tokens[: max(limit, 1)], pairs)
 
 
 class MappedTeacher:
     """One frozen model with its own dictionaries; see `base.Teacher`.
 
+    Args:
+        flags: --kd-vocabulary-map, --kd-teacher and --kd-teacher-data.
+        flag: the flag that names the checkpoint, for messages.
     Raises:
         ValueError: the map or the teacher cannot be used, or one is not made for the other.
     """
@@ -52,31 +40,37 @@ class MappedTeacher:
         flags: Any,
         prediction: Prediction,
         task: Task,
-        divergence: Divergence,
-        precision: TeacherPrecision,
+        precision: TeacherPrecision = LIKE_STUDENT,
+        flag: str = TEACHER,
     ) -> None:
-        self._named = f"{FLAG} {flags.kd_vocabulary_map}"
-        vocabularies = read_vocabulary_map(Path(flags.kd_vocabulary_map))
-        vocabularies.check_student(task, self._named)
-        self.pairs = vocabularies.pairs()
-        rests = len(self.pairs.teacher_rest), len(self.pairs.student_rest)
-        if not divergence.finite_at_zero and rests[1] and not rests[0]:
-            raise ValueError(
-                f"{self._named}: reverse KL punishes without limit the student's "
-                f"{rests[1]:,} tokens that the teacher lacks: use "
-                "--kd-divergence skew_reverse_kl, forward_kl, jsd with a --kd-beta below 1, or tvd"
-            )
-        self._alignment, self._prediction = TextAlignment(vocabularies), prediction
-        teacher_task = task_of(task, vocabularies)
-        cfg = read_checkpoint(Path(flags.kd_teacher), TEACHER)["cfg"]
-        named = (TEACHER, Path(flags.kd_teacher))
-        check_trained_with(named, cfg.task, teacher_task, self._named)
-        models = load_models(flags.kd_teacher, flags.kd_teacher_data, prediction, teacher_task)
+        self.named = f"{FLAG} {flags.kd_vocabulary_map}"
+        self.vocabularies = read_vocabulary_map(Path(flags.kd_vocabulary_map))
+        self.vocabularies.check_student(task, self.named)
+        self.tokens = self.vocabularies.token_map()
+        teacher_task = task_of(task, self.vocabularies)
+        cfg = read_checkpoint(Path(flags.kd_teacher), flag)["cfg"]
+        named = (flag, Path(flags.kd_teacher))
+        check_trained_with(named, cfg.task, teacher_task, self.named)
+        data = flags.kd_teacher_data
+        models = load_models(flags.kd_teacher, data, prediction, teacher_task, flag)
         self._online = OnlineTeacher(models, prediction, teacher_task, precision)
-        logger.info(
-            f"vocabularies: {len(self.pairs.teacher):,} tokens of both, "
-            f"{rests[0]:,} only of the teacher, {rests[1]:,} only of the student"
+        self.models = self._online.models
+        limits: Any = self.model.max_positions()  # type: ignore[operator]
+        self.limits = (limits,) if isinstance(limits, int | float) else tuple(limits)
+        self.aligner = BatchAligner(
+            self.vocabularies.alignment(), prediction.padding_idx, self.limits
         )
+        log_sizes(self.tokens)
+
+    @property
+    def sample_limits(self) -> list[Any]:
+        """None: samples may have any length, see `BatchAligner.limits`."""
+        return []
+
+    @property
+    def entries(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a cache says about its data and its teacher, besides what every cache does."""
+        return map_entry(self.vocabularies), {LIMITS: list(self.limits)}
 
     @property
     def model(self) -> nn.Module:
@@ -94,65 +88,77 @@ class MappedTeacher:
     def begin_epoch(self, epoch: int, split: str) -> None:
         """Do nothing: online teachers need no preparation."""
 
+    def look_up(self, sample: Sample, positions: LabelPositions, epoch: int) -> AlignedBatch:
+        """Return the batch in the teacher's tokens; runs in the loader's workers, too."""
+        return self.aligner.align(sample, positions)
+
     def soft_targets(
         self, student: nn.Module, sample: Sample, positions: LabelPositions
     ) -> MappedOutput:
         """Return the output at the positions that have the text of one of the teacher's.
 
-        The batch's tokens are read on the CPU, which waits for a GPU.
+        A batch that the loader's workers have not prepared is read here, which waits for a GPU.
         """
-        device = sample["target"].device
-        if self.pairs.teacher.device != device:
-            self.pairs = self.pairs.to(device)
-        rows, net_input = self._batch(sample)
-        of_student = {number: n for n, number in enumerate(positions.numbers.tolist())}
-        read = net_input.get("prev_output_tokens", net_input["src_tokens"])
-        length, width = read.size(1), sample["target"].size(1)
-        aligned = sorted(
-            (place * length + j, of_student[row.number * width + i])
-            for place, row in enumerate(rows)
-            for i, j in row.pairs
-            if row.number * width + i in of_student
-        )
-        numbers, chosen = torch.tensor(aligned, dtype=torch.int64).view(-1, 2).to(device).unbind(1)
-        mask = numbers.new_zeros(len(rows) * length, dtype=torch.bool).index_fill_(0, numbers, True)
-        teacher_sample: Any = {"net_input": {k: x.to(device) for k, x in net_input.items()}}
-        at = LabelPositions(mask.view(len(rows), length), numbers)
-        output = self._online.soft_targets(student, teacher_sample, at)
-        return MappedOutput(output, chosen, self.pairs)
+        output, rows = self._run(student, sample, positions)
+        self.tokens = on_device(self.tokens, rows.device)
+        return MappedOutput(output, rows, self.tokens)
 
-    def _batch(self, sample: Sample) -> tuple[list[BatchRow], dict[str, Tensor]]:
-        """Return the rows of the teacher's batch and its input, on the CPU."""
-        inputs, pad = sample["net_input"], self._prediction.padding_idx
-        previous, source = inputs.get("prev_output_tokens"), inputs["src_tokens"]
-        tokens = (source if previous is None else previous).tolist()
-        rows = [
-            self._row(number, tokens[number], labels)
-            for number, labels in enumerate(sample["target"].tolist())
-        ]
-        limits: Any = self.model.max_positions()  # type: ignore[operator]
-        if previous is None:
-            rows = [row.shortened(limits) for row in rows]
-            values = [row.tokens for row in rows]
-            return rows, {"src_tokens": padded(values, pad), "src_lengths": lengths(values)}
-        words = [self._alignment.source([x for x in row if x != pad]) for row in source.tolist()]
-        for row, read in enumerate(words):
-            too_long = len(read) > limits[0]
-            rows[row] = rows[row].shortened(0 if too_long else limits[1])
-            words[row] = read[-1:] if too_long else read
-        rows.sort(key=lambda row: -len(words[row.number]))  # as LSTMs need them
-        words.sort(key=lambda read: -len(read))
-        return rows, {
-            "src_tokens": padded(words, pad, left=True),
-            "src_lengths": lengths(words),
-            "prev_output_tokens": padded([row.tokens for row in rows], pad),
-        }
+    def _run(
+        self, student: nn.Module, sample: Sample, positions: LabelPositions
+    ) -> tuple[ModelOutput, Tensor]:
+        """Return the output at aligned positions, and their numbers `(M,)` among the N."""
+        prepared, device = prepared_of(sample), sample["target"].device
+        batch = None if prepared is None else prepared.lookup
+        if not isinstance(batch, AlignedBatch):
+            batch = self.look_up(sample, positions, 1).each(lambda x: x.to(device))
+        teacher_sample: Any = {"net_input": batch.net_input}
+        return self._online.soft_targets(student, teacher_sample, batch.at), batch.rows
 
-    def _row(self, number: int, read: list[int], labels: list[int]) -> BatchRow:
-        """Align one row; the student's positions count its padding."""
-        at = [t for t, token in enumerate(read) if token != self._prediction.padding_idx]
-        row = self._alignment.target([*(read[t] for t in at), labels[at[-1]]])
-        return BatchRow(number, row.tokens, [(at[i], j) for i, j in row.pairs])
+    def count(self, sample: Sample, positions: LabelPositions) -> int:
+        """Return the number of positions of a batch, on the CPU, at which there is an output."""
+        return len(self.aligner.align(sample, positions).rows)
+
+    def outputs(self, sample: Sample, positions: LabelPositions) -> tuple[list[int], ModelOutput]:
+        """Return the number of outputs per sample, and the outputs, for a cache."""
+        output, rows = self._run(self.model, sample, positions)
+        return positions.counts(rows), output
+
+
+def map_entry(vocabularies: VocabularyMap) -> dict[str, Any]:
+    """Return what the data of a cache say about its map."""
+    return {MAP: vocabularies.checksum[:16]}
+
+
+def on_device(tokens: TokenMap, device: torch.device) -> TokenMap:
+    """Return a map on a device, where it stays."""
+    return tokens if tokens.teacher.device == device else tokens.to(device)
+
+
+def log_sizes(tokens: TokenMap) -> None:
+    """Log how many tokens have a counterpart."""
+    mapped = len({*tokens.teacher.tolist()})
+    logger.info(
+        f"vocabularies: {mapped:,} tokens of the teacher with "
+        f"{len(tokens.student):,} counterparts, {len(tokens.teacher_rest):,} without one, "
+        f"{len(tokens.student_rest):,} tokens only of the student"
+    )
+
+
+def check_divergence(tokens: TokenMap, divergence: Divergence, named: str) -> None:
+    """Refuse a divergence that is infinite where the teacher cannot say what the student says.
+
+    Args:
+        named: flag and value of the map.
+    Raises:
+        ValueError: it is, and the teacher has no tokens of its own as a counterpart.
+    """
+    if divergence.finite_at_zero or len(tokens.teacher_rest) or not len(tokens.student_rest):
+        return
+    raise ValueError(
+        f"{named}: reverse KL punishes without limit the student's "
+        f"{len(tokens.student_rest):,} tokens that the teacher lacks: use "
+        "--kd-divergence skew_reverse_kl, forward_kl, jsd with a --kd-beta below 1, or tvd"
+    )
 
 
 def task_of(task: Task, vocabularies: VocabularyMap) -> Any:
@@ -164,14 +170,3 @@ def task_of(task: Task, vocabularies: VocabularyMap) -> Any:
     else:
         other.dictionary = other.output_dictionary = target
     return other
-
-
-def padded(rows: list[list[int]], pad: int, left: bool = False) -> Tensor:
-    """Return rows of tokens as `(B, T)`."""
-    tokens: Tensor = collate_tokens([torch.tensor(row) for row in rows], pad, left_pad=left)
-    return tokens
-
-
-def lengths(rows: list[list[int]]) -> Tensor:
-    """Return the lengths of rows, `(B,)`."""
-    return torch.tensor([len(row) for row in rows])

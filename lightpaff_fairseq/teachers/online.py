@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -109,6 +109,16 @@ class OnlineTeacher:
             return (f"--kd-teacher {':'.join(teacher.path for teacher in self._teachers)}",)
         return tuple(f"--kd-teacher {teacher.path}" for teacher in self._teachers)
 
+    @property
+    def sample_limits(self) -> list[Any]:
+        """The length limits of samples, in fairseq's form."""
+        return [model.max_positions() for model in self.models]  # type: ignore[operator]
+
+    @property
+    def entries(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a cache says about its data and its teacher, besides what every cache does."""
+        return {}, {}
+
     def prepare(self, student: nn.Module) -> None:
         """Check the length limits of all teachers."""
         for path, model in self._teachers:
@@ -131,6 +141,14 @@ class OnlineTeacher:
         if self._prediction.is_regression:
             return LogitsOutput(torch.stack([x.logits() for x in outputs]).mean(0))
         return outputs[0] if len(outputs) == 1 else EnsembleOutput(tuple(outputs))
+
+    def count(self, sample: Sample, positions: LabelPositions) -> int:
+        """Return the number of positions of a batch, on the CPU, at which there is an output."""
+        return len(positions)
+
+    def outputs(self, sample: Sample, positions: LabelPositions) -> tuple[list[int], ModelOutput]:
+        """Return the number of outputs per sample, and the outputs, for a cache."""
+        return positions.mask.sum(1).tolist(), self.soft_targets(self.model, sample, positions)
 
     def _output(
         self, model: nn.Module, like: Tensor, sample: Sample, positions: LabelPositions

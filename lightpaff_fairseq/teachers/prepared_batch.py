@@ -1,7 +1,8 @@
 """What the loader's workers find out about a training batch, so that no GPU has to be asked.
 
 `PreparingCollater` adds it to a batch as it is made: the positions that have a label, and the
-records of a cache. The loader pins its memory, and `trainer_hooks` moves it behind the batch.
+records of a cache, or the tokens of a teacher with another vocabulary. The loader pins its memory,
+and `trainer_hooks` moves it behind the batch.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ..losses.label_positions import LabelPositions
 from ..protocols import PREPARED, Prediction, Sample
+from .aligned_batch import AlignedBatch
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,17 @@ class Lookup:
         """Return a copy with other tensors."""
         return replace(self, tensors=self.tensors and tuple(map(change, self.tensors)))
 
+    def some(self, chosen: Tensor) -> tuple["Lookup", Tensor]:
+        """Return the samples with chosen positions `(K,)`, and these positions' numbers in them."""
+        chosen, counts = chosen.cpu(), torch.tensor(self.counts)
+        rows = torch.arange(len(counts)).repeat_interleave(counts)[chosen]
+        is_kept = torch.zeros_like(counts, dtype=torch.bool).index_fill_(0, rows, True)
+        kept = is_kept.nonzero().squeeze(-1)
+        numbers = is_kept.repeat_interleave(counts).cumsum(0) - 1
+        parts = ([x[i] for i in kept.tolist()] for x in (self.ids, self.texts, self.counts))
+        ids, texts, sizes = parts
+        return Lookup(ids, texts, sizes, self.epoch), numbers[chosen]
+
 
 @dataclass(frozen=True)
 class PreparedBatch:
@@ -44,13 +57,13 @@ class PreparedBatch:
 
     Attributes:
         positions: that have a label.
-        lookup: in a cache; None without one.
+        lookup: in a cache, or in the teacher's tokens; None if there is nothing to look up.
         target: the batch's own, once it is on its device: by it a batch that a task has changed is
             told from this one.
     """
 
     positions: LabelPositions
-    lookup: Lookup | None
+    lookup: Lookup | AlignedBatch | None
     target: Tensor | None = None
 
     def pin_memory(self) -> "PreparedBatch":
@@ -84,17 +97,19 @@ def positions_of(sample: Sample, prediction: Prediction) -> LabelPositions:
 
 @runtime_checkable
 class LooksUp(Protocol):
-    """A teacher whose targets are looked up."""
+    """A teacher for which something of a batch is looked up on the CPU."""
 
-    def look_up(self, sample: Sample, positions: LabelPositions, epoch: int) -> Lookup:
-        """Return the targets of a batch on the CPU, or the error as `problem`."""
+    def look_up(
+        self, sample: Sample, positions: LabelPositions, epoch: int
+    ) -> Lookup | AlignedBatch:
+        """Return the targets of a batch, or the error as `problem`; or what the teacher reads."""
 
 
 class PreparingCollater:
     """fairseq's function that makes batches of samples, which prepares them, too.
 
     Args:
-        collate: fairseq's; prediction: of the criterion; teacher: a cache, or None.
+        collate: fairseq's; prediction: of the criterion; teacher: None if it looks nothing up.
     """
 
     def __init__(

@@ -5,14 +5,14 @@ aligned if the text before them ends at the same byte of the same line.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from os.path import commonprefix
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fairseq.data import Dictionary
 
-from .vocabulary_map import VocabularyMap
+from .vocabulary_sides import Vocabulary
 
 BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 SPACE = "▁"  # SentencePiece's
@@ -34,13 +34,11 @@ class AlignedRow(NamedTuple):
 class TextAlignment:
     """The tokens of a teacher for those of a student."""
 
-    def __init__(self, vocabularies: VocabularyMap) -> None:
-        self._student, self._teacher = (
-            side.processor() for side in (vocabularies.student, vocabularies.teacher)
-        )
+    def __init__(self, teacher: Vocabulary, student: Vocabulary) -> None:
+        self._student, self._teacher = (side.processor() for side in (student, teacher))
         self.student, self.teacher = (
             {role: side.dictionary(role) for role in ("source", "target")}
-            for side in (vocabularies.student, vocabularies.teacher)
+            for side in (student, teacher)
         )
 
     def source(self, tokens: Sequence[int]) -> list[int]:
@@ -72,18 +70,41 @@ class TextAlignment:
         pairs = [(i, j) for i, j in row.pairs if i < len(tokens) - 1]
         return AlignedRow(row.tokens[: 1 + max((j for _, j in pairs), default=0)], pairs)
 
+    def texts(self) -> tuple[list[bytes], list[bytes]]:
+        """Return the texts of the teacher's and the student's target tokens; `b""`: is no text."""
+        sides = (self._teacher, self.teacher), (self._student, self.student)
+        teacher, student = (
+            [piece_text(symbol, processor) for symbol in dictionaries["target"].symbols]
+            for processor, dictionaries in sides
+        )
+        return teacher, student
+
+    def openings(self, line: str) -> Iterator[tuple[int, int]]:
+        """Yield (teacher's, student's token) that begin at an aligned position of a line."""
+        own, other = self.student["target"], self.teacher["target"]
+        pieces = self._student.encode(line, out_type=str), self._teacher.encode(line, out_type=str)
+        tokens, teachers = ([*map(x.index, y)] for x, y in zip((own, other), pieces, strict=True))
+        for i, j in self._shared_ends([own[token] for token in tokens], pieces[1]):
+            if i < len(tokens) and j < len(teachers):
+                yield teachers[j], tokens[i]
+
     def _add_line(self, row: AlignedRow, symbols: Sequence[str], first: int) -> None:
         """Add a line to a row; `first`: the student's position before its first token."""
-        own, other = self.student["target"], self.teacher["target"]
+        other = self.teacher["target"]
         pieces, last = self._pieces(symbols), len(row.tokens) - 1
-        texts = [_text(x, own) for x in symbols], [_text(x, None) for x in pieces]
+        row.pairs.extend((first + i, last + j) for i, j in self._shared_ends(symbols, pieces))
+        row.tokens.extend(map(other.index, pieces))
+
+    def _shared_ends(
+        self, symbols: Sequence[str], pieces: Sequence[str]
+    ) -> Iterator[tuple[int, int]]:
+        """Yield (numbers of the student's, of the teacher's tokens) that are the same text."""
+        own = self.student["target"]
+        texts = [text_of(x, own) for x in symbols], [text_of(x, None) for x in pieces]
         ends_s, ends_t = ([0, *accumulate(map(len, parts))] for parts in texts)
         same = len(commonprefix([b"".join(parts) for parts in texts]))
         places = {end: index for index, end in enumerate(ends_t) if end <= same}
-        row.pairs.extend(
-            (first + index, last + places[end]) for index, end in enumerate(ends_s) if end in places
-        )
-        row.tokens.extend(map(other.index, pieces))
+        return ((index, places[end]) for index, end in enumerate(ends_s) if end in places)
 
     def _pieces(self, symbols: Sequence[str]) -> list[str]:
         text = self._student.decode_pieces(list(symbols))
@@ -91,9 +112,16 @@ class TextAlignment:
         return pieces
 
 
-def _text(symbol: str, dictionary: Dictionary | None) -> bytes:
+def text_of(symbol: str, dictionary: Dictionary | None) -> bytes:
     """Return a token's bytes; `dictionary`: the student's, whose unknown tokens have no text."""
     if dictionary is not None and symbol == dictionary.unk_word:
         return NOT_TEXT
     match = BYTE.fullmatch(symbol)
     return bytes.fromhex(match[1]) if match else symbol.replace(SPACE, " ").encode()
+
+
+def piece_text(symbol: str, processor: Any) -> bytes:
+    """Return the bytes of a piece of a SentencePiece model, none of a symbol that is no text."""
+    piece = processor.piece_to_id(symbol)
+    is_text = not (processor.is_unknown(piece) or processor.is_control(piece))
+    return text_of(symbol, None) if is_text else b""

@@ -1,80 +1,58 @@
 """The file of `--kd-vocabulary-map`: the vocabularies of a teacher and of its student.
 
 It is JSON, and holds all that a training needs of the teacher besides its checkpoint: for both
-models the symbols of their dictionaries, in order, and their SentencePiece model. Tokens
-correspond if their symbols are equal.
+models the symbols of their dictionaries, in order, and their SentencePiece model; and which tokens
+of the student stand for each of the teacher's (see `counterparts`).
 """
 
-import base64
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-from fairseq.data import Dictionary
-
 from ..checkpoints.dictionaries import first_difference
 from ..json_files import read_json
-from ..losses.mapped import TokenPairs
-from ..output_file import write_json
-from ..problems import Problems
+from ..losses.mapped import TokenMap
+from ..output_file import write_text
+from ..problems import Problems, as_value_error
+from .counterparts import Entry
+from .text_alignment import TextAlignment
+from .vocabulary_sides import Vocabulary
 
 FLAG = "--kd-vocabulary-map"
-SIDES = ("teacher", "student")
+PARTS = ("teacher", "student", "counterparts")
 EXPECTED = "expected a file of lightpaff vocabulary-map"
 
 
 @dataclass(frozen=True)
-class Vocabulary:
-    """The text side of one model.
-
-    Attributes:
-        source, target: symbols of its dictionaries; a language model has no source, `()`.
-        model: its SentencePiece model, serialized, in base64.
-    """
-
-    source: tuple[str, ...]
-    target: tuple[str, ...]
-    model: str
-
-    def dictionary(self, role: str) -> Dictionary:
-        """Return the `source` or `target` dictionary."""
-        dictionary = Dictionary()
-        for symbol in getattr(self, role):
-            dictionary.add_symbol(symbol)
-        return dictionary
-
-    def processor(self) -> Any:
-        """Load the SentencePiece model."""
-        import sentencepiece
-
-        return sentencepiece.SentencePieceProcessor(model_proto=base64.b64decode(self.model))
-
-
-@dataclass(frozen=True)
 class VocabularyMap:
-    """A teacher's and a student's vocabulary."""
+    """A teacher's and a student's vocabulary, and the entries of the map between them."""
 
     teacher: Vocabulary
     student: Vocabulary
+    counterparts: tuple[Entry, ...]
 
-    def pairs(self) -> TokenPairs:
-        """Return the target tokens that both have, in the student's order, and all others."""
-        places = {symbol: index for index, symbol in enumerate(self.teacher.target)}
-        own = enumerate(self.student.target)
-        shared = [(places[symbol], index) for index, symbol in own if symbol in places]
-        teacher, student = ([pair[side] for pair in shared] for side in (0, 1))
-        rest = (
-            sorted({*range(len(symbols))} - {*known})
-            for symbols, known in (
-                (self.teacher.target, teacher),
-                (self.student.target, student),
-            )
+    @cached_property
+    def checksum(self) -> str:
+        """The checksum of all content."""
+        return _checksum(self._content())
+
+    def _content(self) -> dict[str, Any]:
+        sides = {"teacher": asdict(self.teacher), "student": asdict(self.student)}
+        return {**sides, "counterparts": [list(x) for x in self.counterparts]}
+
+    def alignment(self) -> TextAlignment:
+        """Load both SentencePiece models."""
+        return TextAlignment(self.teacher, self.student)
+
+    def token_map(self) -> TokenMap:
+        """Return the map of target tokens."""
+        return TokenMap.of(
+            [(x, y, float(weight)) for x, y, weight in self.counterparts],
+            (len(self.teacher.target), len(self.student.target)),
         )
-        ids = (torch.tensor(x, dtype=torch.int64) for x in (teacher, student, *rest))
-        return TokenPairs(*ids)
 
     def check_student(self, task: Any, named: str) -> None:
         """Check that a task has the dictionaries of the student.
@@ -106,8 +84,8 @@ class VocabularyMap:
         Raises:
             ValueError: it cannot be written.
         """
-        content = asdict(self)
-        write_json(path, {"checksum": _checksum(content), **content}, flag)
+        content = {"checksum": self.checksum, **self._content()}
+        write_text(path, json.dumps(content, ensure_ascii=False) + "\n", flag)
 
 
 def read_vocabulary_map(path: Path, flag: str = FLAG) -> VocabularyMap:
@@ -123,14 +101,20 @@ def read_vocabulary_map(path: Path, flag: str = FLAG) -> VocabularyMap:
         content = read_json(path)
     except ValueError as error:
         raise ValueError(f"{flag} {error}; {EXPECTED}") from error
-    if not isinstance(content, dict) or set(content) != {"checksum", *SIDES}:
+    if not isinstance(content, dict) or set(content) != {"checksum", *PARTS}:
         raise ValueError(f"{named}: {EXPECTED}, got another one")
     if content.pop("checksum") != _checksum(content):
         raise ValueError(f"{named}: corrupt: its checksum differs; {EXPECTED}")
-    sides = (content[side] for side in SIDES)
-    return VocabularyMap(
-        *(Vocabulary(tuple(x["source"]), tuple(x["target"]), x["model"]) for x in sides)
-    )
+    with as_value_error(f"{named}: corrupt"):
+        teacher, student = (_vocabulary(content[side]) for side in PARTS[:2])
+        entries = tuple((int(x), int(y), int(count)) for x, y, count in content[PARTS[2]])
+        vocabularies = VocabularyMap(teacher, student, entries)
+        vocabularies.token_map()
+    return vocabularies
+
+
+def _vocabulary(content: Any) -> Vocabulary:
+    return Vocabulary(tuple(content["source"]), tuple(content["target"]), content["model"])
 
 
 def _checksum(content: Any) -> str:

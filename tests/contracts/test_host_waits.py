@@ -14,10 +14,17 @@ from host_waits import host_waits
 from lightpaff_fairseq.criterions import loss_watch
 from lightpaff_fairseq.losses.label_positions import LabelPositions
 from lightpaff_fairseq.protocols import PREPARED
+from lightpaff_fairseq.teachers.aligned_batch import BatchAligner
 from lightpaff_fairseq.teachers.cached import CachedTeacher
+from other_vocabulary import World
 
 ONLINE = ("--kd-lambda", 0.7, "--kd-temperature", 2)
 LAYERS = ("--kd-hidden-weight", 1, "--kd-attention-weight", 1)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("world"))
 
 
 def ready(setting, criterion, epoch=1):
@@ -76,6 +83,28 @@ def test_a_step_with_a_cache_asks_for_no_value_and_reads_nothing(settings, tmp_p
     other = {**sample, "target": sample["target"].flip(0)}
     with pytest.raises(ValueError, match="has changed since"):
         step(setting, criterion, other)
+
+
+def test_a_step_with_another_vocabulary_asks_for_no_value(world, tmp_path, monkeypatch):
+    """Neither online nor with a cache; the text is read where the batch is made."""
+    setting, (code, path) = world.setting("student", "kd_ss"), world.map("kd_ss")
+    assert code == 0
+    cache = world.cache(tmp_path / "cache", "kd_ss", path, "--topk", 5)
+    flags = {"kd_lambda": 0.7, "kd_vocabulary_map": str(path)}
+    teacher = {"kd_teacher": str(world.setting("teacher", "kd_ss").path)}
+    for criterion in (setting.criterion(**flags, **teacher), cached(setting, cache, **flags)):
+        criterion, sample = ready(setting, criterion)
+        step(setting, criterion, sample)
+        expected = [p.grad.clone() for p in setting.student.parameters()]
+        with monkeypatch.context() as patched, host_waits() as waits:
+            patched.setattr(loss_watch, "_to_host", lambda flag: (flag, lambda: False))
+            patched.setattr(BatchAligner, "align", None)
+            step(setting, criterion, sample)
+        assert not waits
+        unprepared = {key: value for key, value in sample.items() if key != PREPARED}
+        step(setting, criterion, unprepared)
+        for p, grad in zip(setting.student.parameters(), expected, strict=True):
+            assert torch.equal(p.grad, grad)
 
 
 def test_a_bad_teacher_is_named_when_its_loss_arrives(settings, monkeypatch):

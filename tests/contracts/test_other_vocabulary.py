@@ -2,16 +2,15 @@
 
 import copy
 import math
-from dataclasses import replace
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
-import sentencepiece
 import torch
-from fairseq.data import Dictionary
 from fairseq.logging import metrics
 
 import toy
+from caching import cached, run
 from cases import CASES
 from datasets import texts
 from lightpaff_fairseq.cli.main import main
@@ -19,72 +18,11 @@ from lightpaff_fairseq.criterions.config_checks import check_task
 from lightpaff_fairseq.criterions.seq2seq import KdSeq2SeqCriterion
 from lightpaff_fairseq.losses.divergences import Divergence
 from lightpaff_fairseq.losses.mapped import mapped_divergence
-from lightpaff_fairseq.teachers.text_alignment import TextAlignment
+from lightpaff_fairseq.teachers.cache.reader import CacheReader
+from lightpaff_fairseq.teachers.cache.tail import TAILS
 from lightpaff_fairseq.teachers.vocabulary_map import read_vocabulary_map
-from setting import Setting, assert_same
-
-SIZES = {"student": 120, "teacher": 190}
-LANGS = ("--source-lang", "sv", "--target-lang", "en")
-LINES = 24
-
-
-class World:
-    """Text, and both models' subwords, binarized data and checkpoints."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.lines = []
-        (folder / "text").write_text("\n".join(texts(400)[0] + texts(400)[1]), encoding="utf-8")
-        self.models, self.built = {}, {}
-        for side, size in SIZES.items():
-            out = folder / side
-            argv = ("train", "--vocab", size, "--out", out, folder / "text")
-            assert main(["subwords", *map(str, argv)]) == 0
-            self.models[side] = sentencepiece.SentencePieceProcessor(model_file=f"{out}.model")
-        rows = zip(*texts(2 * LINES), strict=True)
-        short = [row for row in rows if max(map(len, map(self.models["student"].encode, row))) < 31]
-        self.lines = [list(side) for side in zip(*short[:LINES], strict=True)]
-
-    def encoded(self, side, lines):
-        dictionary = Dictionary.load(f"{self.folder / side}.dict.txt")
-        rows = [self.models[side].encode(line, out_type=str) for line in lines]
-        return [[*map(dictionary.index, row), dictionary.eos()] for row in rows]
-
-    def write(self, side, name):
-        """Binarize the lines; returns what `Case.write` has to be."""
-
-        def write(data, words):
-            dictionary = Dictionary.load(f"{self.folder / side}.dict.txt")
-            data.mkdir(parents=True)
-            if name == "kd_lm":
-                dictionary.save(str(data / "dict.txt"))
-                toy.write_split(data / "train", self.encoded(side, self.lines[1]))
-                return data
-            for lang, lines in zip(("sv", "en"), self.lines, strict=True):
-                dictionary.save(str(data / f"dict.{lang}.txt"))
-                toy.write_split(data / f"train.sv-en.{lang}", self.encoded(side, lines))
-            return data
-
-        return write
-
-    def setting(self, side, name):
-        if (side, name) not in self.built:
-            case = next(case for case in CASES if case.name == name)
-            case = replace(case, write=self.write(side, name))
-            self.built[side, name] = Setting(case, self.folder / f"{side}_{name}")
-        return self.built[side, name]
-
-    def map(self, name, teacher="teacher", student="student", out=None):
-        """Run the command; return its exit code and its file."""
-        out = out or self.folder / f"{teacher}_{student}_{name}.json"
-        argv = [
-            *("--teacher-data", self.setting(teacher, name).data),
-            *("--teacher-model", f"{self.folder / teacher}.model"),
-            *("--data", self.setting(student, name).data),
-            *("--model", f"{self.folder / student}.model"),
-            *("--out", out, "--force", *(LANGS if name == "kd_ss" else ())),
-        ]
-        return main(["vocabulary-map", *map(str, argv)]), out
+from other_vocabulary import LINES, World
+from setting import assert_same
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +43,53 @@ def test_equal_vocabularies_are_the_plain_loss(world, name):
     assert_same(mapped, plain, 1e-6)
 
 
+@pytest.mark.parametrize("name", ["kd_ss", "kd_lm"])
+def test_a_cache_of_all_tokens_is_the_teacher(world, name, tmp_path):
+    code, path = world.map(name)
+    assert code == 0
+    setting, other = world.setting("student", name), world.setting("teacher", name)
+    sample = toy.batch(setting.task, range(LINES))
+    flags = {"kd_lambda": 0.7, "kd_temperature": 2.0, "kd_vocabulary_map": str(path)}
+    online = setting.run(setting.criterion(**flags, kd_teacher=str(other.path)), sample)
+    cache = world.cache(tmp_path / "all", name, path, "--topk", len(other.task.target_dictionary))
+    assert_same(run(setting, cached(setting, cache, **flags), 1, range(LINES)), online, 1e-6)
+
+
+def test_caches_of_some_tokens(world, tmp_path):
+    """Each tail, and draws; aligned positions alone are stored."""
+    code, path = world.map("kd_ss")
+    assert code == 0
+    setting, other = world.setting("student", "kd_ss"), world.setting("teacher", "kd_ss")
+    flags = {"kd_lambda": 1.0, "kd_vocabulary_map": str(path)}
+    sample = toy.batch(setting.task, range(LINES))
+    online = setting.run(setting.criterion(**flags, kd_teacher=str(other.path)), sample)[2]
+    vocab = len(other.task.target_dictionary)
+    top = world.cache(tmp_path / "top", "kd_ss", path, "--topk", vocab - 2)
+    tails = {}
+    for tail in TAILS:
+        criterion = cached(setting, top, **flags, kd_tail=tail)
+        tails[tail] = run(setting, criterion, 1, range(LINES))[2]
+        assert tails[tail]["kd_aligned"] == online["kd_aligned"] < online["kd_positions"]
+        loss = tails[tail]["kd_loss"].item()  # of two tokens less
+        assert loss == pytest.approx(online["kd_loss"].item(), rel=0.02)
+    drawn = world.cache(tmp_path / "drawn", "kd_ss", path, "--sample", 3000)
+    log = run(setting, cached(setting, drawn, **flags), 1, range(LINES))[2]
+    assert log["kd_loss"].item() == pytest.approx(online["kd_loss"].item(), rel=0.1)
+    reader = CacheReader(top, "--out")
+    assert reader.positions == online["kd_aligned"] and reader.plan.layout.vocab == len(
+        other.task.target_dictionary
+    )
+    refusals = {
+        "vocabulary map: .* in the cache, None here": {},
+        "vocabulary map: .* in the cache, .* here": {
+            "kd_vocabulary_map": str(world.map("kd_ss", "teacher", "student", *world.text)[1])
+        },
+    }
+    for words, other_flags in refusals.items():
+        with pytest.raises(ValueError, match=words):
+            run(setting, cached(setting, top, **other_flags))
+
+
 def surface(pieces):
     return "".join(pieces).replace("▁", " ")
 
@@ -118,7 +103,7 @@ def test_loss_is_that_of_sentences_one_by_one(world, name):
     flags = {"kd_lambda": 1.0, "kd_teacher": str(other.path), "kd_vocabulary_map": str(path)}
     sample = toy.batch(setting.task, range(LINES))
     _, _, log = setting.run(setting.criterion(**flags), sample)
-    vocabularies, total, aligned = read_vocabulary_map(path), 0.0, 0
+    tokens, total, aligned = read_vocabulary_map(path).token_map(), 0.0, 0
     student, teacher = copy.deepcopy(setting.student), other.teacher
     for source, target in zip(*world.lines, strict=True):
         cut, lprobs = [], []
@@ -133,8 +118,7 @@ def test_loss_is_that_of_sentences_one_by_one(world, name):
         for i, prefix in enumerate(cut[0]):
             if prefix in cut[1]:
                 rows = lprobs[0][i : i + 1], lprobs[1][cut[1].index(prefix)][None]
-                pairs = vocabularies.pairs()
-                total += mapped_divergence(*rows, pairs, Divergence("forward_kl")).item()
+                total += mapped_divergence(*rows, tokens, Divergence("forward_kl")).item()
                 aligned += 1
     assert log["kd_aligned"] == aligned
     assert 0.3 < aligned / log["kd_positions"] < 1
@@ -145,7 +129,7 @@ def test_positions_within_lines_are_aligned_by_their_text(world):
     """Several lines in a row, which starts within a word, with an unknown token in the second."""
     code, path = world.map("kd_lm")
     assert code == 0
-    alignment = TextAlignment(read_vocabulary_map(path))
+    alignment = read_vocabulary_map(path).alignment()
     own, other = (side["target"] for side in (alignment.student, alignment.teacher))
     lines = world.encoded("student", ["the weather was nice", "we went home", "it rained"])
     lines[1][3] = own.unk()
@@ -166,6 +150,28 @@ def test_positions_within_lines_are_aligned_by_their_text(world):
         assert line_s.count("</s>") == line_t.count("</s>")
 
 
+def test_text_shares_a_token_among_those_that_continue_alike(world):
+    """Counted by hand: the tokens at places where both models have read the same text."""
+    text = texts(300)[1]
+    _, path = world.map("kd_ss", "teacher", "student", *world.text)
+    vocabularies = read_vocabulary_map(path)
+    teacher, student = vocabularies.teacher.target, vocabularies.student.target
+    counts = Counter()
+    for line in text:
+        starts = []
+        for side in ("teacher", "student"):
+            pieces = world.models[side].encode(line, out_type=str)
+            ends = [surface(pieces[:k]) for k in range(len(pieces))]
+            starts.append(dict(zip(ends, pieces, strict=True)))
+        for prefix in starts[0].keys() & starts[1].keys():
+            counts[starts[0][prefix], starts[1][prefix]] += 1
+    _, plain = world.map("kd_ss")
+    for x, y, _ in read_vocabulary_map(plain).counterparts:
+        counts[teacher[x], student[y]] += 1
+    got = {(teacher[x], student[y]): count for x, y, count in vocabularies.counterparts}
+    assert got == counts and len(got) > len(teacher)
+
+
 def test_share_of_aligned_positions_is_shown():
     logs = [
         {"kd_positions": n, "kd_aligned": m, "kd_loss": loss, "nll_loss": 1.0, "sample_size": n}
@@ -180,7 +186,6 @@ def test_share_of_aligned_positions_is_shown():
 
 
 FLAGS = {
-    "kd_cache": "c",
     "kd_teacher": "a.pt:b.pt",
     "kd_select": "random:0.5",
     "kd_on_policy": 0.5,
@@ -195,8 +200,7 @@ def test_flags_that_do_not_fit_are_named_together(world):
     with pytest.raises(ValueError) as error:
         setting.criterion(kd_vocabulary_map="m", **FLAGS)
     for words in (
-        "m: expected one --kd-teacher, got a.pt:b.pt",
-        "m: expected no --kd-cache",
+        "m: expected one teacher, got a.pt:b.pt",
         "m: expected no --kd-select, got random:0.5",
         "m: expected no --kd-on-policy, got 0.5",
         "m: expected no --kd-hidden-weight",
@@ -233,9 +237,9 @@ def test_maps_of_other_models_are_refused(world):
     _, of_lm = world.map("kd_lm")
     refused(of_lm, "of a language model, but the training has")
     with pytest.raises(ValueError, match="reverse KL punishes without limit the student's 70"):
-        other.criterion(kd_vocabulary_map=str(swapped), kd_divergence="reverse_kl").before_training(
-            other.student, lambda: 0
-        )
+        flags = {"kd_teacher": str(setting.path), "kd_divergence": "reverse_kl"}
+        criterion = other.criterion(kd_vocabulary_map=str(swapped), **flags)
+        criterion.before_training(other.student, lambda: 0)
     damaged = world.folder / "damaged.json"
     damaged.write_text(path.read_text().replace("▁the", "▁teh", 1))
     refused(damaged, "corrupt: its checksum differs")

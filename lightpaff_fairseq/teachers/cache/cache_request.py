@@ -13,6 +13,7 @@ from ...losses.dense import TEMPERATURE_WORDS, TEMPERATURES
 from ...output_file import parent_problem
 from ...problems import Problems
 from ...protocols import Prediction
+from ..mapped import MappedTeacher
 from ..online import OnlineTeacher, load_models
 from .builder import expected_bytes
 from .draws import most_draws
@@ -140,7 +141,7 @@ def make_jobs(
 
 def _load_teacher(
     cfg: Any, task: FairseqTask, prediction: Prediction, request: CacheRequest
-) -> OnlineTeacher:
+) -> OnlineTeacher | MappedTeacher:
     """Load the teacher, on its device.
 
     Raises:
@@ -156,9 +157,13 @@ def _load_teacher(
             f"--sample {request.sample}: expected a criterion whose labels are tokens, got "
             f"{cfg.criterion._name}, of which all classes are stored"
         )
-    data = cfg.criterion.kd_teacher_data
-    models = load_models(request.path, data, prediction, task, flag="--path")
-    teacher = OnlineTeacher(models, prediction, task)
+    teacher: OnlineTeacher | MappedTeacher
+    if cfg.criterion.kd_vocabulary_map is not None:
+        teacher = MappedTeacher(cfg.criterion, prediction, task, flag="--path")
+    else:
+        data = cfg.criterion.kd_teacher_data
+        models = load_models(request.path, data, prediction, task, flag="--path")
+        teacher = OnlineTeacher(models, prediction, task)
     for model in teacher.models:
         place(model, cfg.common)
     return teacher
@@ -189,12 +194,13 @@ def make_plan(source: Source, request: CacheRequest, vocab: int, epochs: range) 
         layout, own_epochs = _draws_layout(request, vocab), own_epochs or request.epochs > 1
         seed = {"seed of the draws": source.seed}
     epochs = epochs if own_epochs else range(1, 1)
+    data, own = source.teacher.entries
     digests = ":".join(file_digest(Path(path)) for path in request.path.split(":"))
     precision = str(next(source.teacher.model.parameters()).dtype)
     return Plan(
         layout=layout,
-        data=data_fingerprint(source.task, source.split, prediction),
-        teacher={"SHA-256 of the teacher": digests, "precision": precision, **seed},
+        data=data_fingerprint(source.task, source.split, prediction) | data,
+        teacher={"SHA-256 of the teacher": digests, "precision": precision, **seed, **own},
         epochs=len(epochs),
         max_positions=utils.resolve_max_positions(source.max_positions),
         bounds=_bounds(source, request, max(1, len(epochs))),

@@ -14,16 +14,17 @@ from torch.utils.data import DataLoader
 
 from ...checkpoints.building import writable
 from ...losses.label_positions import LabelPositions
-from ...losses.model_output import ModelOutput
 from ...problems import as_value_error
 from ...protocols import Prediction, Sample
 from ...shards import Block
+from ..mapped import MappedTeacher
 from ..online import OnlineTeacher
 from .block_file import Item
 from .draws import uniform_numbers
 from .fingerprint import sample_sizes, text_checksums
 from .layout import DRAWS, ROWS, Layout, draw_from
 
+UNLIMITED = 2**31  # positions
 PROBE = 64  # samples for the estimate of the size
 
 
@@ -133,7 +134,7 @@ class Source:
         task: FairseqTask,
         split: str,
         prediction: Prediction,
-        teacher: OnlineTeacher,
+        teacher: OnlineTeacher | MappedTeacher,
         batching: Batching,
         *,
         seed: int = 1,
@@ -141,8 +142,8 @@ class Source:
         self.task, self.split, self.seed = task, split, seed
         self.dataset: Any = task.dataset(split)
         self.prediction, self.teacher, self.batching = prediction, teacher, batching
-        limits = (x.max_positions() for x in teacher.models)  # type: ignore[operator]
-        self.max_positions = utils.resolve_max_positions(task.max_positions(), *limits)
+        limits = task.max_positions(), *teacher.sample_limits
+        self.max_positions = utils.resolve_max_positions(*limits) or UNLIMITED
         sizes = sample_sizes(self.dataset)
         self.tokens = sizes.reshape(len(sizes), -1).max(-1)  # of the longer side
 
@@ -174,8 +175,9 @@ class Source:
         positions = 0
         for index in chosen.tolist():
             sample = self.dataset.collater([prefetched(self.dataset, [index])[index]])
-            positions += int(self.prediction.label_positions(sample).sum())
-        _, output = self._output(to_device_of(self.teacher.model, sample))
+            positions += self.teacher.count(sample, self._positions(sample))
+        sample = to_device_of(self.teacher.model, sample)
+        _, output = self.teacher.outputs(sample, self._positions(sample))
         return output.vocab_size, positions / int(self.tokens[chosen].sum())
 
     def bytes_per_position(self, layout: Layout) -> float:
@@ -186,7 +188,7 @@ class Source:
         chosen = usable[:: max(1, len(usable) // PROBE)][:PROBE]
         size = positions = 0
         for sample in self._batches(chosen):
-            positions += int(self.prediction.label_positions(sample).sum())
+            positions += self.teacher.count(sample, self._positions(sample))
             size += sum(x.records.nbytes for _, x in self._batch_items(sample, layout, 1))
         return size / max(1, positions)
 
@@ -214,20 +216,20 @@ class Source:
         for sample in batches(self.dataset, ordered, self.batching):
             yield to_device_of(self.teacher.model, sample)
 
-    def _output(self, sample: Sample) -> tuple[LabelPositions, ModelOutput]:
-        """Return the predicted positions and the teacher's output there."""
-        positions = LabelPositions.of(self.prediction.label_positions(sample))
-        return positions, self.teacher.soft_targets(self.teacher.model, sample, positions)
+    def _positions(self, sample: Sample) -> LabelPositions:
+        """Return the predicted positions."""
+        return LabelPositions.of(self.prediction.label_positions(sample))
 
     @torch.no_grad()
     def _batch_items(
         self, sample: Sample, layout: Layout, epoch: int
     ) -> Iterator[tuple[int, Item]]:
         """Yield sample numbers and their items."""
-        positions, output = self._output(sample)
+        positions = self._positions(sample)
+        counts, output = self.teacher.outputs(sample, positions)
         labels = positions.mask if self.prediction.output_depends_on_labels else None
         texts = text_checksums(sample, self.prediction.padding_idx, labels)
-        ids, counts = sample["id"].tolist(), positions.mask.sum(1).tolist()
+        ids = sample["id"].tolist()
         if layout.content == DRAWS:
             numbers = uniform_numbers(self.seed, epoch, ids, counts, layout.k)
             records, counts = draw_from(output, numbers, counts, layout)
