@@ -27,6 +27,7 @@ from .peak_memory import peak_extra_bytes
 
 FLOOR, SAMPLED = "floor", "sampled"
 COMPILED, WITH_TRITON, CACHED_TORCH = "fused-compiled", "fused-triton", "cached-torch"
+JSD = "fused-jsd"
 COMPILING = (COMPILED, "liger-compiled")
 SMALL = 8  # sizes of the warm-up run before memory is measured
 
@@ -63,6 +64,12 @@ def fused_compiled(inputs: Inputs) -> list[Tensor]:
 def with_kernel(inputs: Inputs, kernel: str) -> Inputs:
     """Return the inputs for a loss with this --kd-kernel."""
     return replace(inputs, settings=replace(inputs.settings, kernel=kernel))
+
+
+def with_jsd(inputs: Inputs) -> Inputs:
+    """Return the inputs for a loss with --kd-divergence jsd."""
+    divergence = replace(inputs.settings.divergence, name="jsd")
+    return replace(inputs, settings=replace(inputs.settings, divergence=divergence))
 
 
 def from_records(inputs: Inputs, decode: Callable[[], TopKOutput | SampledOutput]) -> list[Tensor]:
@@ -124,9 +131,11 @@ VARIANTS: dict[str, Callable[[Inputs], Callable[[], Any]]] = {
     "fused-torch": lambda inputs: partial(fused, with_kernel(inputs, "torch")),
     WITH_TRITON: lambda inputs: partial(fused, with_kernel(inputs, "triton")),
     CACHED_TORCH: lambda x: partial(from_records, with_kernel(x, "torch"), x.cached()),
+    JSD: lambda inputs: partial(fused, with_jsd(inputs)),
     **{name: peer.make for name, peer in PEERS.items()},
 }
-OPTIONAL = (COMPILED, "fused-torch", WITH_TRITON, CACHED_TORCH, *PEERS)
+OPTIONAL = (COMPILED, "fused-torch", WITH_TRITON, CACHED_TORCH, JSD, *PEERS)
+OTHER_LOSSES = (CACHED_TORCH, JSD)  # not that of `dense`
 OWN = tuple(name for name in VARIANTS if name not in OPTIONAL)
 
 
@@ -206,7 +215,7 @@ def benchmark_loss(
     names = [name for name in (*OWN, *peers) if serves_draws or name != SAMPLED]
     measured = names if memory else ()
     extra = {n: peak_extra_bytes(memory_run, problem, n, problem.device) for n in measured}
-    agreement = check_agreement(inputs, [name for name in peers if name != CACHED_TORCH])
+    agreement = check_agreement(inputs, [x for x in peers if x not in OTHER_LOSSES])
     runs = {name: VARIANTS[name](inputs) for name in names}
     times = interleaved_times(runs, repeats, clock=problem.clock)
     rows = []

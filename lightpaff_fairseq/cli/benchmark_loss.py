@@ -28,7 +28,7 @@ class LossRun(Run):
 
     peers: tuple[str, ...] = flag(
         "also time other libraries' losses (extra bench), and the fused loss with torch.compile, "
-        "--kd-kernel torch or --kd-kernel triton (default: none)",
+        "--kd-kernel torch, --kd-kernel triton or --kd-divergence jsd (default: none)",
         (),
         nargs="+",
         choices=OPTIONAL,

@@ -62,7 +62,7 @@ class TokenMap:
         teacher, student = (torch.tensor([x[i] for x in entries]).long() for i in (0, 1))
         weights = torch.tensor([x[2] for x in entries], dtype=torch.float64)
         total = weights.new_zeros(sizes[0]).index_add_(0, teacher, weights)
-        kept, places = torch.unique(student, return_inverse=True)  # type: ignore[no-untyped-call]
+        kept, places = torch.unique(student, return_inverse=True)
         rests = []
         for ids, size in ((teacher, sizes[0]), (kept, sizes[1])):
             is_rest = torch.ones(size, dtype=torch.bool).index_fill_(0, ids, False)

@@ -155,8 +155,8 @@ def check_divergence(tokens: TokenMap, divergence: Divergence, named: str) -> No
     if divergence.finite_at_zero or len(tokens.teacher_rest) or not len(tokens.student_rest):
         return
     raise ValueError(
-        f"{named}: reverse KL punishes without limit the student's "
-        f"{len(tokens.student_rest):,} tokens that the teacher lacks: use "
+        f"{named}: reverse KL punishes without limit tokens that the teacher lacks (the student "
+        f"has {len(tokens.student_rest):,}): use "
         "--kd-divergence skew_reverse_kl, forward_kl, jsd with a --kd-beta below 1, or tvd"
     )
 
