@@ -77,7 +77,7 @@ class LossProblem(TimedDeviceFlags):
     divergence: str = flag("as --kd-divergence (default: %(default)s)", "forward_kl")
     beta: float = flag("as --kd-beta (default: %(default)s)", 0.5, expected=Range("0 to 1", 0, 1))
     skew: float = flag(
-        "as --kd-skew (default: %(default)s)", 0.1, expected=Range("0 to below 1", 0, 1 - 1e-6)
+        "as --kd-skew (default: %(default)s)", 0.1, expected=Range("0 up to 0.999999", 0, 1 - 1e-6)
     )
 
     def problems(self) -> Problems:

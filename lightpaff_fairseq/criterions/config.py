@@ -86,7 +86,7 @@ class DistillationConfig(OnPolicyConfig):
         "for --kd-divergence skew_kl, KL(t, a t + (1 - a) s), and skew_reverse_kl, KL(s, (1 - a) t "
         "+ a s), of teacher t and student s: a, from 0 (off: the plain KL) to below 1",
         0.1,
-        expected=Range("a number from 0 (off) to below 1", 0, 1 - 1e-6),
+        expected=Range("a number from 0 (off) up to 0.999999", 0, 1 - 1e-6),
     )
     kd_select: Optional[str] = flag(
         "soft loss at a share of the positions of every batch, as student_entropy:0.2: those with "

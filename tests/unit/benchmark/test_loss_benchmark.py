@@ -47,12 +47,12 @@ def test_fused_and_dense_are_compared(dtype):
 
 def test_kernels_are_timed_beside_each_other_without_memory(tmp_path, capsys):
     path = tmp_path / "loss.json"
-    peers = ["--peers", "fused-torch", "cached-torch"]
+    peers = ["fused-torch", "cached-torch", "fused-jsd"]
     argv = command(json=path, dtype="bfloat16", repeats=1)  # selected: half precision, too
-    assert main([*argv, "--no-memory", *peers]) == 0
+    assert main([*argv, "--no-memory", "--peers", *peers]) == 0
     report = json.loads(path.read_text())
     names = [row["name"] for row in report["rows"]]
-    assert names == [*loss_benchmark.OWN, "fused-torch", "cached-torch"]
+    assert names == [*loss_benchmark.OWN, *peers]
     assert all(row["extra_mb"] is None for row in report["rows"])
     assert "fused-torch loss" in report["minus_dense"]
     assert main([*command(dtype="float64"), "--peers", "fused-triton"]) == 2
