@@ -104,11 +104,11 @@ def run(args: argparse.Namespace) -> int:
     vocabularies.write(request.out, "--out")
     shared, tokens = len({*teacher.target} & {*student.target}), vocabularies.token_map()
     print(
-        f"{request.out}: {len(teacher.target):,} tokens of the teacher, {shared:,} of them the "
-        f"student's, too; {seen:,} mapped by the text, "
-        f"{len(tokens.teacher_rest):,} without a counterpart\n"
-        f"{len(student.target):,} tokens of the student, {len(tokens.student_rest):,} of them "
-        "never a counterpart"
+        f"{request.out}: {len(teacher.target):,} tokens of the teacher: {shared:,} are the "
+        f"student's, too, {seen:,} are in the text, {len(tokens.teacher_rest):,} have no "
+        f"counterpart\n"
+        f"{len(student.target):,} tokens of the student: {len(tokens.student_rest):,} are no "
+        "counterpart"
     )
     return 0
 

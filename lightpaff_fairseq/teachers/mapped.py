@@ -144,6 +144,17 @@ def log_sizes(tokens: TokenMap) -> None:
     )
 
 
+def draws_problem(tokens: TokenMap, named: str) -> str | None:
+    """Return why draws of the teacher are not draws of the student's tokens, or None."""
+    count = len(tokens.teacher_rest)
+    if not count:
+        return None
+    return (
+        f"{named}: draws need a counterpart for every token of the teacher, {count:,} have none; "
+        "use a cache of --topk tokens"
+    )
+
+
 def check_divergence(tokens: TokenMap, divergence: Divergence, named: str) -> None:
     """Refuse a divergence that is infinite where the teacher cannot say what the student says.
 

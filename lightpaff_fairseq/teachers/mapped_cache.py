@@ -19,7 +19,7 @@ from .cache.layout import DRAWS, TOP_K
 from .cache.reader import REBUILD
 from .cache.tail import CacheUse
 from .cached import CachedTeacher
-from .mapped import LIMITS, check_divergence, log_sizes, map_entry, on_device
+from .mapped import LIMITS, check_divergence, draws_problem, log_sizes, map_entry, on_device
 from .prepared_batch import Lookup
 from .vocabulary_map import FLAG, read_vocabulary_map
 
@@ -49,12 +49,8 @@ class MappedCachedTeacher(CachedTeacher):
             f"--kd-cache {folder}: expected a cache of {size:,} tokens, built with {FLAG}, got "
             f"one of {layout.vocab:,}{'' if limits else ', built without'}: {REBUILD}",
         )
-        unmapped = len(self._tokens.teacher_rest)
-        problems.unless(
-            layout.content != DRAWS or not unmapped,
-            f"{named}: the draws of --kd-cache {folder} need a counterpart for every token of the "
-            f"teacher, {unmapped:,} have none: {REBUILD} --topk K",
-        )
+        if layout.content == DRAWS:
+            problems.extend([draws_problem(self._tokens, named)])
         problems.raise_if_any()
         if layout.content != TOP_K or use.tail != "ghost":  # its rest has what the teacher lacks
             check_divergence(self._tokens, use.divergence, named)

@@ -82,11 +82,12 @@ class TextAlignment:
     def openings(self, line: str) -> Iterator[tuple[int, int]]:
         """Yield (teacher's, student's token) that begin at an aligned position of a line."""
         own, other = self.student["target"], self.teacher["target"]
-        pieces = self._student.encode(line, out_type=str), self._teacher.encode(line, out_type=str)
-        tokens, teachers = ([*map(x.index, y)] for x, y in zip((own, other), pieces, strict=True))
-        for i, j in self._shared_ends([own[token] for token in tokens], pieces[1]):
-            if i < len(tokens) and j < len(teachers):
-                yield teachers[j], tokens[i]
+        tokens = [*map(own.index, self._student.encode(line, out_type=str))]
+        symbols = [own[token] for token in tokens]
+        pieces = self._pieces(symbols)
+        for i, j in self._shared_ends(symbols, pieces):
+            if i < len(tokens) and j < len(pieces):
+                yield other.index(pieces[j]), tokens[i]
 
     def _add_line(self, row: AlignedRow, symbols: Sequence[str], first: int) -> None:
         """Add a line to a row; `first`: the student's position before its first token."""

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from fairseq.logging import metrics
 
 import toy
-from caching import cached, run
+from caching import build_cache, cached, run
 from cases import CASES
 from datasets import texts
 from lightpaff_fairseq.cli.main import main
@@ -83,6 +84,9 @@ def test_caches_of_some_tokens(world, tmp_path):
     assert reader.positions == online["kd_aligned"] and reader.plan.layout.vocab == len(
         other.task.target_dictionary
     )
+    gap = tmp_path / "gap.json"
+    whole = read_vocabulary_map(path)
+    replace(whole, counterparts=whole.counterparts[:-1]).write(gap, "--out")
     refusals = {
         "vocabulary map: .* in the cache, None here": {},
         "vocabulary map: .* in the cache, .* here": {
@@ -92,6 +96,10 @@ def test_caches_of_some_tokens(world, tmp_path):
     for words, other_flags in refusals.items():
         with pytest.raises(ValueError, match=words):
             run(setting, cached(setting, top, **other_flags))
+    with pytest.raises(ValueError, match="draws need a counterpart .*, 1 have none"):
+        run(setting, cached(setting, drawn, kd_vocabulary_map=str(gap)))
+    own = ("--path", other.path, "--kd-vocabulary-map", gap)
+    assert build_cache(setting, tmp_path / "none", "--sample", 5, *own) == 2
 
 
 def surface(pieces):

@@ -13,7 +13,7 @@ from ...losses.dense import TEMPERATURE_WORDS, TEMPERATURES
 from ...output_file import parent_problem
 from ...problems import Problems
 from ...protocols import Prediction
-from ..mapped import MappedTeacher
+from ..mapped import MappedTeacher, draws_problem
 from ..online import OnlineTeacher, load_models
 from .builder import expected_bytes
 from .draws import most_draws
@@ -160,6 +160,8 @@ def _load_teacher(
     teacher: OnlineTeacher | MappedTeacher
     if cfg.criterion.kd_vocabulary_map is not None:
         teacher = MappedTeacher(cfg.criterion, prediction, task, flag="--path")
+        problem = draws_problem(teacher.tokens, teacher.named) if request.sample else None
+        Problems([problem]).raise_if_any()
     else:
         data = cfg.criterion.kd_teacher_data
         models = load_models(request.path, data, prediction, task, flag="--path")

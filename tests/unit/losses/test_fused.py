@@ -63,6 +63,24 @@ def test_every_dtype_follows_a_naive_float64_reference(dtype, lam, options):
     compare_with_the_reference(dtype, "complete", LossSettings(lam, temperature, epsilon, chunk))
 
 
+def test_gradients_of_many_chunks_are_not_rounded_chunk_by_chunk():
+    """40 times the same positions: one chunk against 920, and against sums that are rounded."""
+    student, teacher, target = heads(torch.bfloat16, bias=False)
+    repeated = [LinearOutput(x.hidden.repeat(40, 1), x.weight) for x in (student, teacher)]
+
+    def gradient(chunk):
+        options = LossSettings(0.5, chunk_tokens=chunk)
+        terms = fused_distillation_loss(*repeated, target.repeat(40), options)
+        return torch.autograd.grad(terms.loss, student.weight)[0]
+
+    whole = gradient(40 * N)
+    rounded = torch.zeros_like(whole)
+    for _ in range(40):
+        rounded += whole / 40
+    by_chunks, by_sums = ((x - whole).float().norm() for x in (gradient(1), rounded))
+    assert by_chunks < 0.005 * whole.float().norm() < by_sums / 3
+
+
 CASES = pairwise(REQUESTS, TAILS, (0.3, 1.0), OPTIONS, EXACT)
 
 
