@@ -3,21 +3,21 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
 from fairseq import options, tasks
 from fairseq.data import Dictionary
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checkpoints.building import apply_arch_defaults, build, heads_in, value_of, writable
 from ..checkpoints.dictionaries import check_trained_with
 from ..checkpoints.reading import read_checkpoint
 from ..checkpoints.strip import stripped_state
-from ..checkpoints.writing import verify_loads, write_checkpoint
+from ..checkpoints.writing import verify_loads_into, write_checkpoint
 from ..json_files import object_as, read_json
 from ..problems import Problems, as_value_error, prefix_errors
 from .conversion import MODEL, ORIGIN, RECORD
@@ -111,7 +111,8 @@ def read(path: Path, data: Path | None, tokenizer: Path | None = None) -> Fairse
     _check_sizes(model, path, folder)
     check_trained_with(("--from fairseq", path), cfg.task, task, f"--data {folder}")
     apply_arch_defaults(cfg.model)
-    return replace(model, tensors=complete(cfg, task, model.tensors))
+    built = build(cfg.model, task, heads_in(model.tensors), "fairseq")
+    return replace(model, tensors=complete(built, model.tensors))
 
 
 def _check_sizes(model: FairseqModel, path: Path, folder: Path) -> None:
@@ -184,13 +185,13 @@ def setup_task(cfg: Any, folder: Path) -> Any:
             section.data = before
 
 
-def complete(cfg: Any, task: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Add what a fairseq model has besides, and compare names and shapes with the model.
+def complete(model: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Add what a fairseq model has besides, and compare names and shapes with the model's.
 
     Raises:
         ValueError: tensors are missing, left over or of another shape: all are named.
     """
-    expected = build(cfg.model, task, heads_in(tensors), "fairseq").state_dict()
+    expected = model.state_dict()
     versions = {name: x for name, x in expected.items() if name.endswith(".version")}
     tensors = {**versions, **tensors}
     names = (expected.keys() - tensors.keys(), tensors.keys() - expected.keys())
@@ -199,24 +200,42 @@ def complete(cfg: Any, task: Any, tensors: dict[str, Tensor]) -> dict[str, Tenso
     return tensors
 
 
-def write(out: Path, flags: Sequence[str], tensors: dict[str, Tensor], folder: Path) -> None:
+@dataclass(frozen=True)
+class WrittenModel:
+    """A checkpoint that was written and read back: its configuration, and the model in float32."""
+
+    cfg: Any
+    model: Any
+
+
+def write(
+    out: Path, flags: Sequence[str], tensors: dict[str, Tensor], folder: Path
+) -> WrittenModel:
     """Write `model.pt` to a folder with dictionaries and read it back into the model of `flags`.
 
     Args:
         out: the folder's later name, recorded as the data of the task.
+        tensors: in float32.
     Raises:
         ValueError: see `parse` and `complete`.
     """
     cfg = parse(str(out), flags)
     task = setup_task(cfg, folder)
-    tensors = complete(cfg, task, tensors)
-    if heads_in(tensors):
+    heads = heads_in(tensors)
+    if heads:
         with writable(cfg.model):
             cfg.model.load_checkpoint_heads = True
     state = stripped_state(
         {"cfg": cfg, "model": tensors, "optimizer_history": [{"optimizer_name": "adam"}]}
     )
-    write_checkpoint(state, folder / MODEL, lambda written: verify_loads(state, task, written))
+    stored = OmegaConf.create(state["cfg"])
+    model = build(stored.model, task, heads, "fairseq")
+    state["model"] = complete(model, tensors)
+    # Share the source's weights: with those that are read back, it would be three copies
+    nn.Module.load_state_dict(model, state["model"], strict=True, assign=True)
+    verify = partial(verify_loads_into, model, state)
+    write_checkpoint(state, folder / MODEL, verify)
+    return WrittenModel(stored, model)
 
 
 def build_model(cfg: Any, task: Any, tensors: dict[str, Tensor]) -> Any:
@@ -224,9 +243,3 @@ def build_model(cfg: Any, task: Any, tensors: dict[str, Tensor]) -> Any:
     model = build(cfg, task, heads_in(tensors), "fairseq").float()
     model.load_state_dict(dict(tensors), strict=True, model_cfg=cfg)
     return model
-
-
-def load(folder: Path) -> tuple[Any, dict[str, Tensor]]:
-    """Return configuration and weights that `write` wrote."""
-    state = torch.load(folder / MODEL, map_location="cpu", weights_only=True)
-    return OmegaConf.create(state["cfg"]), state["model"]

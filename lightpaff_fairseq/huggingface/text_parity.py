@@ -15,7 +15,6 @@ from fairseq.data import Dictionary
 from torch import Tensor
 
 from ..problems import Problems
-from . import fairseq_checkpoint
 from .fairseq_text import LANGUAGE_MODELING, SENTENCE_PREDICTION, FairseqText, Reading
 from .sentence_pairs import separators
 from .tokenizers import encoder
@@ -48,19 +47,19 @@ class Readings:
 
 
 def read_on_both_sides(
-    folder: Path, model: Any, tokenizer: Any, order: Sequence[int], pair: tuple[str, str]
+    place: tuple[Any, Path], model: Any, tokenizer: Any, order: Sequence[int], pair: tuple[str, str]
 ) -> Readings:
     """Give texts to both sides; refuse a folder whose task reads one otherwise than the tokenizer.
 
     Args:
-        folder: what `to_fairseq` wrote.
+        place: the configuration and the folder that `to_fairseq` wrote.
         model, tokenizer: of Hugging Face; the tokenizer's languages are set.
         order, pair: see `FairseqText`.
     Raises:
         ValueError: names the text and both readings.
     """
+    cfg, folder = place
     encoders = {side: encoder(folder, side) for side in SIDES}
-    cfg, _ = fairseq_checkpoint.load(folder)
     dictionaries = dict.fromkeys(SIDES, Dictionary.load(str(folder / "dict.txt")))
     fairseq_text = FairseqText(cfg, folder, dictionaries, encoders, order, pair)
     readings = compare_texts(fairseq_text, model, tokenizer, TEXTS)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from ..checkpoints.output_folder import OutputFolder, new_folder
 from ..models.untrained_head import PREFIX as HEAD_PREFIX
@@ -19,6 +18,7 @@ from .conversion import MARKS, MODEL, ORIGIN, RECORD, Conversion, Converted
 from .families import bert
 from .families.bert import FOLDED
 from .families.family import Config, Family
+from .families.foreign import foreign_reasons
 from .families.registry import CLASSIFIER, find_class, find_family
 from .sentence_pairs import separators
 from .tables import Row, to_fairseq_state
@@ -88,6 +88,7 @@ def _read(request: Conversion) -> _Source:
     config = hf_folder.full_config(folder, architecture, request.num_classes)
     config |= {FOLDED: request.segment}
     problems = family.unsupported(config)
+    problems.extend(f"fairseq has no {reason}" for reason in foreign_reasons(stored))
     problems.extend([bert.segment_problem(config, request.segment)])
     problems.extend(class_problems(config, architecture))
     problems.raise_if_any()
@@ -147,9 +148,9 @@ def _write(
     if words is not None and f"{HEAD_PREFIX}weight" not in tensors:
         tensors |= untrained_head(words, tied="--untie-weights-roberta" not in flags)
         notes.append(NO_HEAD)
-    fairseq_checkpoint.write(request.out, flags, tensors, folder)
+    written = fairseq_checkpoint.write(request.out, flags, tensors, folder)
     order = source.vocabulary.order
-    compared = _compare(request, source, model, folder)
+    compared = _compare(request, source, (written, model), folder)
     notes += compared.notes
     hf_folder.copy_side_files(source.folder, folder / ORIGIN)
     record = {
@@ -166,21 +167,22 @@ def _write(
 
 
 def _compare(
-    request: Conversion, source: _Source, model: Any, folder: Path
+    request: Conversion,
+    source: _Source,
+    models: tuple[fairseq_checkpoint.WrittenModel, Any],
+    folder: Path,
 ) -> hf_parity.Comparison:
     """Compare what both sides read of the same texts, and the logits that they compute of it.
 
     Raises:
         ValueError: they differ.
     """
-    order = source.vocabulary.order
+    order, (written, model) = source.vocabulary.order, models
     readings = text_parity.read_on_both_sides(
-        folder, model, source.tokenizer, order, request.languages
+        (written.cfg, folder), model, source.tokenizer, order, request.languages
     )
-    cfg, tensors = fairseq_checkpoint.load(folder)
-    task = fairseq_checkpoint.setup_task(cfg, folder)
-    own = fairseq_checkpoint.build_model(OmegaConf.create(cfg.model), task, tensors)
-    compared = hf_parity.compare_logits((own, model), order, readings.pairs, request.segment)
+    pairs = readings.pairs
+    compared = hf_parity.compare_logits((written.model, model), order, pairs, request.segment)
     compared.check()
     return replace(compared, notes=readings.notes)
 

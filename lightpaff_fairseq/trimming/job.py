@@ -10,7 +10,7 @@ from typing import Any
 
 from ..checkpoints.dictionaries import first_difference
 from ..checkpoints.output_folder import new_folder
-from ..huggingface.conversion import ENCODING, MODEL
+from ..huggingface.conversion import ENCODING, MODEL, ORIGIN
 from ..huggingface.tokenizers import PIECES, write_encoding
 from ..problems import Problems
 from .choice import Choice
@@ -25,6 +25,7 @@ from .cut_list import (
     read_cut_list,
 )  # fmt: skip
 from .data_files import DataFile, count_tokens, data_files
+from .hf_companion import check_companion, origin_of, write_companion
 from .rebinarize import write_cut_dictionary
 from .subword_files import SubwordFiles, subword_files
 from .trim_request import TrimRequest
@@ -80,11 +81,32 @@ def trim(request: TrimRequest) -> Trimmed:
         _write_tokenizer(request.like, place, files, kept, folder)
         tensors = write_trimmed(whole, kept, (languages, data), folder)
         notes = [] if place else [NO_FILES]
+        notes += _write_hf_files(request, place, kept, folder)
         parameters = (count_parameters(whole.state["model"]), count_parameters(tensors))
         sizes = (request.path.stat().st_size, (folder / MODEL).stat().st_size)
         summary = {"parameters": parameters, "bytes": sizes, "coverage": coverage}
         kept.write(folder, summary)
     return Trimmed(kept, coverage, parameters, sizes, notes)
+
+
+def _write_hf_files(
+    request: TrimRequest, place: Path | None, kept: CutList, folder: Path
+) -> list[str]:
+    """Write what the model needs to go back to Hugging Face; return a note if it cannot."""
+    assert request.path is not None
+    origin = origin_of([request.like] if request.like else [place, request.path.parent])
+    if origin is None:
+        return []
+    try:
+        if request.like is not None:
+            shutil.copytree(origin, folder / ORIGIN)
+        else:
+            write_companion(origin, kept.of(SOURCE), folder)
+        check_companion(folder)
+    except ValueError as error:
+        shutil.rmtree(folder / ORIGIN, ignore_errors=True)
+        return [f"the trimmed model cannot go back to Hugging Face: {error}"]
+    return []
 
 
 def count_parameters(tensors: Mapping[str, Any]) -> int:

@@ -38,6 +38,7 @@ OF_OPTION: dict[str, Callable[[Any], str | None]] = {
     "rotary_emb_base": lambda value: ROTARY,
     "rms_norm_eps": lambda value: RMS,
     "num_hidden_groups": lambda value: SHARED,
+    "feed_forward_type": lambda value: GATED if "glu" in str(value) else None,
     "is_gated_act": lambda value: GATED if value else None,
 }
 

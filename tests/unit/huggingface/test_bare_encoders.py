@@ -138,6 +138,10 @@ def test_what_a_bare_encoder_may_not_be(tmp_path: Path, capsys: Any) -> None:
     small = copy_of(electra(tmp_path / "electra", "Model"), tmp_path / "copy")
     edit_config(small, embedding_size=64, layer_norm_eps=1e-3, hidden_act="mish")
     check_refused(capsys, small, "mish", "layer_norm_eps: expected at most", "128, got 64")
+    jina = copy_of(bert(tmp_path / "jina", "Model"), tmp_path / "glu")
+    edit_config(jina, position_embedding_type="alibi", feed_forward_type="geglu", is_decoder=True)
+    words = ("expected 'absolute', got 'alibi'", "no ALiBi", "no gated FFN", "is_decoder: expected")
+    check_refused(capsys, jina, *words)
     folder = tmp_path / "foreign"
     folder.mkdir()
     cases: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {

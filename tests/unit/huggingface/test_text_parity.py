@@ -135,13 +135,13 @@ def test_logits_are_those_of_what_stands_around_a_text(name: str, converted: Any
     source, out = converted(name)
     hf_model, order, tokenizer = load_hf(source), order_of(out), tokenizer_of(source, name)
     pair = LANGUAGES.get(name, ("source", "target"))
-    readings = text_parity.read_on_both_sides(out, hf_model, tokenizer, order.tolist(), pair)
+    (model, _, cfg), ids = load(out, name), order.tolist()
+    readings = text_parity.read_on_both_sides((cfg, out), hf_model, tokenizer, ids, pair)
     texts = [*((text,) for text in text_parity.TEXTS), text_parity.PAIR][: len(readings.pairs)]
     assert [hf.source for _, hf in readings.pairs] == [tokenizer(*x).input_ids for x in texts]
     assert [order[own.source].tolist() for own, _ in readings.pairs] == [
         hf.source for _, hf in readings.pairs
     ]
-    model = load(out, name)[0]
     same = hf_parity.compare_logits((model, hf_model), order.tolist(), readings.pairs)
     assert same.difference <= 1e-5 and same.inputs == f"{2 + (name != 'nllb')} texts"
     if name == "nllb":
