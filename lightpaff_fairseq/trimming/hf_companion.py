@@ -44,7 +44,8 @@ def write_companion(origin: Path, kept: KeptTokens, folder: Path) -> None:
     ids = [record["order"][i] for i in kept.kept]
     new_ids = {old: new for new, old in enumerate(sorted(ids))}
     place = folder / ORIGIN
-    shutil.copytree(origin, place, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    skipped = shutil.ignore_patterns(*NOT_COPIED)(str(origin), [x.name for x in origin.iterdir()])
+    shutil.copytree(origin, place, ignore=lambda x, _: skipped if x == str(origin) else ())
     state = json.loads(load_tokenizer(origin).backend_tokenizer.to_str())
     if state["model"]["type"] == "BPE" and any(origin.glob("*.model")):
         raise ValueError("a SentencePiece model of the type BPE keeps the pieces that are cut")

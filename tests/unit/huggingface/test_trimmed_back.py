@@ -26,6 +26,9 @@ def trimmed(name: str, converted: Any, folder: Path) -> tuple[Path, Path]:
     """Trim a converted model to the tokens of one sentence; return (Hugging Face folder, out)."""
     source, out = converted(name)
     model, data = shutil.copytree(out, folder / "model"), folder / "data"
+    pooling = model / "huggingface" / "1_Pooling" / "config.json"  # of sentence-transformers
+    pooling.parent.mkdir()
+    pooling.write_text('{"word_embedding_dimension": 128}')
     _, task = load_fairseq(model)
     line = encoder(model)(SENTENCE)
     ids = task.source_dictionary.encode_line(line, add_if_not_exist=False).tolist()
@@ -45,6 +48,7 @@ def test_the_whole_model_and_the_trimmed_one_read_text_alike(
     source, out = trimmed(name, converted, tmp_path)
     assert "note:" not in capsys.readouterr().out
     back = to_hf(out / "model.pt", tmp_path / "back")
+    assert read_json(back, "1_Pooling", "config.json") == {"word_embedding_dimension": 128}
     sizes = [read_json(x, "config.json")["vocab_size"] for x in (source, back)]
     tokenizers = [T.AutoTokenizer.from_pretrained(x) for x in (source, back)]
     assert sizes[1] < sizes[0] and len(tokenizers[1]) <= sizes[1]
