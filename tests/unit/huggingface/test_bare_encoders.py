@@ -147,6 +147,7 @@ def test_what_a_bare_encoder_may_not_be(tmp_path: Path, capsys: Any) -> None:
     cases: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         "albert": ({"num_hidden_groups": 1}, ("parameters shared", "factorized embeddings")),
         "t5": ({}, ("relative positions", "RMSNorm")),
+        "qwen3": ({"rope_parameters": {}}, ("rotary positions", "RMSNorm", "gated FFN")),
         "modernbert": ({}, ("rotary positions", "gated FFN")),
         "mystery": (
             {"position_embedding_type": "alibi", "rope_theta": 1e4, "rms_norm_eps": 1e-6},
