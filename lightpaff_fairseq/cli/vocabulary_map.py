@@ -106,9 +106,8 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"{request.out}: {len(teacher.target):,} tokens of the teacher: {shared:,} are the "
         f"student's, too, {seen:,} are in the text, {len(tokens.teacher_rest):,} have no "
-        f"counterpart\n"
-        f"{len(student.target):,} tokens of the student: {len(tokens.student_rest):,} are no "
-        "counterpart"
+        f"counterpart; of the student's {len(student.target):,} tokens, "
+        f"{len(tokens.student_rest):,} are no counterpart"
     )
     return 0
 

@@ -138,9 +138,9 @@ def log_sizes(tokens: TokenMap) -> None:
     """Log how many tokens have a counterpart."""
     mapped = len({*tokens.teacher.tolist()})
     logger.info(
-        f"vocabularies: {mapped:,} tokens of the teacher with "
-        f"{len(tokens.student):,} counterparts, {len(tokens.teacher_rest):,} without one, "
-        f"{len(tokens.student_rest):,} tokens only of the student"
+        f"vocabularies: {mapped:,} tokens of the teacher have {len(tokens.student):,} "
+        f"counterparts, {len(tokens.teacher_rest):,} have none; tokens only of the student: "
+        f"{len(tokens.student_rest):,}"
     )
 
 

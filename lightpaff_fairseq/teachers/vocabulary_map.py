@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.dictionaries import first_difference
-from ..json_files import read_json
+from ..json_files import read_json, value_as
 from ..losses.mapped import TokenMap
 from ..output_file import write_text
 from ..problems import Problems, as_value_error
@@ -106,15 +106,28 @@ def read_vocabulary_map(path: Path, flag: str = FLAG) -> VocabularyMap:
     if content.pop("checksum") != _checksum(content):
         raise ValueError(f"{named}: corrupt: its checksum differs; {EXPECTED}")
     with as_value_error(f"{named}: corrupt"):
-        teacher, student = (_vocabulary(content[side]) for side in PARTS[:2])
-        entries = tuple((int(x), int(y), int(count)) for x, y, count in content[PARTS[2]])
-        vocabularies = VocabularyMap(teacher, student, entries)
-        vocabularies.token_map()
-    return vocabularies
+        teacher, student = (_vocabulary(content[side], side) for side in PARTS[:2])
+        entries = value_as(list[list[int]], content[PARTS[2]], PARTS[2])
+        sizes = len(teacher.target), len(student.target)
+        if not all(_is_entry(entry, sizes) for entry in entries):
+            raise ValueError("counterparts: expected two tokens and a positive number in each")
+        return VocabularyMap(teacher, student, tuple((x, y, count) for x, y, count in entries))
 
 
-def _vocabulary(content: Any) -> Vocabulary:
-    return Vocabulary(tuple(content["source"]), tuple(content["target"]), content["model"])
+def _vocabulary(content: Any, name: str) -> Vocabulary:
+    source, target = (
+        tuple(value_as(list[str], content[role], f"{name}.{role}")) for role in ("source", "target")
+    )
+    vocabulary = Vocabulary(source, target, value_as(str, content["model"], f"{name}.model"))
+    vocabulary.processor()
+    return vocabulary
+
+
+def _is_entry(entry: list[int], sizes: tuple[int, int]) -> bool:
+    """Return whether it is (teacher's token, student's token, weight)."""
+    if len(entry) != 3:
+        return False
+    return 0 <= entry[0] < sizes[0] and 0 <= entry[1] < sizes[1] and entry[2] > 0
 
 
 def _checksum(content: Any) -> str:
