@@ -1,5 +1,6 @@
 """A corpus in several folders, DATA `data1:data2:...`: fairseq reads one of them per epoch."""
 
+import os
 from collections.abc import Iterator
 from glob import escape
 from pathlib import Path
@@ -33,6 +34,23 @@ def folder_per_shard(flag: str, value: Any, data: Any) -> list[Path]:
     if "" in names or len({*names}) < len(names):
         raise ValueError(f"{flag} {value}: expected different folders, joined by one colon")
     return [Path(name) for name in names]
+
+
+def absolute_shards(value: Any) -> str:
+    """Return paths joined by colons as absolute ones; an address with `://` as it is."""
+    text = str(value)
+    if "://" in text:
+        return text
+    return ":".join(str(Path(part).absolute()) for part in text.split(":"))
+
+
+def shards_problem(flag: str, value: Any) -> str | None:
+    """Return a message unless a flag names different folders that exist, joined by colons."""
+    folders = data_shards(value)
+    if "" in folders or len({*map(os.path.realpath, folders)}) < len(folders):
+        return f"{flag} {value}: expected different folders, joined by one colon"
+    missing = [folder for folder in folders if not Path(folder).is_dir()]
+    return f"{flag} {missing[0]}: no such folder" if missing else None
 
 
 def data_problem(data: Any) -> str | None:

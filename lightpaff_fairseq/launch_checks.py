@@ -15,6 +15,7 @@ from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
 from .checkpoints.building import value_of
+from .checkpoints.dictionaries import dictionary_problems
 from .compat.patching import patch
 from .data_shards import data_shards, split_problems
 from .launched_processes import LAUNCHERS, Launched, join, launched
@@ -159,6 +160,7 @@ def _folder_problems(cfg: Any) -> Iterator[str]:
             yield f"DATA {part}: expected a folder of binarized data, got {got}"
     if isinstance(data, str):
         yield from split_problems(data, cfg.dataset.train_subset)
+        yield from dictionary_problems(data)
     existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not existing.is_dir():
         got = "a file" if existing.exists() else "a link to a file that is not there, or to itself"

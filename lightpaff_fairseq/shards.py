@@ -7,8 +7,8 @@ Each block is a file that is written atomically and never computed twice.
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -192,25 +192,11 @@ class BlockFolder:
             report(f"{len(blocks) - len(missing)} of {len(blocks)} blocks are finished already")
         return missing
 
-    @contextmanager
-    def only_run(self, shard: Shard) -> Iterator[None]:
-        """Lock a shard of the claimed folder for the `with` block, or until this process ends.
+    def only_run(self, shard: Shard) -> AbstractContextManager[None]:
+        """Lock a shard of the claimed folder for a `with` block; see `shard_lock`."""
+        from .checkpoints.shard_lock import shard_lock  # which imports fairseq
 
-        Raises:
-            ValueError: another process computes this shard.
-        """
-        from .checkpoints.file_lock import LockedError, locked  # as in `claim`
-
-        name = f"shard-{shard.shard_id}-of-{shard.num_shards}.lock"
-        try:
-            with locked(self.path / name):
-                yield
-        except LockedError as error:
-            raise ValueError(
-                f"{self.flag} {self.path}: another run is computing shard {shard.shard_id} of "
-                f"{shard.num_shards} ({error}); wait for it, or share the work by --num-shards and "
-                "--shard-id"
-            ) from error
+        return shard_lock(self.path, self.flag, shard.shard_id, shard.num_shards)
 
     def fill(
         self,
@@ -242,7 +228,9 @@ class BlockFolder:
 
     def remove_temporary_files(self) -> None:
         """Remove temporary files of killed runs, once every block is there."""
+        from .checkpoints.shard_lock import LOCKS  # which imports fairseq
+
         ending = Path(self.blocks[0].file).suffix
-        for pattern in (TEMPORARY_PLANS, f"*{ending}.*.tmp", "shard-*-of-*.lock"):
+        for pattern in (TEMPORARY_PLANS, f"*{ending}.*.tmp", LOCKS):
             for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)  # another shard may have finished as well

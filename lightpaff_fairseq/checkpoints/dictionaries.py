@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from fairseq.data import Dictionary
 from fairseq.tasks import FairseqTask
 from omegaconf import OmegaConf
 
+from ..data_shards import data_shards
 from ..problems import reason_of
 from .building import value_of, writable
 
@@ -124,6 +126,31 @@ def first_difference(
             f"({len(first)} symbols in the {names[0]}, {len(second)} in the {names[1]})"
         )
     return None
+
+
+def dictionary_problems(data: str, flag: str = "DATA") -> Iterator[str]:
+    """Yield a message for every dictionary of several folders that is not that of the first.
+
+    fairseq reads those of the first folder alone, and would take the ids of another dictionary for
+    its own symbols. A folder without dictionaries is fine.
+
+    Args:
+        data: the folders, joined by colons; flag: names them.
+    """
+    first, *others = map(Path, data_shards(data))
+    for folder in others:
+        for path in sorted(folder.glob("dict*.txt")):
+            own = first / path.name
+            if not own.is_file() or own.read_bytes() == path.read_bytes():
+                continue
+            try:
+                pair = Dictionary.load(str(own)), Dictionary.load(str(path))
+            except Exception as error:  # of several types, for a file that is none
+                yield f"{flag} {path}: expected a dictionary of fairseq: {reason_of(error)}"
+                continue
+            difference = first_difference(*pair, ("first", "second"))
+            if difference:
+                yield f"{flag} {path}: expected the symbols of {own}, got others: {difference}"
 
 
 def _teacher_task(named: str, teacher_cfg: Any, data: str | None) -> FairseqTask | None:

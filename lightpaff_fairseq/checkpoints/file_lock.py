@@ -28,7 +28,7 @@ def lock_file(path: Path) -> int | None:
     try:
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not inherited by loaders' workers
     except (BlockingIOError, PermissionError) as error:
-        owner = os.read(handle, 200).decode(errors="replace").strip() or "another process"
+        owner = _owner(handle)
         os.close(handle)
         raise LockedError(owner) from error
     except OSError as error:
@@ -38,6 +38,30 @@ def lock_file(path: Path) -> int | None:
     os.ftruncate(handle, 0)
     os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     return handle
+
+
+def owner_of(path: Path) -> str | None:
+    """Return the process that holds the lock of a file; None: there is no lock or no file.
+
+    Only for files that this process has not locked itself.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return _owner(handle)
+    except OSError:  # a file system without locks
+        return None
+    finally:
+        os.close(handle)
+    return None
+
+
+def _owner(handle: int) -> str:
+    return os.read(handle, 200).decode(errors="replace").strip() or "another process"
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import open_dict
 
+from ..checkpoints.dictionaries import dictionary_problems
 from ..checkpoints.strip import PRUNABLE
 from ..criterions.config import DistillationConfig
 from ..criterions.distillation import DistillationMixin
@@ -122,7 +123,7 @@ def fairseq_config(argv: Sequence[str], path: str) -> Any:
 
 def _jobs(cfg: Any, request: CacheRequest) -> list[CacheJob]:
     problems = Problems(fairseq_flag_problems(cfg, "dataset", "common"))
-    problems.extend([data_problem(cfg.task.data)])
+    problems.extend([data_problem(cfg.task.data), *dictionary_problems(str(cfg.task.data))])
     problems.raise_if_any()
     task = set_up_task(cfg.task, request.split)
     prediction = task.build_criterion(cfg.criterion).distiller.prediction

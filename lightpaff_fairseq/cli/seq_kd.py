@@ -2,16 +2,17 @@
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..data_shards import data_shards
 from ..flags import add_flags, parse_flags
 from ..progress import print_line
-from ..sequence_kd.assemble import assemble, decode
+from ..sequence_kd.assemble import assemble, decode, is_assembled
 from ..sequence_kd.backend_checks import backend_problems
-from ..sequence_kd.data_folder import check_output
-from ..sequence_kd.job import make_job
+from ..sequence_kd.data_folder import REPORT, check_output
+from ..sequence_kd.job import Job, make_job
 from ..sequence_kd.seq_kd_request import SeqKdRequest, fairseq_config, generation_problems
 from ..sequence_kd.text_input import input_data
 from ..shards import Shard
@@ -53,18 +54,38 @@ def run(args: argparse.Namespace) -> int:
     if request.text:  # which needs the dictionaries alone
         folders = folders[:1]
     requests = request.per_shard(":".join(folders))
+    inputs = [*map(Path, folders), *request.text_files]
     for each in requests:
-        check_output(each.out, [*map(Path, folders), *each.text_files], each.force)
+        if len(requests) == 1 or not (each.out / REPORT).is_file():
+            check_output(each.out, inputs, each.force)
     places = [each.hypotheses_folder for each in requests]
     with input_data(cfg, requests[0], print_line):
         jobs = [make_job(cfg, each, number) for number, each in enumerate(requests, 1)]
-        for job, place in zip(jobs, places, strict=True):
-            missing = decode(job, place, shard, print_line)
-            if missing:
-                print_line(f"{place}: {missing} blocks of other shards are missing")
-            else:
-                _print_report(job.request.out, assemble(job, place))
+        _run_jobs(jobs, places, shard, inputs)
     return 0
+
+
+def _run_jobs(
+    jobs: Sequence[Job], places: Sequence[Path], shard: Shard, inputs: Sequence[Path]
+) -> None:
+    """Run one job per folder of DATA, but for those that a stopped run has completed.
+
+    Args:
+        places: of the hypotheses; inputs: files and folders that are read.
+    """
+    remaining = []
+    for job, place in zip(jobs, places, strict=True):
+        if not job.request.force and is_assembled(job):
+            print_line(f"{job.request.out}: finished before, reused")
+        else:
+            check_output(job.request.out, inputs, job.request.force)
+            remaining.append((job, place))
+    for job, place in remaining:
+        missing = decode(job, place, shard, print_line)
+        if missing:
+            print_line(f"{place}: {missing} blocks of other shards are missing")
+        else:
+            _print_report(job.request.out, assemble(job, place))
 
 
 def _print_report(out: Path, report: dict[str, Any]) -> None:

@@ -54,11 +54,15 @@ def describe_data(data: DataInfo) -> Choice:
         for split, n in data.too_long.items()
         if n
     )
+    several = f" in {len(data.folders)} folders" if len(data.folders) > 1 else ""
+    reason = f"From {data.data}"
+    if several:
+        reason += "; fairseq reads one folder per epoch, an epoch of this plan is all of them"
     return Choice(
         "data",
-        f"{count.samples:,} samples with {count.tokens:,} tokens, {data.sentences[VALID]:,} for "
-        f"validation, {data.sentences[TEST]:,} for testing{skipped}",
-        f"From {data.folder}",
+        f"{count.samples:,} samples with {count.tokens:,} tokens{several}, "
+        f"{data.sentences[VALID]:,} for validation, {data.sentences[TEST]:,} for testing{skipped}",
+        reason,
         "--data",
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.building import value_of
+from ..data_shards import data_shards
 from ..export.export_quality import subwords_of
 from ..pruning.one_shot import Sample
 from .data_info import TEST, DataInfo, target_dictionary
@@ -23,16 +24,8 @@ CRITERION_FLAGS = {
     "kd_lu": ("--find-unused-parameters",),  # RoBERTa's other head, with several GPUs
 }
 TRAINING = (
-    "--optimizer",
-    "adam",
-    "--adam-betas",
-    "(0.9, 0.98)",
-    "--clip-norm",
-    "1.0",
-    "--weight-decay",
-    "0.01",
-    "--lr-scheduler",
-    "polynomial_decay",
+    *("--optimizer", "adam", "--adam-betas", "(0.9, 0.98)", "--clip-norm", "1.0"),
+    *("--weight-decay", "0.01", "--lr-scheduler", "polynomial_decay"),
 )
 # To resume in the middle of an epoch with the same batches, and to keep the disk small.
 RUN = (
@@ -51,18 +44,19 @@ class Stage:
     """A training task: the flags after `fairseq-train DATA` that say what a sample is.
 
     Attributes:
-        data: the folder; task: `--task` and its flags; criterion: the name of the criterion.
+        data: the folders, joined by colons; task: `--task` and its flags.
+        criterion: the name of the criterion.
         more: flags of this stage alone, the last of its command.
     """
 
-    data: Path
+    data: str
     task: Words
     criterion: str
     more: Words = ()
 
 
-def stage_of(teacher: TeacherInfo, data: Path, criterion: str) -> Stage:
-    """Return the task of a teacher over a folder."""
+def stage_of(teacher: TeacherInfo, data: str, criterion: str) -> Stage:
+    """Return the task of a teacher over some folders."""
     section = teacher.task_section
     name = str(section._name)
     is_regression = value_of(section, "regression_target")  # a flag of the criterion
@@ -80,8 +74,13 @@ class Commands:
     data: DataInfo
 
     def at(self, name: str) -> str:
-        """Return the path of an output."""
-        return str(self.out / name)
+        """Return the path of an output; of several, joined by colons."""
+        return ":".join(str(self.out / part) for part in name.split(":"))
+
+    def per_folder(self, name: str) -> str:
+        """Return the outputs of a step that writes a folder per folder of the data."""
+        count = len(self.data.folders)
+        return name if count == 1 else ":".join(f"{name}{i}" for i in range(1, count + 1))
 
     @property
     def remove_bpe(self) -> str:
@@ -103,7 +102,7 @@ class Commands:
         batches = min(Sample.batches, max(1, data.amount.tokens // tokens))
         return (
             *(LIGHTPAFF, "init-student", "--teacher", str(teacher.path), *shape.flags),
-            *("--width-by", "importance", "--data", str(data.folder)),
+            *("--width-by", "importance", "--data", data.first),
             *("--importance-batches", str(batches), "--importance-max-tokens", str(tokens)),
             *("--out", self.at(output)),
         )
@@ -111,7 +110,7 @@ class Commands:
     def cache(self, stage: Stage, output: str) -> Words:
         """Return the command that stores the teacher's outputs on a training split."""
         words = (*self.launch, LIGHTPAFF, "cache-teacher", "--path", str(self.teacher.path))
-        return (*words, "--out", self.at(output), str(stage.data), *stage.task)
+        return (*words, "--out", self.at(output), stage.data, *stage.task)
 
     def train(
         self, stage: Stage, shape: Shape, rates: Rates, knowledge: Words, output: str
@@ -124,10 +123,12 @@ class Commands:
         """
         settings = self.settings
         batch = ("--batch-size", str(rates.batch_size)) if rates.batch_size else ()
-        patience = 5 if settings.patience is None else settings.patience
+        patience = settings.patience
+        if patience is None:  # fairseq validates after every folder
+            patience = 5 * len(data_shards(stage.data))
         return (
             *self.launch,
-            *(TRAIN, str(stage.data), "--user-dir", str(USER_DIR), *stage.task, *shape.flags),
+            *(TRAIN, stage.data, "--user-dir", str(USER_DIR), *stage.task, *shape.flags),
             *("--criterion", stage.criterion, *CRITERION_FLAGS.get(stage.criterion, ())),
             *knowledge,
             *self._selection(stage),
@@ -160,7 +161,7 @@ class Commands:
         """Return the command that translates the training split with the teacher."""
         return (
             *(*self.launch, LIGHTPAFF, "seq-kd", "--path", str(self.teacher.path)),
-            *("--out", self.at(output), str(self.data.folder), *self.languages),
+            *("--out", self.at(output), self.data.data, *self.languages),
             *("--backend", backend, "--beam", "5", "--max-tokens", "8000"),
         )
 
@@ -177,7 +178,7 @@ class Commands:
     def evaluate(self, names: dict[str, str], references: str, output: str, split: str) -> Words:
         """Return the evaluation of checkpoints, by their titles."""
         task = self.teacher.task
-        words = [LIGHTPAFF, "evaluate", str(self.data.folder), "--task", task]
+        words = [LIGHTPAFF, "evaluate", self.data.first, "--task", task]
         words += ["--gen-subset", split, "--repeats", "1", "--out", self.at(output)]
         words += ["--path", *(self.at(path) for path in names.values()), "--name", *names]
         if task == TRANSLATION:
@@ -202,15 +203,15 @@ class Commands:
             words.append("--truncate-source")
         return tuple(words)
 
-    def export(self, checkpoint: str, target: str, output: str, pairs: Path) -> Words:
+    def export(self, checkpoint: str, target: str, output: str, pairs: str) -> Words:
         """Return the export to a format, as `ctranslate2:int8`.
 
         Args:
-            pairs: folder of the training pairs, for a shortlist.
+            pairs: folders of the training pairs, for a shortlist.
         """
         name, _, quantization = target.partition(":")
         words = [LIGHTPAFF, "export", "--path", self.at(checkpoint), "--to", name]
-        words += ["--out", self.at(output), "--data", str(self.data.folder)]
+        words += ["--out", self.at(output), "--data", self.data.first]
         if quantization:
             words += ["--quantization", quantization]
         if quantization or is_searched(self.teacher.task, target):
@@ -218,7 +219,7 @@ class Commands:
         if self.teacher.task == TRANSLATION:
             words += ["--remove-bpe", self.remove_bpe]
         if self.settings.shortlist:
-            words += ["--shortlist", str(pairs)]
+            words += ["--shortlist", pairs]
         if self.settings.sentencepiece_model:
             words += ["--sentencepiece-model", str(self.settings.sentencepiece_model)]
         return tuple(words)
@@ -230,7 +231,7 @@ class Commands:
         """
         words = [LIGHTPAFF, "benchmark", "inference", "--task", self.teacher.task]
         words += ["--teacher", self.at("teacher.pt"), "--student", self.at(checkpoint)]
-        words += ["--data", str(self.data.folder), "--threads", "1", "--json", self.at(output)]
+        words += ["--data", self.data.first, "--threads", "1", "--json", self.at(output)]
         words += ["--sentences", str(min(MOST_SENTENCES, self.data.sentences[TEST]))]
         if is_searched(self.teacher.task, target):
             return (*words, "--backends", "fairseq", "--peer", self.at(SERVED))

@@ -3,17 +3,17 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fairseq import tasks
 from fairseq.tasks import FairseqTask
 
 from ..checkpoints.building import value_of, writable
-from ..checkpoints.dictionaries import check_trained_with
-from ..problems import reason_of
+from ..checkpoints.dictionaries import check_trained_with, dictionary_problems
+from ..data_shards import data_shards
+from ..problems import Problems, reason_of
 from ..teachers.cache.fingerprint import sample_sizes
-from .schedule import Amount
+from .schedule import CLASSIFICATION, Amount
 from .teacher_info import TeacherInfo
 
 TRAIN, VALID, TEST = "train", "valid", "test"
@@ -22,61 +22,97 @@ UNLIMITED = 2**31  # positions of a model whose configuration names no limit
 
 @dataclass(frozen=True)
 class DataInfo:
-    """A folder of binarized data.
+    """Binarized data, in one folder or several.
 
     Attributes:
-        task: set up over the folder, with the splits loaded.
-        amount: of the training split.
+        data: the folders, joined by colons; fairseq trains on one per epoch.
+        task: set up over them, with the splits loaded but that of training.
+        amount: of the training split, in all folders.
         sentences: number of samples per split.
         too_long: of them, those that exceed the model's positions; training skips them.
     """
 
-    folder: Path
+    data: str
     task: FairseqTask
     amount: Amount
     sentences: dict[str, int]
     too_long: dict[str, int]
 
+    @property
+    def folders(self) -> list[str]:
+        """The folders, in the order of their epochs."""
+        return data_shards(self.data)
 
-def inspect_data(teacher: TeacherInfo, folder: Path, flag: str, splits: Sequence[str]) -> DataInfo:
-    """Load the splits of a folder with the teacher's task.
+    @property
+    def first(self) -> str:
+        """The folder of the dictionaries and of all splits but that of training."""
+        return self.folders[0]
+
+
+def inspect_data(teacher: TeacherInfo, data: str, flag: str, splits: Sequence[str]) -> DataInfo:
+    """Load the splits of the data with the teacher's task.
 
     Args:
-        flag: names the folder.
+        data: folders, joined by colons; flag: names them.
         splits: those that are needed; the first is that of training.
     Raises:
-        ValueError: the folder holds no data of the task, other dictionaries than the teacher's, or
+        ValueError: a folder holds no data of the task, other dictionaries than the teacher's, or
             lacks a split.
     """
-    section = copy.deepcopy(teacher.task_section)
-    with writable(section):
-        section.data = str(folder)
-    try:
-        task = tasks.setup_task(section)
-    except Exception as error:  # whatever a task of any kind raises
-        raise ValueError(
-            f"{flag} {folder}: expected binarized data of the teacher's task {teacher.task}: "
-            f"{reason_of(error)}"
-        ) from error
-    named = "--teacher", teacher.path
-    check_trained_with(named, teacher.task_section, task, f"{flag} {folder}")
-    if len(target_dictionary(task)) != teacher.vocabulary:
-        raise ValueError(
-            f"{flag} {folder}: expected the dictionary of --teacher {teacher.path} "
-            f"({teacher.vocabulary} symbols), got one of {len(target_dictionary(task))}"
-        )
-    for split in splits:
-        _load(task, split, f"{flag} {folder}")
-    sizes = sample_sizes(task.dataset(splits[0]))
-    columns = sizes.reshape(len(sizes), -1)
-    amount = Amount(len(columns), int(columns[:, -1].sum()), int(columns.max()))
-    too_long = {split: _too_long(task.dataset(split), teacher) for split in splits}
+    task = _set_up(teacher, data, f"{flag} {data}")
+    train, *others = splits
+    folders, too_long, loaded = data_shards(data), dict.fromkeys(splits, 0), []
+    for epoch, folder in enumerate(folders, 1):
+        dataset = _load(task, train, f"{flag} {folder}", epoch=epoch, combine=True)
+        too_long[train] += _too_long(dataset, teacher)
+        loaded.append(_amount(dataset))
+    amount = Amount(
+        sum(x.samples for x in loaded),
+        sum(x.tokens for x in loaded),
+        max(x.longest for x in loaded),
+    )
+    sentences = {train: amount.samples}
+    for split in others:
+        dataset = _load(task, split, f"{flag} {folders[0]}")
+        sentences[split], too_long[split] = len(dataset), _too_long(dataset, teacher)
     if too_long.get(TEST):
         raise ValueError(
-            f"{flag} {folder}: {too_long[TEST]:,} samples of the split {TEST} are longer than the "
-            f"teacher's {_positions(teacher)} positions; remove or split them"
+            f"{flag} {folders[0]}: {too_long[TEST]:,} samples of the split {TEST} are longer than "
+            f"the teacher's {_positions(teacher)} positions; remove or split them"
         )
-    return DataInfo(folder, task, amount, {s: len(task.dataset(s)) for s in splits}, too_long)
+    return DataInfo(data, task, amount, sentences, too_long)
+
+
+def _set_up(teacher: TeacherInfo, data: str, named: str) -> FairseqTask:
+    """Set up the teacher's task over the data, whose dictionaries must be the teacher's."""
+    if len(data_shards(data)) > 1 and teacher.task == CLASSIFICATION:
+        raise ValueError(
+            f"{named}: expected one folder: fairseq's task {CLASSIFICATION} reads no more"
+        )
+    section = copy.deepcopy(teacher.task_section)
+    with writable(section):
+        section.data = data
+    try:
+        task: FairseqTask = tasks.setup_task(section)
+    except Exception as error:  # whatever a task of any kind raises
+        raise ValueError(
+            f"{named}: expected binarized data of the teacher's task {teacher.task}: "
+            f"{reason_of(error)}"
+        ) from error
+    check_trained_with(("--teacher", teacher.path), teacher.task_section, task, named)
+    if len(target_dictionary(task)) != teacher.vocabulary:
+        raise ValueError(
+            f"{named}: expected the dictionary of --teacher {teacher.path} "
+            f"({teacher.vocabulary} symbols), got one of {len(target_dictionary(task))}"
+        )
+    Problems(dictionary_problems(data, named.split()[0])).raise_if_any()
+    return task
+
+
+def _amount(dataset: Any) -> Amount:
+    sizes = sample_sizes(dataset)
+    columns = sizes.reshape(len(sizes), -1)
+    return Amount(len(columns), int(columns[:, -1].sum()), int(columns.max()))
 
 
 def _positions(teacher: TeacherInfo) -> tuple[int, int] | int:
@@ -103,14 +139,17 @@ def target_dictionary(task: Any) -> Any:
     return getattr(task, "target_dictionary", None) or task.source_dictionary
 
 
-def _load(task: FairseqTask, split: str, named: str) -> None:
+def _load(task: FairseqTask, split: str, named: str, **part: Any) -> Any:
+    """Load a split; `part`: more arguments of `load_dataset`."""
     try:
-        task.load_dataset(split)
-        empty = len(task.dataset(split)) == 0
+        task.load_dataset(split, **part)
+        dataset = task.dataset(split)
+        empty = len(dataset) == 0
     except Exception as error:  # whatever a dataset of any kind raises
         raise ValueError(f"{named}: the split {split} is missing: {reason_of(error)}") from error
     if empty:
         raise ValueError(f"{named}: the split {split} is empty")
+    return dataset
 
 
 def reference_texts(data: DataInfo, remove_bpe: str) -> tuple[list[str], int]:

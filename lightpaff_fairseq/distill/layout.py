@@ -14,7 +14,7 @@ from .steps import Lanes, Step
 from .teacher_info import TeacherInfo
 
 REFERENCES = "references.txt"
-SEQUENCES = "sequence_data"
+SEQUENCES, CACHE = "sequence_data", "cache"
 
 
 @dataclass(frozen=True)
@@ -121,26 +121,24 @@ def _fine_tuning(inputs: Inputs) -> list[Step]:
     commands, stage, kd_lambda = inputs.commands, inputs.distillation, inputs.settings.kd_lambda
     steps = []
     if inputs.sequences:
-        stage = replace(stage, data=Path(commands.at(SEQUENCES)))
-        words = commands.sequence_data(inputs.sequences, SEQUENCES)
+        output = commands.per_folder(SEQUENCES)
+        stage = replace(stage, data=commands.at(output))
+        words = commands.sequence_data(inputs.sequences, output)
         minutes = commands.data.amount.samples / inputs.timings.speed.teacher / 60
         steps.append(
-            Step(
-                SEQUENCES, "Translate the training data with the teacher", words, SEQUENCES, minutes
-            )
+            Step(SEQUENCES, "Translate the training data with the teacher", words, output, minutes)
         )
     if inputs.use_cache:
         passes = inputs.rates.per_epoch * (inputs.timings.online - inputs.timings.plain)
-        words = commands.cache(stage, "cache")
-        steps.append(
-            Step("cache", "Store the teacher's outputs", words, "cache", passes / 60, False)
-        )
-        knowledge: Words = ("--kd-cache", commands.at("cache"), "--kd-lambda", f"{kd_lambda:g}")
+        output = commands.per_folder(CACHE)
+        words = commands.cache(stage, output)
+        steps.append(Step(CACHE, "Store the teacher's outputs", words, output, passes / 60, False))
+        knowledge: Words = ("--kd-cache", commands.at(output), "--kd-lambda", f"{kd_lambda:g}")
         seconds = inputs.timings.plain
     else:
         knowledge = knowledge_online(inputs.teacher.path, kd_lambda)
         if kd_lambda:
-            knowledge = (*knowledge, "--kd-teacher-data", str(commands.data.folder))
+            knowledge = (*knowledge, "--kd-teacher-data", commands.data.first)
         seconds = inputs.timings.online
     knowledge = (*knowledge, *inputs.start)
     words = commands.train(stage, inputs.shape, inputs.rates, knowledge, "training")
@@ -199,7 +197,9 @@ def _results(inputs: Inputs) -> list[Step]:
         )
     ]
     if settings.serve != NONE:
-        pairs = Path(commands.at(SEQUENCES)) if inputs.sequences else commands.data.folder
+        pairs = commands.data.data
+        if inputs.sequences:
+            pairs = commands.at(commands.per_folder(SEQUENCES))
         words = commands.export("student.pt", settings.serve, SERVED, pairs)
         steps.append(Step("export", f"Export to {settings.serve}", words, SERVED, 0.5))
         if not settings.serve.startswith("hf"):

@@ -69,12 +69,12 @@ def make_plan(settings: DistillSettings) -> Plan:
     Raises:
         ValueError: a file cannot be used, the parts do not fit, or a probe fails.
     """
-    folder, out = Path(str(settings.data)), Path(str(settings.out)).absolute()
+    where, out = str(settings.data), Path(str(settings.out)).absolute()
     teacher = inspect_teacher(Path(str(settings.teacher)), "--teacher")
-    stage = stage_of(teacher, folder, criterion_of(teacher))
+    stage = stage_of(teacher, where, criterion_of(teacher))
     settings = _choose_serving(settings, teacher)
     check_sequences(settings, teacher)
-    data = inspect_data(teacher, folder, "--data", (TRAIN, VALID, TEST))
+    data = inspect_data(teacher, where, "--data", (TRAIN, VALID, TEST))
     start = settings.init_file
     shape = shape_of_file(start, teacher) if start else choose_shape(settings, teacher)
     pretraining = _plan_pretraining(settings, teacher, shape)
@@ -149,10 +149,10 @@ def _plan_pretraining(
             f"--pretrained-teacher {pretrained.path}: expected a model of the task {task}, got one "
             f"of {pretrained.task}"
         )
-    data = inspect_data(pretrained, settings.text, "--text", (TRAIN, VALID))
+    data = inspect_data(pretrained, str(settings.text), "--text", (TRAIN, VALID))
     rates = pretraining_rates(settings, data.amount, shape.width)
     more = tuple(shlex.split(settings.pretrain_flags))
-    stage = replace(stage_of(pretrained, data.folder, criterion), more=more)
+    stage = replace(stage_of(pretrained, data.data, criterion), more=more)
     same = same_shape(shape.sizes, pretrained, "--pretrained-teacher")
     return Pretraining(pretrained, same, data, stage, rates)
 

@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from ..data_shards import data_shards
 from ..output_file import write_json, write_text
 from ..shards import differences
 from ..teachers.cache.fingerprint import file_digest
@@ -14,8 +15,8 @@ from .choices import Choice
 from .commands import USER_DIR
 from .layout import REFERENCES
 from .plan import Plan
-from .setting_sources import to_yaml
-from .settings import DistillSettings
+from .setting_sources import absolute_paths, to_yaml
+from .settings import SHARDED, DistillSettings
 from .steps import TRAIN, Step, script
 
 PLAN, CONFIG, SCRIPT, LOCK = "plan.json", "config.yaml", "commands.sh", "lock"
@@ -109,23 +110,24 @@ def _checksum(content: dict[str, Any]) -> int:
 
 def _settings(settings: DistillSettings) -> dict[str, Any]:
     """Return the settings as JSON; folders and files by their absolute paths."""
-    values = dataclasses.asdict(settings)
+    values = dataclasses.asdict(absolute_paths(settings))
     values.pop("out")
-    return {k: str(v.absolute()) if isinstance(v, Path) else v for k, v in values.items()}
+    return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
 
 
 def _inputs(settings: DistillSettings) -> dict[str, Any]:
     """Return digests of the files that the plan was made of."""
     facts: dict[str, Any] = {}
-    files = {
+    checkpoints = {
         "--teacher": settings.teacher,
         "--pretrained-teacher": settings.pretrained_teacher,
         "--init": settings.init_file,
     }
-    facts |= {f"SHA-256 of {flag}": file_digest(path) for flag, path in files.items() if path}
-    for name in ("data", "text"):
-        folder = getattr(settings, name)
-        if folder is not None:
-            sizes = sorted((x.name, x.stat().st_size) for x in folder.rglob("*") if x.is_file())
+    facts |= {f"SHA-256 of {flag}": file_digest(path) for flag, path in checkpoints.items() if path}
+    for name in SHARDED:
+        data = getattr(settings, name)
+        if data is not None:
+            files = [x for folder in data_shards(data) for x in Path(folder).rglob("*")]
+            sizes = sorted((x.name, x.stat().st_size) for x in files if x.is_file())
             facts[f"sizes of the files in --{name}"] = zlib.crc32(json.dumps(sizes).encode())
     return facts

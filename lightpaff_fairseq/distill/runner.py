@@ -114,7 +114,7 @@ class Runner:
 
     def _run_step(self, step: Step, name: str) -> None:
         marker = self.out / DONE / f"{step.name}.json"
-        if (marker.exists() or step.is_whole) and (self.out / step.output).exists():
+        if (marker.exists() or step.is_whole) and step.has_output(self.out):
             say(f"{name}: finished before, reused")
             return
         say(f"{name}: {step.title}")

@@ -10,6 +10,7 @@ from .settings import DistillSettings
 from .teacher_info import TeacherInfo
 
 TRANSLATION, LANGUAGE_MODELING = "translation", "language_modeling"
+CLASSIFICATION = "sentence_prediction"
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ WARMUP = 0.04  # of the updates
 LARGEST_WARMUP = 4000
 PADDING = 1.08  # updates per epoch over those of full batches
 # Peak learning rate at width 100, from the teacher's weights; it falls with the root of the width.
-LEARNING_RATES = {TRANSLATION: 2e-3, LANGUAGE_MODELING: 2e-3, "sentence_prediction": 4e-4}
+LEARNING_RATES = {TRANSLATION: 2e-3, LANGUAGE_MODELING: 2e-3, CLASSIFICATION: 4e-4}
 DROPOUT = 0.1
 PRETRAINING_EPOCHS = 0.6  # of those of fine-tuning
 

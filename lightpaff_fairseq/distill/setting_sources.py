@@ -9,9 +9,10 @@ from typing import Any
 
 import yaml
 
+from ..data_shards import absolute_shards
 from ..flags import flag_name
 from ..problems import Problems
-from .settings import NO, YES, DistillSettings
+from .settings import NO, SHARDED, YES, DistillSettings
 
 
 def merge(
@@ -106,7 +107,9 @@ def absolute_paths(settings: DistillSettings) -> DistillSettings:
     """Return the settings with absolute paths, so that a run continues from any folder."""
     values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     paths: dict[str, Any] = {
-        key: value.absolute() for key, value in values.items() if isinstance(value, Path)
+        key: Path(absolute_shards(value)) if key in SHARDED else value.absolute()
+        for key, value in values.items()
+        if isinstance(value, Path)
     }
     if settings.init_file:
         paths["init"] = str(settings.init_file.absolute())

@@ -4,23 +4,18 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..data_shards import shards_problem
 from ..fairseq_flags import words_problems
 from ..flags import Range, at_least, flag, range_problems
 from ..problems import Problems
 
 AUTO, YES, NO, NONE = "auto", "yes", "no", "none"
 TEACHER, RANDOM = "teacher", "random"  # values of --init
+SHARDED = ("data", "text")  # settings that take several folders, joined by colons
 SUFFIXES = {"K": 10**3, "M": 10**6, "G": 10**9}
 SERVED_AS = (
-    AUTO,
-    "ctranslate2",
-    "ctranslate2:int8",
-    "ctranslate2:int16",
-    "ctranslate2:float16",
-    "onnx",
-    "onnx:int8",
-    "hf",
-    NONE,
+    *(AUTO, "ctranslate2", "ctranslate2:int8", "ctranslate2:int16", "ctranslate2:float16"),
+    *("onnx", "onnx:int8", "hf", NONE),
 )
 
 
@@ -29,7 +24,9 @@ class DistillSettings:
     """What to distill, and every choice of the plan that a user may make instead."""
 
     teacher: Path | None = flag("fairseq checkpoint of the teacher", None, metavar="FILE")
-    data: Path | None = flag("binarized data of the teacher's task", None, metavar="DIR")
+    data: Path | None = flag(
+        "binarized data of its task; several folders: a:b", None, metavar="DIR"
+    )
     out: Path | None = flag(
         "folder to write; the same command continues in it", None, metavar="DIR"
     )
@@ -64,7 +61,7 @@ class DistillSettings:
         None,
         metavar="FILE",
     )
-    text: Path | None = flag("binarized data of pre-training", None, metavar="DIR")
+    text: Path | None = flag("binarized data of pre-training; several: a:b", None, metavar="DIR")
     sequence_kd: str = flag(
         "translation: train on the teacher's translations; auto = if decoding them takes less time "
         "than the training (default: %(default)s)",
@@ -180,9 +177,9 @@ class DistillSettings:
             path = getattr(self, name)
             flag_ = f"--{name.replace('_', '-')}"
             problems.unless(path is None or path.is_file(), f"{flag_} {path}: no such file")
-        for name in ("data", "text"):
+        for name in SHARDED:
             path = getattr(self, name)
-            problems.unless(path is None or path.is_dir(), f"--{name} {path}: no such folder")
+            problems.extend([path and shards_problem(f"--{name}", path)])
         is_free = self.out is None or not self.out.exists() or self.out.is_dir()
         problems.unless(is_free, f"--out {self.out}: expected a folder, got a file")
         problems.unless(

@@ -18,7 +18,7 @@ class Step:
         name: unique; of its log file.
         title: what it does, in a few words.
         command: its words, the first a command of this package, of fairseq or the launcher.
-        output: the file or folder that it makes, under OUT.
+        output: the file or folder that it makes, under OUT; several are joined by colons.
         minutes: estimate, 0 if it is short.
         is_whole: the output appears in one step, so that an existing one is complete.
     """
@@ -29,6 +29,10 @@ class Step:
     output: str
     minutes: float = 0.0
     is_whole: bool = True
+
+    def has_output(self, out: Path) -> bool:
+        """Return true if all of the output is in OUT."""
+        return all((out / name).exists() for name in self.output.split(":"))
 
     @property
     def is_training(self) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checkpoints.output_folder import OutputFolder
+from ..data_shards import data_shards, shards_problem
 from ..embedding_poolings import POOLINGS
 from ..fairseq_flags import post_process_problem
 from ..flags import Range, at_least, flag, range_problems
@@ -106,8 +107,8 @@ class ExportRequest:
         choices=POOLINGS,
     )
     shortlist: Path | None = flag(
-        "translate faster with a lexical shortlist, built from the training pairs of this folder: "
-        "--data, or what seq-kd wrote (ctranslate2 only; default: none)",
+        "translate faster with a lexical shortlist, built from the training pairs of this folder "
+        "(several: a:b): --data, or what seq-kd wrote (ctranslate2 only; default: none)",
         None,
         metavar="DIR",
     )
@@ -152,8 +153,9 @@ def load_checked(request: ExportRequest) -> LoadedModel:
         ValueError: lists all problems with flags and files, or with the checkpoint.
     """
     pieces = request.sentencepiece_model
-    inputs = (request.path, request.data, pieces, request.tokenizer, request.shortlist)
+    inputs = (request.path, request.data, pieces, request.tokenizer)
     read = [path for path in inputs if path is not None]
+    read += map(Path, data_shards(request.shortlist) if request.shortlist else ())
     problems = Problems(
         [
             package_problem(request.to),
@@ -215,9 +217,8 @@ def _shortlist_problems(request: ExportRequest) -> Iterator[str]:
     named = f"--shortlist {request.shortlist}"
     if request.to != "ctranslate2":
         yield f"{named}: expected --to ctranslate2, which can use it, got --to {request.to}"
-    if not request.shortlist.is_dir():
-        yield f"{named}: expected a folder with training pairs, got none"
-    yield from filter(None, [aligner_problem(named)])
+    folders = shards_problem("--shortlist", request.shortlist)
+    yield from filter(None, [folders, aligner_problem(named)])
 
 
 def _load(request: ExportRequest) -> LoadedModel:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fairseq.data import Dictionary
+from fairseq.data import ConcatDataset, Dictionary
 from numpy.typing import NDArray
 
-from ..checkpoints.dictionaries import first_difference, set_up_in
+from ..checkpoints.dictionaries import dictionary_problems, first_difference, set_up_in
+from ..data_shards import data_shards
 from ..problems import Problems, reason_of
 from .loaded_model import LoadedModel
 
@@ -22,39 +23,37 @@ class TrainingPairs:
     """Pairs of sentences as token ids.
 
     Attributes:
-        folder: their folder; `source`, `target`: their dictionaries.
-        dataset: fairseq's data set of the pairs.
+        source, target: their dictionaries.
+        sides: fairseq's data sets of the sources and of the targets.
     """
 
-    folder: Path
     source: Dictionary
     target: Dictionary
-    dataset: Any
+    sides: tuple[Any, Any]
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.sides[0])
 
     def sentences(self, limit: int) -> Iterator[tuple[Ids, Ids]]:
         """Yield `(S,)` and `(T,)` ids without eos of `limit` pairs, evenly spaced, or of all."""
         for i in np.linspace(0, len(self), min(limit, len(self)), endpoint=False, dtype=np.int64):
-            pair = self.dataset.src[i], self.dataset.tgt[i]
-            source, target = (np.asarray(ids, dtype=np.int64) for ids in pair)
+            source, target = (np.asarray(side[i], dtype=np.int64) for side in self.sides)
             yield source[source != self.source.eos()], target[target != self.target.eos()]
 
 
-def load_pairs(student: LoadedModel, folder: Path, flag: str) -> TrainingPairs:
-    """Open the training pairs of a folder.
+def load_pairs(student: LoadedModel, data: Path, flag: str) -> TrainingPairs:
+    """Open the training pairs of a folder, or of several.
 
     Args:
-        flag: the flag that names the folder.
+        data: the folders, joined by colons; flag: names them.
     Raises:
         ValueError: there are none, their numbers of sources and targets differ, or their
             dictionaries are not the model's.
     """
-    named, cfg = f"{flag} {folder}", student.task.cfg
+    named, cfg = f"{flag} {data}", student.task.cfg
     languages = {"source_lang": cfg.source_lang, "target_lang": cfg.target_lang}
     section = {**student.info.state["cfg"]["task"], **languages}
-    task: Any = set_up_in(section, folder)
+    task: Any = set_up_in(section, data)
     if task is None:
         names = " and ".join(student.dictionary_files())
         raise ValueError(f"{named}: expected a folder with {names}, got none")
@@ -67,14 +66,26 @@ def load_pairs(student: LoadedModel, folder: Path, flag: str) -> TrainingPairs:
             f"{named}: expected the {side} dictionary of {student.info.named}, got another: "
             f"{difference}",
         )
+    problems.extend(dictionary_problems(str(data), flag))
     problems.raise_if_any()
+    parts = [
+        _load_part(task, f"{flag} {folder}", epoch)
+        for epoch, folder in enumerate(data_shards(data), 1)
+    ]
+    sides = ConcatDataset([x.src for x in parts]), ConcatDataset([x.tgt for x in parts])
+    return TrainingPairs(task.source_dictionary, task.target_dictionary, sides)
+
+
+def _load_part(task: Any, named: str, epoch: int) -> Any:
+    """Return fairseq's data set of the folder that an epoch reads."""
+    cfg = task.cfg
     pair = f"{SPLIT}.{cfg.source_lang}-{cfg.target_lang}"
     expected = f"{named}: expected training pairs ({pair}.{cfg.source_lang}, .{cfg.target_lang})"
     try:
-        task.load_dataset(SPLIT, combine=True)
+        task.load_dataset(SPLIT, epoch=epoch, combine=True)
     except Exception as error:  # fairseq raises exceptions of many types
         raise ValueError(f"{expected}: {reason_of(error)}") from error
     dataset = task.dataset(SPLIT)
     if dataset.tgt is None or not len(dataset):
         raise ValueError(f"{expected}, got {'sources only' if len(dataset) else 'an empty split'}")
-    return TrainingPairs(folder, task.source_dictionary, task.target_dictionary, dataset)
+    return dataset

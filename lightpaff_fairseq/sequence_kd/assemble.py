@@ -1,5 +1,6 @@
 """Decode the missing hypotheses, and assemble the student's data from all of them."""
 
+import json
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -11,10 +12,11 @@ import numpy as np
 
 from ..block_progress import BlockProgress
 from ..checkpoints.output_folder import folder_beside
+from ..json_files import read_json
 from ..shards import Report, Shard
 from .choose import Chooser, similarity
 from .corpus import checksum
-from .data_folder import DataFolder
+from .data_folder import REPORT, DataFolder
 from .hypotheses import FORMAT, read_block, write_block
 from .job import Job
 from .mix import original_pairs
@@ -77,6 +79,16 @@ def assemble(job: Job, path: Path) -> dict[str, Any]:
     return report
 
 
+def is_assembled(job: Job) -> bool:
+    """Return true if --out holds the data of this job already."""
+    try:
+        stored = read_json(job.request.out / REPORT)
+    except ValueError:
+        return False
+    inputs = json.loads(json.dumps(_inputs(job)))
+    return isinstance(stored, dict) and all(stored.get(k) == v for k, v in inputs.items())
+
+
 def _add_distilled(
     job: Job, path: Path, chooser: Chooser, data: DataFolder
 ) -> dict[str, Counter[int]]:
@@ -115,16 +127,22 @@ def _report(job: Job, chooser: Chooser, lengths: dict[str, Counter[int]]) -> dic
         for name, counts in lengths.items()
     }
     return {
-        "hypotheses": FORMAT.stamped(asdict(job.plan)),
-        "recipe": {
-            **asdict(chooser.choice),
-            "metric": job.request.choose_metric,
-            "post_process": job.cfg.common_eval.post_process,
-            "mix": job.request.mix,
-            "seed": job.cfg.common.seed,
-        },
+        **_inputs(job),
         "sentences": len(job.corpus),
         "pairs": {"distilled": lengths["hypotheses"].total()},
         "dropped": dict(sorted(chooser.dropped.items())),
         "mean length": means,
     }
+
+
+def _inputs(job: Job) -> dict[str, Any]:
+    """Return the part of the report that decides all others: the hypotheses and their choice."""
+    request, cfg = job.request, job.cfg
+    recipe = {
+        **asdict(request.choice(cfg.generation.nbest)),
+        "metric": request.choose_metric,
+        "post_process": cfg.common_eval.post_process,
+        "mix": request.mix,
+        "seed": cfg.common.seed,
+    }
+    return {"hypotheses": FORMAT.stamped(asdict(job.plan)), "recipe": recipe}

@@ -75,6 +75,8 @@ class Corpus:
                 )
         self._references = ConcatDataset(targets) if self.has_references else None
         self.total = len(self._sources)
+        # one file has its sizes in mapped memory; those of several are copied
+        self._sizes = np.asarray(sources[0].sizes if len(sources) == 1 else self._sources.sizes)
         self._length = min(limit or self.total, self.total)
 
     def __len__(self) -> int:
@@ -83,7 +85,7 @@ class Corpus:
     @property
     def sizes(self) -> NDArray[Any]:
         """The lengths of all sources in tokens, eos included: `(sentences,)`."""
-        return np.asarray(self._sources.sizes)[: len(self)]
+        return self._sizes[: len(self)]
 
     def source(self, index: int) -> Tokens:
         """Return `(S,)` tokens, eos included."""

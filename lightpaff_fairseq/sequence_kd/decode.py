@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..protocols import Sample
 from ..shards import Advance, Block
-from ..teachers.cache.fingerprint import sample_sizes
+from ..teachers.cache.fingerprint import ROWS, sample_sizes
 from ..teachers.cache.source import batches, check_longest
 from .corpus import Tokens, checksum
 from .fairseq_search import ANY_LENGTH, Answers, FairseqSearch
@@ -91,9 +91,11 @@ class Decoder:
 
     def _check_batches(self) -> None:
         """Refuse sentences longer than --max-tokens."""
-        sizes = np.asarray(sample_sizes(self.dataset)).reshape(self.corpus.total, -1).max(-1)
-        usable = self.usable(np.arange(len(self.corpus)))
-        check_longest(sizes[usable], self.job.batching)
+        sizes, longest, count = sample_sizes(self.dataset), 0, len(self.corpus)
+        for first in range(0, count, ROWS):
+            usable = self.usable(np.arange(first, min(first + ROWS, count)))
+            longest = max(longest, int(sizes[usable].max(initial=0)))
+        check_longest(np.array([longest]), self.job.batching)
 
     def _check_source(self, index: int, row: Tokens) -> None:
         """Raise ValueError if the task's source differs from that of the file."""

@@ -95,12 +95,12 @@ def _is_same(first: Sequence[Hypothesis], second: Sequence[Hypothesis]) -> bool:
 
 
 def _sample(decoder: Decoder, blocks: Sequence[Block], size: int) -> NDArray[Any]:
-    """Return up to `size` numbers of usable sources, evenly spaced over the blocks."""
-    numbers = [np.arange(block.first, block.first + block.count) for block in blocks]
-    usable = np.sort(decoder.usable(np.concatenate(numbers)))
-    chosen = np.linspace(0, len(usable) - 1, min(size, len(usable))).astype(np.int64)
-    sample: NDArray[Any] = usable[chosen]
-    return sample
+    """Return the usable ones of up to `size` sources, evenly spaced over the blocks."""
+    ends = np.cumsum([block.count for block in blocks])
+    places = np.linspace(0, ends[-1] - 1, min(size, int(ends[-1]))).astype(np.int64)
+    inside = np.searchsorted(ends, places, side="right")
+    firsts = np.array([block.first + block.count for block in blocks]) - ends
+    return np.sort(decoder.usable(places + firsts[inside]))
 
 
 def _search(decoder: Decoder, search: Search, sample: NDArray[Any]) -> Timed:

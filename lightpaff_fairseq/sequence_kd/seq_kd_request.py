@@ -9,6 +9,7 @@ from typing import Any
 from fairseq import options
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
+from ..checkpoints.dictionaries import dictionary_problems
 from ..checkpoints.output_folder import is_inside
 from ..data_shards import data_problem, folder_per_shard
 from ..fairseq_flags import fairseq_flag_problems, post_process_problem
@@ -229,4 +230,5 @@ def generation_problems(cfg: Any, request: SeqKdRequest) -> Problems:
     )
     value = cfg.common_eval.post_process
     problems.extend([post_process_problem("--post-process", value), data_problem(cfg.task.data)])
+    problems.extend(dictionary_problems(str(cfg.task.data)))
     return problems

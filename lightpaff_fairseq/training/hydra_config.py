@@ -16,6 +16,7 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.registry import REGISTRIES
 from omegaconf import OmegaConf
 
+from ..data_shards import absolute_shards
 from ..flags import flag
 from ..output_file import file_problem, write_text
 from ..problems import Problems
@@ -215,9 +216,7 @@ def _plain(values: Values) -> Values:
 def _absolute(values: Values) -> Values:
     """Return values with absolute paths; several are separated by colons."""
     return {
-        key: ":".join(str(Path(part).absolute()) for part in value.split(":"))
-        if key in PATHS and isinstance(value, str) and "://" not in value
-        else value
+        key: absolute_shards(value) if key in PATHS and isinstance(value, str) else value
         for key, value in values.items()
     }
 

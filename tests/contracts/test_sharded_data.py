@@ -165,5 +165,16 @@ def test_hypotheses_of_every_folder(sharded, settings, tmp_path, capsys):
     sources = [source for source, _ in lines(tmp_path / "two")]
     assert [[*x] for x in sources] == toy.sentences(29, seed=9)
     assert (tmp_path / "two.hypotheses/plan.json").is_file()
+    stopped = files(tmp_path / "two")
+    shutil.rmtree(tmp_path / "two")
+    capsys.readouterr()
+    assert seq_kd(corpus, outs) == 0  # continues a run that was stopped between the two
+    assert f"{tmp_path / 'one'}: finished before, reused" in capsys.readouterr().out
+    assert files(tmp_path / "two") == stopped
+    shutil.rmtree(tmp_path / "two")
+    assert seq_kd(corpus, outs, "--nbest", 2) == 2  # of other pairs
+    assert f"--out {tmp_path / 'one'}: exists already" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "one")
+    assert seq_kd(corpus, outs) == 0
     argv = corpus.case.argv(outs, *RUN, "--max-epoch", 2, "--disable-validation", "--no-save")
     toy.train(*argv)  # the student reads both

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import toy
 from distill_runs import TEACHERS, save, write_data
 from lightpaff_fairseq.cli.main import main as lightpaff
 
@@ -48,5 +49,43 @@ def test_other_choices_on_one_road(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path / "elsewhere")  # paths are stored as absolute ones
     config = ["distill", "--config", str(out / "config.yaml")]
     assert lightpaff(config) == 0, capsys.readouterr().err
+    printed = capsys.readouterr().out
+    assert printed.count("finished before, reused") == len(list((out / "steps").iterdir()))
+
+
+def test_several_folders_of_data_and_text(tmp_path, capsys):
+    """All steps read and write a folder per folder, and training reads them in turn."""
+    names = ("one", "two")
+    for name in names:
+        write_data(tmp_path / name, "translation")
+        toy.write_monolingual(tmp_path / f"text_{name}", count=40)
+    for path in (tmp_path / "two").iterdir():  # has the training split alone
+        if not path.name.startswith("train."):
+            path.unlink()
+    data, text = (":".join(f"{tmp_path}/{x}{y}" for y in names) for x in ("", "text_"))
+    words = ("--task", "translation", *TEACHERS["translation"], "--criterion", "cross_entropy")
+    save(tmp_path / "teacher.pt", tmp_path / "one", *words)
+    words = ("--task", "masked_seq2seq", "--tokens-per-sample", 32, "--sample-break-mode", "eos")
+    words = (tmp_path / "text_one", *words, *TEACHERS["translation"], "--arch", "mass_tiny")
+    save(tmp_path / "pretrained.pt", *words, "--criterion", "cross_entropy")
+    out = tmp_path / "out"
+    flags = {"teacher": tmp_path / "teacher.pt", "pretrained-teacher": tmp_path / "pretrained.pt"}
+    flags |= {"data": data, "text": text, "out": out, "init": "random", "sequence-kd": "yes"}
+    flags |= {"cache": "yes", "serve": "none", "updates": 5, "pretrain-updates": 5}
+    command = ["distill", *(str(word) for key in flags for word in (f"--{key}", flags[key]))]
+    command += ["smaller=2", "max_tokens=200"]
+    assert lightpaff(command) == 0, capsys.readouterr().err
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "80 samples with" in printed and "tokens in 2 folders, 40 for validation" in printed
+    for parts in (data, text, f"{out}/sequence_data1:{out}/sequence_data2"):
+        log = out / "logs" / ("pretraining.log" if parts is text else "training.log")
+        read = [part in log.read_text() for part in parts.split(":")]
+        assert read == [parts is not data, parts is not data], parts
+    script = (out / "commands.sh").read_text()
+    joined = "$OUT/{0}1:" + f"{out}" + "/{0}2"
+    assert f'--kd-cache "{joined.format("cache")}"' in script
+    assert f'fairseq-train "{joined.format("sequence_data")}"' in script
+    assert "--patience 10" in script
+    assert lightpaff(command) == 0
     printed = capsys.readouterr().out
     assert printed.count("finished before, reused") == len(list((out / "steps").iterdir()))

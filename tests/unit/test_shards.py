@@ -143,8 +143,14 @@ def test_two_runs_never_compute_one_shard_at_once(tmp_path):
         pass
     with place.only_run(Shard(2, 0)):
         assert len(list(tmp_path.iterdir())) == 2
+    words = f"--num-shards 3: expected 2, as the run that is filling --out {tmp_path} .process"
+    with pytest.raises(ValueError, match=words), place.only_run(Shard(3, 0)):
+        pass  # its blocks 0 and 3 are those of both
+    assert [path.name for path in tmp_path.iterdir()] == ["shard-1-of-2.lock"]
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    with place.only_run(Shard(3, 0)):  # another number may complete what it has left
+        pass
     with place.only_run(Shard(2, 1)):
         pass
     assert not list(tmp_path.iterdir())

@@ -1,6 +1,8 @@
 """The plan in OUT: it is read as it was written, and a kill before it leaves nothing in the way."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +68,15 @@ def test_another_teacher_of_the_same_name_is_noticed(settings):
     write_plan(settings, plan())
     settings.teacher.write_bytes(b"other weights")
     with pytest.raises(ValueError, match="SHA-256 of --teacher"):
+        read_plan(settings)
+
+
+def test_a_changed_folder_of_the_data_is_noticed(settings, tmp_path):
+    (tmp_path / "more").mkdir()
+    settings = replace(settings, data=Path(f"{settings.data}:{tmp_path / 'more'}"))
+    write_plan(settings, plan())
+    (tmp_path / "more" / "train.bin").write_bytes(b"text")
+    with pytest.raises(ValueError, match="sizes of the files in --data"):
         read_plan(settings)
 
 

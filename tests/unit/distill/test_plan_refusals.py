@@ -52,6 +52,31 @@ def test_another_dictionary(refuse, tmp_path):
     assert "symbol 4 is 'w0' in the training data and 'w1' in the data here" in error
 
 
+def test_several_folders_that_are_not_one_corpus(teacher, refuse, tmp_path, capsys):
+    """The second one needs no dictionaries and no other splits."""
+    more = shutil.copytree(teacher[1], tmp_path / "more")
+    data = f"{teacher[1]}:{more}"
+    words = (more / "dict.en.txt").read_text().replace("w3 ", "v3 ")
+    (more / "dict.en.txt").write_text(words)
+    assert f"--data {more}/dict.en.txt: expected the symbols of {teacher[1]}/dict.en" in (
+        error := refuse(data)
+    )
+    assert "symbol 7 is 'w3' in the first and 'v3' in the second" in error
+    assert lightpaff(["cache-teacher", data, "--path", "t.pt", "--out", "a:b"]) == 2
+    assert f"DATA {more}/dict.en.txt: expected the symbols of" in capsys.readouterr().err
+    for path in (*more.glob("dict.*"), *more.glob("train.*"), *more.glob("test.*")):
+        path.unlink()
+    assert f"--data {more}: the split train is missing" in refuse(data)
+
+    labeled = toy.write_labeled(tmp_path / "labeled")
+    words = ("--task", "sentence_prediction", "--arch", "roberta_tiny", "--num-classes", 3)
+    words = (labeled, *words, "--max-positions", 24, "--criterion", "sentence_prediction")
+    _, model, _ = toy.build(*words)
+    path = toy.save_model(tmp_path / "classifier.pt", toy.parse(*words), model)
+    error = refuse(f"{labeled}:{more}", f"teacher={path}", "serve=none")
+    assert "expected one folder: fairseq's task sentence_prediction reads no more" in error
+
+
 def test_data_of_another_task(refuse, tmp_path):
     data = toy.write_monolingual(tmp_path / "data")
     assert "expected binarized data of the teacher's task translation" in refuse(data)

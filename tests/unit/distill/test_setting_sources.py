@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lightpaff_fairseq.cli.main import main
-from lightpaff_fairseq.distill.setting_sources import merge, to_yaml
+from lightpaff_fairseq.distill.setting_sources import absolute_paths, merge, to_yaml
 
 
 @pytest.fixture
@@ -32,6 +32,16 @@ def test_a_configuration_is_written_and_read_again(files, tmp_path):
     assert "seed" not in config.read_text()  # a default
 
 
+def test_every_folder_of_the_data_becomes_absolute(files, tmp_path, monkeypatch):
+    (tmp_path / "more").mkdir()
+    monkeypatch.chdir(tmp_path)
+    settings = absolute_paths(merge(None, {**files, "data": Path("data:more/")}, []))
+    assert str(settings.data) == f"{tmp_path}/data:{tmp_path}/more"
+    config = tmp_path / "config.yaml"
+    config.write_text(to_yaml(settings))
+    assert merge(config, {}, []) == settings
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -54,6 +64,9 @@ def test_a_configuration_is_written_and_read_again(files, tmp_path):
         (["params=inf"], "--params inf: expected a number"),
         (["smaller=5", "params=1M"], "--smaller, --params: expected one of them"),
         (["arch=transformer", "encoder_layers=2"], "--encoder-layers, --decoder-layers: no effect"),
+        (["data=.:nowhere"], "--data nowhere: no such folder"),
+        (["data=.:./"], "--data .:.: expected different folders, joined by one colon"),
+        (["data=.::.."], "--data .::..: expected different folders, joined by one colon"),
         (["text=."], "--text, --pretrained-teacher: pre-training needs both"),
         (["train_flags='--lr \"'"], "--train-flags: No closing quotation"),
         (["updates"], "'updates': expected key=value"),

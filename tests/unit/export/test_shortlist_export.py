@@ -148,7 +148,7 @@ def test_pairs_that_cannot_be_used(run, student, tmp_path):
         "other": "expected the target dictionary of --path",
         "sides": "Source and target must contain the same number of examples",
         "sources": "expected training pairs (train.sv-en.sv, .en), got sources only",
-        "no": "expected a folder with training pairs, got none",
+        "no": "no such folder",
     }
     for name, message in messages.items():
         code, _, error = run("--shortlist", tmp_path / name)
