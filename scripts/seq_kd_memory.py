@@ -1,17 +1,19 @@
 """Print the memory that `lightpaff seq-kd` allocates per pair, on synthetic pairs.
 
-`python scripts/seq_kd_memory.py 500000` reads data, plans, and writes pairs of hypotheses that no
+`python scripts/seq_kd_memory.py 200000` reads data, plans, and writes pairs of hypotheses that no
 teacher has decoded. Mapped files are not counted, since the system can drop their pages.
 """
 
 import sys
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 from fairseq.data import Dictionary
 from fairseq.data.indexed_dataset import MMapIndexedDataset
 
+from lightpaff_fairseq.megabytes import MEGABYTE
 from lightpaff_fairseq.sequence_kd.assemble import assemble
 from lightpaff_fairseq.sequence_kd.corpus import checksum
 from lightpaff_fairseq.sequence_kd.hypotheses import Hypotheses, Hypothesis, write_block
@@ -44,26 +46,29 @@ def write_hypotheses(job: Job, folder: Path) -> None:
         write_block(folder / block.file, [source] * block.count, job.plan.checksum)
 
 
-def allocated() -> int:
-    """Return the bytes of this process that no file is behind."""
-    text = Path("/proc/self/status").read_text(encoding="ascii")
-    return 1024 * int(text.split("RssAnon:")[1].split()[0])
-
-
 def main(count: int) -> None:
     """Measure, and print a line per step."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_data(folder, count)
         request = SeqKdRequest(path=str(folder / "dict.sv.txt"), out=folder / "out")
-        before = allocated()
-        job = make_job(fairseq_config([str(folder), "--cpu"], request), request)
-        planned = allocated()
-        print(f"data and plan: {(planned - before) / count:.1f} bytes per pair", flush=True)
+        cfg = fairseq_config([str(folder), "--cpu"], request)
+        tracemalloc.start()
+        job = make_job(cfg, request)
+        print_memory("data and plan", count)
         write_hypotheses(job, folder / "hypotheses")
         report = assemble(job, folder / "hypotheses")
         assert report["pairs"]["distilled"] == count
-        print(f"with all pairs written: {(allocated() - before) / count:.1f} bytes per pair")
+        print_memory("all pairs written", count)
+
+
+def print_memory(step: str, count: int) -> None:
+    """Print what is allocated, and the most that was since the last call."""
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    print(
+        f"{step}: {kept / count:.1f} bytes per pair, at most {peak / MEGABYTE:.0f} MB", flush=True
+    )
 
 
 if __name__ == "__main__":
