@@ -152,10 +152,9 @@ def load_checked(request: ExportRequest) -> LoadedModel:
     Raises:
         ValueError: lists all problems with flags and files, or with the checkpoint.
     """
-    pieces = request.sentencepiece_model
-    inputs = (request.path, request.data, pieces, request.tokenizer)
-    read = [path for path in inputs if path is not None]
-    read += map(Path, data_shards(request.shortlist) if request.shortlist else ())
+    pieces, pairs = request.sentencepiece_model, request.shortlist
+    inputs = [request.path, request.data, pieces, request.tokenizer]
+    read = [path for path in inputs if path] + [Path(x) for x in data_shards(pairs) if pairs]
     problems = Problems(
         [
             package_problem(request.to),
@@ -217,8 +216,8 @@ def _shortlist_problems(request: ExportRequest) -> Iterator[str]:
     named = f"--shortlist {request.shortlist}"
     if request.to != "ctranslate2":
         yield f"{named}: expected --to ctranslate2, which can use it, got --to {request.to}"
-    folders = shards_problem("--shortlist", request.shortlist)
-    yield from filter(None, [folders, aligner_problem(named)])
+    problems = (shards_problem("--shortlist", request.shortlist), aligner_problem(named))
+    yield from filter(None, problems)
 
 
 def _load(request: ExportRequest) -> LoadedModel:
