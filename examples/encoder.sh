@@ -3,6 +3,7 @@
 # Fine-tune an encoder from Hugging Face (a folder) as the teacher of a BERT recipe, and distill it without pre-training:
 #   HF=MiniLM DATA_DIR=... SEEDS="1 2 3" bash examples/encoder.sh sentence_polarity [SETTING=VALUE...]
 # Rows: from random weights, without and with distillation; from the teacher's, without and with. See README.md.
+# KEEP=2500: students of the teacher with so many tokens, in OUT/keep2500. ABLATIONS=no: "from the teacher" alone.
 set -euo pipefail
 RECIPE=${1:?the folder of a BERT recipe} HF=${HF:?a model of transformers, as a folder}
 shift
@@ -25,16 +26,30 @@ fine_tuned() { # with the task's and the model's flags that the conversion print
 }
 rows() {
   for seed in $SEEDS; do
+    START=(--init teacher)
+    student "from_teacher$(suffix)" "seed=$seed"
+    if [[ $ABLATIONS != yes ]]; then continue; fi
+    student "cut_out$(suffix)" "seed=$seed" kd_lambda=0
     START=(--init random)
     student "no_kd$(suffix)" "seed=$seed" kd_lambda=0
     student "finetuning_kd$(suffix)" "seed=$seed"
-    START=(--init teacher)
-    student "cut_out$(suffix)" "seed=$seed" kd_lambda=0
-    student "from_teacher$(suffix)" "seed=$seed"
   done
+}
+trimmed() { # the teacher and its data, to OUT/keepN
+  local out=$OUT/keep$KEEP
+  if [[ -f $out/teacher.pt ]]; then return; fi
+  rm -rf "$out"
+  lightpaff trim-vocab --path "$OUT/teacher.pt" --data "$OUT/data" --keep "$KEEP" --tokenizer "$ENCODER" --out "$out/trimmed"
+  lightpaff trim-vocab --like "$out/trimmed" --rebinarize "$OUT/data" --out "$out/data"
+  ln "$out/trimmed/model.pt" "$out/teacher.pt"
 }
 lane converted && wait -n
 prepare
 OMP_NUM_THREADS=${TEACHER_THREADS:-2} lane fine_tuned && wait -n
+if [[ -n ${KEEP:-} ]]; then
+  evaluate # the teacher with all tokens
+  lane trimmed && wait -n
+  OUT=$OUT/keep$KEEP
+fi
 lane rows && wait -n
 evaluate

@@ -259,11 +259,30 @@ def test_an_encoder_is_fine_tuned_and_distilled(tmp_path):
         f"{out}/encoder/model.pt"
     )
     rows = distillations(calls)
-    names = ["no_kd", "finetuning_kd", "cut_out", "from_teacher"]
+    names = ["from_teacher", "cut_out", "no_kd", "finetuning_kd"]
     assert list(rows) == [*names, *(f"{name}_seed2" for name in names)]
-    assert [rows[name].init for name in names] == ["random", "random", "teacher", "teacher"]
-    assert [rows[name].kd_lambda == 0 for name in names] == [True, False, True, False]
+    assert [rows[name].init for name in names] == ["teacher", "teacher", "random", "random"]
+    assert [rows[name].kd_lambda == 0 for name in names] == [False, True, True, False]
     assert evaluation(calls).name[-1] == "from the teacher, seed 2"
+
+    done = recipe.run("../encoder.sh", ARGUMENT="sick", KEEP="9", ABLATIONS="no", **variables)
+    assert done.returncode == 0, done.stderr
+    calls, kept = recipe.calls(), out / "keep9"
+    cut, data = of(calls, "lightpaff", "trim-vocab")
+    assert cut[cut.index("--path") + 1] == f"{out}/teacher.pt" and cut[-1] == f"{kept}/trimmed"
+    assert data == [
+        "--like",
+        f"{kept}/trimmed",
+        "--rebinarize",
+        f"{out}/data",
+        "--out",
+        f"{kept}/data",
+    ]
+    rows = distillations(calls)
+    assert list(rows) == ["from_teacher", "from_teacher_seed2"]
+    assert rows["from_teacher"].teacher == kept / "teacher.pt"
+    assert rows["from_teacher"].data == rows["from_teacher_seed2"].data == kept / "data"
+    assert evaluation(calls).name == ["teacher", "from the teacher", "from the teacher, seed 2"]
 
 
 @pytest.mark.parametrize("name", ["sick", "dialogsum"])
