@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fairseq import options
+from fairseq import options, utils
 from fairseq.criterions import CRITERION_REGISTRY
+from fairseq.data import data_utils
 from fairseq.distributed import utils as distributed_utils
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY
-from fairseq.tasks import TASK_DATACLASS_REGISTRY
+from fairseq.tasks import TASK_DATACLASS_REGISTRY, FairseqTask
 
 from .checkpoints.building import value_of
 from .checkpoints.dictionaries import dictionary_problems
@@ -65,6 +66,31 @@ def check_criterion(original: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 def check_launch_config(cfg: Any) -> None:
     """Raise ValueError for a launch that `check_launch` refuses."""
     Problems([_launch_problem(cfg), *_ddp_problems(cfg)]).raise_if_any()
+
+
+def check_validation_sizes(cfg: Any, task: Any, model: Any) -> None:
+    """Refuse validation samples that are too long, on which fairseq fails after the first epoch.
+
+    Raises:
+        ValueError: without --skip-invalid-size-inputs-valid-test, names the first of every split.
+    """
+    stock = FairseqTask.get_batch_iterator
+    skips = cfg.dataset.skip_invalid_size_inputs_valid_test or cfg.dataset.disable_validation
+    if skips or type(task).get_batch_iterator is not stock:
+        return
+    problems = Problems()
+    limit = utils.resolve_max_positions(task.max_positions(), model.max_positions())
+    for name in set(cfg.dataset.valid_subset.split(",")) & task.datasets.keys():
+        dataset = task.dataset(name)
+        with data_utils.numpy_seed(cfg.common.seed):
+            _, too_long = dataset.filter_indices_by_size(dataset.ordered_indices(), limit)
+        problems.unless(
+            not len(too_long),
+            f"--valid-subset {name}: expected samples of at most {limit} tokens, got "
+            f"{len(too_long):,} longer (the first is number {min(too_long, default=0)}): remove "
+            "them, or skip them with --skip-invalid-size-inputs-valid-test",
+        )
+    problems.raise_if_any()
 
 
 def _launch_problem(cfg: Any) -> str | None:

@@ -16,7 +16,12 @@ from .checkpoints.integrity import corruption
 from .checkpoints.legacy import rename_criterion
 from .checkpoints.save_dir_lock import lock_save_dir
 from .compat.patching import Change, patch
-from .launch_checks import check_criterion, check_launch, check_launch_config
+from .launch_checks import (
+    check_criterion,
+    check_launch,
+    check_launch_config,
+    check_validation_sizes,
+)
 from .protocols import DUMMY_BATCH, PREPARED
 from .provenance import log_provenance
 from .resuming import (
@@ -86,11 +91,13 @@ def check_before_training(
     is a corrupt one, whose message names the newest intact checkpoint;
     weights that do not fit name the parameter and both shapes; a warning points out resuming
     without `--update-epoch-batch-itr` (other batches than the undisturbed run's); a position inside
-    an epoch of another number of processes is an error; and a criterion
+    an epoch of another number of processes is an error; so are validation samples that are too
+    long, which fairseq notices after the first epoch; and a criterion
     with a method `before_training` is called, so that a bad teacher stops the run before its first
     update. The log gets the command line, versions and configuration.
     """
     check_launch_config(self.cfg)
+    check_validation_sizes(self.cfg, self.task, self.model)
     check_restore_file(self.cfg.checkpoint, filename)
     log_provenance(self.cfg)
     criterion = self.get_criterion()

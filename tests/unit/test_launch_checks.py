@@ -4,11 +4,17 @@ from argparse import Namespace
 
 import fairseq_cli.train
 import pytest
+from fairseq import tasks
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
 from omegaconf import OmegaConf
 
-from lightpaff_fairseq.launch_checks import _folder_problems, _heads_problems
+import toy
+from lightpaff_fairseq.launch_checks import (
+    _folder_problems,
+    _heads_problems,
+    check_validation_sizes,
+)
 
 
 def launch(world=1):
@@ -31,6 +37,29 @@ def refused(capsys):
         return line
 
     return launch_and_fail
+
+
+def test_pairs_for_validation_that_are_too_long_stop_the_run_before_it_starts(tmp_path):
+    """fairseq raises after the first epoch; those of training it skips, and counts in the log."""
+    data = toy.write_labeled(tmp_path)
+    for split in ("train", "valid"):
+        toy.write_dictionary(data / "input1" / "dict.txt")
+        long = [[5] * 38 + [2] if i == 1 else [6, 2] for i in range(37)]
+        toy.write_split(data / "input1" / split, long)
+    argv = [data, "--task", "sentence_prediction", "--num-classes", 3, "--init-token", 0]
+    argv += ["--max-positions", 32, "--criterion", "sentence_prediction", "--arch", "roberta_tiny"]
+    cfg = toy.parse(*argv, "--encoder-layers", 1, "--encoder-embed-dim", 8)
+    task = tasks.setup_task(cfg.task)
+    task.load_dataset("valid")
+    model = Namespace(max_positions=lambda: 32)
+    with pytest.raises(ValueError, match=r"--valid-subset valid: .* 32 tokens, got 1 longer \("):
+        check_validation_sizes(cfg, task, model)
+    model = Namespace(max_positions=lambda: 64)
+    task.cfg.max_positions = 64
+    check_validation_sizes(cfg, task, model)
+    task.cfg.max_positions = 32
+    cfg.dataset.skip_invalid_size_inputs_valid_test = True
+    check_validation_sizes(cfg, task, model)
 
 
 def test_launches_that_would_train_nothing_are_refused(monkeypatch, refused):

@@ -71,6 +71,7 @@ def test_a_criterion_is_prepared_before_the_checkpoint_is_read(monkeypatch):
     trainer = Trainer.__new__(Trainer)
     trainer.cfg = OmegaConf.structured(FairseqConfig)
     trainer.cfg.common.cpu = trainer.cfg.checkpoint.no_save = True
+    trainer.task, trainer.cfg.dataset.disable_validation = None, True
     trainer._num_updates, trainer._wrapped_model = 7, torch.nn.Linear(1, 1)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     monkeypatch.setattr(Trainer, "get_criterion", lambda self: criterion)
