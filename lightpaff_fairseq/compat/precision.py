@@ -26,6 +26,6 @@ def allow_bf16_without_tpu(
     parsed = original(parser, input_args, *args, **kwargs)
     flags = parsed[0] if isinstance(parsed, tuple) else parsed
     words = sys.argv[1:] if input_args is None else input_args
-    if flags.bf16 and "--tpu" not in words:
+    if getattr(flags, "bf16", False) and "--tpu" not in words:  # suppress_defaults: may lack it
         flags.tpu = False
     return parsed

@@ -88,6 +88,7 @@ def shell_line(command: Sequence[str], out: Path, user_dir: str) -> str:
 def _word(word: str, out: str, user_dir: str) -> str:
     if word == user_dir:
         return USER_DIR
-    if word == out or word.startswith(f"{out}/"):
-        return f'"$OUT{word[len(out) :]}"'
+    parts = word.split(":")
+    if all(part == out or part.startswith(f"{out}/") for part in parts):
+        return f'"{":".join(f"$OUT{part[len(out) :]}" for part in parts)}"'
     return shlex.quote(word)

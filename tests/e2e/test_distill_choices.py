@@ -82,7 +82,7 @@ def test_several_folders_of_data_and_text(tmp_path, capsys):
         read = [part in log.read_text() for part in parts.split(":")]
         assert read == [parts is not data, parts is not data], parts
     script = (out / "commands.sh").read_text()
-    joined = "$OUT/{0}1:" + f"{out}" + "/{0}2"
+    joined = "$OUT/{0}1:$OUT/{0}2"
     assert f'--kd-cache "{joined.format("cache")}"' in script
     assert f'fairseq-train "{joined.format("sequence_data")}"' in script
     assert "--patience 10" in script
