@@ -117,6 +117,13 @@ def _launch_problem(cfg: Any) -> str | None:
                 f"{_words(given)}: expected {_words(CPU_FLAGS)} without a GPU, for "
                 f"{world_size} processes"
             )
+    common = cfg.common
+    is_flat = common.fp16 and not (common.memory_efficient_fp16 or common.fp16_no_flatten_grads)
+    if is_flat and not (on_gpu or common.tpu or common.amp):
+        return (
+            "--fp16: expected a GPU; on a CPU give --bf16, --memory-efficient-fp16, or "
+            "--fp16-no-flatten-grads too"
+        )
     return None
 
 

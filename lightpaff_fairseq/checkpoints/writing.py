@@ -94,4 +94,16 @@ def verify_loads_into(model: Any, expected: dict[str, Any], written: dict[str, A
     verify_equal(expected, written)
     cfg = OmegaConf.create(written["cfg"]["model"])
     model.load_state_dict(dict(written["model"]), strict=True, model_cfg=cfg)
-    check_equal_tensors(expected["model"], dict(model.state_dict()))
+    loaded = dict(model.state_dict())
+    check_equal_tensors(_widened(expected["model"], loaded), loaded)
+
+
+def _widened(tensors: dict[str, Any], loaded: dict[str, Any]) -> dict[str, Any]:
+    """Return tensors in the types of a loaded model, which may be wider: float16 in float32."""
+    types = {name: x.dtype for name, x in loaded.items()}
+    return {
+        name: x.to(types[name])
+        if name in types and torch.promote_types(x.dtype, types[name]) == types[name]
+        else x
+        for name, x in tensors.items()
+    }

@@ -23,9 +23,11 @@ def allow_bf16_without_tpu(
     fairseq takes it for `--tpu` too and fails on the missing package, while
     `fairseq-hydra-train common.bf16=true` trains on any device. `--tpu` itself still fails.
     """
+    words = sys.argv[1:] if input_args is None else input_args
+    if {"--fp16", "--bf16"} <= set(words):
+        parser.error("--fp16, --bf16: expected one of them, got both")
     parsed = original(parser, input_args, *args, **kwargs)
     flags = parsed[0] if isinstance(parsed, tuple) else parsed
-    words = sys.argv[1:] if input_args is None else input_args
     if getattr(flags, "bf16", False) and "--tpu" not in words:  # suppress_defaults: may lack it
         flags.tpu = False
     return parsed

@@ -76,7 +76,7 @@ TABLE = (
     Row(2e8, 8192, 6),
     Row(float("inf"), 16384, 3),
 )
-CLASSIFICATION_EPOCHS, CLASSIFICATION_BATCH = 4, 32
+CLASSIFICATION_EPOCHS, CLASSIFICATION_BATCH = 12, 32
 WARMUP = 0.04  # of the updates
 LARGEST_WARMUP = 4000
 PADDING = 1.08  # updates per epoch over those of full batches

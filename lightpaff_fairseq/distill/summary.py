@@ -23,6 +23,10 @@ NOTE = (
     "times smaller: by parameters, of the served student by file; times faster: on one thread, in "
     "batches of 64"
 )
+PART_NOTE = (
+    "the served student and its share of the teacher's quality: on the first {:,} of {:,} test "
+    "sentences"
+)
 BEAM_NOTE = (
     "served with the fastest beam that is at most {:g} BLEU below beam 5 in fairseq on the "
     "validation split; its time includes tokenization"
@@ -39,8 +43,11 @@ def summary(settings: DistillSettings) -> str:
     table = [_row(row, rows[0], quality, row[speed]) for row in rows]
     benchmark, notes = out / "benchmark.json", []
     if benchmark.exists():
-        notes = [NOTE]
-        timed = json.loads(benchmark.read_text(encoding="utf-8"))["rows"]
+        measured = json.loads(benchmark.read_text(encoding="utf-8"))
+        notes, timed = [NOTE], measured["rows"]
+        scored, all_of_them = measured["sentences"], rows[0].get("sentences", 0)
+        if scored < all_of_them:
+            notes.append(PART_NOTE.format(scored, all_of_them))
         _take_speeds(table, timed)
         table.append(_served_row(timed, quality, out))
         if "beam" in table[-1]["name"]:

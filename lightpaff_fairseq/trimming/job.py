@@ -3,13 +3,12 @@
 import os
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from ..checkpoints.dictionaries import first_difference
 from ..checkpoints.output_folder import new_folder
+from ..evaluation.model_rows import count_parameters
 from ..huggingface.conversion import ENCODING, MODEL, ORIGIN
 from ..huggingface.tokenizers import PIECES, write_encoding
 from ..problems import Problems
@@ -107,12 +106,6 @@ def _write_hf_files(
         shutil.rmtree(folder / ORIGIN, ignore_errors=True)
         return [f"the trimmed model cannot go back to Hugging Face: {error}"]
     return []
-
-
-def count_parameters(tensors: Mapping[str, Any]) -> int:
-    """Return the number of values in a state dict; tied tensors count once."""
-    places = {(x.data_ptr(), x.shape): x.numel() for x in tensors.values()}
-    return sum(places.values())
 
 
 def _tokenizer_place(request: TrimRequest) -> Path | None:

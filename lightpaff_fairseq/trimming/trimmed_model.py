@@ -59,9 +59,10 @@ def cut_tensors(tensors: dict[str, Tensor], kept: CutList) -> dict[str, Tensor]:
     for name, side in TABLES.items():
         tensor = tensors.get(name)
         if tensor is not None:
-            place = (tensor.data_ptr(), tensor.shape, tensor.stride(), side)
+            rows = kept.of(side).kept
+            place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tuple(rows))
             if place not in copies:
-                copies[place] = tensor[torch.tensor(kept.of(side).kept)].contiguous()
+                copies[place] = tensor[torch.tensor(rows)].contiguous()
             result[name] = copies[place]
     return result
 

@@ -64,6 +64,9 @@ def test_pairs_for_validation_that_are_too_long_stop_the_run_before_it_starts(tm
 
 def test_launches_that_would_train_nothing_are_refused(monkeypatch, refused):
     refused(launch(world=2), "--distributed-world-size 2 without a GPU")
+    half = launch()
+    half.common.fp16 = True
+    refused(half, "--fp16: expected a GPU; on a CPU give --bf16")
     monkeypatch.setenv("WORLD_SIZE", "2")
     refused(launch(), "WORLD_SIZE=2")
 

@@ -49,7 +49,9 @@ def test_the_benchmark_gives_the_speeds_and_the_served_row(out):
         timed("student fairseq", 25, 30, 0.8),
         timed("served, beam 1", 90, 28, 0.25),
     ]
-    (out / "benchmark.json").write_text(json.dumps({"rows": rows}))
+    (out / "benchmark.json").write_text(json.dumps({"rows": rows, "sentences": 20}))
+    results = json.loads((out / "results.json").read_text())
+    (out / "results.json").write_text(json.dumps([{**each, "sentences": 30} for each in results]))
     (out / "served").mkdir()
     record = {"format": "ctranslate2", "quantization": "int8", "beam": 1}
     (out / "served" / "export.json").write_text(json.dumps(record))
@@ -63,6 +65,7 @@ def test_the_benchmark_gives_the_speeds_and_the_served_row(out):
         "16.0x",
         "9.0x",
     ]
+    assert "on the first 20 of 30 test sentences" in text
     assert "of the served student by file" in text and "at most 0.5 BLEU below beam 5" in text
 
 

@@ -85,8 +85,13 @@ def test_the_trimmed_model_is_the_whole_one_on_kept_tokens(trimmed):
     renormalized = every.log_softmax(-1)[..., kept]
     renormalized = renormalized - renormalized.logsumexp(-1, keepdim=True)
     assert torch.allclose(logits.log_softmax(-1), renormalized, atol=1e-5)
-    sizes = [sum(p.numel() for p in m.parameters()) for m in (small, whole)]
-    assert sizes[0] < sizes[1]
+    sizes = [sum(p.numel() for p in m.parameters()) for m in (whole, small)]
+    record = json.loads((folder / "t" / "trim.json").read_text())
+    assert sizes[1] < sizes[0] and record["summary"]["parameters"] == sizes
+    if kind == "tied tables":
+        tensors = toy.checkpoint(folder / "t" / "model.pt")["model"]
+        tables = {tensors[f"{x}coder.embed_tokens.weight"].data_ptr() for x in ("en", "de")}
+        assert len(tables) == 1, "the file has two copies"
 
 
 def test_the_most_frequent_tokens_are_kept_and_all_others_listed(trimmed):
@@ -117,6 +122,11 @@ def test_a_student_cut_alike_learns_and_another_list_is_refused(tmp_path):
     assert trim("--path", path, "--data", few, "--keep", 18, "--out", tmp_path / "other") == 0
     assert trim("--like", tmp_path / "t", "--path", student, "--out", tmp_path / "s") == 0
     assert kept_of(tmp_path / "s") == kept_of(tmp_path / "t") != kept_of(tmp_path / "other")
+    half = ["--path", str(student), "--out", str(tmp_path / "half.pt"), "--dtype", "float16"]
+    assert main(["strip", *half]) == 0
+    assert trim("--like", tmp_path / "t", "--path", half[3], "--out", tmp_path / "h") == 0
+    tensors = toy.checkpoint(tmp_path / "h" / "model.pt")["model"]
+    assert tensors["encoder.embed_tokens.weight"].dtype == torch.float16
     new = tmp_path / "new_data"
     assert trim("--like", tmp_path / "t", "--rebinarize", data, "--out", new) == 0
     ids = {old: i for i, old in enumerate(kept_of(tmp_path / "t"))}
