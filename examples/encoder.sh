@@ -13,17 +13,7 @@ SEPARATOR="" # BERT has one between two sentences
 : "${TEACHER_FINETUNE:=--max-update 500 --lr 5e-5 --batch-size 32 --max-tokens 4096}"
 # shellcheck source=/dev/null
 STEPS="" source "$(dirname "${BASH_SOURCE[0]}")/$RECIPE/run.sh"
-converted() {
-  mkdir -p "$OUT/logs"
-  if grep -qs '^text, as files' "$OUT/logs/convert.log"; then return; fi # its last line
-  lightpaff convert --force --from hf "$HF" --to fairseq "$ENCODER" --num-classes "$((CLASSES ? CLASSES : 1))" |
-    tee "$OUT/logs/convert.log"
-}
-fine_tuned() { # with the task's and the model's flags that the conversion printed
-  read -ra BERT <<<"$(sed -n 's/^model: --task sentence_prediction --arch //p' "$OUT/logs/convert.log")"
-  stage "${BERT[*]}" "$TEACHER_FINETUNE"
-  train teacher "${FINETUNE[@]}" "${MODEL[@]}" --kd-lambda 0 --finetune-from-model "$ENCODER/model.pt"
-}
+source "$ROOT/examples/encoder_teacher.sh"
 rows() {
   for seed in $SEEDS; do
     START=(--init teacher)
@@ -34,14 +24,6 @@ rows() {
     student "no_kd$(suffix)" "seed=$seed" kd_lambda=0
     student "finetuning_kd$(suffix)" "seed=$seed"
   done
-}
-trimmed() { # the teacher and its data, to OUT/keepN
-  local out=$OUT/keep$KEEP
-  if [[ -f $out/teacher.pt ]]; then return; fi
-  rm -rf "$out"
-  lightpaff trim-vocab --path "$OUT/teacher.pt" --data "$OUT/data" --keep "$KEEP" --tokenizer "$ENCODER" --out "$out/trimmed"
-  lightpaff trim-vocab --like "$out/trimmed" --rebinarize "$OUT/data" --out "$out/data"
-  ln "$out/trimmed/model.pt" "$out/teacher.pt"
 }
 lane converted && wait -n
 prepare

@@ -74,7 +74,7 @@ def test_every_step_is_a_command_of_ours(run, mode):
     assert all(len(args.over[0]) == 4 and "fused-triton" in args.peers for args in losses)
     assert len({args.dtype for args in losses}) == (3 if mode == "gpu" else 1)
     distill = next(args for args in parsed if args.command == "distill")
-    assert "--fp16" in distill.train_flags and Path(distill.teacher).is_file()
+    assert "--bf16" in distill.train_flags and Path(distill.teacher).is_file()
     limits = re.findall(r"^\[gpu\] (\w+), at most (\d+) s", done.stdout, re.MULTILINE)
     assert (mode == "gpu") == (int(limits[-1][1]) <= 600)  # all steps together
     assert len(list(out.glob("*.log"))) == len(limits)

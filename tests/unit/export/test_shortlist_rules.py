@@ -1,7 +1,6 @@
 """A lexical shortlist: its rules against naive counts, and a file that is safe to parse."""
 
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,8 +33,7 @@ def corpus(monkeypatch):
         rows.append((source, target, (rng.integers(0, len(source), len(j)), j)))
     monkeypatch.setattr(shortlist_rules, "align", lambda pairs: [links for *_, links in rows])
     ends = [[np.append(row[side], 2) for row in rows] for side in (0, 1)]
-    dataset = type("Pairs", (SimpleNamespace,), {"__len__": lambda self: len(self.src)})
-    pairs = TrainingPairs(None, *sides, dataset(src=ends[0], tgt=ends[1]))
+    pairs = TrainingPairs(*sides, tuple(ends))
     return pairs, rows
 
 
