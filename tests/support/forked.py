@@ -6,6 +6,7 @@ of its own. Other programs start as usual, and so does everything on a machine w
 CUDA does not survive a fork.
 """
 
+import gc
 import logging
 import os
 import runpy
@@ -67,6 +68,7 @@ class ForkingPopen(subprocess.Popen):
 def be_child(words, entry, streams, pass_fds, place):
     """Become the process of a command; never return."""
     code = 1
+    gc.freeze()  # a CTranslate2 model of the parent, freed here, waits for threads in vain
     try:
         set_up(words, streams, pass_fds, place)
         try:
