@@ -12,10 +12,10 @@ fine_tuned() { # with the task's and the model's flags that the conversion print
   train teacher "${FINETUNE[@]}" "${MODEL[@]}" --kd-lambda 0 --finetune-from-model "$ENCODER/model.pt"
 }
 trimmed() { # the teacher and its data, to OUT/keepN
-  local out=$OUT/keep$KEEP
-  if [[ -f $out/teacher.pt ]]; then return; fi
-  rm -rf "$out"
-  lightpaff trim-vocab --path "$OUT/teacher.pt" --data "$OUT/data" --keep "$KEEP" --tokenizer "$ENCODER" --out "$out/trimmed"
-  lightpaff trim-vocab --like "$out/trimmed" --rebinarize "$OUT/data" --out "$out/data"
-  ln "$out/trimmed/model.pt" "$out/teacher.pt"
+  local out=$OUT/keep$KEEP # each folder appears when it is complete
+  mkdir -p "$out"
+  [[ -d $out/trimmed ]] ||
+    lightpaff trim-vocab --path "$OUT/teacher.pt" --data "$OUT/data" --keep "$KEEP" --tokenizer "$ENCODER" --out "$out/trimmed"
+  [[ -d $out/data ]] || lightpaff trim-vocab --like "$out/trimmed" --rebinarize "$OUT/data" --out "$out/data"
+  ln -f "$out/trimmed/model.pt" "$out/teacher.pt"
 }

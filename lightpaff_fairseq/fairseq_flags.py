@@ -68,7 +68,7 @@ def post_process_problem(flag: str, value: str | None) -> str | None:
 
     try:
         data_utils.post_process("a", value)
-    except NotImplementedError:
+    except NotImplementedError:  # what fairseq raises for a name that it does not know
         return f"{flag} {value}: expected {POST_PROCESS}"
     return None
 

@@ -104,10 +104,10 @@ def run(args: argparse.Namespace) -> int:
     vocabularies.write(request.out, "--out")
     shared, tokens = len({*teacher.target} & {*student.target}), vocabularies.token_map()
     print(
-        f"{request.out}: {len(teacher.target):,} tokens of the teacher: {shared:,} are the "
-        f"student's, too, {seen:,} are in the text, {len(tokens.teacher_rest):,} have no "
-        f"counterpart; of the student's {len(student.target):,} tokens, "
-        f"{len(tokens.student_rest):,} are no counterpart"
+        f"{request.out}: {len(teacher.target):,} teacher tokens: {shared:,} are also the "
+        f"student's, {seen:,} occur in the text, {len(tokens.teacher_rest):,} map to no student "
+        f"token; {len(tokens.student_rest):,} of the {len(student.target):,} student tokens stand "
+        "for no teacher token"
     )
     return 0
 

@@ -9,6 +9,7 @@ et al., arXiv 2206.14366, which calls these losses "knowledge types".
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -72,7 +73,7 @@ class Recorded(NamedTuple):
     masks: PaddingMasks
 
 
-class IntermediateLoss(nn.Module):
+class IntermediateLoss(nn.Module, ABC):
     """One intermediate loss of one module, with its learned projections.
 
     Args:
@@ -96,9 +97,9 @@ class IntermediateLoss(nn.Module):
         """Return how many projections the loss needs."""
         return 0
 
+    @abstractmethod
     def distances(self, recorded: Recorded) -> Iterator[Tensor]:
         """Yield one distance `(B,)` per pair of layers (and relation)."""
-        raise NotImplementedError
 
     def forward(self, recorded: Recorded) -> Tensor:
         """Return `(B,)`, the sum of all distances."""

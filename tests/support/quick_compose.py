@@ -30,7 +30,7 @@ def compose(name, overrides, strict):
         values = [parse(x) for x in overrides if x not in groups]
         ConfigLoaderImpl._apply_overrides_to_config(values, config)
         OmegaConf.set_struct(config, strict)
-    except Exception:
+    except Exception:  # hydra reports the error, as without this shortcut
         return hydra_compose(name, overrides=overrides, strict=strict)
     return config
 

@@ -1,8 +1,24 @@
-"""A task with a dictionary of any size, for models that are built without data."""
+"""A task with a dictionary of any size, for models that are built without data; subwords."""
 
+import io
 from types import SimpleNamespace
 
+import sentencepiece
 from fairseq.data import Dictionary
+
+
+def piece_model(sentences: list[str], kind: str = "unigram") -> bytes:
+    """A SentencePiece model of up to 60 pieces."""
+    writer = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_writer=writer,
+        vocab_size=60,
+        model_type=kind,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    return writer.getvalue()
 
 
 def task_with_vocabulary(size: int) -> SimpleNamespace:

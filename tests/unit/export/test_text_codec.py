@@ -1,6 +1,5 @@
 """The use.py of an export cuts text as fairseq's `--bpe` does, for every kind of tokenizer."""
 
-import io
 import json
 import runpy
 import shutil
@@ -15,6 +14,7 @@ from lightpaff_fairseq.export.loaded_model import MASKED_LM
 from lightpaff_fairseq.export.text_codec import TextCodec, folder_codec
 from lightpaff_fairseq.export.use_script import Use, script
 from lightpaff_fairseq.huggingface import tokenizers
+from vocabularies import piece_model
 
 pytestmark = [pytest.mark.hf, pytest.mark.export]
 
@@ -31,17 +31,7 @@ def byte_flags(folder):
 
 
 def piece_flags(folder):
-    import sentencepiece
-
-    writer = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(TEXT * 5),
-        model_writer=writer,
-        vocab_size=60,
-        hard_vocab_limit=False,
-        minloglevel=2,
-    )
-    (folder / tokenizers.PIECES).write_bytes(writer.getvalue())
+    (folder / tokenizers.PIECES).write_bytes(piece_model(TEXT * 5))
     return {"--bpe": "sentencepiece", "--sentencepiece-model": tokenizers.PIECES}
 
 

@@ -1,6 +1,5 @@
 """`lightpaff trim-vocab`: the same model on kept tokens, data as the cut tokenizer makes them."""
 
-import io
 import json
 import random
 import shutil
@@ -18,6 +17,7 @@ from lightpaff_fairseq.trimming.rebinarize import Rewriter
 from lightpaff_fairseq.trimming.sentencepiece_file import cut_pieces
 from lightpaff_fairseq.trimming.subword_files import ByteBpe, SentencePieces, WordPieces
 from message_flags import check_flags
+from vocabularies import piece_model
 
 SIZES = "--{0}-layers 1 --{0}-embed-dim 8 --{0}-ffn-embed-dim 12 --{0}-attention-heads 2"
 ENCODER, DECODER = SIZES.format("encoder").split(), SIZES.format("decoder").split()
@@ -146,21 +146,6 @@ def test_a_student_cut_alike_learns_and_another_list_is_refused(tmp_path):
         criterion.before_training(model, lambda: 0)
 
 
-def pieces(kind):
-    import sentencepiece
-
-    writer = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(TEXT * 20),
-        model_writer=writer,
-        vocab_size=60,
-        model_type=kind,
-        hard_vocab_limit=False,
-        minloglevel=2,
-    )
-    return writer.getvalue()
-
-
 def check_rewriting(symbols, required, parts, encode, cut_files):
     """Compare rewritten tokens with the cut tokenizer's, for several random choices."""
     symbols = ["<s>", "<pad>", "</s>", "<unk>", *symbols]
@@ -190,7 +175,7 @@ def test_rewritten_pieces_are_what_the_cut_model_makes(kind, tmp_path):
     import sentencepiece
 
     path = tmp_path / "m.model"
-    path.write_bytes(pieces(kind))
+    path.write_bytes(piece_model(TEXT * 20, kind))
     model = sentencepiece.SentencePieceProcessor(model_file=str(path))
     symbols = [model.id_to_piece(i) for i in range(3, len(model))]
     whole = SentencePieces(path)
