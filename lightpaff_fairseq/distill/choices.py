@@ -85,10 +85,12 @@ def describe_student(
                 "runs once per sentence and the decoder once per token"
             )
     value = (
-        f"{shape.layers}, {shape.params:,} parameters ({teacher.params / shape.params:.1f}x "
+        f"{shape.layers}, {shape.params:,} parameters ({teacher.full_params / shape.params:.1f}x "
         f"smaller), {shape.params * FLOAT32:.1f} MB; {shape.table / shape.params:.0%} of them are "
         "embeddings"
     )
+    if shape.table > shape.params / 2 and settings.keep_tokens is None:
+        value += ", fewer with --keep-tokens"
     flags = "--smaller, --params, --encoder-layers, --decoder-layers, --arch"
     fast = f"{speed.student / speed.teacher:.1f}x the teacher's in fairseq"
     if speed.served:

@@ -175,12 +175,19 @@ class Commands:
         cfg: Any = self.data.task.cfg  # languages that were not given are those of the files
         return ("--source-lang", cfg.source_lang, "--target-lang", cfg.target_lang)
 
-    def evaluate(self, names: dict[str, str], references: str, output: str, split: str) -> Words:
-        """Return the evaluation of checkpoints, by their titles."""
-        task = self.teacher.task
-        words = [LIGHTPAFF, "evaluate", self.data.first, "--task", task]
-        words += ["--gen-subset", split, "--repeats", "1", "--out", self.at(output)]
+    def evaluate(
+        self, names: dict[str, str], others: dict[str, str], references: str, output: str
+    ) -> Words:
+        """Return the evaluation of checkpoints on the test split.
+
+        Args:
+            names: checkpoints by title; others: data of those with other dictionaries.
+        """
+        words = [LIGHTPAFF, "evaluate", self.data.first, "--task", task := self.teacher.task]
+        words += ["--gen-subset", TEST, "--repeats", "1", "--out", self.at(output)]
         words += ["--path", *(self.at(path) for path in names.values()), "--name", *names]
+        if others:
+            words += ["--data-of", *(f"{name}={folder}" for name, folder in others.items())]
         if task == TRANSLATION:
             words += ["--references", references, "--remove-bpe", self.remove_bpe]
             words += ["--hypotheses", self.at(HYPOTHESES)]
@@ -224,13 +231,13 @@ class Commands:
             words += ["--sentencepiece-model", str(self.settings.sentencepiece_model)]
         return tuple(words)
 
-    def benchmark(self, checkpoint: str, target: str, output: str) -> Words:
+    def benchmark(self, teacher: str, target: str, output: str) -> Words:
         """Return the command that times the teacher, the student, and the served student.
 
         A translation model is timed from its folder, with the beam that its export chose.
         """
         words = [LIGHTPAFF, "benchmark", "inference", "--task", self.teacher.task]
-        words += ["--teacher", self.at("teacher.pt"), "--student", self.at(checkpoint)]
+        words += ["--teacher", self.at(teacher), "--student", self.at("student.pt")]
         words += ["--data", self.data.first, "--threads", "1", "--json", self.at(output)]
         words += ["--sentences", str(min(MOST_SENTENCES, self.data.sentences[TEST]))]
         if is_searched(self.teacher.task, target):

@@ -12,7 +12,7 @@ from .choices import ASKED, Choice
 from .commands import is_searched
 from .data_info import DataInfo
 from .probe import Timings
-from .schedule import TRANSLATION, Rates
+from .schedule import LANGUAGE_MODELING, TRANSLATION, Rates
 from .settings import AUTO, NO, YES, DistillSettings
 from .teacher_info import TeacherInfo
 
@@ -99,6 +99,20 @@ def check_sequences(settings: DistillSettings, teacher: TeacherInfo) -> None:
         raise ValueError(
             f"--sequence-kd yes: expected a teacher of the task {TRANSLATION}, got one of "
             f"{teacher.task}"
+        )
+
+
+def check_tokens(settings: DistillSettings, teacher: TeacherInfo) -> None:
+    """Check that students with fewer tokens can be compared with the teacher, if they are wanted.
+
+    Raises:
+        ValueError: `--keep-tokens` for a language model.
+    """
+    if settings.keep_tokens is not None and teacher.task == LANGUAGE_MODELING:
+        raise ValueError(
+            f"--keep-tokens {settings.keep_tokens}: expected a teacher that translates or "
+            f"classifies, got one of {teacher.task}: perplexities over different tokens cannot be "
+            "compared; cut teacher and data by lightpaff trim-vocab instead (docs/vocabulary.md)"
         )
 
 

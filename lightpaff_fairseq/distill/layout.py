@@ -4,13 +4,16 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..huggingface.conversion import MODEL
 from .commands import SERVED, Commands, Stage, Words
 from .data_info import TEST, DataInfo
+from .fewer_tokens import TRIMMED
 from .probe import Timings
 from .schedule import TRANSLATION, Rates
 from .settings import NONE, RANDOM, TEACHER, DistillSettings
 from .shape import Shape
-from .steps import Lanes, Step
+from .sources import Sources
+from .steps import LIGHTPAFF, Lanes, Step
 from .teacher_info import TeacherInfo
 
 REFERENCES = "references.txt"
@@ -35,8 +38,15 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that the steps are made of; `sequences`: the backend that decodes targets, or None."""
+    """All that the steps are made of.
 
+    Attributes:
+        whole: teachers and data before their vocabulary is cut; trimming: the steps that do that.
+        sequences: the backend that decodes targets, or None.
+    """
+
+    whole: Sources
+    trimming: tuple[Step, ...]
     commands: Commands
     shape: Shape
     stage: Stage
@@ -72,6 +82,11 @@ class Inputs:
         """The same for the first stage."""
         return () if self.settings.init == RANDOM else self._from("initial.pt")
 
+    @property
+    def timed_teacher(self) -> str:
+        """The stripped teacher with the students' dictionary, in OUT."""
+        return f"{TRIMMED}/{MODEL}" if self.trimming else "teacher.pt"
+
     def _from(self, name: str) -> Words:
         return ("--finetune-from-model", self.commands.at(name))
 
@@ -83,14 +98,14 @@ def lay_out(inputs: Inputs, side_by_side: bool) -> tuple[Lanes, ...]:
         side_by_side: train the student without distillation at the same time.
     """
     commands = inputs.commands
-    strip = commands.strip(str(inputs.teacher.path), "teacher.pt")
-    first = Step("teacher", "Strip the teacher", strip, "teacher.pt")
+    strip = commands.strip(str(inputs.whole.teacher.path), "teacher.pt")
+    first = (Step("teacher", "Strip the teacher", strip, "teacher.pt"), *inputs.trimming)
     lanes = [[*_start(inputs), *_fine_tuning(inputs)]]
     if inputs.settings.baseline:
         lanes.append(_baseline(inputs))
     if not side_by_side:
         lanes = [[step for lane in lanes for step in lane]]
-    return ((first,),), tuple(tuple(lane) for lane in lanes), (tuple(_results(inputs)),)
+    return (first,), tuple(tuple(lane) for lane in lanes), (tuple(_results(inputs)),)
 
 
 def _start(inputs: Inputs) -> list[Step]:
@@ -179,45 +194,46 @@ def _strip_best(commands: Commands, folder: str, output: str) -> Step:
 
 
 def _results(inputs: Inputs) -> list[Step]:
-    commands, settings = inputs.commands, inputs.settings
-    names = {"teacher": "teacher.pt"}
-    if settings.baseline:
+    out = inputs.commands.out
+    words = (LIGHTPAFF, "report", str(out), "--out", str(out / "report.html"))
+    report = (*words, "--title", "Distillation")
+    return [
+        _evaluation(inputs),
+        *_serving(inputs),
+        Step("report", "Write the report", report, "report.html", 0.2),
+    ]
+
+
+def _evaluation(inputs: Inputs) -> Step:
+    commands = inputs.commands
+    names, others = {"teacher": "teacher.pt"}, {}
+    if inputs.trimming:
+        names[f"teacher, {inputs.teacher.vocabulary:,} tokens"] = inputs.timed_teacher
+        others = {"teacher": inputs.whole.data.first}
+    if inputs.settings.baseline:
         names["student without distillation"] = "baseline.pt"
     names["student"] = "student.pt"
-    references = str(settings.references or commands.at(REFERENCES))
-    words = commands.evaluate(names, references, "results.json", TEST)
-    minutes = _decoding_minutes(inputs, len(names))
-    steps = [
-        Step(
-            "evaluation",
-            "Compare with the teacher on the test split",
-            words,
-            "results.json",
-            minutes,
-        )
-    ]
-    if settings.serve != NONE:
-        pairs = commands.data.data
-        if inputs.sequences:
-            pairs = commands.at(commands.per_folder(SEQUENCES))
-        words = commands.export("student.pt", settings.serve, SERVED, pairs)
-        steps.append(Step("export", f"Export to {settings.serve}", words, SERVED, 0.5))
-        if not settings.serve.startswith("hf"):
-            words = commands.benchmark("student.pt", settings.serve, "benchmark.json")
-            minutes = 4 * _decoding_minutes(inputs, 3) + 0.3  # three rounds after a first run
-            steps.append(
-                Step("benchmark", "Time teacher and student", words, "benchmark.json", minutes)
-            )
-    words = (
-        "lightpaff",
-        "report",
-        str(commands.out),
-        "--out",
-        commands.at("report.html"),
-        "--title",
-        "Distillation",
-    )
-    return [*steps, Step("report", "Write the report", words, "report.html", 0.2)]
+    references = str(inputs.settings.references or commands.at(REFERENCES))
+    words = commands.evaluate(names, others, references, "results.json")
+    title = "Compare with the teacher on the test split"
+    return Step("evaluation", title, words, "results.json", _decoding_minutes(inputs, len(names)))
+
+
+def _serving(inputs: Inputs) -> list[Step]:
+    commands, serve = inputs.commands, inputs.settings.serve
+    if serve == NONE:
+        return []
+    pairs = commands.data.data
+    if inputs.sequences:
+        pairs = commands.at(commands.per_folder(SEQUENCES))
+    words = commands.export("student.pt", serve, SERVED, pairs)
+    steps = [Step("export", f"Export to {serve}", words, SERVED, 0.5)]
+    if not serve.startswith("hf"):
+        words = commands.benchmark(inputs.timed_teacher, serve, "benchmark.json")
+        minutes = 4 * _decoding_minutes(inputs, 3) + 0.3  # three rounds after a first run
+        title = "Time teacher and student"
+        steps.append(Step("benchmark", title, words, "benchmark.json", minutes))
+    return steps
 
 
 def _decoding_minutes(inputs: Inputs, models: int) -> float:

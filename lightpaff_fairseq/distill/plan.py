@@ -20,8 +20,15 @@ from .choices import (
     describe_teacher,
 )
 from .commands import Commands, stage_of
-from .data_info import TEST, TRAIN, VALID, inspect_data, reference_texts
-from .decisions import check_sequences, check_shortlist, choose_cache, choose_sequences
+from .data_info import reference_texts
+from .decisions import (
+    check_sequences,
+    check_shortlist,
+    check_tokens,
+    choose_cache,
+    choose_sequences,
+)
+from .fewer_tokens import fewer_tokens, files_in, trimming_steps
 from .layout import Inputs, Pretraining, knowledge_online, lay_out
 from .probe import Speed, Timings, seconds_per_update, untrained_speeds
 from .same_shape import same_shape, shape_of_file
@@ -29,8 +36,9 @@ from .schedule import TRANSLATION, choose_rates, pretraining_rates
 from .section_flags import quoted
 from .settings import AUTO, NONE, RANDOM, TEACHER, DistillSettings
 from .shape import Shape, choose_shape, stock_arch
+from .sources import Sources, read_sources, read_teacher
 from .steps import Lanes, Step
-from .teacher_info import PRETRAINING, TeacherInfo, criterion_of, inspect_teacher
+from .teacher_info import PRETRAINING, TeacherInfo, criterion_of
 
 SERVE = {
     "translation": "ctranslate2:int8",
@@ -69,35 +77,25 @@ def make_plan(settings: DistillSettings) -> Plan:
     Raises:
         ValueError: a file cannot be used, the parts do not fit, or a probe fails.
     """
-    where, out = str(settings.data), Path(str(settings.out)).absolute()
-    teacher = inspect_teacher(Path(str(settings.teacher)), "--teacher")
-    stage = stage_of(teacher, where, criterion_of(teacher))
+    out = Path(str(settings.out)).absolute()
+    teacher = read_teacher(settings)
     settings = _choose_serving(settings, teacher)
     check_sequences(settings, teacher)
-    data = inspect_data(teacher, where, "--data", (TRAIN, VALID, TEST))
-    start = settings.init_file
-    shape = shape_of_file(start, teacher) if start else choose_shape(settings, teacher)
-    pretraining = _plan_pretraining(settings, teacher, shape)
-    commands = Commands(settings, out, teacher, data)
-    rates = choose_rates(settings, teacher, data.amount, shape.width)
-    inputs = Inputs(
-        commands=commands,
-        shape=shape,
-        stage=stage,
-        rates=rates,
-        pretraining=pretraining,
-        timings=Timings(0, 0, 0, Speed(1, 1, None)),
-        use_cache=False,
-        sequences=None,
-    )
-    timings = _time(inputs)
+    check_tokens(settings, teacher)
+    whole = read_sources(settings, teacher)
+    with fewer_tokens(settings, whole) as cut:
+        inputs = _inputs(settings, whole, cut.sources, out)
+        timings = _time(inputs)
+    trimming = trimming_steps(settings, out, cut.minutes)
+    inputs = replace(_moved(inputs, files_in(settings, out)), timings=timings, trimming=trimming)
+    teacher, data, rates = inputs.teacher, inputs.commands.data, inputs.rates
     use_cache, outputs = choose_cache(settings, data, rates, timings)
     sequences, targets = choose_sequences(settings, teacher, data, rates, timings)
-    inputs = replace(inputs, timings=timings, use_cache=use_cache, sequences=sequences)
-    choices = [describe_teacher(teacher), describe_data(data)]
-    choices += describe_student(settings, teacher, shape, timings.speed)
-    if pretraining:
-        choices.append(describe_pretraining(settings, pretraining.rates))
+    inputs = replace(inputs, use_cache=use_cache, sequences=sequences)
+    choices = [describe_teacher(whole.teacher), describe_data(whole.data), *cut.choices]
+    choices += describe_student(settings, teacher, inputs.shape, timings.speed)
+    if inputs.pretraining:
+        choices.append(describe_pretraining(settings, inputs.pretraining.rates))
     choices += describe_rates(settings, rates)
     choices += [_describe_start(settings), _describe_loss(settings), outputs, *targets]
     references, choice = _references(inputs)
@@ -105,11 +103,49 @@ def make_plan(settings: DistillSettings) -> Plan:
     return Plan(tuple(choices), lay_out(inputs, _side_by_side(settings)), references)
 
 
+def _inputs(settings: DistillSettings, whole: Sources, used: Sources, out: Path) -> Inputs:
+    """Return what the steps are made of, before anything is timed.
+
+    Args:
+        used: teachers and data of the trainings; `whole`: before their vocabulary is cut.
+    """
+    teacher, data, start = used.teacher, used.data, settings.init_file
+    shape = shape_of_file(start, teacher) if start else choose_shape(settings, teacher)
+    return Inputs(
+        whole=whole,
+        trimming=(),
+        commands=Commands(settings, out, teacher, data),
+        shape=shape,
+        stage=stage_of(teacher, data.data, criterion_of(teacher)),
+        rates=choose_rates(settings, teacher, data.amount, shape.width),
+        pretraining=_plan_pretraining(settings, used, shape),
+        timings=Timings(0, 0, 0, Speed(1, 1, None)),
+        use_cache=False,
+        sequences=None,
+    )
+
+
+def _moved(inputs: Inputs, settings: DistillSettings) -> Inputs:
+    """Return the same inputs with the teachers and data in the files that `settings` name."""
+    commands, first = inputs.commands, inputs.pretraining
+    read = (first.teacher, first.data) if first else (None, None)
+    moved = Sources(commands.teacher, commands.data, *read).at(settings)
+    if first and moved.pretrained and moved.text:
+        stage = replace(first.stage, data=moved.text.data)
+        first = replace(first, teacher=moved.pretrained, data=moved.text, stage=stage)
+    return replace(
+        inputs,
+        commands=replace(commands, settings=settings, teacher=moved.teacher, data=moved.data),
+        stage=replace(inputs.stage, data=moved.data.data),
+        pretraining=first,
+    )
+
+
 def _references(inputs: Inputs) -> tuple[tuple[str, ...], list[Choice]]:
     """Return the texts of a translation's test split, unless the user gave them."""
     if inputs.teacher.task != TRANSLATION or inputs.settings.references:
         return (), []
-    texts, unknown = reference_texts(inputs.commands.data, inputs.commands.remove_bpe)
+    texts, unknown = reference_texts(inputs.whole.data, inputs.commands.remove_bpe)
     reason = f"{unknown} of {len(texts)} contain <unk>" if unknown else "None contains <unk>"
     choice = Choice("references", "the binarized targets of the test split", reason, "--references")
     return tuple(texts), [choice]
@@ -132,29 +168,17 @@ def _choose_serving(settings: DistillSettings, teacher: TeacherInfo) -> DistillS
     return replace(settings, serve=serve)
 
 
-def _plan_pretraining(
-    settings: DistillSettings, teacher: TeacherInfo, shape: Shape
-) -> Pretraining | None:
-    """Plan the first stage, where a pre-trained teacher and text are given.
-
-    Raises:
-        ValueError: the pre-trained teacher is of another task, or the text of another dictionary.
-    """
-    if settings.pretrained_teacher is None or settings.text is None:
+def _plan_pretraining(settings: DistillSettings, used: Sources, shape: Shape) -> Pretraining | None:
+    """Plan the first stage, where there is a pre-trained teacher and text."""
+    teacher, data = used.pretrained, used.text
+    if teacher is None or data is None:
         return None
-    pretrained = inspect_teacher(settings.pretrained_teacher, "--pretrained-teacher")
-    task, criterion = PRETRAINING[teacher.task]
-    if pretrained.task != task:
-        raise ValueError(
-            f"--pretrained-teacher {pretrained.path}: expected a model of the task {task}, got one "
-            f"of {pretrained.task}"
-        )
-    data = inspect_data(pretrained, str(settings.text), "--text", (TRAIN, VALID))
     rates = pretraining_rates(settings, data.amount, shape.width)
+    _, criterion = PRETRAINING[used.teacher.task]
     more = tuple(shlex.split(settings.pretrain_flags))
-    stage = replace(stage_of(pretrained, data.data, criterion), more=more)
-    same = same_shape(shape.sizes, pretrained, "--pretrained-teacher")
-    return Pretraining(pretrained, same, data, stage, rates)
+    stage = replace(stage_of(teacher, data.data, criterion), more=more)
+    same = same_shape(shape.sizes, teacher, "--pretrained-teacher")
+    return Pretraining(teacher, same, data, stage, rates)
 
 
 def _time(inputs: Inputs) -> Timings:

@@ -12,6 +12,7 @@ import yaml
 from ..data_shards import absolute_shards
 from ..flags import flag_name
 from ..problems import Problems
+from .setting_problems import setting_problems
 from .settings import NO, SHARDED, YES, DistillSettings
 
 
@@ -51,7 +52,7 @@ def merge(
     problems.extend(_choice_problems(values))
     problems.raise_if_any()
     settings = DistillSettings(**values)
-    settings.problems().raise_if_any()
+    setting_problems(settings).raise_if_any()
     return settings
 
 

@@ -1,13 +1,9 @@
 """The settings of `lightpaff distill`, declared once as flags."""
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data_shards import shards_problem
-from ..fairseq_flags import words_problems
-from ..flags import Range, at_least, flag, range_problems
-from ..problems import Problems
+from ..flags import Range, at_least, flag
 
 AUTO, YES, NO, NONE = "auto", "yes", "no", "none"
 TEACHER, RANDOM = "teacher", "random"  # values of --init
@@ -48,6 +44,19 @@ class DistillSettings:
     )
     decoder_layers: int | None = flag(
         "layers of the student's decoder", None, metavar="N", expected=at_least(1)
+    )
+    keep_tokens: int | None = flag(
+        "classification and translation: cut the vocabulary of teacher and data to so many tokens "
+        "first, the most frequent ones",
+        None,
+        metavar="N",
+        expected=at_least(1),
+    )
+    tokenizer: Path | None = flag(
+        "with --keep-tokens: what cut the text into tokens, a SentencePiece model or a folder of "
+        "lightpaff convert (default: --sentencepiece-model, or else the teacher's folder)",
+        None,
+        metavar="PATH",
     )
     init: str = flag(
         "what the student starts from: teacher = the teacher's most important dimensions, random, "
@@ -168,66 +177,6 @@ class DistillSettings:
         """The weight of the teacher in pre-training."""
         return self.kd_lambda if self.pretrain_kd_lambda is None else self.pretrain_kd_lambda
 
-    def problems(self) -> Problems:
-        """Return the problems with the settings; files are read later."""
-        problems = Problems(range_problems(self))
-        for name in ("teacher", "data", "out"):
-            problems.unless(getattr(self, name) is not None, f"--{name}: needed")
-        for name in ("teacher", "pretrained_teacher", "references", "sentencepiece_model"):
-            path = getattr(self, name)
-            flag_ = f"--{name.replace('_', '-')}"
-            problems.unless(path is None or path.is_file(), f"{flag_} {path}: no such file")
-        for name in SHARDED:
-            path = getattr(self, name)
-            problems.extend([path and shards_problem(f"--{name}", path)])
-        is_free = self.out is None or not self.out.exists() or self.out.is_dir()
-        problems.unless(is_free, f"--out {self.out}: expected a folder, got a file")
-        problems.unless(
-            (self.text is None) == (self.pretrained_teacher is None),
-            "--text, --pretrained-teacher: pre-training needs both",
-        )
-        problems.extend(self._start_problems())
-        problems.extend(self._size_problems())
-        for name in ("train", "pretrain", "kd"):
-            problems.extend(_words_problems(f"--{name}-flags", getattr(self, f"{name}_flags")))
-        idle = f"--kd-flags {self.kd_flags}: no effect with --kd-lambda 0"
-        problems.extend([idle if self.kd_flags and self.kd_lambda == 0 else None])
-        return problems
-
-    def _start_problems(self) -> Problems:
-        problems = Problems()
-        if self.init_file is None:
-            return problems
-        problems.unless(
-            self.init_file.is_file(),
-            f"--init {self.init}: expected {TEACHER}, {RANDOM} or a checkpoint, got no file",
-        )
-        sizes = ("smaller", "params", "arch", "encoder_layers", "decoder_layers")
-        given = [f"--{x.replace('_', '-')}" for x in sizes if getattr(self, x) is not None]
-        problems.unless(not given, f"{', '.join(given)}: the checkpoint of --init sets the size")
-        problems.unless(
-            self.text is None,
-            "--text: fine-tuning starts from the checkpoint of --init, without pre-training",
-        )
-        return problems
-
-    def _size_problems(self) -> Problems:
-        problems = Problems()
-        sizes = [n for n in ("smaller", "params", "arch") if getattr(self, n) is not None]
-        problems.unless(
-            len(sizes) <= 1, f"{', '.join(f'--{x}' for x in sizes)}: expected one of them"
-        )
-        problems.unless(
-            self.arch is None or self.encoder_layers is self.decoder_layers is None,
-            "--encoder-layers, --decoder-layers: no effect with --arch; write them into it",
-        )
-        if self.params is not None:
-            problems.unless(
-                parameters(self.params) is not None,
-                f"--params {self.params}: expected a number as 1200000, 800K or 1.2M",
-            )
-        return problems
-
 
 def parameters(text: str) -> int | None:
     """Return the number that a text such as `1.2M` stands for, or None."""
@@ -237,10 +186,3 @@ def parameters(text: str) -> int | None:
         return round(number) if 1 <= number < 1e15 else None
     except ValueError:
         return None
-
-
-def _words_problems(flag_: str, words: str) -> list[str]:
-    try:
-        return [f"{flag_}: {x}" for x in words_problems(shlex.split(words))]
-    except ValueError as error:
-        return [f"{flag_}: {error}"]

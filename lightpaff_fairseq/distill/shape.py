@@ -105,7 +105,7 @@ def target_size(settings: DistillSettings, teacher: TeacherInfo) -> tuple[str, i
         flag, target = f"--params {settings.params}", parameters(settings.params) or 0
     else:
         times = settings.smaller or TIMES_SMALLER
-        flag, target = f"--smaller {times:g}", int(teacher.params / times)
+        flag, target = f"--smaller {times:g}", int(teacher.full_params / times)
     if target >= teacher.params:
         raise ValueError(
             f"{flag}: expected fewer than the teacher's {teacher.params:,} parameters, got "

@@ -27,6 +27,7 @@ PART_NOTE = (
     "the served student and its share of the teacher's quality: on the first {:,} of {:,} test "
     "sentences"
 )
+CUT_NOTE = "times smaller: than the teacher with all tokens; times faster: than the"
 BEAM_NOTE = (
     "served with the fastest beam that is at most {:g} BLEU below beam 5 in fairseq on the "
     "validation split; its time includes tokenization"
@@ -49,7 +50,9 @@ def summary(settings: DistillSettings) -> str:
         if scored < all_of_them:
             notes.append(PART_NOTE.format(scored, all_of_them))
         _take_speeds(table, timed)
-        table.append(_served_row(timed, quality, out))
+        if settings.keep_tokens is not None:
+            notes.append(f"{CUT_NOTE} {table[1]['name']}")
+        table.append(_served_row(timed, quality, out, table[0]["size_mb"]))
         if "beam" in table[-1]["name"]:
             notes.append(BEAM_NOTE.format(settings.max_drop))
     columns = [
@@ -74,7 +77,7 @@ def _take_speeds(table: list[Row], timed: list[Row]) -> None:
     """Take the speeds of the benchmark, which are medians; all students are of one shape."""
     by_name = {row["name"]: row for row in timed}
     for row in table:
-        role = "teacher" if row["name"] == "teacher" else "student"
+        role = "teacher" if row["name"].startswith("teacher") else "student"
         measured = by_name[f"{role} fairseq"]
         row |= {"speed": measured["per_s"], "times_faster": measured["times_teacher"]}
 
@@ -84,8 +87,12 @@ def _share(value: float, teacher: float, quality: str) -> float:
     return one / other if other else 0.0
 
 
-def _served_row(rows: list[Row], quality: str, out: Path) -> Row:
-    """Return the row of the served student, relative to the teacher in fairseq."""
+def _served_row(rows: list[Row], quality: str, out: Path, size_mb: float) -> Row:
+    """Return the row of the served student, relative to the teacher in fairseq.
+
+    Args:
+        size_mb: of the teacher's file, with all its tokens.
+    """
     teacher, served = rows[0], rows[-1]
     name = str(served["name"])
     if name.startswith(SERVED):  # it was timed from its folder, with the beam of its use.py
@@ -99,7 +106,7 @@ def _served_row(rows: list[Row], quality: str, out: Path) -> Row:
         "quality": served["quality"],
         "share": _share(served["quality"], teacher["quality"], quality),
         "speed": served["per_s"],
-        "times_smaller": teacher["size_mb"] / served["size_mb"],
+        "times_smaller": size_mb / served["size_mb"],
         "times_faster": served["times_teacher"],
     }
 

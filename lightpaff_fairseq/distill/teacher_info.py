@@ -28,8 +28,7 @@ class TeacherInfo:
         arch: name for `--arch`; with the flags of `section_flags` it gives the teacher's model.
         family: fairseq's name of the model; `sides`: encoder, decoder or both.
         task: name of its task; `model`, `task_section`: sections of its configuration.
-        params: number of parameters, tied ones once; `table`: those of the embeddings and of the
-            output matrix, which grow with the vocabulary.
+        params: number of parameters, tied ones once; full_params: before the vocabulary was cut.
         tensors: its state dict.
     """
 
@@ -41,6 +40,7 @@ class TeacherInfo:
     task_section: Any
     cfg: Any
     params: int
+    full_params: int
     vocabulary: int
     tensors: dict[str, Any]
 
@@ -82,7 +82,8 @@ def inspect_teacher(path: Path, flag: str) -> TeacherInfo:
         model=cfg.model,
         task_section=cfg.task,
         cfg=cfg,
-        params=count_parameters(state["model"]),
+        params=(params := count_parameters(state["model"])),
+        full_params=params,
         vocabulary=len(tables[0]) if tables else 0,
         tensors=state["model"],
     )

@@ -18,7 +18,14 @@ from torch import nn
 from ..progress import Progress
 from .evaluation_request import SENTENCE_PREDICTION, EvaluationRequest
 from .markdown_table import RATIOS, SIZE, Column, decimals
-from .model_rows import Evaluation, ModelFile, Row, add_speeds, describe_file
+from .model_rows import (
+    Evaluation,
+    ModelFile,
+    Row,
+    add_speeds,
+    check_same_samples,
+    describe_file,
+)
 
 BATCH = 64  # sentences
 POSITIVE = "1"  # name of the class whose F1 GLUE reports
@@ -55,12 +62,13 @@ def evaluate_classification(models: Sequence[ModelFile], request: EvaluationRequ
         ValueError: a file is not a checkpoint of the task, the split is missing or unlabeled, or
             the models have other classes than each other or the data.
     """
-    rows = [describe_file(model, request.data) for model in models]
-    loaded = [load(model.path, request.data, request.subset) for model in models]
+    rows = [describe_file(model) for model in models]
+    loaded = [load(model.path, model.data, request.subset) for model in models]
     total = request.repeats * sum(len(dataset) for _, _, dataset in loaded)
     with Progress("evaluate", total, "sentences") as progress:
         runs = [[predict(*each, progress) for each in loaded] for _ in range(request.repeats)]
     _check_classes(runs[0], request.subset)
+    check_same_samples(models, [run.expected for run in runs[0]])
     for row, run in zip(rows, runs[0], strict=True):
         row.update(score(run), sentences=len(run.expected))
     speeds = [[round(run.sentences_per_s, 2) for run in round_] for round_ in runs]

@@ -22,7 +22,7 @@ from ..progress import Progress
 from .classification import BATCH, SPEED_COLUMN, TITLES
 from .evaluation_request import EvaluationRequest
 from .markdown_table import RATIOS, SIZE, Column, decimals
-from .model_rows import Evaluation, ModelFile, add_speeds, describe_file
+from .model_rows import Evaluation, ModelFile, add_speeds, check_same_samples, describe_file
 
 CORRELATIONS = {"spearman": spearmanr, "pearson": pearsonr}
 OF_TEACHER = Column("Spearman with teacher", "teacher_spearman", decimals(1))
@@ -50,14 +50,22 @@ def evaluate_embedding(models: Sequence[ModelFile], request: EvaluationRequest) 
         ValueError: a file is not a roberta or bert with the dictionary of the data, or the split
             is missing, or has other samples than pairs with one number as their label.
     """
-    pairs = read_pairs(request.data, request.subset)
-    rows = [describe_file(model, request.data) for model in models]
-    loaded = [_load(model.path, "--path", pairs, request) for model in models]
+    pairs_in = {x.data: read_pairs(x.data, request.subset) for x in models}
+    of_models, pairs = [pairs_in[x.data] for x in models], pairs_in[models[0].data]
+    check_same_samples(models, [own.labels for own in of_models])
+    rows = [describe_file(model) for model in models]
+    loaded = [
+        _load(model.path, "--path", own, request)
+        for model, own in zip(models, of_models, strict=True)
+    ]
     teacher = _load(request.teacher, "--teacher", pairs, request) if request.teacher else None
     total = len(pairs.labels) * (request.repeats * len(models) + (teacher is not None))
     with Progress("evaluate", total, "pairs") as progress:
         runs = [
-            [cosines(model, pairs, request.pooling, progress) for model in loaded]
+            [
+                cosines(model, own, request.pooling, progress)
+                for model, own in zip(loaded, of_models, strict=True)
+            ]
             for _ in range(request.repeats)
         ]
         expected = teacher and cosines(teacher, pairs, request.pooling, progress)[0]
@@ -106,7 +114,7 @@ def _load(path: Path, flag: str, pairs: Pairs, request: EvaluationRequest) -> nn
     named = f"{flag} {path}"
     state = read_checkpoint(path, flag)
     cfg, tensors = state["cfg"], state["model"]
-    check_trained_with((flag, path), cfg.task, pairs.task, f"DATA {request.data}")
+    check_trained_with((flag, path), cfg.task, pairs.task, f"DATA {pairs.task.cfg.data}")
     model: Any = build(cfg.model, pairs.task, heads_in(tensors), named)
     if not hasattr(getattr(model, "encoder", None), "sentence_encoder"):
         raise ValueError(f"{named}: expected a roberta or a bert, got {type(model).__name__}")

@@ -38,6 +38,13 @@ class EvaluationRequest:
         nargs="+",
         metavar="NAME",
     )
+    data_of: tuple[str, ...] = flag(
+        "for models with other dictionaries than DATA: the row's name and the same samples, "
+        "binarized with its dictionaries",
+        (),
+        nargs="+",
+        metavar="NAME=DIR",
+    )
     task: str = flag("what to evaluate (default: %(default)s)", TRANSLATION, choices=TASKS)
     subset: str = flag("split (default: %(default)s)", "test", name="--gen-subset", metavar="SPLIT")
     teacher: Path | None = flag(
@@ -123,26 +130,20 @@ def check_request(request: EvaluationRequest) -> list[ModelFile]:
     names = request.name or [path.stem for path in request.path]
     groups = request.group or names
     problems = Problems(range_problems(request))
-    problems.unless(
-        request.group is None or len(groups) == len(request.path),
-        f"--group: expected {len(request.path)} names, one per --path, got {len(groups)}",
-    )
-    problems.unless(
-        len(names) == len(request.path),
-        f"--name: expected {len(request.path)} names, one per --path, got {len(names)}",
-    )
-    problems.unless(
-        len(set(names)) == len(names), f"--name: expected different names, got {' '.join(names)}"
-    )
+    count = len(request.path)
+    for option, given in (("--group", groups), ("--name", names)):
+        problems.unless(
+            len(given) == count,
+            f"{option}: expected {count} names, one per --path, got {len(given)}",
+        )
+    is_clear = len(set(names)) == len(names)
+    problems.unless(is_clear, f"--name: expected different names, got {' '.join(names)}")
     with prefix_errors("--generate-flags"):
         problems.extend(
             f"--generate-flags: {x}" for x in words_problems(shlex.split(request.generate_flags))
         )
-    _check_task(request, problems)
-    unknown = [name for name in request.compare or () if name not in names]
-    problems.unless(
-        not unknown, f"--compare: expected two of {', '.join(names)}, got {', '.join(unknown)}"
-    )
+    _check_task(request, names, problems)
+    others = _other_data(request, names, problems)
     problems.unless(
         request.data.is_dir(), f"DATA {request.data}: expected a folder of binarized data, got none"
     )
@@ -153,7 +154,41 @@ def check_request(request: EvaluationRequest) -> list[ModelFile]:
         problems.extend([file_problem(request.out, "--out", overwrite=True)])
     _check_hypotheses(request, names, problems)
     problems.raise_if_any()
-    return [ModelFile(*each) for each in zip(names, request.path, groups, strict=True)]
+    return [
+        ModelFile(name, path, group, others.get(name, request.data))
+        for name, path, group in zip(names, request.path, groups, strict=True)
+    ]
+
+
+def _other_data(
+    request: EvaluationRequest, names: Sequence[str], problems: Problems
+) -> dict[str, Path]:
+    """Return the folder of each row of --data-of."""
+    folders: dict[str, Path] = {}
+    for word in request.data_of:
+        name, equals, folder = word.partition("=")
+        problems.unless(
+            bool(equals) and name in names,
+            f"--data-of {word}: expected NAME=DIR with a name of {', '.join(names)}",
+        )
+        problems.unless(
+            not equals or Path(folder).is_dir(), f"--data-of {word}: expected a folder, got none"
+        )
+        problems.unless(name not in folders, f"--data-of: expected {name} once")
+        folders[name] = Path(folder)
+    if folders and request.task != SENTENCE_EMBEDDING:
+        problems.unless(
+            request.teacher is None,
+            "--teacher: expected no --data-of, since distributions over other tokens cannot be "
+            "compared",
+        )
+    if folders and request.task == LANGUAGE_MODELING:
+        problems.unless(
+            len(request.references) == 1,
+            "--data-of: expected --references, since perplexities per token of other dictionaries "
+            "cannot be compared, those per word can",
+        )
+    return folders
 
 
 def _check_hypotheses(request: EvaluationRequest, names: Sequence[str], problems: Problems) -> None:
@@ -173,7 +208,7 @@ def _check_hypotheses(request: EvaluationRequest, names: Sequence[str], problems
     problems.extend([parent_problem(folder, "--hypotheses")])
 
 
-def _check_task(request: EvaluationRequest, problems: Problems) -> None:
+def _check_task(request: EvaluationRequest, names: Sequence[str], problems: Problems) -> None:
     files, metrics = len(request.references), request.metrics
     if request.task == TRANSLATION:
         problems.extend([post_process_problem("--remove-bpe", request.remove_bpe)])
@@ -184,6 +219,10 @@ def _check_task(request: EvaluationRequest, problems: Problems) -> None:
             files <= 1, f"--references: expected one text file to count words in, got {files}"
         )
     if request.compare:
+        unknown = [name for name in request.compare if name not in names]
+        problems.unless(
+            not unknown, f"--compare: expected two of {', '.join(names)}, got {', '.join(unknown)}"
+        )
         problems.unless(
             request.task == TRANSLATION and {"bleu", "chrf"} <= set(metrics),
             "--compare: expected --task translation with --metrics bleu chrf",

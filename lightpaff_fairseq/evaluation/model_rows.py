@@ -20,11 +20,17 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A checkpoint to evaluate, the name of its row, and of the model whatever its seed."""
+    """A checkpoint to evaluate.
+
+    Attributes:
+        name: of its row; group: of the model whatever its seed.
+        data: binarized with its dictionaries.
+    """
 
     name: str
     path: Path
     group: str
+    data: Path
 
 
 @dataclass(frozen=True)
@@ -55,19 +61,20 @@ def count_parameters(state: Mapping[str, Tensor]) -> int:
     return total
 
 
-def describe_file(model: ModelFile, data: Path) -> Row:
+def describe_file(model: ModelFile) -> Row:
     """Return the entries that need no data: name, group, seed, path, params, size_mb (10^6 bytes).
 
     `seed` is that of the training run, where the checkpoint tells.
 
     Raises:
         ValueError: the file is not a fairseq checkpoint, or it was trained with other dictionaries
-            than those in `data`.
+            than its data.
     """
     state = read_checkpoint(model.path, "--path")
-    task = set_up_in(state["cfg"].task, data)
+    task = set_up_in(state["cfg"].task, model.data)
     if task is not None:  # else fairseq says what is missing
-        check_trained_with(("--path", model.path), state["cfg"].task, task, f"DATA {data}")
+        named = f"DATA {model.data}"
+        check_trained_with(("--path", model.path), state["cfg"].task, task, named)
     seed = (state["cfg"].get("common") or {}).get("seed")
     return {
         "name": model.name,
@@ -77,6 +84,22 @@ def describe_file(model: ModelFile, data: Path) -> Row:
         "params": count_parameters(state["model"]),
         "size_mb": round(megabytes([model.path]), 3),
     }
+
+
+def check_same_samples(models: Sequence[ModelFile], labels: Sequence[Sequence[float]]) -> None:
+    """Refuse data of a model that are not the samples of the first model's.
+
+    Args:
+        labels: of every model's data, in the order of the samples.
+    Raises:
+        ValueError: there are more or fewer samples, or other labels.
+    """
+    for model, own in zip(models, labels, strict=True):
+        if list(own) != list(labels[0]):
+            raise ValueError(
+                f"--data-of {model.name}={model.data}: expected the {len(labels[0]):,} samples of "
+                f"{models[0].data} with the same labels, got {len(own):,} samples"
+            )
 
 
 def add_speeds(rows: Sequence[Row], column: str, speeds: Sequence[Sequence[float]]) -> None:

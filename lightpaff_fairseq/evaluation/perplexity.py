@@ -49,16 +49,17 @@ def evaluate_language_models(models: Sequence[ModelFile], request: EvaluationReq
         ValueError: a file cannot be used, or fairseq-eval-lm failed or skipped tokens.
     """
     text = request.references[0] if request.references else None
-    corpus = read_corpus(request.data, request.subset, text)
-    rows = [describe_file(model, request.data) for model in models]
-    total = corpus.tokens * len(models) * request.repeats
+    corpora = {x.data: read_corpus(x.data, request.subset, text) for x in models}
+    corpus = corpora[models[0].data]
+    rows = [describe_file(model) for model in models]
+    total = sum(corpora[x.data].tokens for x in models) * request.repeats
     with Progress("evaluate", total, "tokens") as progress:
         runs = [
-            [_bits_and_speed(model, corpus.tokens, request, progress) for model in models]
+            [_bits_and_speed(x, corpora[x.data].tokens, request, progress) for x in models]
             for _ in range(request.repeats)
         ]
-    for row, (bits, _) in zip(rows, runs[0], strict=True):
-        row.update(perplexities(bits, corpus))
+    for row, model, (bits, _) in zip(rows, models, runs[0], strict=True):
+        row.update(perplexities(bits, corpora[model.data]))
     add_speeds(rows, SPEED_COLUMN.key, [[speed for _, speed in round_] for round_ in runs])
     words = "" if corpus.words is None else f", {corpus.words} words"
     note = f"{corpus.tokens} tokens ({corpus.unknown} unknown){words}, ends of lines included"
@@ -113,7 +114,7 @@ def _bits_and_speed(
     model: ModelFile, expected: int, request: EvaluationRequest, progress: Progress
 ) -> tuple[float, float]:
     """Run fairseq-eval-lm, which prints nothing before it ends."""
-    argv = [str(request.data), "--gen-subset", request.subset]
+    argv = [str(model.data), "--gen-subset", request.subset]
     argv += ["--tokens-per-sample", str(request.tokens_per_sample)]
     argv += ["--max-tokens", str(request.max_tokens), *shlex.split(request.generate_flags)]
     _, (loss, speed) = run_fairseq("fairseq-eval-lm", model.path, argv, [LOSS, SPEED])

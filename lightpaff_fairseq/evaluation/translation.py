@@ -41,7 +41,7 @@ def evaluate_translation(models: Sequence[ModelFile], request: EvaluationRequest
         raise ValueError(
             f"--references: expected equally long files, got {[len(r) for r in references]} lines"
         )
-    rows = [describe_file(model, request.data) for model in models]
+    rows = [describe_file(model) for model in models]
     total = count * len(models) * request.repeats
     with Progress("evaluate", total, "sentences") as progress:
         runs = [
@@ -95,7 +95,7 @@ def translate(
     Raises:
         ValueError: it failed, or returned another number of sentences.
     """
-    argv = [str(request.data), "--gen-subset", request.subset]
+    argv = [str(model.data), "--gen-subset", request.subset]
     # 1: fairseq drops the last sentences unless the batch is a multiple of its default 8
     argv += ["--required-batch-size-multiple", "1"]
     argv += ["--beam", str(request.beam), "--max-tokens", str(request.max_tokens)]

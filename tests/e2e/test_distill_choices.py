@@ -1,6 +1,7 @@
 """`lightpaff distill` with other choices than those of the plan, and from its own files."""
 
 import json
+import tempfile
 
 import pytest
 
@@ -86,6 +87,51 @@ def test_several_folders_of_data_and_text(tmp_path, capsys):
     assert f'--kd-cache "{joined.format("cache")}"' in script
     assert f'fairseq-train "{joined.format("sequence_data")}"' in script
     assert "--patience 10" in script
+    assert lightpaff(command) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("finished before, reused") == len(list((out / "steps").iterdir()))
+
+
+def test_fewer_tokens(tmp_path, capsys):
+    """Teachers, data and text are cut to the same tokens; the table begins with the whole model."""
+    pytest.importorskip("onnxruntime")
+    data = write_data(tmp_path / "data", "sentence_prediction")
+    text = toy.write_monolingual(tmp_path / "text", count=40)
+    words = (data, "--task", "sentence_prediction", *TEACHERS["sentence_prediction"])
+    teacher = save(tmp_path / "t.pt", *words, "--criterion", "sentence_prediction")
+    words = (text, "--task", "masked_lm", "--arch", "roberta_tiny", "--max-positions", 24)
+    words = (*words, "--tokens-per-sample", 24, "--sample-break-mode", "eos")
+    pretrained = save(tmp_path / "p.pt", *words, "--criterion", "masked_lm")
+    out = tmp_path / "out"
+    flags = {"teacher": teacher, "data": data, "pretrained-teacher": pretrained, "text": text}
+    flags |= {"out": out, "keep-tokens": 17, "smaller": 2, "updates": 3, "pretrain-updates": 3}
+    flags |= {"max-tokens": 200, "max-drop": 100}
+    command = ["distill", *(str(word) for key in flags for word in (f"--{key}", flags[key]))]
+    assert lightpaff([*command, "--dry-run"]) == 0, capsys.readouterr().err
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "17 of 31 tokens, with which the teacher has" in printed and not out.exists()
+    assert "the others are <unk>" in printed and "no tokenizer was found, see" in printed
+
+    assert lightpaff(command) == 0, capsys.readouterr().err
+    printed = capsys.readouterr().out
+    rows = {row["name"]: row for row in json.loads((out / "results.json").read_text())}
+    assert list(rows) == ["teacher", "teacher, 17 tokens", "student"]
+    width = toy.checkpoint(teacher)["cfg"]["model"].encoder_embed_dim
+    sizes = [rows[name]["params"] for name in rows]
+    assert sizes[0] - sizes[1] == (31 - 17) * (width + 1)  # with the bias of the output
+    assert sizes[2] < sizes[0] / 1.9
+    words = ["evaluate", str(data), "--task", "sentence_prediction", "--path", str(teacher)]
+    assert lightpaff([*words, "--repeats", "1", "--out", str(tmp_path / "whole.json")]) == 0
+    (whole,) = json.loads((tmp_path / "whole.json").read_text())
+    assert whole["accuracy"] == rows["teacher"]["accuracy"]
+    assert "| student onnx-int8 " in printed and "faster: than the teacher, 17 tokens" in printed
+    for name in ("trimmed_pretrained/model.pt", "pretrained.pt", "initial.pt", "student.pt"):
+        tables = toy.checkpoint(out / name)["model"]
+        assert len(tables["encoder.sentence_encoder.embed_tokens.weight"]) == 17, name
+    script = (out / "commands.sh").read_text()
+    assert 'trim-vocab --like "$OUT/trimmed" --rebinarize' in script
+    assert 'fairseq-train "$OUT/trimmed_text"' in script
+    assert f"{tempfile.gettempdir()}/tmp" not in script  # where the plan was made
     assert lightpaff(command) == 0
     printed = capsys.readouterr().out
     assert printed.count("finished before, reused") == len(list((out / "steps").iterdir()))

@@ -86,6 +86,19 @@ def test_a_size_below_the_vocabulary(refuse):
     assert "--params 300: expected at least" in refuse(None, "params=300")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["keep_tokens=3"], "--keep-tokens 3: --keep 3: expected 5 (5 special tokens"),
+        (["keep_tokens=99"], "--keep-tokens 99: --keep 99: expected 5 (5 special tokens"),
+        (["--tokenizer", "."], "--tokenizer .: no effect without --keep-tokens"),
+        (["keep_tokens=9", "--tokenizer", "no"], "--tokenizer no: does not exist"),
+    ],
+)
+def test_tokens_that_cannot_be_kept(refuse, words, message):
+    assert message in refuse(None, *words)
+
+
 def test_a_larger_student(refuse):
     assert "--params 9G: expected fewer than the teacher's" in refuse(None, "params=9G")
 
@@ -106,6 +119,8 @@ def test_sequences_of_a_model_that_does_not_translate(refuse, tmp_path, capsys):
     assert (
         "--sequence-kd yes: expected a teacher of the task translation" in capsys.readouterr().err
     )
+    assert lightpaff(["distill", *flags, "--keep-tokens", "9", "--serve", "none"]) == 2
+    assert "--keep-tokens 9: expected a teacher that translates or" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("serve", ["none", "hf"])

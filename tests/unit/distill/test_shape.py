@@ -10,7 +10,7 @@ import toy
 from lightpaff_fairseq.checkpoints.building import build, dummy_task
 from lightpaff_fairseq.distill.same_shape import same_shape
 from lightpaff_fairseq.distill.settings import DistillSettings
-from lightpaff_fairseq.distill.shape import TOLERANCE, choose_shape, largest
+from lightpaff_fairseq.distill.shape import TOLERANCE, choose_shape, largest, target_size
 from lightpaff_fairseq.distill.teacher_info import TeacherInfo, inspect_teacher
 from lightpaff_fairseq.pruning.sizes import FUNCTION
 from lightpaff_fairseq.pruning.student_config import parse_student
@@ -108,8 +108,8 @@ def fake(tmp_path, params=10**6):
     )
     table = {"encoder.embed_tokens.weight": torch.zeros(100, 64)}
     return TeacherInfo(
-        Path("t.pt"), "transformer", "transformer", "translation", section, None, None, params, 100,
-        table,
+        Path("t.pt"), "transformer", "transformer", "translation", section, None, None, params,
+        2 * params, 100, table,
     )  # fmt: skip
 
 
@@ -129,6 +129,11 @@ def test_refused(tmp_path, settings, message):
     with pytest.raises(ValueError, match="^--") as error:
         choose_shape(DistillSettings(**settings), fake(tmp_path))
     assert message in str(error.value)
+
+
+def test_the_size_is_relative_to_the_teacher_with_all_its_tokens(tmp_path):
+    settings = DistillSettings(smaller=4)
+    assert target_size(settings, fake(tmp_path)) == ("--smaller 4", 500_000)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from evaluated import LM, checkpoint, evaluate
+from lightpaff_fairseq.cli.main import main
 from lightpaff_fairseq.evaluation.classification import Predictions, score
 from toy import build, sentences, write_labeled, write_monolingual, write_split
 
@@ -49,6 +50,29 @@ def test_classes_are_scored_as_one_by_one(tmp_path):
     assert rows[0]["f1"] == round(100 * 2 * tp / (2 * tp + fp + fn), 2)
     below = math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
     assert rows[0]["mcc"] == round(100 * (tp * tn - fp * fn) / below, 2)
+
+
+@pytest.mark.slow
+def test_models_with_other_dictionaries_read_their_own_data(tmp_path, capsys):
+    data, out = write_labeled(tmp_path / "data", count=30, classes=2), tmp_path / "trimmed"
+    path = tmp_path / "m.pt"
+    checkpoint(path, data, *ROBERTA, "--num-classes", 2)
+    words = ["trim-vocab", "--path", path, "--data", data, "--keep", 30, "--out", out]
+    assert main([str(word) for word in words]) == 0
+    cut = tmp_path / "cut"
+    words = ["trim-vocab", "--like", out, "--rebinarize", data, "--out", cut]
+    assert main([str(word) for word in words]) == 0
+    flags = ["--gen-subset", "valid", "--path", path, out / "model.pt", "--name", "all", "few"]
+    flags += ["--data-of", f"few={cut}"]
+    code, rows = evaluate("sentence_prediction", data, path, *flags)
+    assert code == 0 and rows[1]["params"] < rows[0]["params"]
+    assert rows[1]["accuracy"] == rows[0]["accuracy"]
+    lines = (cut / "label" / "valid.label").read_text().splitlines()
+    write_split(cut / "label" / "valid", [[4 + int(x) % 2, 2] for x in lines])
+    capsys.readouterr()
+    code, _ = evaluate("sentence_prediction", data, path, *flags)
+    assert code == 2
+    assert f"--data-of few={cut}: expected the 30 samples" in capsys.readouterr().err
 
 
 @pytest.mark.slow

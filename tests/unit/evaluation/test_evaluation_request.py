@@ -23,6 +23,10 @@ from lightpaff_fairseq.evaluation.model_rows import ModelFile
         (["--out", "no/r.json"], f"--out no/r.json: the folder {Path.cwd() / 'no'} does not exist"),
         (["--out", "."], "--out .: expected a file name, got a folder"),
         (["--teacher", "nowhere.pt"], "--teacher nowhere.pt: no such file"),
+        (["--data-of", "c=."], "--data-of c=.: expected NAME=DIR with a name of a, b"),
+        (["--data-of", "a=no"], "--data-of a=no: expected a folder, got none"),
+        (["--data-of", "a=.", "a=.."], "--data-of: expected a once"),
+        (["--data-of", "a=.", "--teacher", "t.pt"], "--teacher: expected no --data-of, since"),
         (["--path", "nowhere.pt"], "--path nowhere.pt: no such file"),
     ],
 )
@@ -40,6 +44,7 @@ def test_bad_flags_are_refused_before_any_translation(world, flags, words, capsy
         (["--task", "language_modeling", "--compare", "m", "m"], "--compare: expected --task"),
         (["--task", "language_modeling", "--tokens-per-sample", "0"], "--tokens-per-sample"),
         (["--task", "language_modeling", "--references", "a", "b"], "got 2"),
+        (["--task", "language_modeling", "--data-of", "m=."], "--data-of: expected --references"),
     ],
 )
 def test_flags_that_do_not_fit_the_task_are_refused(tmp_path, flags, words, capsys):
@@ -57,4 +62,4 @@ def test_all_problems_are_listed_at_once(world, capsys):
 def test_names_default_to_the_files(tmp_path):
     (tmp_path / "x.pt").touch()
     request = EvaluationRequest(tmp_path, [tmp_path / "x.pt"], references=(tmp_path / "y",))
-    assert check_request(request) == [ModelFile("x", tmp_path / "x.pt", "x")]
+    assert check_request(request) == [ModelFile("x", tmp_path / "x.pt", "x", tmp_path)]

@@ -43,7 +43,7 @@ def compare(data, task, path, teacher, **more):
     more = {"subset": "valid", **more}
     request = EvaluationRequest(data, [path], task=task, teacher=teacher, **more)
     comparison = teacher_comparison.TeacherComparison(request)
-    return comparison.add_to(Evaluation([{}], (), []), [ModelFile("s", path, "s")])
+    return comparison.add_to(Evaluation([{}], (), []), [ModelFile("s", path, "s", path.parent)])
 
 
 @torch.no_grad()

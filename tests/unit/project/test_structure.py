@@ -37,7 +37,8 @@ LAYERS = (
     ("doctor", "evaluation", "flags_reference", "huggingface"),
     ("export", "report"),
     ("benchmark", "sequence_kd", "training"),
-    ("augmentation", "distill", "trimming"),
+    ("augmentation", "trimming"),
+    ("distill",),
     ("cli",),
 )
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}
