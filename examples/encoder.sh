@@ -15,7 +15,7 @@ SEPARATOR="" # BERT has one between two sentences
 # shellcheck source=/dev/null
 STEPS="" source "$(dirname "${BASH_SOURCE[0]}")/$RECIPE/run.sh" "$@"
 source "$ROOT/examples/encoder_teacher.sh"
-if [[ " $* " == *" keep_tokens="* ]]; then SETTINGS+=("tokenizer=$ENCODER"); fi
+SETTINGS+=("tokenizer=$ENCODER")
 rows() {
   for seed in $SEEDS; do
     START=(--init teacher)

@@ -2,7 +2,7 @@
 # evaluate: the table of teacher and all finished students, as OUT/table.txt and OUT/results.json.
 # EVALUATE has the flags of the task.
 add() { # FILE NAME NAME_OF_ALL_SEEDS
-  if [[ ! -f $1 ]]; then return; fi
+  [[ -f $1 ]] || return 0
   paths+=("$1") names+=("$2") groups+=("$3")
   if [[ -d ${1%/*}/trimmed_data ]]; then others+=("$2=${1%/*}/trimmed_data"); fi # keep_tokens
 }
@@ -25,7 +25,6 @@ same_updates from the teacher, updates as below
 augmented augmented data
 two_phases augmented data, two phases
 $(for by in sensitivity platon magnitude oneshot; do echo "pruned_${by}_kd pruned, $by"; done)"
-  if ((${#others[@]})); then others=(--data-of "${others[@]}"); fi
   if [[ -n ${COMPARE:-} && " ${names[*]} " == *" no KD "*" two-stage KD "* ]]; then
     compare=(--compare "no KD" "two-stage KD")
   fi
@@ -33,7 +32,7 @@ $(for by in sensitivity platon magnitude oneshot; do echo "pruned_${by}_kd prune
   if [[ -n $(find "${paths[@]}" -newer "$OUT/table.txt" 2>&1) ]]; then
     say evaluate "running the test set with ${#names[@]} models"
     lane lightpaff evaluate "$OUT/data" --path "${paths[@]}" --name "${names[@]}" --group "${groups[@]}" \
-      --out "$OUT/results.json" "${EVALUATE[@]}" "${others[@]}" "${compare[@]}" >"$OUT/table.tmp"
+      --out "$OUT/results.json" "${EVALUATE[@]}" ${others[0]:+--data-of "${others[@]}"} "${compare[@]}" >"$OUT/table.tmp"
     wait -n
     mv "$OUT/table.tmp" "$OUT/table.txt"
   fi

@@ -14,6 +14,12 @@ def data_shards(data: Any) -> list[str]:
     return list(utils.split_paths(str(data)))
 
 
+def shard_names(name: str, data: Any) -> list[str]:
+    """Return names for what is made of DATA: `name`, or `name1`, `name2`, ... for its folders."""
+    count = len(data_shards(data))
+    return [name] if count == 1 else [f"{name}{i}" for i in range(1, count + 1)]
+
+
 def data_of(task: Any) -> str:
     """Return the DATA of a task, "" for one without; older tasks keep their flags as `args`."""
     flags = getattr(task, "cfg", None) or getattr(task, "args", None)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoints.building import value_of
-from ..data_shards import data_shards
+from ..data_shards import data_shards, shard_names
 from ..export.export_quality import subwords_of
 from ..pruning.one_shot import Sample
 from .data_info import TEST, DataInfo, target_dictionary
@@ -79,8 +79,7 @@ class Commands:
 
     def per_folder(self, name: str) -> str:
         """Return the outputs of a step that writes a folder per folder of the data."""
-        count = len(self.data.folders)
-        return name if count == 1 else ":".join(f"{name}{i}" for i in range(1, count + 1))
+        return ":".join(shard_names(name, self.data.data))
 
     @property
     def remove_bpe(self) -> str:
@@ -194,8 +193,7 @@ class Commands:
             more = shlex.join(self._positions())
             words += ["--generate-flags", more] if more else []
         if task == LANGUAGE_MODELING:
-            length = self.teacher.task_section.tokens_per_sample
-            words += ["--tokens-per-sample", str(length)]
+            words += ["--tokens-per-sample", str(self.teacher.task_section.tokens_per_sample)]
         return tuple(words)
 
     def _positions(self) -> Words:
@@ -210,15 +208,15 @@ class Commands:
             words.append("--truncate-source")
         return tuple(words)
 
-    def export(self, checkpoint: str, target: str, output: str, pairs: str) -> Words:
-        """Return the export to a format, as `ctranslate2:int8`.
+    def export(self, target: str, pairs: str) -> Words:
+        """Return the export of the student to a format, as `ctranslate2:int8`.
 
         Args:
             pairs: folders of the training pairs, for a shortlist.
         """
         name, _, quantization = target.partition(":")
-        words = [LIGHTPAFF, "export", "--path", self.at(checkpoint), "--to", name]
-        words += ["--out", self.at(output), "--data", self.data.first]
+        words = [LIGHTPAFF, "export", "--path", self.at("student.pt"), "--to", name]
+        words += ["--out", self.at(SERVED), "--data", self.data.first]
         if quantization:
             words += ["--quantization", quantization]
         if quantization or is_searched(self.teacher.task, target):
@@ -229,6 +227,8 @@ class Commands:
             words += ["--shortlist", pairs]
         if self.settings.sentencepiece_model:
             words += ["--sentencepiece-model", str(self.settings.sentencepiece_model)]
+        if self.settings.tokenizer and name != "ctranslate2":
+            words += ["--tokenizer", str(self.settings.tokenizer)]
         return tuple(words)
 
     def benchmark(self, teacher: str, target: str, output: str) -> Words:
@@ -236,8 +236,8 @@ class Commands:
 
         A translation model is timed from its folder, with the beam that its export chose.
         """
-        words = [LIGHTPAFF, "benchmark", "inference", "--task", self.teacher.task]
-        words += ["--teacher", self.at(teacher), "--student", self.at("student.pt")]
+        words = [LIGHTPAFF, "benchmark", "inference", "--task", self.teacher.task, "--teacher"]
+        words += [self.at(teacher), "--student", self.at("student.pt")]
         words += ["--data", self.data.first, "--threads", "1", "--json", self.at(output)]
         words += ["--sentences", str(min(MOST_SENTENCES, self.data.sentences[TEST]))]
         if is_searched(self.teacher.task, target):

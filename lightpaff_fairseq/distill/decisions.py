@@ -1,11 +1,13 @@
 """Whether to store the teacher's outputs, and whether to train on its translations."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from ..export.export_formats import model_problem, package_problem
 from ..export.loaded_model import CheckpointInfo
 from ..export.word_alignment import aligner_problem
+from ..huggingface.conversion import ENCODING
 from ..megabytes import MEGABYTE
 from ..teachers.cache.cache_request import DEFAULT_K
 from .choices import ASKED, Choice
@@ -100,6 +102,14 @@ def check_sequences(settings: DistillSettings, teacher: TeacherInfo) -> None:
             f"--sequence-kd yes: expected a teacher of the task {TRANSLATION}, got one of "
             f"{teacher.task}"
         )
+
+
+def choose_tokenizer(settings: DistillSettings) -> DistillSettings:
+    """Take the tokenizer beside the teacher, if there is one and no other is given."""
+    folder = Path(str(settings.teacher)).parent
+    given = settings.tokenizer or settings.sentencepiece_model
+    is_beside = given is None and (folder / ENCODING).is_file()
+    return replace(settings, tokenizer=folder) if is_beside else settings
 
 
 def check_tokens(settings: DistillSettings, teacher: TeacherInfo) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..data_shards import data_shards
+from ..data_shards import data_shards, shard_names
 from ..flags import add_flags, parse_flags
 from ..huggingface.conversion import MODEL
 from ..huggingface.tokenizers import PIECES
@@ -78,11 +78,12 @@ def files_in(settings: DistillSettings, root: Path) -> DistillSettings:
         pretrained_teacher=settings.pretrained_teacher and root / TRIMMED_PRETRAINED / MODEL,
         text=settings.text and _joined(root, TRIMMED_TEXT, settings.text),
         sentencepiece_model=settings.sentencepiece_model and root / TRIMMED / PIECES,
+        tokenizer=settings.tokenizer and root / TRIMMED,
     )
 
 
 def _joined(root: Path, name: str, folders: Path | None) -> Path:
-    return Path(":".join(str(root / folder) for folder in _folders(name, folders)))
+    return Path(":".join(str(root / folder) for folder in shard_names(name, folders)))
 
 
 def trimming_steps(settings: DistillSettings, root: Path, minutes: float = 0.0) -> tuple[Step, ...]:
@@ -100,14 +101,14 @@ def trimming_steps(settings: DistillSettings, root: Path, minutes: float = 0.0) 
     words += ("--tokenizer", str(tokenizer)) if tokenizer else ()
     cuts = [(TRIMMED, "Cut the teacher's vocabulary", words)]
     for folder, name in zip(
-        data_shards(settings.data), _folders(TRIMMED_DATA, settings.data), strict=True
+        data_shards(settings.data), shard_names(TRIMMED_DATA, settings.data), strict=True
     ):
         cuts.append((name, "Rewrite the data with these tokens", (*like, "--rebinarize", folder)))
     if settings.pretrained_teacher is not None:
         words = (*like, "--path", str(settings.pretrained_teacher))
         cuts.append((TRIMMED_PRETRAINED, "Cut the pre-trained teacher's vocabulary alike", words))
         for folder, name in zip(
-            data_shards(settings.text), _folders(TRIMMED_TEXT, settings.text), strict=True
+            data_shards(settings.text), shard_names(TRIMMED_TEXT, settings.text), strict=True
         ):
             words = (*like, "--rebinarize", folder)
             cuts.append((name, "Rewrite the text of pre-training with these tokens", words))
@@ -115,12 +116,6 @@ def trimming_steps(settings: DistillSettings, root: Path, minutes: float = 0.0) 
         Step(name, title, (*COMMAND, *words, "--out", str(root / name)), name, minutes / len(cuts))
         for name, title, words in cuts
     )
-
-
-def _folders(name: str, folders: Path | None) -> list[str]:
-    """Return the names of cut folders: one per folder of a list joined by colons."""
-    count = len(data_shards(folders))
-    return [name] if count == 1 else [f"{name}{i}" for i in range(1, count + 1)]
 
 
 def _run(step: Step) -> Trimmed | Rewritten:

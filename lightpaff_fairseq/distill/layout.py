@@ -226,7 +226,7 @@ def _serving(inputs: Inputs) -> list[Step]:
     pairs = commands.data.data
     if inputs.sequences:
         pairs = commands.at(commands.per_folder(SEQUENCES))
-    words = commands.export("student.pt", serve, SERVED, pairs)
+    words = commands.export(serve, pairs)
     steps = [Step("export", f"Export to {serve}", words, SERVED, 0.5)]
     if not serve.startswith("hf"):
         words = commands.benchmark(inputs.timed_teacher, serve, "benchmark.json")

@@ -27,6 +27,7 @@ from .decisions import (
     check_tokens,
     choose_cache,
     choose_sequences,
+    choose_tokenizer,
 )
 from .fewer_tokens import fewer_tokens, files_in, trimming_steps
 from .layout import Inputs, Pretraining, knowledge_online, lay_out
@@ -79,7 +80,7 @@ def make_plan(settings: DistillSettings) -> Plan:
     """
     out = Path(str(settings.out)).absolute()
     teacher = read_teacher(settings)
-    settings = _choose_serving(settings, teacher)
+    settings = choose_tokenizer(_choose_serving(settings, teacher))
     check_sequences(settings, teacher)
     check_tokens(settings, teacher)
     whole = read_sources(settings, teacher)

@@ -5,6 +5,7 @@ import shlex
 from ..data_shards import shards_problem
 from ..fairseq_flags import words_problems
 from ..flags import range_problems
+from ..huggingface.conversion import ENCODING
 from ..problems import Problems
 from .settings import RANDOM, SHARDED, TEACHER, DistillSettings, parameters
 
@@ -22,10 +23,6 @@ def setting_problems(settings: DistillSettings) -> Problems:
         (settings.text is None) == (settings.pretrained_teacher is None),
         "--text, --pretrained-teacher: pre-training needs both",
     )
-    problems.unless(
-        settings.tokenizer is None or settings.keep_tokens is not None,
-        f"--tokenizer {settings.tokenizer}: no effect without --keep-tokens",
-    )
     problems.extend(_start_problems(settings))
     problems.extend(_size_problems(settings))
     for name in ("train", "pretrain", "kd"):
@@ -36,18 +33,32 @@ def setting_problems(settings: DistillSettings) -> Problems:
 
 
 def _path_problems(settings: DistillSettings) -> Problems:
-    problems, out, tokenizer = Problems(), settings.out, settings.tokenizer
+    problems, out = Problems(), settings.out
     for name in FILES:
         path = getattr(settings, name)
         problems.unless(path is None or path.is_file(), f"{_flag(name)} {path}: no such file")
     for name in SHARDED:
         path = getattr(settings, name)
         problems.extend([path and shards_problem(f"--{name}", path)])
-    problems.unless(
-        tokenizer is None or tokenizer.exists(), f"--tokenizer {tokenizer}: does not exist"
-    )
+    problems.extend(_tokenizer_problems(settings))
     is_free = out is None or not out.exists() or out.is_dir()
     problems.unless(is_free, f"--out {out}: expected a folder, got a file")
+    return problems
+
+
+def _tokenizer_problems(settings: DistillSettings) -> Problems:
+    problems, path = Problems(), settings.tokenizer
+    if path is None:
+        return problems
+    problems.unless(
+        settings.sentencepiece_model is None,
+        "--tokenizer, --sentencepiece-model: expected one of them, got both",
+    )
+    is_model = path.is_file() and settings.keep_tokens is not None
+    problems.unless(
+        is_model or (path / ENCODING).is_file(),
+        f"--tokenizer {path}: expected a folder of lightpaff convert, got no {ENCODING} in it",
+    )
     return problems
 
 

@@ -53,8 +53,9 @@ class DistillSettings:
         expected=at_least(1),
     )
     tokenizer: Path | None = flag(
-        "with --keep-tokens: what cut the text into tokens, a SentencePiece model or a folder of "
-        "lightpaff convert (default: --sentencepiece-model, or else the teacher's folder)",
+        "folder of lightpaff convert with the teacher's tokenizer: use.py of an ONNX student reads "
+        "text then, and --keep-tokens spells cut tokens; for the latter also a SentencePiece model "
+        "(default: the teacher's folder, if it has one)",
         None,
         metavar="PATH",
     )

@@ -263,26 +263,36 @@ def test_an_encoder_is_fine_tuned_and_distilled(tmp_path):
     assert list(rows) == [*names, *(f"{name}_seed2" for name in names)]
     assert [rows[name].init for name in names] == ["teacher", "teacher", "random", "random"]
     assert [rows[name].kd_lambda == 0 for name in names] == [False, True, True, False]
+    assert {row.tokenizer for row in rows.values()} == {out / "encoder"}
     assert evaluation(calls).name[-1] == "from the teacher, seed 2"
 
-    done = recipe.run("../encoder.sh", ARGUMENT="sick", KEEP="9", ABLATIONS="no", **variables)
+
+def test_an_encoder_teaches_both_stages_with_fewer_tokens(tmp_path):
+    recipe = stubbed(tmp_path, "sick")
+    variables = {"HF": "minilm", "SEEDS": "1 2", "TWO_STAGE": "yes", "ABLATIONS": "no"}
+    done = recipe.run("../encoder.sh", ARGUMENT="sick keep_tokens=9", **variables)
     assert done.returncode == 0, done.stderr
-    calls, kept = recipe.calls(), out / "keep9"
-    cut, data = of(calls, "lightpaff", "trim-vocab")
-    assert cut[cut.index("--path") + 1] == f"{out}/teacher.pt" and cut[-1] == f"{kept}/trimmed"
-    assert data == [
-        "--like",
-        f"{kept}/trimmed",
-        "--rebinarize",
-        f"{out}/data",
-        "--out",
-        f"{kept}/data",
-    ]
+    calls, out = recipe.calls(), recipe.out
+    first, second = trainings(calls).values()
+    assert first.task._name == "masked_lm" and first.model._name == "bert"
+    starts = [x.checkpoint.finetune_from_model for x in (first, second)]
+    assert starts == [f"{out}/encoder/model.pt", f"{out}/teacher_pretrained.pt"]
     rows = distillations(calls)
-    assert list(rows) == ["from_teacher", "from_teacher_seed2"]
-    assert rows["from_teacher"].teacher == kept / "teacher.pt"
-    assert rows["from_teacher"].data == rows["from_teacher_seed2"].data == kept / "data"
-    assert evaluation(calls).name == ["teacher", "from the teacher", "from the teacher, seed 2"]
+    names = ["from_teacher", "from_teacher_seed2", "two_stage", "two_stage_seed2"]
+    assert list(rows) == names
+    assert {(row.keep_tokens, row.tokenizer) for row in rows.values()} == {(9, out / "encoder")}
+    assert rows["two_stage"].pretrained_teacher == out / "teacher_pretrained.pt"
+    assert rows["two_stage_seed2"].init == f"{out}/two_stage/pretrained.pt"
+    assert evaluation(calls).data_of == ()
+
+    for name in names[::2]:
+        (out / name / "trimmed_data").mkdir()
+    (out / "table.txt").unlink()
+    done = recipe.run("../encoder.sh", ARGUMENT="sick keep_tokens=9", **variables)
+    assert done.returncode == 0, done.stderr
+    others = [f"{title}={out}/{name}/trimmed_data" for title, name in
+              (("two-stage KD", "two_stage"), ("from the teacher", "from_teacher"))]  # fmt: skip
+    assert list(evaluation(recipe.calls()).data_of) == others
 
 
 @pytest.mark.parametrize("name", ["sick", "dialogsum"])

@@ -59,13 +59,10 @@ elif argv[0] == "convert":
     folder = Path(argv[argv.index("--to") + 2])
     folder.mkdir(parents=True)
     (folder / "dict.txt").write_text("the 1\\n[MASK] 1\\n")
+    (folder / "encoding.json").touch()
     print("model: --task sentence_prediction --arch bert --encoder-layers 6 --num-classes",
           after("--num-classes"), "--init-token 0")
     print("text, as files in", folder)
-elif argv[0] == "trim-vocab":
-    folder = after("--out")
-    folder.mkdir(parents=True)
-    (folder / "model.pt").touch()
 elif argv[0] == "prune-plan":
     print("architecture: --arch", os.environ["SMALL"])
 elif argv[0] == "evaluate":

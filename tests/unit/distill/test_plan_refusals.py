@@ -91,8 +91,9 @@ def test_a_size_below_the_vocabulary(refuse):
     [
         (["keep_tokens=3"], "--keep-tokens 3: --keep 3: expected 5 (5 special tokens"),
         (["keep_tokens=99"], "--keep-tokens 99: --keep 99: expected 5 (5 special tokens"),
-        (["--tokenizer", "."], "--tokenizer .: no effect without --keep-tokens"),
-        (["keep_tokens=9", "--tokenizer", "no"], "--tokenizer no: does not exist"),
+        (["--tokenizer", "."], "--tokenizer .: expected a folder of lightpaff convert, got no"),
+        (["--tokenizer", __file__], ": expected a folder of lightpaff convert, got no"),
+        (["--tokenizer", ".", "--sentencepiece-model", __file__], "expected one of them, got both"),
     ],
 )
 def test_tokens_that_cannot_be_kept(refuse, words, message):
