@@ -101,22 +101,21 @@ def _readme(
 ) -> str:
     packages = [name for name in FORMATS[request.to].packages if name != "onnx"]
     packages += PACKAGES[codec.kind]
+    is_pair = bool(student.between)
     lines = [
         f"# A fairseq {student.info.family} model, exported to {request.to}",
         "",
         *_comparisons(record),
         "",
-        f"`pip install {' '.join(packages)}`, then `python {SCRIPT} < text.txt` (one sentence per",
-        f"line; flags: `python {SCRIPT} --help`). fairseq is not needed.",
+        f"`pip install {' '.join(packages)}`, then `python {SCRIPT} < text.txt`",
+        f"({_LINES[is_pair]}; flags: `python {SCRIPT} --help`). fairseq is not needed.",
         _LONG_LINES[student.info.task == TRANSLATION],
     ]
-    if record.get("separator_token") is not None:
-        separator = record["separator_token"]
-        lines.append(f"Ids of a pair of sentences: 0, first, 2, {separator}, second, 2.")
     lines += ["", f"`{RECORD}`: versions and test results; `dict.*`: fairseq's dictionaries."]
     return "\n".join(lines) + "\n"
 
 
+_LINES = {False: "one sentence per line", True: "two sentences per line, separated by a tab"}
 _LONG_LINES = {
     True: "A line that is longer than the model supports is translated in parts; standard error "
     "says so.",
@@ -136,12 +135,13 @@ def _script(student: LoadedModel, codec: TextCodec, beam: int) -> str:
         start = dictionary[dictionary.bos() if task.args.add_bos_token else dictionary.eos()]
     limit = utils.resolve_max_positions(task.max_positions(), model.max_positions())
     longest = limit[0] if isinstance(limit, tuple) else limit
-    added = 2 if isinstance(start, int) else 1  # a start token and the end of sentence
+    between = student.between
+    added = len(between) + (2 if isinstance(start, int) else 1)  # a start token and the end
     output = 0
     if info.task == TRANSLATION:
         output = min(LONGEST, model.max_decoder_positions() - 1)
     lengths = (longest - added, output)
-    return script(Use(info.task, codec, start, student.has_classes, *lengths, beam))
+    return script(Use(info.task, codec, start, student.has_classes, *lengths, beam, between))
 
 
 def _comparisons(record: dict[str, Any]) -> list[str]:

@@ -68,6 +68,14 @@ class LoadedModel:
         """True for a classifier, false for a regression and for other tasks."""
         return self.info.task == CLASSIFICATION and not self.task.cfg.regression_target
 
+    @property
+    def between(self) -> tuple[int, ...]:
+        """The ids between the sentences of a pair; empty: the data are single sentences."""
+        if self.info.task != CLASSIFICATION or not (self.data / "input1").is_dir():
+            return ()
+        separator = self.task.cfg.separator_token
+        return (self.task.source_dictionary.eos(), *([] if separator is None else [separator]))
+
 
 def inspect_checkpoint(path: Path, flag: str = "--path") -> CheckpointInfo:
     """Read the checkpoint that `flag` names.

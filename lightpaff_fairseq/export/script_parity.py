@@ -58,7 +58,7 @@ def check_script(
         first = torch.tensor([student.task.source_dictionary.bos()])
         rows = [torch.cat([first, row[1:]]) for row in rows]
     texts = [_text(row, student, codec) for row in rows]
-    sample = _sample(student, rows, [codec.encode(text) for text in texts])
+    sample = _sample(student, rows, [_encoded(text, student, codec) for text in texts])
     lengths = sample["net_input"]["src_tokens"].ne(student.task.source_dictionary.pad()).sum(-1)
     outputs = zip(engine.run(sample), lengths.tolist(), strict=True)
     answers = [_answer(student, output, length, codec) for output, length in outputs]
@@ -92,17 +92,30 @@ def _ids(student: LoadedModel, row: Sequence[int | str]) -> list[int]:
 
 
 def _text(row: Tensor, student: LoadedModel, codec: TextCodec) -> str:
-    """Return the text of a row of fairseq's ids."""
+    """Return the text of a row of fairseq's ids; of a pair, both with a tab between them."""
+    dictionary, ids = student.task.source_dictionary, row.tolist()
+    end = ids.index(dictionary.eos()) if student.between else len(ids)
+    special = (dictionary.bos(), dictionary.pad(), dictionary.eos(), *student.between)
+    sentences = [ids[:end], ids[end:]] if student.between else [ids]
+    kept = ([dictionary[i] for i in part if i not in special][:LONGEST] for part in sentences)
+    texts = [" ".join(codec.decode(tokens).split("\n")) for tokens in kept]
+    return "\t".join(text.replace("\t", " ") for text in texts) if student.between else texts[0]
+
+
+def _encoded(text: str, student: LoadedModel, codec: TextCodec) -> Tensor:
+    """Return the ids of a text in fairseq, `(T,)`, without what begins it."""
     dictionary = student.task.source_dictionary
-    special = (dictionary.bos(), dictionary.pad(), dictionary.eos())
-    tokens = [dictionary[i] for i in row.tolist() if i not in special][:LONGEST]
-    return " ".join(codec.decode(tokens).split("\n"))
+    first, *second = text.split("\t") if student.between else [text]
+    lines = [
+        dictionary.encode_line(codec.encode(x), add_if_not_exist=False) for x in (first, *second)
+    ]
+    separator = torch.tensor(student.between[1:])  # the end of the first is in its line
+    return torch.cat([lines[0], *(x for line in lines[1:] for x in (separator, line))]).long()
 
 
-def _sample(student: LoadedModel, rows: Sequence[Tensor], texts: Sequence[str]) -> Sample:
+def _sample(student: LoadedModel, rows: Sequence[Tensor], lines: Sequence[Tensor]) -> Sample:
     """Return encoded texts as fairseq's task gives them to a model."""
     dictionary = student.task.source_dictionary
-    lines = [dictionary.encode_line(text, add_if_not_exist=False).long() for text in texts]
     if student.info.task in (TRANSLATION, LANGUAGE_MODELING):
         dataset = student.task.build_dataset_for_inference(lines, [len(line) for line in lines])
         sample: Sample = dataset.collater([dataset[i] for i in range(len(dataset))])

@@ -113,16 +113,13 @@ ENCODE = """symbols = json.load(open(f"{folder}/symbols.json", encoding="utf-8")
 ids = {symbol: i for i, symbol in enumerate(symbols)}
 
 
-def encode(text):
-    return [START*(ids.get(x, 3) for x in text), 2]  # 3: <unk>, 2: </s>
-
-
+ENCODE_TEXT
 def answer(session, texts, numbers, flags):
-    answers = {}
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    answers, encoded = {}, [encode(text) for text in texts]
+    order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
     for first in range(0, len(order), BATCH):
         chosen = order[first : first + BATCH]
-        rows = [encode(texts[i]) for i in chosen]
+        rows = [encoded[i] for i in chosen]
         tokens = np.ones((len(rows), max(map(len, rows))), dtype=np.int64)  # 1: <pad>
         for i, row in enumerate(rows):
             tokens[i, : len(row)] = row
@@ -130,6 +127,17 @@ def answer(session, texts, numbers, flags):
         lines = RESULT
         answers |= zip(chosen, lines)
     return [answers[i] for i in range(len(texts))]
+"""
+ENCODE_ONE = """def encode(text):
+    return [START*(ids.get(x, 3) for x in text), 2]  # 3: <unk>, 2: </s>
+
+
+"""
+ENCODE_PAIR = """def encode(pair):
+    first, second = ([ids.get(x, 3) for x in text] for text in pair)  # 3: <unk>
+    return [START*first, BETWEEN, *second, 2]  # 2: </s>
+
+
 """
 RESULT = {
     "embedding": '[" ".join(f"{x:.7f}" for x in row) for row in output]',

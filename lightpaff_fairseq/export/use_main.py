@@ -72,6 +72,25 @@ def parts(text, number):  # none if it is too long
     return []
 """
 
+SPLIT_PAIR = """
+
+def split(line):  # a pair of sentences
+    return [tokens(sentence) for sentence in line.rstrip("\\r\\n").split("\\t")]
+"""
+
+LEAVE_OUT_PAIRS = """
+
+def parts(pair, number):  # none if it is no pair, or too long
+    if len(pair) != 2:
+        notice(number, f"expected two sentences separated by a tab, got {len(pair)}: no answer")
+        return []
+    length = sum(map(len, pair))
+    if length <= LONGEST:
+        return [pair]
+    notice(number, f"{length} tokens, but the model supports {LONGEST} at most: no answer")
+    return []
+"""
+
 MAIN = """
 
 def notice(number, text):

@@ -9,11 +9,23 @@ from .use_answers import (
     CONTINUE,
     CTRANSLATE2_FLAGS,
     ENCODE,
+    ENCODE_ONE,
+    ENCODE_PAIR,
     ONNX_FLAGS,
     RESULT,
     TRANSLATE,
 )
-from .use_main import JOIN, LEAVE_OUT, MAIN, PARTS, SPLIT, START, STARTS_WORD
+from .use_main import (
+    JOIN,
+    LEAVE_OUT,
+    LEAVE_OUT_PAIRS,
+    MAIN,
+    PARTS,
+    SPLIT,
+    SPLIT_PAIR,
+    START,
+    STARTS_WORD,
+)
 
 CHUNK = 1024  # lines that are sorted into batches together
 LINES = {MASKED_LM: 4}  # per batch: outputs of masked_lm are (lines, length, vocabulary)
@@ -35,6 +47,7 @@ class Use:
         longest: maximum tokens of a text, without what the task adds.
         longest_output: maximum tokens of a translation.
         beam: default beam size of a translation.
+        between: ids between the two sentences of a pair; empty: texts are single sentences.
     """
 
     task: str
@@ -44,10 +57,11 @@ class Use:
     longest: int
     longest_output: int = 0
     beam: int = DEFAULT_BEAM
+    between: tuple[int, ...] = ()
 
 
 def script(use: Use) -> str:
-    """Return Python that reads sentences from standard input, one per line.
+    """Return Python that reads sentences, or pairs of them, from standard input, one per line.
 
     It prints one line per line, in chunks. Notices go to standard error, with the number of their
     line: invalid UTF-8, a line of more tokens than the model supports, a translation that is cut.
@@ -58,7 +72,7 @@ def script(use: Use) -> str:
         modules, body = ["ctranslate2"], CTRANSLATE2_FLAGS + CONTINUE + LEAVE_OUT
         body = body.replace("START", str(use.start))
     else:
-        modules, body = ["numpy as np", "onnxruntime"], ONNX_FLAGS + _encoder(use) + LEAVE_OUT
+        modules, body = ["numpy as np", "onnxruntime"], ONNX_FLAGS + _encoder(use)
     kind = SENTENCEPIECE if use.codec.kind == SENTENCEPIECE else WORDS
     body = body.replace("JOIN", JOIN[kind]).replace("STARTS_WORD", STARTS_WORD[kind])
     standard = ["argparse", "itertools", "json", "os", "sys"]
@@ -68,6 +82,8 @@ def script(use: Use) -> str:
     head = "\n\n".join("\n".join(f"import {x}" for x in names) for names in (standard, modules))
     start = START.replace("IMPORTS", head) + _constants(use)
     split = SPLIT[use.codec.kind].replace("FILES", ", ".join(_paths(use.codec)))
+    if use.between:
+        split = split.replace("def split(", "def tokens(") + SPLIT_PAIR
     return f"{start}{split.replace('LOWER', str(not use.codec.cased))}{body}{MAIN}"
 
 
@@ -95,5 +111,8 @@ def _encoder(use: Use) -> str:
     head = "classes" if use.classes else "number"
     kind = {MASKED_LM: "symbols", CLASSIFICATION: head, EMBEDDING: "embedding"}[use.task]
     start = "" if use.start is None else f"{use.start}, "
-    body = ENCODE.replace("START", start).replace("RESULT", RESULT[kind])
-    return (CLASSES if use.classes else "") + body
+    encode = ENCODE_PAIR if use.between else ENCODE_ONE
+    encode = encode.replace("START", start).replace("BETWEEN", ", ".join(map(str, use.between)))
+    body = ENCODE.replace("ENCODE_TEXT\n", encode).replace("RESULT", RESULT[kind])
+    parts = LEAVE_OUT_PAIRS if use.between else LEAVE_OUT
+    return (CLASSES if use.classes else "") + body + parts

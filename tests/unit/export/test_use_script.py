@@ -1,8 +1,10 @@
 """What an exported folder's use.py prints: fairseq's answers, line by line, for any line."""
 
 import runpy
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from subprocess import PIPE
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from fairseq.sequence_generator import SequenceGenerator
 
 import export_cases
+import toy
 from export_cases import CASES
 from lightpaff_fairseq.export import exporter, script_parity, use_script
 
@@ -101,6 +104,37 @@ def test_only_long_lines(name, exports):
     printed, notices = export_cases.use_and_notices(folder, lines)
     assert printed[:-1] == [""] * (len(lines) - 1) and printed[-1] != ""
     assert len(notices) == len(lines) - 1 and notices[-1].startswith(f"line {len(lines) - 1}: ")
+
+
+@pytest.mark.parametrize("separator", [(), (2,)])
+@torch.no_grad()
+def test_two_sentences_of_a_pair_are_separated_by_a_tab(separator, tmp_path):
+    def write(folder):
+        shutil.copytree(toy.write_labeled(folder) / "input0", folder / "input1")
+        for seed, split in enumerate(("train", "valid")):
+            toy.write_split(folder / "input1" / split, toy.sentences(37, 5 + seed))
+        return folder
+
+    flags = ("--separator-token", *separator) if separator else ()
+    case = CASES["regression"]  # its answers are numbers, which tell more than classes
+    case = replace(case, write=write, flags=(*case.flags, *flags))
+    path, data, model = export_cases.make(case, tmp_path)
+    out = tmp_path / "out"
+    assert export_cases.export(case, path, out, "--data", data) == 0
+    assert "two sentences per line, separated by a tab" in (out / "README.md").read_text()
+    pairs = [(f"w{i}", f"w{i * 7 % 26} w{i * 5 % 26}") for i in range(20)]
+    wrong = ["w1 w2", "w1\tw2\tw3", f"w1\t{' '.join(['w2'] * (29 - len(separator)))}"]
+    printed, notices = export_cases.use_and_notices(out, [*map("\t".join, pairs), "\t", *wrong])
+    rows = [[encoded(model, text) for text in pair] for pair in pairs]
+    batch = ([0, *first, 2, *separator, *second, 2] for first, second in rows)
+    name = {"classification_head_name": "sentence_classification_head"}
+    outputs = [model(torch.tensor([row]), features_only=True, **name)[0] for row in batch]
+    values = [float(output) for output in outputs]
+    assert [float(x) for x in printed[:20]] == pytest.approx(values, abs=1e-4)
+    assert max(values) - min(values) > 0.01 and printed[20] != "" and printed[21:] == [""] * 3
+    expected = "expected two sentences separated by a tab, got"
+    assert notices[:2] == [f"line 22: {expected} 1: no answer", f"line 23: {expected} 3: no answer"]
+    assert notices[2].startswith("line 24: 30 tokens, but the") is not bool(separator)
 
 
 def test_lines_of_any_bytes_and_flags(exports):
