@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..evaluation.classification import NAIVE_BAYES
 from ..evaluation.markdown_table import RATIOS, SIZE, Column, decimals, format_table
 from ..evaluation.model_rows import Row
 from ..export.export_request import RECORD
@@ -55,6 +56,8 @@ def summary(settings: DistillSettings) -> str:
         table.append(_served_row(timed, quality, out, table[0]["size_mb"]))
         if "beam" in table[-1]["name"]:
             notes.append(BEAM_NOTE.format(settings.max_drop))
+    if "naive_bayes" in rows[0]:
+        notes.append(f"{NAIVE_BAYES}: accuracy {rows[0]['naive_bayes']:.1f}")
     columns = [
         *SIZE,
         Column(QUALITIES[quality], "quality", decimals(1)),

@@ -26,8 +26,10 @@ from .model_rows import (
     check_same_samples,
     describe_file,
 )
+from .naive_bayes import naive_bayes_accuracy
 
 BATCH = 64  # sentences
+NAIVE_BAYES = "Naive Bayes on the counts of the training split's tokens"
 POSITIVE = "1"  # name of the class whose F1 GLUE reports
 TITLES = {  # column titles; `score` returns either the first three keys or the last two
     "accuracy": "accuracy",
@@ -76,9 +78,14 @@ def evaluate_classification(models: Sequence[ModelFile], request: EvaluationRequ
     scores = [Column(title, key, decimals(1)) for key, title in TITLES.items() if key in rows[0]]
     columns = (*SIZE, *scores, SPEED_COLUMN, *RATIOS)
     note = f"{rows[0]['sentences']} sentences"
-    if "f1_of" in rows[0]:
-        note += f"; F1 {rows[0]['f1_of']}"
-    return Evaluation(rows, columns, [note])
+    if "f1_of" not in rows[0]:
+        return Evaluation(rows, columns, [note])
+    notes = [f"{note}; F1 {rows[0]['f1_of']}"]
+    simple = naive_bayes_accuracy(*loaded[0][1:])
+    if simple is not None:
+        notes.append(f"{NAIVE_BAYES}: accuracy {simple:.1f}")
+        rows = [{**row, "naive_bayes": simple} for row in rows]
+    return Evaluation(rows, columns, notes)
 
 
 def _check_classes(runs: Sequence[Predictions], subset: str) -> None:

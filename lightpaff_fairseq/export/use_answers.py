@@ -103,7 +103,8 @@ def add_flags(parser):
 def load(flags):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = flags.intra_threads
-    return onnxruntime.InferenceSession(f"{folder}/model.onnx", options)
+    slow = ["SkipLayerNormFusion"]  # on CPUs
+    return onnxruntime.InferenceSession(f"{folder}/model.onnx", options, disabled_optimizers=slow)
 
 
 """

@@ -29,8 +29,27 @@ def one_by_one(data, model, *flags):
     return outputs, targets
 
 
+def naive_bayes(data):
+    """Accuracy of the classifier, from its formula: counts plus one."""
+    task, _, _ = build(data, *ROBERTA, "--num-classes", 2)
+    (counts, classes), (tested, labels) = (
+        (
+            torch.stack([torch.bincount(x["net_input.src_tokens"], minlength=31) for x in split]),
+            torch.tensor([int(x["target"]) for x in split]),
+        )
+        for split in (
+            [dataset[i] for i in range(len(dataset))]
+            for dataset in (task.load_dataset(name) for name in ("train", "valid"))
+        )
+    )
+    per_class = torch.stack([counts[classes == c].sum(0) + 1 for c in (0, 1)]).double()
+    prior = torch.stack([(classes == c).double().mean() for c in (0, 1)]).log()
+    scores = tested.double() @ (per_class / per_class.sum(1, keepdim=True)).log().T + prior
+    return round(100 * float((scores.argmax(1) == labels).double().mean()), 2)
+
+
 @pytest.mark.slow
-def test_classes_are_scored_as_one_by_one(tmp_path):
+def test_classes_are_scored_as_one_by_one(tmp_path, capsys):
     data = write_labeled(tmp_path / "data", count=70, classes=2)  # more than one batch
     flags = (*ROBERTA, "--num-classes", 2)
     model = checkpoint(tmp_path / "m.pt", data, *flags)
@@ -43,6 +62,8 @@ def test_classes_are_scored_as_one_by_one(tmp_path):
         for g in (0, 1)
         for t in (0, 1)
     }
+    assert rows[0]["naive_bayes"] == naive_bayes(data)
+    assert "Naive Bayes on the counts" in capsys.readouterr().out
     tp, fp, fn, tn = count[1, 1], count[1, 0], count[0, 1], count[0, 0]
     assert min(tp, fp, fn, tn) > 0  # otherwise this tests little
     assert rows[0]["sentences"] == 70 == len(targets)
