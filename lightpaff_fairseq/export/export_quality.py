@@ -10,16 +10,19 @@ from fairseq.data.data_utils import post_process
 from scipy.stats import pearsonr
 
 from ..evaluation.text_scores import score
-from .engines import Engine, tokens_of
-from .loaded_model import CLASSIFICATION, LANGUAGE_MODELING, TRANSLATION, LoadedModel
+from .engines import Engine, Search, fairseq_engine, tokens_of
+from .loaded_model import CLASSIFICATION, EMBEDDING, LANGUAGE_MODELING, TRANSLATION, LoadedModel
 from .sample_batches import Sample
 
-SCORED_TASKS = (TRANSLATION, LANGUAGE_MODELING, CLASSIFICATION)
+SCORED_TASKS = (TRANSLATION, LANGUAGE_MODELING, CLASSIFICATION, EMBEDDING)
 
 
 @dataclass(frozen=True)
 class Quality:
-    """A score: `BLEU`, `accuracy` or `Pearson` (0 to 100), or `ppl` per token (lower is better)."""
+    """A score: `BLEU`, `accuracy`, `Pearson` or `cosine` (0 to 100), or `ppl` (lower is better).
+
+    `ppl` is per token; `cosine` is the mean of embeddings with fairseq's.
+    """
 
     name: str
     score: float
@@ -65,6 +68,8 @@ class Labels:
     @property
     def basis(self) -> str:
         """What a score is of."""
+        if self.student.info.task == EMBEDDING:  # both sentences of a pair
+            return f"{sum(len(x['id']) for x in self.samples):,} sentences of {self.subset}"
         count = sum(int(sample["nsentences"]) for sample in self.samples)
         return basis_of(self.student, self.subset, count, self.references)
 
@@ -88,6 +93,8 @@ def score_outputs(
     Raises:
         ValueError: the samples have no targets.
     """
+    if student.info.task == EMBEDDING:
+        return Quality("cosine", _mean_cosine(student, batch_outputs, samples))
     if any(sample.get("target") is None for sample in samples):
         raise ValueError(f"--gen-subset: expected targets in --data {student.data}, got none")
     task = student.info.task
@@ -101,6 +108,18 @@ def score_outputs(
     if student.has_classes:
         return Quality("accuracy", 100 * float((outputs.argmax(-1) == targets).mean()))
     return Quality("Pearson", 100 * float(pearsonr(outputs[:, 0], targets)[0]))
+
+
+def _mean_cosine(
+    student: LoadedModel, batch_outputs: Sequence[Sequence[Any]], samples: Sequence[Sample]
+) -> float:
+    """Return the mean cosine of embeddings with fairseq's, times 100."""
+    engine = fairseq_engine(student, Search(), "cpu")
+    cosines = [
+        np.sum(np.asarray(engine.run(sample)) * np.asarray(outputs), -1)  # they are normalized
+        for sample, outputs in zip(samples, batch_outputs, strict=True)
+    ]
+    return 100 * float(np.concatenate(cosines).mean(dtype=np.float64))
 
 
 def _bleu(

@@ -91,7 +91,9 @@ def test_any_batch_and_length_in_onnx(name, exports):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [TRANSLATION, "language_modeling", "classes", "regression"])
+@pytest.mark.parametrize(
+    "name", [TRANSLATION, "language_modeling", "classes", "regression", "embedding"]
+)
 def test_int8_is_smaller_and_its_score_is_reported(name, student, tmp_path, capsys):
     case = CASES[name]
     path, data, _ = student(name)
@@ -101,7 +103,10 @@ def test_int8_is_smaller_and_its_score_is_reported(name, student, tmp_path, caps
     quality = json.loads((tmp_path / "small" / RECORD).read_text())["quality"]
     assert f"int8: {quality['measure']} {quality['exported']:.2f}" in printed
     measures = {"translation": "BLEU", "language_modeling": "ppl", "classes": "accuracy"}
+    measures["embedding"] = "cosine"
     assert quality["measure"] == measures.get(name, "Pearson")
+    if name == "embedding":
+        assert round(quality["fairseq"], 4) == 100 > quality["exported"] > 99
     if name == "language_modeling":
         assert quality["drop"] == pytest.approx(
             100 * (quality["exported"] / quality["fairseq"] - 1)
