@@ -16,7 +16,12 @@ from torch import Tensor, nn
 
 from ..embedding_poolings import POOLINGS
 from ..flags import Range, flag, range_problems
-from ..losses.embeddings import OrthonormalProjection, cosine_distance, similarity_divergence
+from ..losses.embeddings import (
+    OrthonormalProjection,
+    cosine_distance,
+    margin_error,
+    similarity_divergence,
+)
 from ..losses.label_positions import LabelPositions
 from ..losses.model_output import LogitsOutput, ModelOutput
 from ..models.outputs import unwrapped
@@ -30,7 +35,7 @@ from .config_checks import task_problem
 from .projections import ResumesProjections
 
 POOLING_CHOICES = ChoiceEnum(list(POOLINGS))
-LOSSES = ("cosine", "similarity")
+LOSSES = ("cosine", "similarity", "margin")
 
 
 @dataclass
@@ -61,6 +66,12 @@ class KdEmbeddingConfig(SentencePredictionConfig):
         "divides the cosines of --kd-similarity-weight, 0.001 to 1000",
         0.05,
         expected=Range("a number from 0.001", 0.001, 1000),
+    )
+    kd_margin_weight: float = flag(
+        "pairs, as a query and its passage: weight of Margin-MSE with the other pairs of the batch "
+        "as negatives, per process; 0 = off",
+        0.0,
+        expected=WEIGHT,
     )
 
 
@@ -99,7 +110,7 @@ class EmbeddingPrediction:
 class KdEmbeddingCriterion(ResumesProjections, SentencePredictionCriterion):
     """Sentence embeddings: every sentence of the input, compared with the teacher's embedding.
 
-    The loss is the sum over sentences of the two weighted losses of `losses.embeddings`, in
+    The loss is the sum over sentences of the weighted losses of `losses.embeddings`, in
     validation too. No label is read. A pair counts as two sentences.
     """
 
@@ -146,7 +157,13 @@ class KdEmbeddingCriterion(ResumesProjections, SentencePredictionCriterion):
         if self.teacher is None:
             self._prepare_late(model)
         assert self.teacher is not None
-        tokens, _ = split_sentences(sample["net_input"]["src_tokens"], self.task.source_dictionary)
+        inputs = sample["net_input"]["src_tokens"]
+        tokens, counts = split_sentences(inputs, self.task.source_dictionary)
+        if self.cfg.kd_margin_weight and {*counts} != {2}:
+            raise ValueError(
+                f"--kd-margin-weight {self.cfg.kd_margin_weight:g}: expected pairs (input0, "
+                f"input1), got {sum(count != 2 for count in counts)} other samples in a batch"
+            )
         single: Any = {"net_input": {"src_tokens": tokens}}
         positions = LabelPositions.of(self.prediction.label_positions(single))
         output = self.teacher.soft_targets(model, single, positions)
@@ -177,6 +194,8 @@ class KdEmbeddingCriterion(ResumesProjections, SentencePredictionCriterion):
             temperature = float(self.cfg.kd_similarity_temperature)
             divergence = similarity_divergence(embedding_s, embedding_t, temperature)
             losses["similarity"] = divergence.sum()
+        if self.cfg.kd_margin_weight:
+            losses["margin"] = margin_error(embedding_s, embedding_t).sum()
         return losses
 
     def _prepare_late(self, model: nn.Module) -> None:
@@ -190,7 +209,7 @@ class KdEmbeddingCriterion(ResumesProjections, SentencePredictionCriterion):
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[LoggingOutput]) -> None:
-        """Log means over sentences: `loss`, and `kd_cosine` and `kd_similarity` before weights."""
+        """Log means over sentences: `loss`, and each `kd_NAME` of `LOSSES` before its weight."""
         size = sum(log["sample_size"] for log in logging_outputs)
         for name in ("loss", *(f"kd_{name}" for name in LOSSES)):
             if name in logging_outputs[0]:
@@ -206,8 +225,11 @@ def _config_problems(cfg: KdEmbeddingConfig, task: Any) -> Iterator[str]:
     yield from range_problems(cfg, KdEmbeddingConfig)
     if str(cfg.kd_pooling) not in POOLINGS:
         yield f"--kd-pooling {cfg.kd_pooling}: expected one of {', '.join(POOLINGS)}"
-    if not (cfg.kd_cosine_weight or cfg.kd_similarity_weight):
-        yield "--kd-cosine-weight 0: expected more than 0, as --kd-similarity-weight is 0"
+    if not (cfg.kd_cosine_weight or cfg.kd_similarity_weight or cfg.kd_margin_weight):
+        yield (
+            "--kd-cosine-weight 0: expected more than 0, as --kd-similarity-weight and "
+            "--kd-margin-weight are 0"
+        )
     if ":" in (cfg.kd_teacher or ""):
         yield f"--kd-teacher {cfg.kd_teacher}: expected one checkpoint for kd_embed"
     if has_classes and task.cfg.init_token != task.source_dictionary.bos():

@@ -42,6 +42,35 @@ def similarity_divergence(embedding_s: Tensor, embedding_t: Tensor, temperature:
         return (lprobs_t.exp() * (lprobs_t - lprobs_s)).sum(-1)
 
 
+def margin_error(embedding_s: Tensor, embedding_t: Tensor) -> Tensor:
+    """Return the squared error of each sentence's margins over the other pairs of the batch.
+
+    A margin is the cosine of a sentence with the other one of its pair (a query with its passage)
+    minus that with the same side of another pair. The error is the mean over the other pairs.
+
+    Args:
+        embedding_s, embedding_t: `(2 N, C)` of N pairs, first and second sentences in turn, each
+            of its own width.
+    Returns:
+        `(2 N,)`, 0 to 16; 0 where N is 1.
+    Source: Margin-MSE (arXiv 2010.02666), with the batch's other pairs as negatives.
+    """
+    count = len(embedding_s) // 2
+    with torch.autocast(embedding_s.device.type, enabled=False):
+        margins_s, margins_t = (_margins(x) for x in (embedding_s, embedding_t))
+        return (margins_s - margins_t).square().sum(-1) / max(1, count - 1)
+
+
+def _margins(embedding: Tensor) -> Tensor:
+    """Return `(2 N, N)` margins over each pair, 0 over a sentence's own."""
+    first, second = (
+        F.normalize(at_least_float32(embedding), dim=-1).view(-1, 2, embedding.size(-1)).unbind(1)
+    )
+    cosines = first @ second.T
+    own = cosines.diagonal().unsqueeze(-1)
+    return torch.stack([own - cosines, own - cosines.T], dim=1).flatten(0, 1)
+
+
 def _to_others(embedding: Tensor, temperature: float) -> Tensor:
     """Return `(B, B - 1)` log-probabilities of the other sentences."""
     normalized = F.normalize(at_least_float32(embedding), dim=-1)

@@ -1,5 +1,7 @@
 """What `kd_embed` promises: naive losses, single sentences, resuming, correlations, bad input."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,6 +14,7 @@ TASK = ("--task", "sentence_prediction", "--num-classes", 1, "--regression-targe
 TASK += ("--init-token", 0, "--max-positions", 32)
 RUN = ("--lr", 0.01, "--lr-scheduler", "fixed", "--batch-size", 6, "--seed", 3)
 WEIGHTS = ("--kd-cosine-weight", 0.5, "--kd-similarity-weight", 2)
+MARGIN = ("--kd-margin-weight", 3)
 COUNT = 24
 
 
@@ -58,7 +61,9 @@ def one_by_one(model, sentences, pooling):
 @pytest.mark.parametrize("pooling,data", [("mean", "pairs"), ("first", "single")])
 def test_loss_and_gradient_equal_those_of_single_sentences(world, pooling, data):
     _, pairs, teacher = world
-    task, model, criterion = toy.build(*flags(world, *WEIGHTS, "--kd-pooling", pooling, data=data))
+    more = MARGIN if data == "pairs" else ()
+    words = flags(world, *WEIGHTS, *more, "--kd-pooling", pooling, data=data)
+    task, model, criterion = toy.build(*words)
     chosen = range(5)
     loss, size, log = criterion(model, toy.batch(task, chosen))
     loss.backward()
@@ -79,6 +84,10 @@ def test_loss_and_gradient_equal_those_of_single_sentences(world, pooling, data)
     ]
     similarity = F.kl_div(*rows, reduction="sum", log_target=True)
     naive = 0.5 * cosine + 2 * similarity
+    if more:
+        margin = margins(student, expected)
+        naive = naive + 3 * margin
+        assert float(log["kd_margin"]) == pytest.approx(margin.item(), rel=1e-4)
     naive.backward()
     assert size == len(sentences) and loss.item() == pytest.approx(naive.item(), rel=1e-4)
     assert float(log["kd_similarity"]) == pytest.approx(similarity.item(), rel=1e-4)
@@ -87,6 +96,26 @@ def test_loss_and_gradient_equal_those_of_single_sentences(world, pooling, data)
     assert got.keys() == wanted.keys() and largest > 0.1
     assert all((got[name] - wanted[name]).abs().max() < 1e-4 * largest for name in wanted)
     assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def margins(student, teacher):
+    """Margin-MSE of normalized pairs by its definition, over both directions."""
+    total = 0
+    for i, j in itertools.permutations(range(len(student) // 2), 2):
+        for a, b in ((2 * i, 2 * j + 1), (2 * i + 1, 2 * j)):  # a sentence, the other side of j
+            own = 2 * i + (a == 2 * i)
+            of_s, of_t = (x[a] @ x[own] - x[a] @ x[b] for x in (student, teacher))
+            total = total + (of_s - of_t).square() / (len(student) // 2 - 1)
+    return total
+
+
+def test_margins_need_pairs(world):
+    task, model, criterion = toy.build(*flags(world, *MARGIN, data="single"))
+    with pytest.raises(ValueError, match="--kd-margin-weight 3: expected pairs .*got 4 other"):
+        criterion(model, toy.batch(task, range(4)))
+    task, model, criterion = toy.build(*flags(world, *MARGIN, "--kd-cosine-weight", 0))
+    loss, _, _ = criterion(model, toy.batch(task, range(1)))
+    assert loss == 0  # a batch of one pair has no negatives
 
 
 def test_samples_are_split_at_their_separators(world):
