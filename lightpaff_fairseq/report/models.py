@@ -38,7 +38,13 @@ class Model:
     def is_undistilled(self) -> bool:
         """True for the student without distillation, by a recipe's file name or its own name."""
         path = str(self.rows[0].get("path", ""))
-        return path.endswith("student_plain_plain.pt") or self.name.lower().endswith("no kd")
+        ends = ("no kd", "without distillation")  # of recipes, and of lightpaff distill
+        return path.endswith("student_plain_plain.pt") or self.name.lower().endswith(ends)
+
+    @property
+    def is_teacher(self) -> bool:
+        """True for the teacher with fewer tokens, of `lightpaff distill --keep-tokens`."""
+        return self.name.startswith("teacher, ")
 
 
 def group_models(rows: Sequence[Row]) -> list[Model]:

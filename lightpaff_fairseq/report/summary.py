@@ -26,7 +26,8 @@ def summarize(rows: Sequence[Row]) -> str:
     if metric is None or len(models) < 2:
         return ""
     plain = undistilled(models)
-    students = [m for m in models[1:] if m is not plain] or models[1:]
+    others = [m for m in models[1:] if m is not plain and not m.is_teacher]
+    students = others or models[1:]
     sentences = [_against_teacher(students, models, metric)]
     if plain is not None and plain not in students:
         sentences.append(_against_plain(students, plain, models[0], metric))

@@ -41,6 +41,13 @@ def test_summary_says_what_the_table_says():
         "keeps 98.0 % of the teacher's accuracy: 78.50 of 80.12. "
     )
     assert "best" not in text + one
+    cut = {**rows()[0], "name": "teacher, 2,500 tokens"}
+    plain = {**rows()[1], "name": "student without distillation", "path": "baseline.pt"}
+    for each in (cut, plain):  # the rows of lightpaff distill
+        each.pop("group", None)
+    several = summarize([rows()[0], cut, plain, rows()[4]])
+    assert several.startswith('The student "two-stage KD" is 6.8 times smaller')
+    assert "Without distillation (student without distillation) it is 75.50" in several
 
 
 def test_summary_does_not_flatter():
