@@ -21,7 +21,7 @@ from ..trimming.job import NO_FILES, Trimmed, trim
 from ..trimming.rebinarize import Rewritten, rebinarize
 from ..trimming.trim_request import TrimRequest
 from .choices import Choice
-from .settings import DistillSettings
+from .settings import DistillSettings, tokens_to_keep
 from .sources import Sources, read_sources, read_teacher
 from .steps import LIGHTPAFF, Step
 
@@ -97,7 +97,7 @@ def trimming_steps(settings: DistillSettings, root: Path, minutes: float = 0.0) 
     tokenizer = settings.tokenizer or settings.sentencepiece_model
     like = ("--like", str(root / TRIMMED))
     words = ("--path", str(settings.teacher), "--data", *data_shards(settings.data))
-    words += ("--keep", str(settings.keep_tokens))
+    words += tokens_to_keep(settings.keep_tokens) or ()
     words += ("--tokenizer", str(tokenizer)) if tokenizer else ()
     cuts = [(TRIMMED, "Cut the teacher's vocabulary", words)]
     for folder, name in zip(

@@ -7,7 +7,7 @@ from ..fairseq_flags import words_problems
 from ..flags import range_problems
 from ..huggingface.conversion import ENCODING
 from ..problems import Problems
-from .settings import RANDOM, SHARDED, TEACHER, DistillSettings, parameters
+from .settings import RANDOM, SHARDED, TEACHER, DistillSettings, parameters, tokens_to_keep
 
 FILES = ("teacher", "pretrained_teacher", "references", "sentencepiece_model")
 SIZES = ("smaller", "params", "arch")
@@ -22,6 +22,11 @@ def setting_problems(settings: DistillSettings) -> Problems:
     problems.unless(
         (settings.text is None) == (settings.pretrained_teacher is None),
         "--text, --pretrained-teacher: pre-training needs both",
+    )
+    keep = settings.keep_tokens
+    problems.unless(
+        keep is None or tokens_to_keep(keep) is not None,
+        f"--keep-tokens {keep}: expected a number of tokens, as 2500, or a share, as 99%",
     )
     problems.extend(_start_problems(settings))
     problems.extend(_size_problems(settings))

@@ -45,12 +45,11 @@ class DistillSettings:
     decoder_layers: int | None = flag(
         "layers of the student's decoder", None, metavar="N", expected=at_least(1)
     )
-    keep_tokens: int | None = flag(
-        "classification and translation: cut the vocabulary of teacher and data to so many tokens "
-        "first, the most frequent ones",
+    keep_tokens: str | None = flag(
+        "classification and translation: cut the vocabulary of teacher and data first, to the N "
+        "most frequent tokens, or to those that make up a share of the training data, as 99%%",
         None,
         metavar="N",
-        expected=at_least(1),
     )
     tokenizer: Path | None = flag(
         "folder of lightpaff convert with the teacher's tokenizer: use.py of an ONNX student reads "
@@ -177,6 +176,18 @@ class DistillSettings:
     def pretraining_lambda(self) -> float:
         """The weight of the teacher in pre-training."""
         return self.kd_lambda if self.pretrain_kd_lambda is None else self.pretrain_kd_lambda
+
+
+def tokens_to_keep(text: str) -> tuple[str, str] | None:
+    """Return the flag of `lightpaff trim-vocab`, and its value, for `2500` or `99%`, or None."""
+    if text.isascii() and text.isdigit() and int(text):
+        return "--keep", text
+    try:
+        share = float(text.removesuffix("%"))
+    except ValueError:
+        return None
+    is_share = text.endswith("%") and 0 < share <= 100
+    return ("--coverage", f"{share / 100:.12g}") if is_share else None
 
 
 def parameters(text: str) -> int | None:

@@ -6,6 +6,7 @@ import pytest
 
 import toy
 from lightpaff_fairseq.cli.main import main as lightpaff
+from lightpaff_fairseq.distill.settings import tokens_to_keep
 
 pytestmark = pytest.mark.usefixtures("forked")
 WORDS = ("--task", "translation", "--arch", "transformer_mass_tiny", "--criterion", "cross_entropy")
@@ -91,6 +92,12 @@ def test_a_size_below_the_vocabulary(refuse):
     [
         (["keep_tokens=3"], "--keep-tokens 3: --keep 3: expected 5 (5 special tokens"),
         (["keep_tokens=99"], "--keep-tokens 99: --keep 99: expected 5 (5 special tokens"),
+        (
+            ["keep_tokens=0"],
+            "--keep-tokens 0: expected a number of tokens, as 2500, or a share, as",
+        ),
+        (["keep_tokens=101%"], "--keep-tokens 101%: expected a number of tokens, as 2500, or"),
+        (["keep_tokens=0.99"], "--keep-tokens 0.99: expected a number of tokens, as 2500, or"),
         (["--tokenizer", "."], "--tokenizer .: expected a folder of lightpaff convert, got no"),
         (["--tokenizer", __file__], ": expected a folder of lightpaff convert, got no"),
         (["--tokenizer", ".", "--sentencepiece-model", __file__], "expected one of them, got both"),
@@ -98,6 +105,13 @@ def test_a_size_below_the_vocabulary(refuse):
 )
 def test_tokens_that_cannot_be_kept(refuse, words, message):
     assert message in refuse(None, *words)
+
+
+def test_a_number_or_a_share_of_tokens():
+    assert tokens_to_keep("2500") == ("--keep", "2500")
+    assert tokens_to_keep("99.5%") == ("--coverage", "0.995")
+    wrong = ("", "%", "-5", "0%", "nan%", "1e3", "99.5", "\u0664")
+    assert [tokens_to_keep(text) for text in wrong] == [None] * len(wrong)
 
 
 def test_a_larger_student(refuse):
