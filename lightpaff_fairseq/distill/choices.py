@@ -90,7 +90,7 @@ def describe_student(
         "embeddings"
     )
     if shape.table > shape.params / 2 and settings.keep_tokens is None:
-        value += ", fewer with --keep-tokens"
+        value += ", fewer with --keep-tokens 99%"
     flags = "--smaller, --params, --encoder-layers, --decoder-layers, --arch"
     fast = f"{speed.student / speed.teacher:.1f}x the teacher's in fairseq"
     if speed.served:
