@@ -35,7 +35,6 @@ RUN = (
 )
 SERVED = "served"  # folder of the exported student
 HYPOTHESES = "hypotheses"  # folder of the translations of the test split
-MOST_SENTENCES = 2000  # of the test split, to time and to score the served student on
 Words = tuple[str, ...]
 
 
@@ -207,44 +206,3 @@ class Commands:
         if getattr(section, "truncate_source", False):
             words.append("--truncate-source")
         return tuple(words)
-
-    def export(self, target: str, pairs: str) -> Words:
-        """Return the export of the student to a format, as `ctranslate2:int8`.
-
-        Args:
-            pairs: folders of the training pairs, for a shortlist.
-        """
-        name, _, quantization = target.partition(":")
-        words = [LIGHTPAFF, "export", "--path", self.at("student.pt"), "--to", name]
-        words += ["--out", self.at(SERVED), "--data", self.data.first]
-        if quantization:
-            words += ["--quantization", quantization]
-        if quantization or is_searched(self.teacher.task, target):
-            words += ["--max-drop", f"{self.settings.max_drop:g}"]
-        if self.teacher.task == TRANSLATION:
-            words += ["--remove-bpe", self.remove_bpe]
-        if self.settings.shortlist:
-            words += ["--shortlist", pairs]
-        if self.settings.sentencepiece_model:
-            words += ["--sentencepiece-model", str(self.settings.sentencepiece_model)]
-        if self.settings.tokenizer and name != "ctranslate2":
-            words += ["--tokenizer", str(self.settings.tokenizer)]
-        return tuple(words)
-
-    def benchmark(self, teacher: str, target: str, output: str) -> Words:
-        """Return the command that times the teacher, the student, and the served student.
-
-        A translation model is timed from its folder, with the beam that its export chose.
-        """
-        words = [LIGHTPAFF, "benchmark", "inference", "--task", self.teacher.task, "--teacher"]
-        words += [self.at(teacher), "--student", self.at("student.pt")]
-        words += ["--data", self.data.first, "--threads", "1", "--json", self.at(output)]
-        words += ["--sentences", str(min(MOST_SENTENCES, self.data.sentences[TEST]))]
-        if is_searched(self.teacher.task, target):
-            return (*words, "--backends", "fairseq", "--peer", self.at(SERVED))
-        return (*words, "--backends", target.replace(":", "-"))
-
-
-def is_searched(task: str, target: str) -> bool:
-    """Return whether the export to `target` chooses a beam."""
-    return task == TRANSLATION and target.partition(":")[0] == "ctranslate2"

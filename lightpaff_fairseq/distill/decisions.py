@@ -1,24 +1,28 @@
 """Whether to store the teacher's outputs, and whether to train on its translations."""
 
+import importlib.util
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from ..checkpoints.building import value_of
 from ..export.export_formats import model_problem, package_problem
 from ..export.loaded_model import CheckpointInfo
+from ..export.text_codec import PACKAGES, folder_codec
 from ..export.word_alignment import aligner_problem
 from ..huggingface.conversion import ENCODING
 from ..megabytes import MEGABYTE
 from ..teachers.cache.cache_request import DEFAULT_K
 from .choices import ASKED, Choice
-from .commands import is_searched
 from .data_info import DataInfo
 from .probe import Timings
 from .schedule import LANGUAGE_MODELING, TRANSLATION, Rates
+from .serving_commands import is_searched
 from .settings import AUTO, NO, YES, DistillSettings
 from .teacher_info import TeacherInfo
 
-CTRANSLATE2, FAIRSEQ = "ctranslate2", "fairseq"
+CTRANSLATE2, FAIRSEQ, ONNX = "ctranslate2", "fairseq", "onnx"
+REPORT_PACKAGES = ("matplotlib", "jinja2")
 BYTES_PER_POSITION = 4 * DEFAULT_K + 3  # of a teacher cache; see docs/performance.md
 IN_EVERY_UPDATE = "the teacher runs in every update"
 FREE = 1.2  # disk to have, over what a cache takes
@@ -104,12 +108,45 @@ def check_sequences(settings: DistillSettings, teacher: TeacherInfo) -> None:
         )
 
 
-def choose_tokenizer(settings: DistillSettings) -> DistillSettings:
-    """Take the tokenizer beside the teacher, if there is one and no other is given."""
-    folder = Path(str(settings.teacher)).parent
-    given = settings.tokenizer or settings.sentencepiece_model
-    is_beside = given is None and (folder / ENCODING).is_file()
-    return replace(settings, tokenizer=folder) if is_beside else settings
+def choose_tokenizer(
+    settings: DistillSettings, teacher: TeacherInfo
+) -> tuple[DistillSettings, list[Choice]]:
+    """Find the teacher's tokenizer: given, beside it, or where its fine-tuning started.
+
+    Raises:
+        ValueError: use.py of the served student needs a package that is not installed.
+    """
+    reason, tokenizer = ASKED, settings.tokenizer
+    if tokenizer is None and settings.sentencepiece_model is None:
+        start = value_of(value_of(teacher.cfg, "checkpoint"), "finetune_from_model")
+        for place in (teacher.path, *([Path(start)] if start else [])):
+            if (place.parent / ENCODING).is_file():
+                reason, tokenizer = f"Beside {place}", place.parent.absolute()
+                break
+    if tokenizer is None:
+        return settings, []
+    if settings.serve.startswith(ONNX) and tokenizer.is_dir():
+        packages = PACKAGES[folder_codec(tokenizer).kind]
+        if lacking := [x for x in packages if importlib.util.find_spec(x) is None]:
+            raise ValueError(
+                f"--tokenizer {tokenizer}: the served student reads text by the package "
+                f"{lacking[0]}: pip install {lacking[0]}, or --serve none"
+            )
+    choice = Choice("tokenizer", str(tokenizer), reason, "--tokenizer")
+    return replace(settings, tokenizer=tokenizer), [choice]
+
+
+def check_report() -> None:
+    """Check that the report, the last step, can be written.
+
+    Raises:
+        ValueError: a package is not installed.
+    """
+    if lacking := [x for x in REPORT_PACKAGES if importlib.util.find_spec(x) is None]:
+        raise ValueError(
+            f"lightpaff distill ends with a report, which needs {' and '.join(lacking)}: "
+            "pip install 'lightpaff-fairseq[plots]'"
+        )
 
 
 def check_tokens(settings: DistillSettings, teacher: TeacherInfo) -> None:

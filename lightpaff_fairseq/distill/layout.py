@@ -10,6 +10,7 @@ from .data_info import TEST, DataInfo
 from .fewer_tokens import TRIMMED
 from .probe import Timings
 from .schedule import TRANSLATION, Rates
+from .serving_commands import benchmark, export
 from .settings import NONE, RANDOM, TEACHER, DistillSettings
 from .shape import Shape
 from .sources import Sources
@@ -226,10 +227,10 @@ def _serving(inputs: Inputs) -> list[Step]:
     pairs = commands.data.data
     if inputs.sequences:
         pairs = commands.at(commands.per_folder(SEQUENCES))
-    words = commands.export(serve, pairs)
+    words = export(commands, serve, pairs)
     steps = [Step("export", f"Export to {serve}", words, SERVED, 0.5)]
     if not serve.startswith("hf"):
-        words = commands.benchmark(inputs.timed_teacher, serve, "benchmark.json")
+        words = benchmark(commands, inputs.timed_teacher, serve, "benchmark.json")
         minutes = 4 * _decoding_minutes(inputs, 3) + 0.3  # three rounds after a first run
         title = "Time teacher and student"
         steps.append(Step("benchmark", title, words, "benchmark.json", minutes))

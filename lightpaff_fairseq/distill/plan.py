@@ -22,6 +22,7 @@ from .choices import (
 from .commands import Commands, stage_of
 from .data_info import reference_texts
 from .decisions import (
+    check_report,
     check_sequences,
     check_shortlist,
     check_tokens,
@@ -80,7 +81,9 @@ def make_plan(settings: DistillSettings) -> Plan:
     """
     out = Path(str(settings.out)).absolute()
     teacher = read_teacher(settings)
-    settings = choose_tokenizer(_choose_serving(settings, teacher))
+    check_report()
+    settings = _choose_serving(settings, teacher)
+    settings, tokenizer = choose_tokenizer(settings, teacher)
     check_sequences(settings, teacher)
     check_tokens(settings, teacher)
     whole = read_sources(settings, teacher)
@@ -93,7 +96,8 @@ def make_plan(settings: DistillSettings) -> Plan:
     use_cache, outputs = choose_cache(settings, data, rates, timings)
     sequences, targets = choose_sequences(settings, teacher, data, rates, timings)
     inputs = replace(inputs, use_cache=use_cache, sequences=sequences)
-    choices = [describe_teacher(whole.teacher), describe_data(whole.data), *cut.choices]
+    choices = [describe_teacher(whole.teacher), describe_data(whole.data), *tokenizer]
+    choices += cut.choices
     choices += describe_student(settings, teacher, inputs.shape, timings.speed)
     if inputs.pretraining:
         choices.append(describe_pretraining(settings, inputs.pretraining.rates))

@@ -59,3 +59,33 @@ def test_intermediate_losses_have_no_cache(tmp_path):
     assert not use_cache(kd_flags="--kd-output-weight 0 --kd-hidden-weight=1")
     with pytest.raises(ValueError, match="--cache yes: expected no intermediate losses in --kd-fl"):
         use_cache(kd_flags="--kd-hidden-weight 1", cache="yes")
+
+
+def test_the_tokenizer_is_found_beside_the_teacher_or_where_it_was_fine_tuned_from(
+    tmp_path, monkeypatch
+):
+    encoder, run, other = (tmp_path / x for x in ("encoder", "run", "other"))
+    for folder in (encoder, other):
+        folder.mkdir()
+        (folder / "vocab.txt").write_text("[UNK]\na\n")
+        (folder / "encoding.json").write_text('{"--bpe": "bert", "--bpe-vocab-file": "vocab.txt"}')
+
+    def find(path, start=None, **settings):
+        cfg = SimpleNamespace(checkpoint=SimpleNamespace(finetune_from_model=start))
+        teacher = SimpleNamespace(path=path, cfg=cfg)
+        settings = DistillSettings(**{"serve": "onnx:int8", **settings})
+        chosen, choices = decisions.choose_tokenizer(settings, teacher)
+        return chosen.tokenizer, [choice.reason for choice in choices]
+
+    start = str(encoder / "model.pt")
+    assert find(encoder / "model.pt") == (encoder, [f"Beside {start}"])
+    assert find(run / "best.pt", start) == (encoder, [f"Beside {start}"])
+    assert find(run / "best.pt") == find(run / "best.pt", "no/model.pt") == (None, [])
+    assert find(run / "best.pt", start, tokenizer=other) == (other, [decisions.ASKED])
+    assert find(run / "best.pt", start, sentencepiece_model=Path("spm.model")) == (None, [])
+    monkeypatch.setattr(decisions.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="reads text by the package tokenizers: pip install tok"):
+        find(run / "best.pt", start)
+    assert find(run / "best.pt", start, serve="none")[0] == encoder
+    with pytest.raises(ValueError, match="a report, which needs matplotlib and jinja2: pip inst"):
+        decisions.check_report()
