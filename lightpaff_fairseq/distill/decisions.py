@@ -124,7 +124,9 @@ def choose_tokenizer(
                 reason, tokenizer = f"Beside {place}", place.parent.absolute()
                 break
     if tokenizer is None:
-        return settings, []
+        is_text = settings.sentencepiece_model or not settings.serve.startswith(ONNX)
+        reason = "use.py of the served student reads tokens, separated by spaces, instead of text"
+        return settings, [] if is_text else [Choice("tokenizer", "none", reason, "--tokenizer")]
     if settings.serve.startswith(ONNX) and tokenizer.is_dir():
         packages = PACKAGES[folder_codec(tokenizer).kind]
         if lacking := [x for x in packages if importlib.util.find_spec(x) is None]:

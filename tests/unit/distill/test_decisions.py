@@ -80,7 +80,9 @@ def test_the_tokenizer_is_found_beside_the_teacher_or_where_it_was_fine_tuned_fr
     start = str(encoder / "model.pt")
     assert find(encoder / "model.pt") == (encoder, [f"Beside {start}"])
     assert find(run / "best.pt", start) == (encoder, [f"Beside {start}"])
-    assert find(run / "best.pt") == find(run / "best.pt", "no/model.pt") == (None, [])
+    assert find(run / "best.pt", serve="none") == (None, [])
+    missing, (reason,) = find(run / "best.pt", "no/model.pt")
+    assert missing is None and "reads tokens, separated by spaces, instead of text" in reason
     assert find(run / "best.pt", start, tokenizer=other) == (other, [decisions.ASKED])
     assert find(run / "best.pt", start, sentencepiece_model=Path("spm.model")) == (None, [])
     monkeypatch.setattr(decisions.importlib.util, "find_spec", lambda name: None)
