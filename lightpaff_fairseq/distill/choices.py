@@ -13,6 +13,7 @@ from .teacher_info import TeacherInfo
 
 WIDTH = 100  # of a printed plan
 ASKED = "As you asked"
+LAST = "; the last checkpoint is the student, since accuracy on few sentences chooses by chance"
 FLOAT32 = 4 / 1e6  # MB per parameter
 
 
@@ -99,31 +100,37 @@ def describe_student(
     return [Choice("student", value, reason, flags), timed]
 
 
-def describe_rates(settings: DistillSettings, rates: Rates) -> list[Choice]:
-    """Describe the settings of the fine-tuning."""
+def describe_rates(settings: DistillSettings, rates: Rates, is_last: bool) -> list[Choice]:
+    """Describe the settings of the fine-tuning.
+
+    Args:
+        is_last: it runs to its end, and its last checkpoint is the student.
+    """
     rate = ASKED if settings.lr else "For this width, from the teacher's weights"
     warmup = f"after {rates.warmup_updates} updates of warm-up, then linear decay to 0"
     flags = "--updates, --max-tokens, --patience"
+    early = LAST if is_last else _early(settings)
     return [
-        _describe_length("training", rates, settings.updates, settings.patience, flags),
+        _describe_length("training", rates, settings.updates, early, flags),
         Choice("learning rate", f"{rates.lr:g}, {warmup}", rate, "--lr, --warmup-updates"),
     ]
+
+
+def _early(settings: DistillSettings) -> str:
+    return "" if settings.patience == 0 else "; it ends early once validation has settled"
 
 
 def describe_pretraining(settings: DistillSettings, rates: Rates) -> Choice:
     """Describe the settings of the pre-training."""
     flags = "--pretrain-updates, --pretrain-lr, --pretrain-flags"
-    updates, patience = settings.pretrain_updates, settings.patience
-    choice = _describe_length("pre-training", rates, updates, patience, flags)
+    updates = settings.pretrain_updates
+    choice = _describe_length("pre-training", rates, updates, _early(settings), flags)
     return replace(choice, value=f"{choice.value}, learning rate {rates.lr:g}")
 
 
-def _describe_length(
-    name: str, rates: Rates, given: int | None, patience: int | None, flags: str
-) -> Choice:
+def _describe_length(name: str, rates: Rates, given: int | None, early: str, flags: str) -> Choice:
     batch = f"{rates.batch_size} samples" if rates.batch_size else f"{rates.max_tokens:,} tokens"
     length = ASKED if given else "For this amount of data (docs/distill.md has the table)"
-    early = "" if patience == 0 else "; it ends early once validation has settled"
     value = f"{rates.updates:,} updates of {batch}, {rates.epochs:.1f} epochs"
     return Choice(name, value, f"{length}{early}", flags)
 

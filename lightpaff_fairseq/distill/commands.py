@@ -121,37 +121,42 @@ class Commands:
         """
         settings = self.settings
         batch = ("--batch-size", str(rates.batch_size)) if rates.batch_size else ()
-        patience = settings.patience
-        if patience is None:  # fairseq validates after every folder
-            patience = 5 * len(data_shards(stage.data))
         return (
             *self.launch,
             *(TRAIN, stage.data, "--user-dir", str(USER_DIR), *stage.task, *shape.flags),
             *("--criterion", stage.criterion, *CRITERION_FLAGS.get(stage.criterion, ())),
             *knowledge,
-            *self._selection(stage),
+            *self._selection(stage, knowledge),
             *TRAINING,
             *("--lr", f"{rates.lr:g}", "--warmup-updates", str(rates.warmup_updates)),
             *("--max-update", str(rates.updates), "--total-num-update", str(rates.updates)),
             *("--max-tokens", str(rates.max_tokens), *batch, "--dropout", f"{rates.dropout:g}"),
             *("--attention-dropout", f"{rates.dropout:g}"),
-            *(("--patience", str(patience)) if patience else ()),
             *("--seed", str(settings.seed), *RUN, "--save-dir", self.at(output)),
             *shlex.split(settings.train_flags),
             *stage.more,
         )
 
-    def _selection(self, stage: Stage) -> Words:
+    def _selection(self, stage: Stage, knowledge: Words) -> Words:
         """Return the flags that choose the best checkpoint by the quality that users see.
 
         With lambda 1, the label loss of validation is no measure: students whose BLEU still rises
-        have passed its minimum.
+        have passed its minimum. For classifiers, accuracy is one, but of few sentences: it chooses
+        by chance (docs/distill.md), and the last checkpoint is better.
         """
         best = ("--maximize-best-checkpoint-metric", "--best-checkpoint-metric")
+        is_taught = knowledge[knowledge.index("--kd-lambda") + 1] == "1"
+        if ends_last(self.settings, stage.criterion, is_taught):
+            return (*best, "num_updates")
+        patience = self.settings.patience
+        if patience is None:  # fairseq validates after every folder
+            patience = 5 * len(data_shards(stage.data))
+        patient = ("--patience", str(patience)) if patience else ()
         if stage.criterion == "kd_lu" and "--regression-target" not in stage.task:
-            return (*best, "accuracy")
+            return (*best, "accuracy", *patient)
         if stage.criterion != "kd_ss":
-            return ()
+            return patient
+        best = (*patient, *best)
         bpe = () if self.remove_bpe == "none" else ("--eval-bleu-remove-bpe", self.remove_bpe)
         return (*best, "bleu", "--eval-bleu", "--eval-bleu-args", '{"beam": 1}', *bpe)
 
@@ -206,3 +211,12 @@ class Commands:
         if getattr(section, "truncate_source", False):
             words.append("--truncate-source")
         return tuple(words)
+
+
+def ends_last(settings: DistillSettings, criterion: str, is_taught: bool) -> bool:
+    """Return whether a training runs to its end, and its last checkpoint is the student.
+
+    Args:
+        is_taught: by the teacher alone, lambda 1.
+    """
+    return criterion == "kd_lu" and is_taught and settings.patience is None

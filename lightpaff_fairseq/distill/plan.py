@@ -19,7 +19,7 @@ from .choices import (
     describe_student,
     describe_teacher,
 )
-from .commands import Commands, stage_of
+from .commands import Commands, ends_last, stage_of
 from .data_info import reference_texts
 from .decisions import (
     check_report,
@@ -101,7 +101,8 @@ def make_plan(settings: DistillSettings) -> Plan:
     choices += describe_student(settings, teacher, inputs.shape, timings.speed)
     if inputs.pretraining:
         choices.append(describe_pretraining(settings, inputs.pretraining.rates))
-    choices += describe_rates(settings, rates)
+    is_last = ends_last(settings, inputs.stage.criterion, settings.kd_lambda == 1)
+    choices += describe_rates(settings, rates, is_last)
     choices += [_describe_start(settings), _describe_loss(settings), outputs, *targets]
     references, choice = _references(inputs)
     choices += [*describe_shortlist(settings, sequences), *choice]

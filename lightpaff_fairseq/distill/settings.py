@@ -132,7 +132,8 @@ class DistillSettings:
         choices=(AUTO, YES, NO),
     )
     patience: int | None = flag(
-        "end a training after this many validations without a better one; 0 = off",
+        "end a training after this many validations without a better one; 0 = off (default: 5; "
+        "classifiers with --kd-lambda 1 train to the end, and the last checkpoint is the student)",
         None,
         metavar="N",
         expected=at_least(0),

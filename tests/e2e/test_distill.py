@@ -101,6 +101,13 @@ def test_changed_settings_are_refused_by_name(distilled, capsys):
 def test_the_script_says_the_same(distilled, tmp_path):
     task, _, out = distilled
     subprocess.run(["bash", "-n", out / "commands.sh"], check=True)
+    trainings = (out / "commands.sh").read_text().split("fairseq-train ")
+    chosen = {"translation": "bleu", "sentence_prediction": "num_updates"}.get(task, "loss")
+    for words in trainings[1:]:  # a classifier without distillation is chosen by its accuracy
+        is_plain = chosen == "num_updates" and "--kd-lambda 0" in words
+        metric = "accuracy" if is_plain else "loss" if "kd_mssm" in words else chosen
+        assert (f"--best-checkpoint-metric {metric}" in words) == (metric != "loss")
+        assert ("--patience 5" in words) == (metric != "num_updates")
     if task == "sentence_prediction":  # the first step, by processes of its own
         start, step, *_ = (out / "commands.sh").read_text().split("\n# Strip the teacher\n")
         script = f"{start.replace(str(out), str(tmp_path))}\n{step.split(chr(10) * 2)[0]}"
