@@ -86,7 +86,8 @@ def test_a_step_that_fails_or_hangs_does_not_stop_the_others(run):
     named = done.stderr.rpartition("NAME.log: ")[2]
     assert "doctor (time limit)" in named and "step_bert_float16" in named and "gpt2" not in named
     assert "distill" in calls[-1]
-    assert "step_bert_float16: 0 s, exit code 1" in (out / "steps.txt").read_text()
+    steps = (out / "steps.txt").read_text()
+    assert re.search(r"^step_bert_float16: \d+ s, exit code 1$", steps, re.M)
     with tarfile.open(out / "results.tar.gz") as archive:
         assert {"steps.txt", "./distill.log"} <= set(archive.getnames())
     again, _, _ = run(GPU="1")
