@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from .data_info import TEST, VALID, DataInfo
 from .probe import Speed
-from .schedule import Rates
+from .schedule import LANGUAGE_MODELING, Rates
 from .settings import DistillSettings
 from .shape import Shape
 from .teacher_info import TeacherInfo
@@ -90,7 +90,8 @@ def describe_student(
         f"smaller), {shape.params * FLOAT32:.1f} MB; {shape.table / shape.params:.0%} of them are "
         "embeddings"
     )
-    if shape.table > shape.params / 2 and settings.keep_tokens is None:
+    is_mostly_table = shape.table > shape.params / 2 and teacher.task != LANGUAGE_MODELING
+    if is_mostly_table and settings.keep_tokens is None:
         value += ", fewer with --keep-tokens 99%"
     flags = "--smaller, --params, --encoder-layers, --decoder-layers, --arch"
     fast = f"{speed.student / speed.teacher:.1f}x the teacher's in fairseq"

@@ -114,7 +114,8 @@ def choose_tokenizer(
     """Find the teacher's tokenizer: given, beside it, or where its fine-tuning started.
 
     Raises:
-        ValueError: use.py of the served student needs a package that is not installed.
+        ValueError: use.py of the served student needs a package that is not installed, or the
+            tokenizer has no effect.
     """
     reason, tokenizer = ASKED, settings.tokenizer
     if tokenizer is None and settings.sentencepiece_model is None:
@@ -127,6 +128,13 @@ def choose_tokenizer(
         is_text = settings.sentencepiece_model or not settings.serve.startswith(ONNX)
         reason = "use.py of the served student reads tokens, separated by spaces, instead of text"
         return settings, [] if is_text else [Choice("tokenizer", "none", reason, "--tokenizer")]
+    if settings.serve.startswith(CTRANSLATE2) and settings.keep_tokens is None:
+        if settings.tokenizer:
+            raise ValueError(
+                f"--tokenizer {tokenizer}: no effect with --serve {settings.serve} without "
+                "--keep-tokens; --sentencepiece-model lets its use.py read text"
+            )
+        return settings, []
     if settings.serve.startswith(ONNX) and tokenizer.is_dir():
         packages = PACKAGES[folder_codec(tokenizer).kind]
         if lacking := [x for x in packages if importlib.util.find_spec(x) is None]:

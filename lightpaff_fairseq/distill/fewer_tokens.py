@@ -137,6 +137,7 @@ def _describe(whole: Sources, small: Sources, made: list[Trimmed | Rewritten]) -
         others_are = f"<unk> ({unknown:,}): no tokenizer was found, see --tokenizer"
     else:
         others_are = f"spelled with these, in {share:.0%} of the sentences"
+        others_are += f", {unknown:,} times with <unk>" if unknown else ""
     return Choice(
         "vocabulary",
         f"{small.teacher.vocabulary:,} of {whole.teacher.vocabulary:,} tokens, with which the "

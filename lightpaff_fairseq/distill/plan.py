@@ -116,7 +116,7 @@ def _inputs(settings: DistillSettings, whole: Sources, used: Sources, out: Path)
         used: teachers and data of the trainings; `whole`: before their vocabulary is cut.
     """
     teacher, data, start = used.teacher, used.data, settings.init_file
-    shape = shape_of_file(start, teacher) if start else choose_shape(settings, teacher)
+    shape = shape_of_file(start, teacher, data) if start else choose_shape(settings, teacher)
     return Inputs(
         whole=whole,
         trimming=(),

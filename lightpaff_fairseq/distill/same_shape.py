@@ -4,16 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.dictionaries import check_trained_with
 from ..pruning.sizes import Sizes
+from .data_info import DataInfo
 from .shape import Shape, measure, projections, stock_arch
 from .teacher_info import TeacherInfo, inspect_teacher
 
 
-def shape_of_file(path: Path, teacher: TeacherInfo) -> Shape:
+def shape_of_file(path: Path, teacher: TeacherInfo, data: DataInfo) -> Shape:
     """Return the shape of a student's checkpoint, pre-trained or fine-tuned.
 
     Raises:
-        ValueError: it is not a checkpoint, or does not fit into the teacher.
+        ValueError: it is not a checkpoint, does not fit into the teacher, or has other tokens than
+            the data of the training.
     """
     flag = f"--init {path}"
     student = inspect_teacher(path, flag)
@@ -22,6 +25,8 @@ def shape_of_file(path: Path, teacher: TeacherInfo) -> Shape:
             f"{flag}: expected a student of the teacher's family ({teacher.family}) with its "
             f"{teacher.vocabulary:,} tokens, got {student.family} with {student.vocabulary:,}"
         )
+    named = ("--init", path)
+    check_trained_with(named, student.task_section, data.task, "--data")
     sizes = {side: student.sizes(side) for side in student.sides}
     return same_shape(sizes, teacher, flag)
 

@@ -10,6 +10,7 @@ from fairseq.data.encoders.sentencepiece_bpe import SentencepieceBPE, Sentencepi
 from ..huggingface.conversion import ENCODING
 from ..huggingface.tokenizers import PIECES, encoder
 from ..json_files import read_json, value_as
+from ..problems import as_value_error
 
 WORDS, SENTENCEPIECE, WORDPIECE, BYTES = "words", "sentencepiece", "wordpiece", "bytes"
 MODEL = "sentencepiece.model"  # in an exported folder
@@ -45,8 +46,13 @@ def folder_codec(folder: Path) -> TextCodec:
     """Return the codec of a folder of `lightpaff convert` or `trim-vocab`.
 
     Raises:
-        ValueError: its `encoding.json` is corrupt.
+        ValueError: a file is missing or corrupt.
     """
+    with as_value_error(f"--tokenizer {folder}: expected a folder of lightpaff convert"):
+        return _folder_codec(folder)
+
+
+def _folder_codec(folder: Path) -> TextCodec:
     flags = value_as(dict[str, str], read_json(folder / ENCODING), str(folder / ENCODING))
     if flags.get("--bpe") == "sentencepiece":
         return pieces_codec(folder / PIECES)

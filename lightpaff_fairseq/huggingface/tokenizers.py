@@ -18,7 +18,7 @@ from fairseq.data import Dictionary, encoders
 from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 
 from ..json_files import read_json, value_as
-from ..problems import Problems
+from ..problems import Problems, as_value_error
 from .conversion import ENCODING
 from .hf_folder import transformers_package
 
@@ -155,7 +155,7 @@ def encoder(folder: Path, side: str = "source") -> Callable[[str], str]:
     Args:
         side: source or target, which Marian cuts otherwise.
     Raises:
-        ValueError: the folder has no `encoding.json`.
+        ValueError: the folder has no `encoding.json`, or the files that it names cannot be read.
     """
     path = folder / ENCODING
     if not path.is_file():
@@ -171,7 +171,8 @@ def encoder(folder: Path, side: str = "source") -> Callable[[str], str]:
         name = flag.removeprefix("--").replace("-", "_")
         values[name] = str(folder / value) if (folder / value).is_file() else value or True
     values |= {"sentencepiece_enable_sampling": False, "sentencepiece_alpha": None}
-    bpe = encoders.build_bpe(argparse.Namespace(**values))
+    with as_value_error(f"{folder}: expected the tokenizer's files that {ENCODING} names"):
+        bpe = encoders.build_bpe(argparse.Namespace(**values))
     return lambda text: f"{prefix} {bpe.encode(text)}".lstrip(" ")
 
 

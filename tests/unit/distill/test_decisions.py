@@ -85,6 +85,14 @@ def test_the_tokenizer_is_found_beside_the_teacher_or_where_it_was_fine_tuned_fr
     assert missing is None and "reads tokens, separated by spaces, instead of text" in reason
     assert find(run / "best.pt", start, tokenizer=other) == (other, [decisions.ASKED])
     assert find(run / "best.pt", start, sentencepiece_model=Path("spm.model")) == (None, [])
+    (other / "vocab.txt").unlink()
+    with pytest.raises(ValueError, match=f"--tokenizer {other}: expected a folder of lightpaff co"):
+        find(run / "best.pt", tokenizer=other)
+    served = {"serve": "ctranslate2:int8"}
+    assert find(run / "best.pt", start, **served) == (None, [])
+    assert find(run / "best.pt", start, **served, keep_tokens="99%")[0] == encoder
+    with pytest.raises(ValueError, match="other: no effect with --serve ctranslate2:int8 without"):
+        find(run / "best.pt", start, **served, tokenizer=other)
     monkeypatch.setattr(decisions.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="reads text by the package tokenizers: pip install tok"):
         find(run / "best.pt", start)

@@ -165,6 +165,18 @@ def test_a_start_of_another_family(refuse, tmp_path):
     )
 
 
+def test_a_start_with_other_tokens_of_the_same_number(refuse, tmp_path):
+    data = toy.write_parallel(tmp_path / "data")
+    for side in ("sv", "en"):
+        path = data / f"dict.{side}.txt"
+        path.write_text(path.read_text().replace("w5 ", "v5 "))
+    _, model, _ = toy.build(data, *WORDS)
+    path = toy.save_model(tmp_path / "student.pt", toy.parse(data, *WORDS), model)
+    error = refuse(None, f"init={path}")
+    assert f"dictionary that --init {path} was trained with" in error
+    assert "symbol 9 is 'v5' in the training data and 'w5' in the data here" in error
+
+
 def test_a_start_with_other_positions(teacher, refuse, tmp_path):
     words = (teacher[1], *WORDS, "--max-source-positions", 30, "--encoder-layers", 1)
     _, model, _ = toy.build(*words)

@@ -88,6 +88,11 @@ def test_models_with_other_dictionaries_read_their_own_data(tmp_path, capsys):
     code, rows = evaluate("sentence_prediction", data, path, *flags)
     assert code == 0 and rows[1]["params"] < rows[0]["params"]
     assert rows[1]["accuracy"] == rows[0]["accuracy"]
+    assert "Naive Bayes on the counts" in capsys.readouterr().out
+    for path in (data / "label").glob("train.*"):  # there is nothing to learn from
+        path.unlink()
+    assert evaluate("sentence_prediction", data, tmp_path / "m.pt", *flags)[0] == 0
+    assert "Naive Bayes" not in capsys.readouterr().out.partition("accuracy")[2]
     lines = (cut / "label" / "valid.label").read_text().splitlines()
     write_split(cut / "label" / "valid", [[4 + int(x) % 2, 2] for x in lines])
     capsys.readouterr()
